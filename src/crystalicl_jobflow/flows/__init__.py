@@ -1,0 +1,1 @@
+"""Flow Makers that compose the steps."""

@@ -1,0 +1,1 @@
+"""Text generators, sampling and constrained decoding."""

@@ -1,0 +1,1 @@
+"""One Maker per step."""

@@ -1,0 +1,1 @@
+"""The demonstration index and the selection strategies."""

@@ -1,0 +1,63 @@
+"""Settings from ``CRYSTALICL_*`` environment variables and ``~/.crystalicl.yaml``."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    YamlConfigSettingsSource,
+)
+
+EMBEDDED_MODEL = "embedded"
+"""Name under which the model that ships with the package is asked for."""
+
+
+def _config_file() -> Path:
+    return Path(os.environ.get("CRYSTALICL_CONFIG_FILE", "~/.crystalicl.yaml")).expanduser()
+
+
+class CrystalICLSettings(BaseSettings):
+    """Defaults that a user may change for every run.
+
+    An explicit argument of a function, Maker or command wins over the environment
+    (``CRYSTALICL_SYMPREC=0.05``), which wins over the YAML file
+    (``~/.crystalicl.yaml``, or the file named by ``CRYSTALICL_CONFIG_FILE``).
+    """
+
+    model_config = SettingsConfigDict(env_prefix="CRYSTALICL_", extra="ignore")
+
+    SYMPREC: float = Field(0.1, gt=0, description="Symmetry tolerance for spglib, in Å.")
+    MODEL: str = Field(EMBEDDED_MODEL, description="Base model: a name, a path or 'embedded'.")
+    ADAPTER: str | None = Field(None, description="LoRA adapter: a name or path; None for none.")
+    DEVICE: str = Field("auto", description="Torch device: 'auto', 'cpu', 'cuda', 'cuda:1', …")
+    BATCH_SIZE: int = Field(32, ge=1, description="Samples generated at once, at most.")
+    NUM_THREADS: int | None = Field(
+        None, ge=1, description="Torch threads; None leaves torch's own choice."
+    )
+    MAX_ATOMS: int = Field(
+        60, ge=1, description="Most atoms in the primitive cell of a generated crystal."
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Put the YAML file below the environment."""
+        return (
+            init_settings,
+            env_settings,
+            YamlConfigSettingsSource(settings_cls, yaml_file=_config_file()),
+        )
+
+
+SETTINGS = CrystalICLSettings()

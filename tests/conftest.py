@@ -1,0 +1,35 @@
+"""Fixtures shared by all tests."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+# No deadline: the two shared cores of a CI machine make single examples slow now and then.
+# Derandomised: a red run can be repeated.
+settings.register_profile("crystalicl", deadline=None, derandomize=True, max_examples=50)
+settings.load_profile("crystalicl")
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Return the folder of real crystals beside the repository, or skip."""
+    folder = Path(
+        os.environ.get("CRYSTALICL_TEST_DATA")
+        or Path(__file__).resolve().parents[1].parent / "shared" / "data"
+    )
+    if not (folder / "mp_20_test.csv.gz").is_file():
+        pytest.skip(f"no real crystals: {folder} is missing (set CRYSTALICL_TEST_DATA)")
+    return folder
+
+
+@pytest.fixture
+def mongodb_uri() -> str:
+    """Return the URI of a MongoDB-protocol server, or skip."""
+    uri = os.environ.get("CRYSTALICL_TEST_MONGODB_URI")
+    if not uri:
+        pytest.skip("no MongoDB server: set CRYSTALICL_TEST_MONGODB_URI")
+    return uri
