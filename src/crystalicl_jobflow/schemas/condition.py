@@ -1,0 +1,422 @@
+"""What is asked for: one document from Python, JSON or command-line flags."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pymatgen.core import Composition, Element
+from pymatgen.symmetry.groups import SpaceGroup
+
+from crystalicl_jobflow.schemas.properties import PROPERTIES, find_property
+
+
+class Range(BaseModel):
+    """A closed interval; an absent bound is open.
+
+    Parameters
+    ----------
+    min, max
+        Bounds, in the unit of the quantity. At least one is given.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    min: float | None = None
+    max: float | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Range:
+        if self.min is None and self.max is None:
+            raise ValueError("a range needs at least one bound")
+        for bound in (self.min, self.max):
+            if bound is not None and not math.isfinite(bound):
+                raise ValueError(f"a range bound must be finite, got {bound}")
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError(f"range {self.min}:{self.max} is reversed")
+        return self
+
+    @property
+    def target(self) -> float:
+        """The value a prompt names: the middle, or the bound of a half-open range."""
+        if self.min is None:
+            assert self.max is not None
+            return self.max
+        if self.max is None:
+            return self.min
+        return 0.5 * (self.min + self.max)
+
+    def contains(self, value: float) -> bool:
+        """Return whether the value lies within the bounds."""
+        return (self.min is None or value >= self.min) and (self.max is None or value <= self.max)
+
+    def distance(self, value: float) -> float:
+        """Return how far outside the bounds the value lies; 0 within."""
+        if self.min is not None and value < self.min:
+            return self.min - value
+        if self.max is not None and value > self.max:
+            return value - self.max
+        return 0.0
+
+
+class ConditionError(ValueError):
+    """An impossible condition; the message is one line."""
+
+
+def _as_range(value: Any) -> Any:
+    """Read ``"0:1.5"``, ``":0.1"``, ``"0.5:"`` and ``[low, high]`` as ranges."""
+    if isinstance(value, str) and ":" in value:
+        low, _, high = value.partition(":")
+        try:
+            bounds = [float(text) if text.strip() else None for text in (low, high)]
+        except ValueError:
+            raise ValueError(f"range {value!r} is not of the form low:high") from None
+        return _range(*bounds)
+    if isinstance(value, str):
+        try:
+            return float(value)
+        except ValueError:
+            raise ValueError(f"{value!r} is neither a number nor a range low:high") from None
+    if isinstance(value, list | tuple):
+        if len(value) != 2:
+            raise ValueError(f"a range has two bounds, got {len(value)}")
+        return _range(value[0], value[1])
+    if isinstance(value, Mapping):
+        unknown = sorted(set(value) - {"min", "max"})
+        if unknown:
+            raise ValueError(f"a range has 'min' and 'max', not {unknown[0]!r}")
+        return _range(value.get("min"), value.get("max"))
+    return value
+
+
+def _range(low: Any, high: Any) -> Range:
+    """Build a range here, so that pydantic's union reports one error, ours."""
+    try:
+        return Range(min=low, max=high)
+    except ValueError as error:
+        raise ValueError(_one_line(error)) from None
+
+
+def _space_group_number(value: Any) -> int:
+    if isinstance(value, bool):
+        raise ValueError(f"space group {value!r} is neither a number nor a symbol")
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    text = str(value).strip()
+    if text.lstrip("+-").isdigit():
+        number = int(text)
+        if not 1 <= number <= 230:
+            raise ValueError(f"space group {number} does not exist: numbers go from 1 to 230")
+        return number
+    # imported here: the text room lies above the schemas, pymatgen's table does for symbols
+    try:
+        return int(SpaceGroup(text).int_number)
+    except (ValueError, KeyError):
+        pass
+    alias = _SYMBOL_ALIASES.get(text.replace(" ", ""))
+    if alias is not None:
+        return alias
+    raise ValueError(f"space group {text!r} is not a known symbol")
+
+
+_SYMBOL_ALIASES: dict[str, int] = {
+    # older or abbreviated symbols that pymatgen does not take
+    "Cmca": 64, "Abm2": 39, "Aba2": 41, "Cmma": 67, "Ccca": 68,
+    "P2/c": 13, "P21/c": 14, "P2_1/c": 14, "C2/c": 15, "P21/m": 11, "P21": 4,
+    "Pm3": 200, "Pn3": 201, "Fm3": 202, "Fd3": 203, "Im3": 204, "Pa3": 205, "Ia3": 206,
+    "Pm3m": 221, "Pn3n": 222, "Pm3n": 223, "Pn3m": 224, "Fm3m": 225, "Fm3c": 226,
+    "Fd3m": 227, "Fd3c": 228, "Im3m": 229, "Ia3d": 230,
+}  # fmt: skip
+
+
+class Condition(BaseModel):
+    """What a generated crystal is asked to be.
+
+    Every field is optional; an empty condition asks for any crystal. Unknown elements,
+    space groups that do not exist, reversed ranges and contradictions are refused with
+    one line each.
+
+    Parameters
+    ----------
+    formula
+        Chemical formula; its reduced form is what is asked for ("Ca2Ti2O6" asks CaTiO3).
+    anonymous_formula
+        Formula with the elements replaced by letters, e.g. "ABC3".
+    chemsys
+        The exact chemical system, e.g. "Ca-O-Ti".
+    elements
+        Elements that must be present; others may be.
+    space_group
+        Number (1 to 230) or Hermann–Mauguin symbol, or several of them.
+    num_sites
+        Number of atoms in the primitive cell, a value or a range.
+    properties
+        Property name to a value or a range, in the unit of the property
+        (see :data:`crystalicl_jobflow.schemas.PROPERTIES`).
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    formula: str | None = Field(None, description="Chemical formula, reduced.")
+    anonymous_formula: str | None = Field(None, description="Anonymised formula, e.g. ABC3.")
+    chemsys: str | None = Field(None, description="Exact chemical system, e.g. Ca-O-Ti.")
+    elements: tuple[str, ...] | None = Field(None, description="Elements that must be present.")
+    space_group: int | tuple[int, ...] | None = Field(
+        None, description="Space-group number, or several."
+    )
+    num_sites: int | Range | None = Field(None, description="Atoms in the primitive cell.")
+    properties: dict[str, float | Range] = Field(
+        default_factory=dict, description="Property name to value or range."
+    )
+
+    @field_validator("formula", mode="before")
+    @classmethod
+    def _check_formula(cls, value: Any) -> Any:
+        if value is None:
+            return None
+        composition = value if isinstance(value, Composition) else _composition(str(value))
+        if not composition.elements:
+            raise ValueError("formula is empty")
+        for species in composition.elements:
+            if not Element.is_valid_symbol(species.symbol):
+                raise ValueError(f"formula {value}: {species.symbol} is not an element")
+        if any(abs(amount - round(amount)) > 1e-8 for amount in composition.values()):
+            raise ValueError(f"formula {value}: amounts must be whole numbers")
+        return composition.reduced_formula
+
+    @field_validator("anonymous_formula", mode="before")
+    @classmethod
+    def _check_anonymous(cls, value: Any) -> Any:
+        if value is None:
+            return None
+        try:
+            composition = Composition(_letters_as_elements(str(value)))
+        except (ValueError, KeyError):
+            raise ValueError(f"anonymous formula {value!r} is not of the form ABC3") from None
+        if not composition.elements:
+            raise ValueError("anonymous formula is empty")
+        return composition.anonymized_formula
+
+    @field_validator("chemsys", mode="before")
+    @classmethod
+    def _check_chemsys(cls, value: Any) -> Any:
+        if value is None:
+            return None
+        symbols = value.split("-") if isinstance(value, str) else list(value)
+        return "-".join(sorted(_symbols(symbols, "chemical system")))
+
+    @field_validator("elements", mode="before")
+    @classmethod
+    def _check_elements(cls, value: Any) -> Any:
+        if value is None:
+            return None
+        symbols = value.replace(",", "-").split("-") if isinstance(value, str) else list(value)
+        return tuple(sorted(_symbols(symbols, "elements")))
+
+    @field_validator("space_group", mode="before")
+    @classmethod
+    def _check_space_group(cls, value: Any) -> Any:
+        if value is None:
+            return None
+        if isinstance(value, list | tuple | set | frozenset):
+            numbers = tuple(sorted({_space_group_number(item) for item in value}))
+            if not numbers:
+                raise ValueError("space group: an empty list asks for nothing")
+            return numbers[0] if len(numbers) == 1 else numbers
+        return _space_group_number(value)
+
+    @field_validator("num_sites", mode="before")
+    @classmethod
+    def _check_num_sites(cls, value: Any) -> Any:
+        value = _as_range(value)
+        if isinstance(value, float):
+            if not value.is_integer():
+                raise ValueError(f"number of sites must be a whole number, got {value}")
+            value = int(value)
+        low = value.min if isinstance(value, Range) else value
+        if isinstance(low, int | float) and low < 1:
+            raise ValueError(f"number of sites must be at least 1, got {low:g}")
+        return value
+
+    @field_validator("properties", mode="before")
+    @classmethod
+    def _check_properties(cls, value: Any) -> Any:
+        if value is None:
+            return {}
+        if not isinstance(value, Mapping):
+            raise ValueError("properties must be a mapping of names to values or ranges")
+        checked: dict[str, Any] = {}
+        for name, asked in value.items():
+            spec = find_property(name)
+            if spec is None:
+                known = ", ".join(sorted(PROPERTIES))
+                raise ValueError(f"property {name!r} is not known; known are {known}")
+            if spec.name in checked:
+                raise ValueError(f"property {spec.name!r} is given twice")
+            asked = _as_range(asked)
+            bounds = [asked.min, asked.max] if isinstance(asked, Range) else [asked]
+            for bound in bounds:
+                if bound is None:
+                    continue
+                if not math.isfinite(float(bound)):
+                    raise ValueError(f"property {name}: {bound} is not finite")
+                if spec.minimum is not None and float(bound) < spec.minimum:
+                    raise ValueError(f"property {name} cannot be below {spec.minimum:g}")
+            checked[spec.name] = asked
+        return dict(sorted(checked.items()))
+
+    @model_validator(mode="after")
+    def _check_consistent(self) -> Condition:
+        present: set[str] | None = None
+        if self.formula is not None:
+            composition = Composition(self.formula)
+            present = {element.symbol for element in composition.elements}
+            if (
+                self.anonymous_formula is not None
+                and composition.anonymized_formula != self.anonymous_formula
+            ):
+                raise ValueError(
+                    f"formula {self.formula} is {composition.anonymized_formula},"
+                    f" not {self.anonymous_formula}"
+                )
+        if self.chemsys is not None:
+            chemsys = set(self.chemsys.split("-"))
+            if present is not None and present != chemsys:
+                raise ValueError(f"formula {self.formula} is not in the system {self.chemsys}")
+            present = chemsys
+            if self.anonymous_formula is not None and len(
+                Composition(_letters_as_elements(self.anonymous_formula)).elements
+            ) != len(chemsys):
+                raise ValueError(
+                    f"anonymous formula {self.anonymous_formula} does not have the"
+                    f" {len(chemsys)} elements of {self.chemsys}"
+                )
+        if self.elements is not None and present is not None:
+            missing = sorted(set(self.elements) - present)
+            if missing:
+                where = self.formula or self.chemsys
+                raise ValueError(f"element {', '.join(missing)} is not in {where}")
+        return self
+
+    @property
+    def space_groups(self) -> tuple[int, ...] | None:
+        """The space-group numbers asked for, or None where any will do."""
+        if self.space_group is None or isinstance(self.space_group, tuple):
+            return self.space_group
+        return (self.space_group,)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing at all is asked for."""
+        return self == Condition()
+
+    @property
+    def composition(self) -> Composition | None:
+        """The reduced composition asked for, or None."""
+        return None if self.formula is None else Composition(self.formula)
+
+    @property
+    def anonymized(self) -> str | None:
+        """The anonymised formula asked for, by itself or through the formula."""
+        if self.formula is not None:
+            return Composition(self.formula).anonymized_formula
+        return self.anonymous_formula
+
+    def label(self) -> str:
+        """Return a short line that names what is asked for."""
+        parts: list[str] = []
+        if self.formula:
+            parts.append(self.formula)
+        if self.anonymous_formula and not self.formula:
+            parts.append(self.anonymous_formula)
+        if self.chemsys and not self.formula:
+            parts.append(self.chemsys)
+        if self.elements:
+            parts.append("with " + ",".join(self.elements))
+        if self.space_groups:
+            parts.append("group " + ",".join(map(str, self.space_groups)))
+        if self.num_sites is not None:
+            parts.append(f"sites {_show(self.num_sites)}")
+        parts += [f"{name} {_show(asked)}" for name, asked in self.properties.items()]
+        return ", ".join(parts) or "any crystal"
+
+    @classmethod
+    def build(cls, **fields: Any) -> Condition:
+        """Build a condition, turning pydantic's report into one line.
+
+        Raises
+        ------
+        ConditionError
+            If the condition is impossible; the message is one line.
+        """
+        try:
+            return cls(**{name: value for name, value in fields.items() if value is not None})
+        except ValueError as error:
+            raise ConditionError(_one_line(error)) from None
+
+    @classmethod
+    def parse(cls, value: Condition | Mapping[str, Any] | str) -> Condition:
+        """Read a condition from a document or a JSON text.
+
+        Raises
+        ------
+        ConditionError
+            If it is no JSON, or impossible; the message is one line.
+        """
+        if isinstance(value, Condition):
+            return value
+        try:
+            if isinstance(value, str):
+                return cls.model_validate_json(value)
+            fields = {key: item for key, item in value.items() if not key.startswith("@")}
+            return cls.model_validate(fields)
+        except ValueError as error:
+            raise ConditionError(_one_line(error)) from None
+
+
+def _composition(formula: str) -> Composition:
+    try:
+        return Composition(formula)
+    except (ValueError, KeyError) as error:
+        raise ValueError(f"formula {formula!r} cannot be read: {error}") from None
+
+
+def _letters_as_elements(anonymous: str) -> str:
+    """Replace A, B, C, … by elements, so that the formula parser reads the amounts."""
+    stand_ins = [Element.from_Z(z).symbol for z in range(1, 27)]
+    return "".join(
+        stand_ins[ord(char) - ord("A")] if "A" <= char <= "Z" else char for char in anonymous
+    )
+
+
+def _symbols(symbols: Sequence[Any], what: str) -> set[str]:
+    names = [str(symbol).strip() for symbol in symbols]
+    for name in names:
+        if not Element.is_valid_symbol(name) or name in ("D", "T"):
+            raise ValueError(f"{what}: {name!r} is not an element")
+    if not names:
+        raise ValueError(f"{what}: no element is named")
+    return set(names)
+
+
+def _show(asked: float | Range) -> str:
+    if isinstance(asked, Range):
+        low = "" if asked.min is None else f"{asked.min:g}"
+        high = "" if asked.max is None else f"{asked.max:g}"
+        return f"{low}:{high}"
+    return f"{asked:g}"
+
+
+def _one_line(error: ValueError) -> str:
+    errors = getattr(error, "errors", None)
+    if errors is None:
+        return str(error)
+    lines = []
+    for item in errors():
+        message = item["msg"].removeprefix("Value error, ")
+        place = ".".join(str(part) for part in item["loc"])
+        # our own messages name the field; pydantic's do not
+        lines.append(message if item["type"] == "value_error" else f"{place}: {message}")
+    return "; ".join(dict.fromkeys(lines)).replace("\n", " ")
