@@ -1,0 +1,228 @@
+"""What a text generator is asked, what it answers, and what a constraint may say to it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+
+from crystalicl_jobflow.schemas import Completion, FailureReason, ModelInfo, SamplingParams
+
+
+class GenerationError(RuntimeError):
+    """A model that cannot be loaded or run; the message is one line."""
+
+
+class ConstraintState(Protocol):
+    """What may still be written in one row; changes as the row grows.
+
+    A state serves one row, from its first token to its end token.
+    """
+
+    def allowed(self) -> np.ndarray:
+        """Return the token ids that may come next.
+
+        Returns
+        -------
+        numpy.ndarray
+            Distinct ids, int64, shape (choices,), never empty. Holds an end-of-text id
+            exactly when the text may end here.
+        """
+        ...
+
+    def advance(self, token_id: int) -> bool:
+        """Take a token, or refuse it.
+
+        Parameters
+        ----------
+        token_id
+            One of :meth:`allowed`.
+
+        Returns
+        -------
+        bool
+            False if the token is refused after all (a check too dear to run for every
+            allowed token, such as distances). The state is then as before, the sampler
+            never offers this token again at this place and draws another one from the
+            rest. If every allowed token is refused, the row ends unfinished.
+        """
+        ...
+
+
+@runtime_checkable
+class RowConstraint(Protocol):
+    """What one request's texts must satisfy; immutable, one description for many rows."""
+
+    def describe(self) -> str:
+        """Return the constraint in words, as each completion states it."""
+        ...
+
+    def start(self, vocabulary: TokenVocabulary, rng: np.random.Generator) -> ConstraintState:
+        """Begin a row.
+
+        Parameters
+        ----------
+        vocabulary
+            Texts of the token ids. The row's text begins right after the prompt.
+        rng
+            A random stream of this row's own, apart from the one that draws tokens.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class GenerationRequest:
+    """One prompt to be answered.
+
+    Parameters
+    ----------
+    prompt
+        The whole prompt; texts continue it from its last character on.
+    num_samples
+        Texts asked for.
+    key
+        Name of this request's random streams. The texts depend on the seed, the key, the
+        number of the sample and the attempt only, so a request has the same texts in
+        whatever company it is generated. Empty: the request's place in the list.
+    constraint
+        What the texts must satisfy; None for anything.
+    """
+
+    prompt: str
+    num_samples: int = 1
+    key: str = ""
+    constraint: RowConstraint | None = None
+
+
+AcceptText = Callable[[str, GenerationRequest], FailureReason | None]
+"""Judge of a finished text: None accepts it, a reason asks for another draw."""
+
+ProgressCallback = Callable[[int, int], None]
+"""Called with the number of samples that are done and the number asked for."""
+
+
+class TextGenerator(Protocol):
+    """Anything that continues prompts: the embedded model, a large one, another engine."""
+
+    @property
+    def info(self) -> ModelInfo:
+        """Which model writes, in which revision and precision, and where it runs."""
+        ...
+
+    def generate(
+        self,
+        requests: Sequence[GenerationRequest],
+        sampling: SamplingParams,
+        *,
+        accept: AcceptText | None = None,
+        progress: ProgressCallback | None = None,
+    ) -> list[list[Completion]]:
+        """Draw the texts.
+
+        Parameters
+        ----------
+        requests
+            Prompts, in any order and of any length.
+        sampling
+            Temperature, nucleus, limits and seed, for all of them.
+        accept
+            Judge of each text. A rejected one is drawn again up to
+            ``sampling.max_redraws`` times; the reasons are counted in
+            ``Completion.rejected``. After that the last text is kept.
+        progress
+            Called as samples are done.
+
+        Returns
+        -------
+        list of list of Completion
+            For each request, in order, its ``num_samples`` completions, in order.
+        """
+        ...
+
+
+@dataclass(eq=False)
+class TokenVocabulary:
+    """The text that each token id appends.
+
+    Two vocabularies with the same content are equal and have the same hash, so tables
+    built on one (tries, element lists) can be cached under it.
+
+    Parameters
+    ----------
+    strings
+        Text of each id, shape (tokens,); '' for special tokens and for pieces of a
+        character (bytes that are no UTF-8 by themselves): none of these can be part of a
+        constrained text. Exact: the concatenation over a row is the row's text.
+    eos_token_ids
+        Ids that end a text.
+    pieces
+        The same as bytes, with the pieces of characters; b'' for special tokens.
+    """
+
+    strings: list[str]
+    eos_token_ids: tuple[int, ...]
+    pieces: list[bytes] = field(default_factory=list, repr=False)
+
+    def __post_init__(self) -> None:
+        if not self.pieces:
+            self.pieces = [text.encode("utf-8") for text in self.strings]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 over ids, texts and end tokens, as hexadecimal digits."""
+        content = json.dumps([self.strings, list(self.eos_token_ids)])
+        return hashlib.sha256(content.encode()).hexdigest()
+
+    def __hash__(self) -> int:
+        return hash(self.fingerprint)
+
+    def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
+        return isinstance(other, TokenVocabulary) and self.fingerprint == other.fingerprint
+
+    def __len__(self) -> int:
+        return len(self.strings)
+
+    def decode(self, token_ids: Sequence[int]) -> str:
+        """Return the text that the ids append; characters cut in pieces become U+FFFD."""
+        return b"".join(self.pieces[token] for token in token_ids).decode("utf-8", "replace")
+
+    @classmethod
+    def from_tokenizer(
+        cls, tokenizer: Any, *, eos_token_ids: Sequence[int] = ()
+    ) -> TokenVocabulary:
+        """Read the vocabulary of a Hugging Face tokenizer.
+
+        Word-level, sentencepiece-like (Llama 2: '▁' for a space, ``<0x0A>`` for a byte)
+        and byte-level BPE (Llama 3, Qwen: 'Ġ' for a space) tokenizers are read from
+        their decoders' definition, others token by token through ``decode``.
+
+        Parameters
+        ----------
+        tokenizer
+            A ``transformers`` tokenizer.
+        eos_token_ids
+            Ids that end a text besides the tokenizer's own (a model's generation
+            configuration may name several).
+        """
+        from crystalicl_jobflow.generation.vocabulary import read_pieces
+
+        pieces = read_pieces(tokenizer)
+        own = [] if tokenizer.eos_token_id is None else [int(tokenizer.eos_token_id)]
+        ends = sorted({*own, *(int(token) for token in eos_token_ids)})
+        for token in ends:
+            if token < len(pieces):
+                pieces[token] = b""
+        strings = []
+        for piece in pieces:
+            try:
+                strings.append(piece.decode("utf-8"))
+            except UnicodeDecodeError:
+                strings.append("")
+        return cls(strings=strings, eos_token_ids=tuple(ends), pieces=pieces)
