@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 from pymatgen.core import Structure
 
 from crystalicl_jobflow.schemas.condition import Condition
@@ -14,6 +14,10 @@ from crystalicl_jobflow.schemas.reasons import FailureReason
 Strategy = Literal["C", "F", "CF", "R", "CR", "FR", "CFR"]
 """How demonstrations are chosen: by condition, by structure, by both, at random; a
 trailing R shuffles the order (CrystalICL, section 3.2 and table 4)."""
+
+
+Crystal = Annotated[Structure, PlainSerializer(lambda crystal: crystal.as_dict(), when_used="json")]
+"""A pymatgen structure; its dictionary in JSON, from which it is read again."""
 
 
 def utcnow() -> datetime:
@@ -43,7 +47,7 @@ class Demonstration(Document):
         default_factory=dict, description="Known property values by name."
     )
     text: str = Field(description="The crystal's SGS text, without '### '.")
-    structure: Structure | None = Field(None, description="The crystal; absent in a prompt.")
+    structure: Crystal | None = Field(None, description="The crystal; absent in a prompt.")
     structure_hash: str = Field("", description="Hash of the source's record, for increments.")
     fingerprint: list[float] | None = Field(
         None, description="CrystalNN 'ops' fingerprint averaged over sites; None if put off."
@@ -176,7 +180,7 @@ class Candidate(Document):
     text: str
     text_format: str = "sgs"
     parsed: bool = False
-    structure: Structure | None = None
+    structure: Crystal | None = None
     formula: str | None = None
     anonymous_formula: str | None = None
     chemsys: str | None = None
