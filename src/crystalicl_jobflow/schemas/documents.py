@@ -175,7 +175,9 @@ class Checks(Document):
 class Candidate(Document):
     """One generated text with all that is known about it: the unit of storage."""
 
-    candidate_id: str = Field(description="Hash of provenance and text: the same draw, the same id.")
+    candidate_id: str = Field(
+        description="Hash of provenance and text: the same draw, the same id."
+    )
     condition: Condition
     text: str
     text_format: str = "sgs"
