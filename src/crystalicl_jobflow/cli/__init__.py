@@ -1,0 +1,47 @@
+"""The ``crystalicl`` command.
+
+Commands are imported when they are called: ``crystalicl --help`` answers at once, and a
+command whose extra is missing does not break the others.
+"""
+
+from __future__ import annotations
+
+import click
+
+from crystalicl_jobflow import __version__
+from crystalicl_jobflow.cli._common import LazyGroup
+
+_COMMANDS: dict[str, tuple[str, str]] = {
+    "demo": ("demo:demo", "Run the whole chain once, on what ships with the package."),
+    "generate": ("generate:generate", "Generate crystals for a condition."),
+    "query": ("query:query", "Search generated crystals."),
+    "evaluate": ("evaluate:evaluate", "Evaluate generated crystals."),
+    "text": ("text:text", "Write crystals as text and read them back."),
+    "pool": ("pool:pool", "Build and inspect pools of demonstrations."),
+    "train": ("train:train", "Train models and adapters."),
+    "benchmark": ("benchmark:benchmark", "Measure quality on a data set."),
+}
+
+
+@click.command(
+    cls=LazyGroup,
+    lazy={
+        name: (f"crystalicl_jobflow.cli.{place}", text)
+        for name, (place, text) in _COMMANDS.items()
+    },
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(__version__, prog_name="crystalicl")
+def cli() -> None:
+    """Generate crystals with in-context language models.
+
+    Begin with `crystalicl demo`. Every command explains itself with --help.
+    """
+
+
+def main() -> None:
+    """Run the command line."""
+    cli(prog_name="crystalicl")
+
+
+__all__ = ["cli", "main"]

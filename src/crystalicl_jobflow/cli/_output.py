@@ -1,0 +1,153 @@
+"""Files that commands write and tables that they print."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from crystalicl_jobflow.cli._common import table
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from crystalicl_jobflow.schemas import Candidate, Evaluation, Rate
+
+CANDIDATES = "candidates.jsonl"
+SUMMARY = "summary.json"
+CIFS = "cifs"
+ID_DIGITS = 8
+"""Digits of a candidate's id that file names and tables show."""
+
+
+def write_candidates(path: Path, candidates: Iterable[Candidate]) -> None:
+    """Write one candidate document a line."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", encoding="utf-8") as file:
+        for candidate in candidates:
+            file.write(candidate.model_dump_json() + "\n")
+
+
+def read_candidates(path: Path) -> list[Candidate]:
+    """Read what :func:`write_candidates` wrote.
+
+    Raises
+    ------
+    ValueError
+        If a line is no candidate; the message names the line.
+    """
+    from crystalicl_jobflow.schemas import Candidate
+
+    candidates = []
+    with path.open(encoding="utf-8") as file:
+        for number, line in enumerate(file, start=1):
+            if not line.strip():
+                continue
+            try:
+                candidates.append(Candidate.model_validate_json(line))
+            except ValueError as error:
+                reason = str(error).splitlines()[0]
+                raise ValueError(f"{path}, line {number}: no candidate: {reason}") from None
+    return candidates
+
+
+def cif_name(candidate: Candidate) -> str:
+    """Return the file name of a candidate's crystal: formula, group, start of its id."""
+    group = candidate.space_group or 0
+    return f"{candidate.formula}_{group}_{candidate.candidate_id[:ID_DIGITS]}.cif"
+
+
+def cif_text(candidate: Candidate) -> str:
+    """Return the symmetrised CIF text of a candidate that has a structure."""
+    from pymatgen.io.cif import CifWriter
+
+    symprec = float(candidate.provenance.tolerances.get("symprec", 0.1))
+    return str(CifWriter(candidate.structure, symprec=symprec))
+
+
+def write_cifs(folder: Path, candidates: Iterable[Candidate]) -> list[Path]:
+    """Write one symmetrised CIF file for every candidate that has a structure.
+
+    Returns
+    -------
+    list of Path
+        The files, in the order of the candidates.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for candidate in candidates:
+        if candidate.structure is None:
+            continue
+        path = folder / cif_name(candidate)
+        path.write_text(cif_text(candidate), encoding="utf-8")
+        paths.append(path)
+    return paths
+
+
+def clear_previous(folder: Path) -> None:
+    """Remove the CIF files that an earlier run listed in its summary, and nothing else."""
+    summary = folder / SUMMARY
+    if not summary.is_file():
+        return
+    try:
+        names = json.loads(summary.read_text(encoding="utf-8")).get("cifs", [])
+    except (ValueError, AttributeError):
+        return
+    for name in names:
+        path = folder / str(name)
+        if path.parent == folder / CIFS and path.suffix == ".cif":
+            path.unlink(missing_ok=True)
+
+
+def write_json(path: Path, document: Any) -> None:
+    """Write a document as indented JSON."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(document, indent=2, default=str) + "\n", encoding="utf-8")
+
+
+def outcome(candidate: Candidate) -> str:
+    """Return what became of a candidate, in a few words."""
+    if candidate.failure_reason is None:
+        return "valid" if candidate.valid else "not valid"
+    return str(candidate.failure_reason).replace("_", " ")
+
+
+def candidate_table(
+    candidates: Sequence[Candidate], *, title: str | None = None, limit: int | None = None
+) -> Table:
+    """Return a table with one row per candidate."""
+    rows = table(
+        "Id", "Formula", ">Group", "Symbol", ">Atoms", ">g/cm³", ">Å", "Asked", "Outcome",
+        title=title,
+    )  # fmt: skip
+    for candidate in candidates[:limit]:
+        distance = candidate.checks.min_distance
+        met = {True: "met", False: "not met", None: "-"}[candidate.joint_success]
+        rows.add_row(
+            candidate.candidate_id[:ID_DIGITS],
+            candidate.formula or "-",
+            str(candidate.space_group or "-"),
+            candidate.space_group_symbol or "-",
+            str(candidate.num_sites or "-"),
+            "-" if candidate.density is None else f"{candidate.density:.2f}",
+            "-" if distance is None else f"{distance:.2f}",
+            met,
+            outcome(candidate),
+        )
+    return rows
+
+
+def _show(rate: Rate) -> str:
+    return "-" if rate.rate is None else f"{100 * rate.rate:.1f} %"
+
+
+def rates_table(evaluation: Evaluation, *, title: str | None = None) -> Table:
+    """Return a table of all rates with their counts and denominators, and the metrics."""
+    rows = table("Rate", ">Share", ">Count", ">Of", title=title)
+    for name, rate in evaluation.rates.items():
+        rows.add_row(name.replace("_", " "), _show(rate), str(rate.count), str(rate.of))
+    for name, value in evaluation.metrics.items():
+        if value is not None:
+            rows.add_row(name.replace("_", " "), f"{value:.4g}", "", "")
+    return rows
