@@ -27,7 +27,8 @@ from crystalicl_jobflow.text._affine import integer_annihilator, parse_triplet
 #: Largest fractional change (max-norm) under an operation that still counts as staying
 #: put. Two decimals are right to 0.005 per coordinate and an operation can triple that;
 #: 0.1 was measured to merge sites that are distinct, 0.005 to split sites that are not.
-SNAP_TOLERANCE = 0.03
+#: Just off the grid of two decimals, so that rounding errors never decide a comparison.
+SNAP_TOLERANCE = 0.03 - 1e-6
 #: Rounds of averaging; nearly every site is stable after one or two.
 SNAP_ROUNDS = 4
 #: Images of an averaged point closer than this (fractional, max-norm) are one point.

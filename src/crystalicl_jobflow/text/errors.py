@@ -1,0 +1,31 @@
+"""The error every text format raises."""
+
+from __future__ import annotations
+
+from crystalicl_jobflow.schemas.reasons import FailureReason
+
+
+class TextError(ValueError):
+    """A text is not one readable crystal, or a crystal has no text.
+
+    Attributes
+    ----------
+    reason
+        Reason code, for documents and counts.
+    line
+        Line of the text, counted from 1, or None where no line is to blame.
+    """
+
+    def __init__(self, reason: FailureReason, message: str, *, line: int | None = None) -> None:
+        self.reason = reason
+        self.line = line
+        self.detail = message
+        super().__init__(message if line is None else f"line {line}: {message}")
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # keyword arguments do not survive the default pickling of exceptions
+        return (_rebuild, (self.reason, self.detail, self.line))
+
+
+def _rebuild(reason: FailureReason, message: str, line: int | None) -> TextError:
+    return TextError(reason, message, line=line)

@@ -1,0 +1,301 @@
+"""SGS: space group, cell, and one site of each Wyckoff orbit.
+
+```
+P4/mmm
+4.2 4.2 4.2
+90 90 90
+Mg
+0.00 0.00 0.00
+```
+
+Line 1 is the short Hermann-Mauguin symbol, line 2 the conventional cell's lengths in Å
+at one decimal, line 3 its angles in whole degrees; then for each orbit its species and
+one representative's fractional coordinates at two decimals. The variant SGSW adds the
+Wyckoff letter to the species line (``Mg a``).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from pymatgen.core import Lattice, Structure
+from pymatgen.core.sites import PeriodicSite
+
+from crystalicl_jobflow.schemas.reasons import FailureReason
+from crystalicl_jobflow.text import spacegroups
+from crystalicl_jobflow.text.canonical import canonical_sites
+from crystalicl_jobflow.text.errors import TextError
+from crystalicl_jobflow.text.lines import Line, content_lines, read_crystal_lines
+from crystalicl_jobflow.text.species import read_species, site_species, species_rank
+from crystalicl_jobflow.text.symmetry import SYMPREC, standard_cell
+
+#: More atoms than this in one cell are a runaway text, not a crystal.
+MAX_ATOMS = 5000
+
+
+@dataclass(frozen=True)
+class SGSSite:
+    """One Wyckoff orbit.
+
+    Attributes
+    ----------
+    species
+        ``Mg``, or ``Cu0.75 Au0.25``.
+    frac_coords
+        One representative, in [0, 1).
+    multiplicity
+        Points of the orbit in the conventional cell, where known.
+    wyckoff_letter
+        Where known.
+    """
+
+    species: str
+    frac_coords: tuple[float, float, float]
+    multiplicity: int | None = None
+    wyckoff_letter: str | None = None
+
+
+@dataclass(frozen=True)
+class SGSCrystal:
+    """What an SGS text says: group, conventional cell (Å, degrees), one site per orbit."""
+
+    space_group_number: int
+    lengths: tuple[float, float, float]
+    angles: tuple[float, float, float]
+    sites: tuple[SGSSite, ...]
+
+    @property
+    def space_group_symbol(self) -> str:
+        """Short Hermann-Mauguin symbol."""
+        return spacegroups.symbol(self.space_group_number)
+
+
+class SGSFormat:
+    """The SGS text, with or without Wyckoff letters.
+
+    Parameters
+    ----------
+    name
+        ``sgs`` or ``sgsw``.
+    wyckoff_letters
+        Whether the letter is written on the species line. Both read either.
+    """
+
+    def __init__(self, name: str, *, wyckoff_letters: bool = False) -> None:
+        self.name = name
+        self.wyckoff_letters = wyckoff_letters
+
+    def __repr__(self) -> str:
+        return f"<text format {self.name}>"
+
+    def encode(self, structure: Structure) -> str:
+        """Write a crystal as text: plain lines, no ``### ``, no line end at the end.
+
+        Parameters
+        ----------
+        structure
+            Ordered or disordered; oxidation states and site properties are left out.
+
+        Raises
+        ------
+        TextError
+            Where the structure has no atoms or no elements.
+        """
+        return self.format(self.analyze(structure))
+
+    def decode(self, text: str) -> Structure:
+        """Read the one crystal in a text and build its conventional cell.
+
+        Raises
+        ------
+        TextError
+            With reason and line, where the text does not hold exactly one crystal.
+        """
+        return self.build(self.parse(text))
+
+    def analyze(self, structure: Structure, symprec: float = SYMPREC) -> SGSCrystal:
+        """Find a crystal's group, standard cell and orbits, described canonically.
+
+        Parameters
+        ----------
+        structure
+            Any cell of the crystal.
+        symprec
+            Tolerance of the symmetry search in Å.
+        """
+        if not len(structure):
+            raise TextError(FailureReason.NOT_ENCODABLE, "the structure has no atoms")
+        names = _species_names(structure)
+        order = sorted(set(names), key=species_rank)
+        label = {name: i for i, name in enumerate(order)}
+        labels = np.array([label[name] for name in names], dtype=np.intc)
+        matrix = np.array(structure.lattice.matrix, dtype=float)
+        cell = standard_cell(
+            matrix, np.array(structure.frac_coords, dtype=float), labels, symprec=symprec
+        )
+        described = canonical_sites(
+            cell.number, cell.frac_coords, cell.multiplicity, cell.labels.tolist()
+        )
+        lattice = Lattice(cell.lattice)
+        return SGSCrystal(
+            cell.number,
+            tuple(float(x) for x in lattice.abc),
+            tuple(float(x) for x in lattice.angles),
+            tuple(
+                SGSSite(order[cell.labels[i]], point, int(cell.multiplicity[i]), letter)
+                for i, letter, point in described
+            ),
+        )
+
+    def format(self, crystal: SGSCrystal) -> str:
+        """Write the lines of a crystal, sites in the order given."""
+        lines = [
+            spacegroups.symbol(crystal.space_group_number),
+            format_lengths(crystal.lengths),
+            format_angles(crystal.angles),
+        ]
+        for site in crystal.sites:
+            letter = self.wyckoff_letters and site.wyckoff_letter
+            lines.append(f"{site.species} {letter}" if letter else site.species)
+            lines.append(format_coords(site.frac_coords))
+        return "\n".join(lines)
+
+    def parse(self, text: str) -> SGSCrystal:
+        """Read the lines of a text; nothing is moved or expanded yet.
+
+        Raises
+        ------
+        TextError
+            As for `decode`.
+        """
+        group, lengths, angles, pairs = read_crystal_lines(content_lines(text))
+        number = spacegroups.number(group.text)
+        sites = []
+        for species_line, species, letter, coords in pairs:
+            sites.append(SGSSite(species, coords, None, _checked(letter, number, species_line)))
+        return SGSCrystal(number, lengths, angles, tuple(sites))
+
+    def build(self, crystal: SGSCrystal) -> Structure:
+        """Put the sites on their Wyckoff positions and expand them into the conventional cell.
+
+        Raises
+        ------
+        TextError
+            Where a stated Wyckoff letter does not fit its coordinates, or the cell would
+            hold more than `MAX_ATOMS` atoms.
+        """
+        number = crystal.space_group_number
+        if not crystal.sites:
+            raise TextError(FailureReason.NO_SITES, "the crystal has no sites")
+        if len(crystal.sites) > MAX_ATOMS:
+            raise TextError(
+                FailureReason.TOO_MANY_ATOMS, f"{len(crystal.sites)} sites are too many"
+            )
+        lengths, angles = spacegroups.constrain_lattice(crystal.lengths, crystal.angles, number)
+        coords = np.array([site.frac_coords for site in crystal.sites], dtype=float)
+        for i, site in enumerate(crystal.sites):
+            if site.wyckoff_letter is not None:
+                coords[i] = _onto_letter(coords[i], site, number)
+        snapped = spacegroups.snap(coords, number)
+        n_atoms = int(snapped.multiplicity.sum())
+        if n_atoms > MAX_ATOMS:
+            raise TextError(FailureReason.TOO_MANY_ATOMS, f"{n_atoms} atoms are too many")
+        lattice = Lattice.from_parameters(*lengths, *angles)
+        sites: list[PeriodicSite] = []
+        for site, point, mask in zip(
+            crystal.sites, snapped.frac_coords, snapped.stabilizer_mask, strict=True
+        ):
+            composition = read_species(site.species)[1]
+            orbit = spacegroups.orbit(point, number, stabilizer_mask=mask)
+            # one composition for the whole orbit: reading it again per atom costs most
+            sites += [PeriodicSite(composition, x, lattice, skip_checks=True) for x in orbit]
+        return Structure.from_sites(sites)
+
+
+def format_lengths(lengths: tuple[float, ...]) -> str:
+    """Write lengths in Å at one decimal."""
+    return " ".join(f"{math.floor(x * 10 + 0.5 + 1e-6) / 10:.1f}" for x in lengths)
+
+
+def format_angles(angles: tuple[float, ...]) -> str:
+    """Write angles in whole degrees."""
+    return " ".join(str(math.floor(x + 0.5 + 1e-6)) for x in angles)
+
+
+def format_coords(coords: tuple[float, ...]) -> str:
+    """Write fractional coordinates at two decimals, wrapped into [0, 1) after rounding."""
+    return " ".join(f"{math.floor(x * 100 + 0.5 + 1e-5) % 100 / 100:.2f}" for x in coords)
+
+
+def _species_names(structure: Structure) -> list[str]:
+    names: list[str] = []
+    known: dict[int, str] = {}
+    for site in structure:
+        species = site.species
+        name = known.get(id(species))
+        if name is None:
+            name = known[id(species)] = site_species(species)
+        names.append(name)
+    if not all(names):
+        raise TextError(FailureReason.NOT_ENCODABLE, "a site of the structure has no species")
+    try:
+        for name in set(names):
+            read_species(name)
+    except ValueError as error:
+        raise TextError(FailureReason.NOT_ENCODABLE, f"a site's species: {error}") from None
+    return names
+
+
+def _checked(letter: str | None, number: int, line: Line) -> str | None:
+    if letter is None:
+        return None
+    if all(letter != position.letter for position in spacegroups.wyckoff_positions(number)):
+        raise TextError(
+            FailureReason.BAD_COORDINATES,
+            f"group {spacegroups.symbol(number)} has no Wyckoff position {letter!r}",
+            line=line.number,
+        )
+    return letter
+
+
+def _onto_letter(
+    point: np.ndarray[tuple[int], np.dtype[np.float64]], site: SGSSite, number: int
+) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    """Move a point onto the nearest member of the Wyckoff position its site names."""
+    position = next(
+        p for p in spacegroups.wyckoff_positions(number) if p.letter == site.wyckoff_letter
+    )
+    group = spacegroups.operations(number)
+    images = group.apply(point[None])[0] - position.translation
+    if len(position.annihilator):
+        # Distance to `image + lattice vector in the position's plane`, least squares:
+        # the integral value of the annihilator tells which lattice vector is nearest.
+        rows = position.annihilator.astype(float)
+        gap = images @ rows.T
+        moves = (np.rint(gap) - gap) @ np.linalg.pinv(rows).T
+        nearest = int(np.argmin(np.abs(moves).max(1)))
+        if np.abs(moves[nearest]).max() >= spacegroups.SNAP_TOLERANCE:
+            raise TextError(
+                FailureReason.BAD_COORDINATES,
+                f"the site {site.species} {site.frac_coords} is not on the Wyckoff position "
+                f"{position.letter} of {spacegroups.symbol(number)}",
+            )
+        moved = images[nearest] + moves[nearest] + position.translation
+    else:
+        moved = point
+    multiplicity = int(spacegroups.snap(moved[None], number).multiplicity[0])
+    if multiplicity != position.multiplicity:
+        raise TextError(
+            FailureReason.BAD_COORDINATES,
+            f"the site {site.species} {site.frac_coords} has multiplicity {multiplicity}, not "
+            f"{position.multiplicity}{position.letter} of {spacegroups.symbol(number)}",
+        )
+    return np.asarray(moved)
+
+
+#: The SGS text of the paper.
+SGS = SGSFormat("sgs")
+#: SGS with the Wyckoff letter on the species line.
+SGSW = SGSFormat("sgsw", wyckoff_letters=True)

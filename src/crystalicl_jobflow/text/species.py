@@ -1,0 +1,73 @@
+"""Species as they stand in texts: ``Mg``, or ``Cu0.75 Au0.25`` where a site is shared."""
+
+from __future__ import annotations
+
+import math
+import re
+import warnings
+from functools import cache, lru_cache
+
+from pymatgen.core import Composition, Element
+
+_TOKEN = re.compile(r"([A-Z][a-z]?)(\d*\.?\d+)?")
+#: Occupancies are written with at most this many decimals.
+OCCUPANCY_DECIMALS = 4
+_SUM_TOLERANCE = 1e-3
+
+
+@cache
+def element_rank(symbol: str) -> tuple[float, str]:
+    """Return the sort key of an element: electronegativity (noble gases last), then symbol."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        electronegativity = float(Element(symbol).X)
+    return (99.0 if math.isnan(electronegativity) else electronegativity, symbol)
+
+
+@lru_cache(maxsize=65536)
+def species_rank(species: str) -> tuple[object, ...]:
+    """Return the sort key of a species text: by its elements, then by the text."""
+    elements = tuple(element_rank(m[1]) for m in _TOKEN.finditer(species))
+    return (elements[0], len(elements), elements, species)
+
+
+@lru_cache(maxsize=65536)
+def read_species(text: str) -> tuple[str, Composition]:
+    """Read one species text and return it in canonical form with its composition.
+
+    Raises
+    ------
+    ValueError
+        Where it names no element, names one twice, or the occupancies exceed 1.
+    """
+    amounts: dict[str, float] = {}
+    for token in text.split():
+        match = _TOKEN.fullmatch(token)
+        if match is None or not Element.is_valid_symbol(match[1]):
+            raise ValueError(f"{token!r} is not an element")
+        if match[1] in amounts:
+            raise ValueError(f"{match[1]} is named twice")
+        amounts[match[1]] = 1.0 if match[2] is None else float(match[2])
+    if not amounts:
+        raise ValueError("no element")
+    total = sum(amounts.values())
+    if total > 1 + _SUM_TOLERANCE or min(amounts.values()) <= 0:
+        raise ValueError(f"the occupancies of {text!r} add up to {total:g}")
+    return format_species(amounts), Composition(amounts)
+
+
+def format_species(amounts: dict[str, float]) -> str:
+    """Write element amounts of one site; a full single element is its bare symbol."""
+    order = sorted(amounts, key=element_rank)
+    if len(order) == 1 and abs(amounts[order[0]] - 1) < 10**-OCCUPANCY_DECIMALS:
+        return order[0]
+    return " ".join(f"{e}{round(amounts[e], OCCUPANCY_DECIMALS):g}" for e in order)
+
+
+def site_species(composition: Composition) -> str:
+    """Return the species text of a site's composition, oxidation states left out."""
+    amounts: dict[str, float] = {}
+    for specie, amount in composition.items():
+        symbol = specie.symbol
+        amounts[symbol] = amounts.get(symbol, 0.0) + amount
+    return format_species(amounts)
