@@ -91,12 +91,16 @@ class GenerationRequest:
         whatever company it is generated. Empty: the request's place in the list.
     constraint
         What the texts must satisfy; None for anything.
+    first_sample
+        Number of the first sample within its random streams: samples 4 to 7 of a request
+        are the same texts whether 0 to 3 are drawn here, elsewhere or not at all.
     """
 
     prompt: str
     num_samples: int = 1
     key: str = ""
     constraint: RowConstraint | None = None
+    first_sample: int = 0
 
 
 AcceptText = Callable[[str, GenerationRequest], FailureReason | None]
