@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping
+from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -178,9 +179,9 @@ def write_documents(
         return 0
     if isinstance(store, MemoryStore):  # JSONStore and MontyStore are MemoryStores
         new = [dict(document) for document in batch if document[store.key] not in existing]
-        for document in batch:
-            if document[store.key] in existing:
-                store._collection.replace_one({store.key: document[store.key]}, dict(document))
+        replaced = [document for document in batch if document[store.key] in existing]
+        if replaced:
+            _replace_embedded(store, replaced)
         if new:
             store._collection.insert_many(new)
         if save and isinstance(store, JSONStore) and not store.read_only:
@@ -196,6 +197,47 @@ def write_documents(
     else:
         store.update(batch)
     return len(batch)
+
+
+def _object_ids(store: MemoryStore) -> dict[str, Any]:
+    found = store._collection.find({}, {store.key: True})
+    return {document[store.key]: document["_id"] for document in found if store.key in document}
+
+
+def _replace_embedded(store: MemoryStore, documents: list[dict[str, Any]]) -> None:
+    """Replace documents of a memory, JSON or Monty store in time linear in its size.
+
+    Every ``replace_one`` of these looks at every document of the collection; their
+    storage below takes documents by ``_id`` at once.
+    """
+    ids = _object_ids(store)
+    collection = store._collection
+    replacements = [{**document, "_id": ids[document[store.key]]} for document in documents]
+    if isinstance(store, MontyStore):
+        collection._storage.update_many(collection, replacements)
+    else:
+        for document in replacements:
+            collection._store[document["_id"]] = deepcopy(document)
+
+
+def remove_documents(store: Store, keys: Iterable[str], *, save: bool = True) -> int:
+    """Remove documents by key, in bulk; returns how many were removed."""
+    wanted = set(keys)
+    if not wanted:
+        return 0
+    if not isinstance(store, MemoryStore):
+        store.remove_docs({store.key: {"$in": sorted(wanted)}})
+        return len(wanted)
+    ids = [number for key, number in _object_ids(store).items() if key in wanted]
+    collection = store._collection
+    if isinstance(store, MontyStore):
+        collection._storage.delete_many(collection, ids)
+    else:
+        for number in ids:
+            del collection._store[number]
+        if save and isinstance(store, JSONStore) and not store.read_only:
+            save_json_store(store)
+    return len(ids)
 
 
 def load_job_store(spec: str | Path | Mapping[str, Any] | JobStore) -> JobStore:
