@@ -52,7 +52,13 @@ class Demonstration(Document):
     fingerprint: list[float] | None = Field(
         None, description="CrystalNN 'ops' fingerprint averaged over sites; None if put off."
     )
+    fingerprint_error: str | None = Field(
+        None, description="Why there is no fingerprint, where one was tried."
+    )
     symprec: float = Field(0.1, description="Symmetry tolerance in Å of text and group.")
+    source_updated: datetime | None = Field(
+        None, description="When the source last changed its record, where it says so."
+    )
     last_updated: datetime = Field(default_factory=utcnow)
 
 
