@@ -26,8 +26,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
 @click.command(
     cls=LazyGroup,
     lazy={
-        name: (f"crystalicl_jobflow.cli.{place}", text)
-        for name, (place, text) in _COMMANDS.items()
+        name: (f"crystalicl_jobflow.cli.{place}", text) for name, (place, text) in _COMMANDS.items()
     },
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 )
 @click.option("--store", help="Store that also receives the candidates, e.g. candidates.db.")
 def generate(**options: Any) -> None:
-    """Generate crystals for a condition.
+    r"""Generate crystals for a condition.
 
     \b
     crystalicl generate --formula CaTiO3 --space-group 221 --shots 3 --samples 8 --out out

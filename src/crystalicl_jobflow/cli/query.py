@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     help="With --format cif: folder for one file per crystal, instead of printing them.",
 )
 def query(source: str, output: str, out: Path | None, **options: Any) -> None:
-    """Search generated crystals.
+    r"""Search generated crystals.
 
     SOURCE is a candidates store, a candidates.jsonl file, or a folder that
     `crystalicl generate` or `crystalicl demo` wrote.
