@@ -1,1 +1,52 @@
-"""Checks, metrics and their thresholds."""
+"""Checks of generated crystals, success, matching, and rates with denominators."""
+
+from __future__ import annotations
+
+from crystalicl_jobflow.evaluation import thresholds
+from crystalicl_jobflow.evaluation.composition import composition_valid
+from crystalicl_jobflow.evaluation.distances import DistanceReport, distance_report, min_distance
+from crystalicl_jobflow.evaluation.matching import (
+    MatchResult,
+    match_many,
+    match_structures,
+    unique_groups,
+)
+from crystalicl_jobflow.evaluation.rates import RATE_MEANINGS, evaluate
+from crystalicl_jobflow.evaluation.success import asked_for, joint_success, judge
+from crystalicl_jobflow.evaluation.summary import CrystalSummary, crystal_summary, find_space_group
+from crystalicl_jobflow.evaluation.validate import (
+    StructureReport,
+    build_candidates,
+    candidate_id,
+    read_text,
+    rejudge,
+    validate_completion,
+    validate_structure,
+)
+
+__all__ = [
+    "RATE_MEANINGS",
+    "CrystalSummary",
+    "DistanceReport",
+    "MatchResult",
+    "StructureReport",
+    "asked_for",
+    "build_candidates",
+    "candidate_id",
+    "composition_valid",
+    "crystal_summary",
+    "distance_report",
+    "evaluate",
+    "find_space_group",
+    "joint_success",
+    "judge",
+    "match_many",
+    "match_structures",
+    "min_distance",
+    "read_text",
+    "rejudge",
+    "thresholds",
+    "unique_groups",
+    "validate_completion",
+    "validate_structure",
+]

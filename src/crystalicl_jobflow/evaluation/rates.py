@@ -1,0 +1,271 @@
+"""Rates over a set of candidates, each with its denominator."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from pymatgen.core import Structure
+
+from crystalicl_jobflow.evaluation._parallel import Progress
+from crystalicl_jobflow.evaluation.matching import MatchResult, match_many, unique_groups
+from crystalicl_jobflow.evaluation.success import asked_for
+from crystalicl_jobflow.evaluation.thresholds import check_tolerances, evaluation_tolerances
+from crystalicl_jobflow.evaluation.validate import check_versions
+from crystalicl_jobflow.schemas import Candidate, Evaluation, FailureReason, Rate
+
+References = Mapping[Any, Structure] | Sequence[Structure | None]
+"""True structures by candidate id or request index, or one (or None) per candidate."""
+
+RATE_MEANINGS: dict[str, str] = {
+    "parsed": "read as one crystal / candidates",
+    "finished": "ended by the model itself / candidates",
+    "redrawn": "drawn more than once / candidates",
+    "parsed_per_draw": "read as one crystal / draws made, rejected ones included",
+    "valid": "both structural rules and composition / candidates",
+    "structure_valid": "CDVAE's distance and volume rule / candidates",
+    "structure_valid_radii": "no overlap of atomic radii / candidates",
+    "composition_valid": "charge-neutral (SMACT) / candidates",
+    "overlap": "atoms closer than half their radii's sum / parsed candidates",
+    "symmetry_adherence": "found group is the asked, else declared one / candidates with such"
+    " a group, and those not parsed",
+    "unique": "different crystals / candidates",
+    "joint": "everything asked for at once / candidates with a condition",
+    "match": "matches its reference / candidates with a reference",
+    "match_valid": "matches, and valid by CDVAE's rules / candidates with a reference",
+    "match_any": "references with at least one matching candidate / references",
+    "match_any_valid": "the same with valid candidates only / references",
+}
+"""What each rate divides by what. A rate named after something asked for (``formula``,
+``band_gap``, …) is: met / candidates for which it was asked."""
+
+
+def evaluate(
+    candidates: Sequence[Candidate],
+    *,
+    references: References | None = None,
+    unique: bool = True,
+    processes: int = 1,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Compute every rate that needs no energy.
+
+    Parameters
+    ----------
+    candidates
+        Validated candidates, see :func:`~crystalicl_jobflow.evaluation.validate_completion`.
+    references
+        True structures: by candidate id or by request index, or a sequence aligned with the
+        candidates. Candidates without one do not enter the match rates.
+    unique
+        Whether to compare the candidates with each other, which costs most of the time
+        where many have one formula.
+    processes
+        Processes for the comparisons.
+    progress
+        Called with (matched, to be matched) while references are compared.
+
+    Returns
+    -------
+    Evaluation
+        Rates as :data:`RATE_MEANINGS` states them, each with count and of; a text that is no
+        crystal counts as a failure of everything. What could not be judged at all (a property
+        that nothing predicted) has a rate of None of 0; where only some candidates could not
+        be judged, those count as failures, and ``metrics["not_judged:<name>"]`` says how
+        many they are.
+
+    Raises
+    ------
+    ValueError
+        If a sequence of references is not as long as the candidates.
+    """
+    rows = [_row(candidate) for candidate in candidates]
+    rates = _validity_rates(candidates)
+    metrics: dict[str, float | None] = {}
+    for name in _all_asked(candidates):
+        outcomes = [c.success.get(name) for c in candidates if name in c.success]
+        parsed = [c.parsed for c in candidates if name in c.success]
+        rates[name] = _success_rate(name, outcomes, parsed, metrics)
+    conditioned = [c for c in candidates if c.success]
+    if conditioned:
+        outcomes = [c.joint_success for c in conditioned]
+        parsed = [c.parsed for c in conditioned]
+        rates["joint"] = _success_rate("joint", outcomes, parsed, metrics)
+    if unique:
+        rates["unique"] = _unique_rate(candidates, rows, processes)
+    if references is not None:
+        _match_rates(candidates, references, rows, rates, metrics, processes, progress)
+    metrics["draws"] = float(sum(c.provenance.attempts for c in candidates))
+    rejected: Counter[str] = Counter()
+    for candidate in candidates:
+        rejected.update(candidate.provenance.rejected)
+    metrics.update({f"rejected:{reason}": float(n) for reason, n in sorted(rejected.items())})
+    reasons = Counter(str(c.failure_reason) for c in candidates if c.failure_reason is not None)
+    tolerances: dict[str, float | str] = {**check_tolerances(), **evaluation_tolerances()}
+    for candidate in candidates:  # what the checks were made with, not what is default now
+        tolerances.update(candidate.provenance.tolerances)
+    return Evaluation(
+        num_candidates=len(candidates),
+        rates=rates,
+        reasons={str(r): reasons[str(r)] for r in FailureReason if str(r) in reasons},
+        metrics=metrics,
+        results=rows,
+        tolerances=tolerances,
+        versions=check_versions(),
+    )
+
+
+def _row(candidate: Candidate) -> dict[str, Any]:
+    """Return one candidate's results, flat enough for a table."""
+    checks = candidate.checks
+    return {
+        "candidate_id": candidate.candidate_id,
+        "request_index": candidate.provenance.request_index,
+        "sample_index": candidate.provenance.sample_index,
+        "asked": candidate.condition.label(),
+        "formula": candidate.formula,
+        "space_group": candidate.space_group,
+        "num_sites": candidate.num_sites,
+        "parsed": candidate.parsed,
+        "valid": candidate.valid,
+        "structure_valid": checks.structure_valid,
+        "structure_valid_radii": checks.structure_valid_radii,
+        "composition_valid": checks.composition_valid,
+        "symmetry_adherent": checks.symmetry_adherent,
+        "success": dict(candidate.success),
+        "joint_success": candidate.joint_success,
+        "failure_reason": None
+        if candidate.failure_reason is None
+        else str(candidate.failure_reason),
+        "failure_message": candidate.failure_message,
+    }
+
+
+def _validity_rates(candidates: Sequence[Candidate]) -> dict[str, Rate]:
+    parsed = [c for c in candidates if c.parsed]
+    with_group = [c for c in candidates if not c.parsed or c.checks.symmetry_adherent is not None]
+    draws = sum(c.provenance.attempts for c in candidates)
+    return {
+        "parsed": Rate.from_counts(len(parsed), len(candidates)),
+        "valid": _share(candidates, lambda c: c.valid),
+        "structure_valid": _share(candidates, lambda c: c.checks.structure_valid),
+        "structure_valid_radii": _share(candidates, lambda c: c.checks.structure_valid_radii),
+        "composition_valid": _share(candidates, lambda c: c.checks.composition_valid),
+        "overlap": _share(parsed, lambda c: c.checks.structure_valid_radii is False),
+        "symmetry_adherence": _share(with_group, lambda c: c.checks.symmetry_adherent),
+        "finished": _share(candidates, lambda c: c.provenance.finished),
+        "redrawn": _share(candidates, lambda c: c.provenance.attempts > 1),
+        "parsed_per_draw": Rate.from_counts(len(parsed), draws),
+    }
+
+
+def _share(candidates: Sequence[Candidate], test: Callable[[Candidate], bool | None]) -> Rate:
+    return Rate.from_counts(sum(bool(test(c)) for c in candidates), len(candidates))
+
+
+def _all_asked(candidates: Iterable[Candidate]) -> list[str]:
+    """Return all that was asked of any candidate, in the order conditions name it."""
+    names: dict[str, None] = {}
+    for candidate in candidates:
+        names.update(dict.fromkeys(asked_for(candidate.condition)))
+        names.update(dict.fromkeys(candidate.success))
+    return list(names)
+
+
+def _success_rate(
+    name: str,
+    outcomes: Sequence[bool | None],
+    parsed: Sequence[bool],
+    metrics: dict[str, float | None],
+) -> Rate:
+    """Count successes; note how many could not be judged."""
+    unjudged = sum(outcome is None for outcome in outcomes)
+    if unjudged:
+        metrics[f"not_judged:{name}"] = float(unjudged)
+    judged_crystals = sum(
+        outcome is not None and is_crystal
+        for outcome, is_crystal in zip(outcomes, parsed, strict=True)
+    )
+    if unjudged and not judged_crystals:
+        return Rate.from_counts(0, 0)  # nothing predicts it: no rate, rather than a rate of 0
+    return Rate.from_counts(sum(outcome is True for outcome in outcomes), len(outcomes))
+
+
+def _unique_rate(
+    candidates: Sequence[Candidate], rows: list[dict[str, Any]], processes: int
+) -> Rate:
+    members = [(i, c.structure) for i, c in enumerate(candidates) if c.structure is not None]
+    founders = unique_groups([s for _, s in members], processes=processes)
+    for (index, _), founder in zip(members, founders, strict=True):
+        original = members[founder][0]
+        rows[index]["duplicate_of"] = (
+            None if original == index else candidates[original].candidate_id
+        )
+    return Rate.from_counts(len(set(founders)), len(candidates))
+
+
+def _match_rates(
+    candidates: Sequence[Candidate],
+    references: References,
+    rows: list[dict[str, Any]],
+    rates: dict[str, Rate],
+    metrics: dict[str, float | None],
+    processes: int,
+    progress: Progress | None,
+) -> None:
+    """Compare with the references; add rates, metrics and columns."""
+    truths = _aligned(candidates, references)
+    asked = [i for i, truth in enumerate(truths) if truth is not None]
+    comparable = [i for i in asked if candidates[i].structure is not None]
+    answers = match_many(
+        [(candidates[i].structure, truths[i]) for i in comparable],  # type: ignore[misc]
+        processes=processes,
+        progress=progress,
+    )
+    results: dict[int, MatchResult] = dict(zip(comparable, answers, strict=True))
+    best: dict[tuple[int, str], float | None] = {}
+    best_valid: dict[tuple[int, str], float | None] = {}
+    matched: list[float] = []
+    matched_valid: list[float] = []
+    for i in asked:
+        candidate, result = candidates[i], results.get(i, MatchResult(False))
+        rows[i]["match"], rows[i]["rms"] = result.matched, result.rms
+        key = (candidate.provenance.request_index, candidate.condition.model_dump_json())
+        is_valid = bool(candidate.checks.structure_valid and candidate.checks.composition_valid)
+        for scores, counted in ((best, True), (best_valid, is_valid)):
+            known = scores.setdefault(key, None)
+            if result.rms is not None and counted:
+                scores[key] = result.rms if known is None else min(known, result.rms)
+        if result.rms is not None:
+            matched.append(result.rms)
+            if is_valid:
+                matched_valid.append(result.rms)
+    rates["match"] = Rate.from_counts(len(matched), len(asked))
+    rates["match_valid"] = Rate.from_counts(len(matched_valid), len(asked))
+    any_rms = [rms for rms in best.values() if rms is not None]
+    any_valid_rms = [rms for rms in best_valid.values() if rms is not None]
+    rates["match_any"] = Rate.from_counts(len(any_rms), len(best))
+    rates["match_any_valid"] = Rate.from_counts(len(any_valid_rms), len(best_valid))
+    metrics["rms"] = _mean(matched)
+    metrics["rms_valid"] = _mean(matched_valid)
+    metrics["rms_any"] = _mean(any_rms)
+    metrics["rms_any_valid"] = _mean(any_valid_rms)
+
+
+def _aligned(candidates: Sequence[Candidate], references: References) -> list[Structure | None]:
+    if isinstance(references, Mapping):
+        return [
+            references.get(c.candidate_id, references.get(c.provenance.request_index))
+            for c in candidates
+        ]
+    if len(references) != len(candidates):
+        raise ValueError(
+            f"{len(references)} references for {len(candidates)} candidates:"
+            " a sequence has one (or None) per candidate"
+        )
+    return list(references)
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None

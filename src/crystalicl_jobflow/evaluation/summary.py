@@ -1,0 +1,98 @@
+"""What a crystal is: formula, primitive atom count, density, space group."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import spglib
+from pymatgen.core import Structure
+
+from crystalicl_jobflow.evaluation.thresholds import ANGLE_TOLERANCE, SYMPREC
+
+# newer versions of spglib can be told to raise this; older ones only ever return None
+_SPGLIB_ERROR: type[Exception] = getattr(spglib, "SpglibError", RuntimeError)
+
+
+@dataclass(frozen=True)
+class CrystalSummary:
+    """The facts about one crystal that conditions ask for and stores are queried by.
+
+    Parameters
+    ----------
+    formula, anonymous_formula, chemsys, elements
+        Reduced formula, its anonymised form, the system ("Ca-O-Ti") and its elements, sorted.
+    num_sites
+        Sites in the primitive cell; in the given cell where no symmetry was found.
+    density
+        g/cm³.
+    volume
+        Volume of the given cell, Å³.
+    space_group, space_group_symbol
+        Number and short Hermann–Mauguin symbol found, None where spglib finds none.
+    """
+
+    formula: str
+    anonymous_formula: str
+    chemsys: str
+    elements: tuple[str, ...]
+    num_sites: int
+    density: float
+    volume: float
+    space_group: int | None
+    space_group_symbol: str | None
+
+
+def crystal_summary(structure: Structure, *, symprec: float = SYMPREC) -> CrystalSummary:
+    """Describe a crystal.
+
+    The group equals that of pymatgen's ``SpacegroupAnalyzer(structure, symprec)``; spglib is
+    asked directly, which is several times faster.
+
+    Parameters
+    ----------
+    structure
+        Crystal, ordered or not.
+    symprec
+        Symmetry tolerance in Å.
+    """
+    composition = structure.composition.element_composition
+    space_group, symbol, primitive = find_space_group(structure, symprec=symprec)
+    return CrystalSummary(
+        formula=composition.reduced_formula,
+        anonymous_formula=composition.anonymized_formula,
+        chemsys=composition.chemical_system,
+        elements=tuple(sorted(element.symbol for element in composition.elements)),
+        num_sites=primitive,
+        density=float(structure.density),
+        volume=float(structure.volume),
+        space_group=space_group,
+        space_group_symbol=symbol,
+    )
+
+
+def find_space_group(
+    structure: Structure, *, symprec: float = SYMPREC
+) -> tuple[int | None, str | None, int]:
+    """Return the space group's number and symbol and the primitive cell's number of sites.
+
+    Returns
+    -------
+    tuple
+        Number, symbol, sites; None, None and the given cell's sites where spglib finds no
+        group (atoms on top of each other).
+    """
+    kinds: dict[object, int] = {}
+    numbers = [kinds.setdefault(site.species, len(kinds) + 1) for site in structure]
+    cell: Any = (structure.lattice.matrix, structure.frac_coords, numbers)
+    try:
+        dataset = spglib.get_symmetry_dataset(
+            cell, symprec=symprec, angle_tolerance=ANGLE_TOLERANCE
+        )
+    except _SPGLIB_ERROR:
+        dataset = None
+    if dataset is None:
+        return None, None, len(structure)
+    primitive = int(np.max(dataset.mapping_to_primitive)) + 1
+    return int(dataset.number), str(dataset.international), primitive

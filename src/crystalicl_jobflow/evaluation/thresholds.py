@@ -1,0 +1,141 @@
+"""Every tolerance of the checks, in one place, each with its source.
+
+Candidates and evaluations carry these values under ``tolerances``: a rate means nothing
+without them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+SYMPREC: Final = 0.1
+"""Symmetry tolerance in Å. CrystalICL and the Materials Project use 0.1."""
+
+ANGLE_TOLERANCE: Final = 5.0
+"""Angle tolerance in degrees: the default of pymatgen's ``SpacegroupAnalyzer``."""
+
+MIN_DISTANCE: Final = 0.5
+"""Shortest allowed distance in Å, inclusive. Source: CDVAE (Xie et al., ICLR 2022)."""
+
+MIN_VOLUME: Final = 0.1
+"""Smallest allowed cell volume in Å³, inclusive. Source: CDVAE, ``structure_validity``."""
+
+RADII_FRACTION: Final = 0.5
+"""Share of the sum of two atomic radii below which two atoms overlap.
+
+Source: CrystalICL, appendix on metrics: "overlap is defined as the distance between two
+atoms being less than half the sum of their radii".
+"""
+
+RADII_SET: Final = "pymatgen atomic_radius, else atomic_radius_calculated, else van_der_waals"
+"""Which radii: the empirical ones of Slater (1964) as ``Element.atomic_radius`` has them.
+
+He, Ne, Kr, Xe and Rn have none and take the calculated radius (Clementi et al. 1967); At, Fr
+and the elements from Cm to No have neither and take *half* the van der Waals radius: that
+one is a contact distance of unbonded atoms, about twice an atomic radius. Heavier elements
+have no radius of any kind and overlap nothing but themselves (by :data:`MIN_DISTANCE`).
+"""
+
+OXIDATION_STATES_SET: Final = "smact14"
+"""SMACT's oxidation states: the list that SMACT 2 used, and with it CDVAE and its successors.
+
+SMACT 4 defaults to ``icsd24`` instead, which gives other answers (LaNi5H6 is valid there).
+"""
+
+MAX_OXIDATION_COMBINATIONS: Final = 10_000_000
+"""Above so many combinations of oxidation states a composition is invalid. Source: CDVAE."""
+
+MATCH_STOL: Final = 0.5
+MATCH_LTOL: Final = 0.3
+MATCH_ANGLE_TOL: Final = 10.0
+"""``StructureMatcher`` tolerances of structure prediction. Source: CDVAE, DiffCSP, CrystaLLM."""
+
+UNIQUE_STOL: Final = 0.3
+UNIQUE_LTOL: Final = 0.2
+UNIQUE_ANGLE_TOL: Final = 5.0
+"""``StructureMatcher`` tolerances of uniqueness: pymatgen's defaults, as FlowMM and others use."""
+
+BAND_GAP_TOLERANCE: Final = 0.5
+"""Largest difference in eV at which a band gap asked for is met. Source: CrystalICL."""
+
+E_ABOVE_HULL_TOLERANCE: Final = 0.1
+"""How far above an asked energy above the hull a crystal may lie, in eV/atom.
+
+Lower is always met: more stable than asked is no failure. 0.1 eV/atom is the usual limit of
+metastability (Sun et al., Sci. Adv. 2016; CDVAE's and MatterGen's successors).
+"""
+
+RELATIVE_TOLERANCE: Final = 0.1
+"""Relative difference at which any other property is met; no source, a choice of this package."""
+
+
+def _same_sign(value: float, asked: float) -> bool:
+    return (value < 0) == (asked < 0)
+
+
+def _near_gap(value: float, asked: float) -> bool:
+    return abs(value - asked) <= BAND_GAP_TOLERANCE
+
+
+def _stable_enough(value: float, asked: float) -> bool:
+    return value <= asked + E_ABOVE_HULL_TOLERANCE
+
+
+PROPERTY_RULES: dict[str, Callable[[float, float], bool]] = {
+    "formation_energy_per_atom": _same_sign,
+    "band_gap": _near_gap,
+    "e_above_hull": _stable_enough,
+}
+"""Property name → ``rule(value, asked)``, whether a value asked for is met.
+
+Ranges need no rule: they are met by containment. Properties without a rule are met within
+:data:`RELATIVE_TOLERANCE`. Formation energy: same sign (CrystalICL).
+"""
+
+
+def meets_value(name: str, value: float, asked: float) -> bool:
+    """Return whether a property's value counts as the single value asked for.
+
+    Parameters
+    ----------
+    name
+        Property name, see :data:`crystalicl_jobflow.schemas.PROPERTIES`.
+    value, asked
+        Predicted and asked value, in the property's unit.
+    """
+    rule = PROPERTY_RULES.get(name)
+    if rule is not None:
+        return rule(value, asked)
+    return abs(value - asked) <= RELATIVE_TOLERANCE * max(abs(asked), 1e-12)
+
+
+def check_tolerances(symprec: float = SYMPREC) -> dict[str, float | str]:
+    """Return the tolerances of the checks of one candidate, as its provenance states them."""
+    return {
+        "symprec": symprec,
+        "angle_tolerance": ANGLE_TOLERANCE,
+        "min_distance": MIN_DISTANCE,
+        "min_volume": MIN_VOLUME,
+        "radii_fraction": RADII_FRACTION,
+        "radii_set": RADII_SET,
+        "oxidation_states_set": OXIDATION_STATES_SET,
+        "composition_rule": "CDVAE smact_validity: Pauling test, all-metal alloys pass",
+        "band_gap": BAND_GAP_TOLERANCE,
+        "e_above_hull": E_ABOVE_HULL_TOLERANCE,
+        "formation_energy_per_atom": "same sign",
+        "other_properties_relative": RELATIVE_TOLERANCE,
+    }
+
+
+def evaluation_tolerances() -> dict[str, float | str]:
+    """Return the tolerances of comparisons between crystals."""
+    return {
+        "match_stol": MATCH_STOL,
+        "match_ltol": MATCH_LTOL,
+        "match_angle_tol": MATCH_ANGLE_TOL,
+        "match_reduction": "with or without primitive reduction",
+        "unique_stol": UNIQUE_STOL,
+        "unique_ltol": UNIQUE_LTOL,
+        "unique_angle_tol": UNIQUE_ANGLE_TOL,
+    }
