@@ -6,8 +6,9 @@ import hashlib
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, Field
 
 from crystalicl_jobflow.generation.base import (
     AcceptText,
@@ -30,26 +31,17 @@ if TYPE_CHECKING:
     from crystalicl_jobflow.generation.constraints import ConstraintOptions
 
 
-@dataclass(frozen=True)
-class GenerationTask:
-    """Some samples of one retrieval: what can be generated in another job.
+class GenerationTask(BaseModel):
+    """Some samples of one retrieval: what can be generated in another job."""
 
-    Parameters
-    ----------
-    index
-        Place of the retrieval among all of them; becomes ``Completion.request_index``.
-    key
-        Name of the retrieval's random streams.
-    first_sample
-        Number of the first sample among all of this retrieval's.
-    num_samples
-        Samples in this task.
-    """
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
-    index: int
-    key: str
-    first_sample: int
-    num_samples: int
+    index: int = Field(
+        ge=0, description="Place of the retrieval among all; becomes Completion.request_index."
+    )
+    key: str = Field(description="Name of the retrieval's random streams.")
+    first_sample: int = Field(0, ge=0, description="Number of the first sample among all of its.")
+    num_samples: int = Field(1, ge=1, description="Samples in this task.")
 
 
 def request_keys(conditions: Sequence[Condition]) -> list[str]:
@@ -89,7 +81,7 @@ def plan_tasks(conditions: Sequence[Condition], num_samples: int = 1) -> list[Ge
     if num_samples < 1:
         raise ValueError(f"number of samples must be at least 1, got {num_samples}")
     return [
-        GenerationTask(index, key, 0, num_samples)
+        GenerationTask(index=index, key=key, num_samples=num_samples)
         for index, key in enumerate(request_keys(conditions))
     ]
 
@@ -116,9 +108,8 @@ def split_tasks(tasks: Sequence[GenerationTask], shard_size: int) -> list[list[G
                 shards.append([])
                 room = shard_size
             count = min(room, task.num_samples - done)
-            shards[-1].append(
-                GenerationTask(task.index, task.key, task.first_sample + done, count)
-            )
+            first = task.first_sample + done
+            shards[-1].append(task.model_copy(update={"first_sample": first, "num_samples": count}))
             done += count
             room -= count
     return [shard for shard in shards if shard]
@@ -157,7 +148,7 @@ def merge_generations(shards: Sequence[Sequence[Generation]]) -> list[Generation
 
 def generate_for_retrievals(
     retrievals: Sequence[Retrieval],
-    generator: TextGenerator,
+    generator: TextGenerator | Callable[[], TextGenerator],
     *,
     sampling: SamplingParams | None = None,
     num_samples: int = 1,
@@ -173,7 +164,7 @@ def generate_for_retrievals(
     retrievals
         A condition and its demonstrations each; no demonstrations give a zero-shot prompt.
     generator
-        The language model.
+        The language model, or what loads it: called once everything else is in order.
     sampling
         Temperature, nucleus, limits and seed; the defaults where None.
     num_samples
@@ -233,6 +224,8 @@ def generate_for_retrievals(
         )
         for retrieval, task, constraint in zip(retrievals, tasks, constraints, strict=True)
     ]
+    if callable(generator):
+        generator = generator()
     started = time.perf_counter()
     answers = generator.generate(
         requests,
@@ -332,12 +325,15 @@ def accept_texts(
 
 
 def _parse_failure(text: str, text_format: str) -> FailureReason | None:
-    from crystalicl_jobflow.text import TextError, get_format
+    from crystalicl_jobflow.text import TextError, get_text
 
     try:
-        get_format(text_format).decode(text)
+        get_text(text_format).decode(text)
     except TextError as error:
         return error.reason
+    except Exception:
+        # as in the validation: a reader's unforeseen failure must not lose the whole run
+        return FailureReason.AMBIGUOUS
     return None
 
 
@@ -348,9 +344,9 @@ def _prompt(retrieval: Retrieval, text_format: str) -> str:
             retrieval.condition, retrieval.demonstrations, text_format=text_format
         )
     from crystalicl_jobflow.prompts import demonstration_sentences
-    from crystalicl_jobflow.text import get_format
+    from crystalicl_jobflow.text import get_text
 
-    written, read = get_format(text_format), get_format("sgs")
+    written, read = get_text(text_format), get_text("sgs")
     pairs = [
         (
             demonstration_sentences(demonstration, retrieval.condition),

@@ -1,1 +1,21 @@
-"""One Maker per step."""
+"""One Maker per step: arguments in, a document out.
+
+Every Maker takes one document or a list of them, or references to the outputs of other
+jobs. Texts and structures go into the additional store ``data``, so a job store needs one
+of that name.
+"""
+
+from __future__ import annotations
+
+from crystalicl_jobflow.jobs.evaluate import EvaluateMaker
+from crystalicl_jobflow.jobs.generate import GenerateMaker, gather_generations
+from crystalicl_jobflow.jobs.retrieve import RetrieveMaker
+from crystalicl_jobflow.jobs.validate import ValidateMaker
+
+__all__ = [
+    "EvaluateMaker",
+    "GenerateMaker",
+    "RetrieveMaker",
+    "ValidateMaker",
+    "gather_generations",
+]

@@ -1,0 +1,239 @@
+"""The job that writes crystal texts with a language model, on one worker or several."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+
+from jobflow import CURRENT_JOB, Flow, JobConfig, Maker, OnMissing, Response, job
+
+from crystalicl_jobflow.generation.pipeline import (
+    GenerationTask,
+    generate_for_retrievals,
+    merge_generations,
+    plan_tasks,
+    split_tasks,
+)
+from crystalicl_jobflow.jobs._inputs import as_retrievals, log_progress
+from crystalicl_jobflow.schemas import Retrieval, SamplingParams
+from crystalicl_jobflow.schemas.jobs import DATA, GenerateDoc
+from crystalicl_jobflow.settings import SETTINGS
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class GenerateMaker(Maker):
+    """Write crystal texts for retrieved demonstrations.
+
+    The model is loaded once per job. With ``num_shards`` or ``shard_size`` the job
+    replaces itself by several that can run side by side, and one that gathers their
+    texts; these are the same as those of a single job. A shard that fails costs its own
+    texts only: the gathered document names it.
+
+    Parameters
+    ----------
+    name
+        Name of the job; shards are called 'generate 1/4' and so on, so that a name filter
+        sends them to the same worker.
+    base_model, adapter
+        Names or paths; 'embedded' is the model that ships with the package.
+    revision, adapter_revision
+        Branch, tag or commit of either on the hub.
+    device
+        Torch device; 'auto' takes a GPU where there is one.
+    dtype
+        Torch dtype, e.g. 'bfloat16'; 'auto' leaves it to the model and device.
+    quantization
+        None, '8bit' or '4bit'.
+    sampling
+        Temperature, nucleus, limits and seed.
+    num_samples
+        Texts per condition.
+    constrain
+        Whether texts are held to their condition as they are written: True, False or
+        options (a ``ConstraintOptions`` or a mapping of its fields).
+    text_format
+        Name of the crystal text.
+    batch_size
+        Texts written at once, at most.
+    num_threads
+        Torch threads; None leaves torch's own choice.
+    num_shards
+        Jobs among which the texts are divided evenly.
+    shard_size
+        Texts per job, at most; instead of ``num_shards``.
+
+    Raises
+    ------
+    ValueError
+        If both ``num_shards`` and ``shard_size`` are given, or one is not positive.
+
+    Examples
+    --------
+    >>> from crystalicl_jobflow.jobs import GenerateMaker, RetrieveMaker
+    >>> retrieve = RetrieveMaker().make({"formula": "CaTiO3", "space_group": 221})
+    >>> generate = GenerateMaker(num_samples=8).make(retrieve.output.retrievals)
+    >>> generate.output.num_completions  # doctest: +ELLIPSIS
+    OutputReference(..., .num_completions)
+    """
+
+    name: str = "generate"
+    base_model: str = field(default_factory=lambda: SETTINGS.MODEL)
+    adapter: str | None = field(default_factory=lambda: SETTINGS.ADAPTER)
+    revision: str | None = None
+    adapter_revision: str | None = None
+    device: str = field(default_factory=lambda: SETTINGS.DEVICE)
+    dtype: str = "auto"
+    quantization: str | None = None
+    sampling: SamplingParams = field(default_factory=SamplingParams)
+    num_samples: int = 1
+    constrain: Any = True
+    text_format: str = "sgs"
+    batch_size: int = field(default_factory=lambda: SETTINGS.BATCH_SIZE)
+    num_threads: int | None = field(default_factory=lambda: SETTINGS.NUM_THREADS)
+    num_shards: int | None = None
+    shard_size: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.num_shards is not None and self.shard_size is not None:
+            raise ValueError("give num_shards or shard_size, not both")
+        for option in ("num_samples", "num_shards", "shard_size"):
+            value = getattr(self, option)
+            if value is not None and value < 1:
+                raise ValueError(f"{option} must be at least 1, got {value}")
+        if isinstance(self.sampling, dict):
+            self.sampling = SamplingParams(**self.sampling)
+
+    # What replaces this job finds its own way: shards go where this job went (see
+    # _sharded), the gathering does not need the GPU that they do.
+    @job(output_schema=GenerateDoc, data=DATA, config=JobConfig(pass_manager_config=False))
+    def make(self, retrievals: Any, tasks: Any = None) -> GenerateDoc | Response:
+        """Write the texts.
+
+        Parameters
+        ----------
+        retrievals
+            A retrieval or a list of them; a condition alone is answered zero-shot.
+        tasks
+            Which samples, where this job is a shard of a larger one.
+
+        Returns
+        -------
+        GenerateDoc
+            One generation per retrieval, in order.
+        """
+        asked = as_retrievals(retrievals)
+        if tasks is None:
+            all_tasks = plan_tasks([item.condition for item in asked], self.num_samples)
+            size = self._samples_per_shard(sum(task.num_samples for task in all_tasks))
+            if size is not None:
+                shards = split_tasks(all_tasks, size)
+                if len(shards) > 1:
+                    return self._sharded(asked, shards)
+            tasks = all_tasks
+        return self._generate(asked, [GenerationTask.model_validate(task) for task in tasks])
+
+    def _samples_per_shard(self, num_samples: int) -> int | None:
+        if self.num_shards is not None:
+            return -(-num_samples // self.num_shards)
+        return self.shard_size
+
+    def _generate(self, retrievals: list[Retrieval], tasks: list[GenerationTask]) -> GenerateDoc:
+        from crystalicl_jobflow.generation import load_generator
+
+        # a callable: an impossible condition is told before a large model is loaded
+        load = partial(
+            load_generator,
+            self.base_model,
+            self.adapter,
+            device=self.device,
+            dtype=self.dtype,
+            quantization=self.quantization,
+            batch_size=self.batch_size,
+            num_threads=self.num_threads,
+            revision=self.revision,
+            adapter_revision=self.adapter_revision,
+        )
+        generations = generate_for_retrievals(
+            retrievals,
+            load,
+            sampling=self.sampling,
+            text_format=self.text_format,
+            constrain=_constraint_options(self.constrain),
+            tasks=tasks,
+            progress=log_progress(logger, self.name),
+        )
+        return GenerateDoc.from_generations(
+            generations,
+            num_samples=sum(task.num_samples for task in tasks),
+            # every generation of a batch states the seconds of the whole batch
+            seconds=generations[0].seconds if generations else None,
+        )
+
+    def _sharded(
+        self, retrievals: list[Retrieval], shards: list[list[GenerationTask]]
+    ) -> Response[Any]:
+        config = CURRENT_JOB.job.config.manager_config if CURRENT_JOB.job is not None else {}
+        jobs = []
+        for number, tasks in enumerate(shards, start=1):
+            maker = replace(
+                self, name=f"{self.name} {number}/{len(shards)}", num_shards=None, shard_size=None
+            )
+            shard = maker.make([retrievals[task.index] for task in tasks], tasks)
+            shard.config.manager_config = dict(config)
+            jobs.append(shard)
+        num_samples = sum(task.num_samples for tasks in shards for task in tasks)
+        gather = gather_generations([shard.output for shard in jobs], num_samples)
+        return Response(replace=Flow([*jobs, gather], output=gather.output, name=self.name))
+
+
+@job(
+    name="gather generations",
+    output_schema=GenerateDoc,
+    data=DATA,
+    config=JobConfig(on_missing_references=OnMissing.NONE),
+)
+def gather_generations(shards: list[GenerateDoc | None], num_samples: int) -> GenerateDoc:
+    """Put the texts of several generation jobs together.
+
+    Parameters
+    ----------
+    shards
+        Outputs of the jobs; None for one that failed.
+    num_samples
+        Texts asked for in all of them.
+
+    Returns
+    -------
+    GenerateDoc
+        As a single job would have returned it, with the failed shards named.
+
+    Raises
+    ------
+    RuntimeError
+        If every shard failed.
+    """
+    present = [shard for shard in shards if shard is not None]
+    if not present:
+        raise RuntimeError(f"all {len(shards)} generation jobs failed; see the error of each")
+    times = [shard.seconds for shard in present if shard.seconds is not None]
+    return GenerateDoc.from_generations(
+        merge_generations([shard.generations for shard in present]),
+        num_samples=num_samples,
+        num_shards=len(shards),
+        missing_shards=[number for number, shard in enumerate(shards, 1) if shard is None],
+        seconds=sum(times) if times else None,
+    )
+
+
+def _constraint_options(constrain: Any) -> Any:
+    if isinstance(constrain, bool):
+        return constrain
+    from crystalicl_jobflow.generation.constraints import ConstraintOptions
+
+    if isinstance(constrain, dict):
+        return ConstraintOptions(**constrain)
+    return constrain

@@ -1,0 +1,120 @@
+"""The job that chooses demonstrations from a pool."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from jobflow import Maker, job
+from maggma.stores import JSONStore, MemoryStore, MontyStore
+
+from crystalicl_jobflow.jobs._inputs import as_conditions
+from crystalicl_jobflow.schemas import Strategy
+from crystalicl_jobflow.schemas.jobs import DATA, RetrieveDoc
+from crystalicl_jobflow.stores import StoreSpec
+
+PROTOTYPES = "prototypes"
+"""Name of the embedded pool: the AFLOW prototypes inside pymatgen."""
+
+
+@dataclass
+class RetrieveMaker(Maker):
+    """Choose demonstrations for each condition.
+
+    Runs where the pool's store can be reached; what it returns needs no store.
+
+    Parameters
+    ----------
+    name
+        Name of the job.
+    pool
+        The pool: 'prototypes' for the embedded one, or a store in any form that
+        :func:`crystalicl_jobflow.stores.open_store` takes. Relative paths become absolute
+        when the Maker is made, for jobs run in folders of their own.
+    strategy
+        How demonstrations are chosen: C, F, CF, R, CR, FR or CFR.
+    shots
+        Demonstrations per condition, 0 to 5.
+    seed
+        Seed of the random choices.
+    exclude_ids
+        Demonstrations that are never chosen.
+
+    Raises
+    ------
+    ValueError
+        If the pool is a store in memory: the job runs on a copy of it, which is empty.
+
+    Examples
+    --------
+    >>> from crystalicl_jobflow.jobs import RetrieveMaker
+    >>> job = RetrieveMaker(shots=1).make({"formula": "CaTiO3", "space_group": 221})
+    >>> job.name
+    'retrieve'
+    >>> job.output.retrievals[0]  # doctest: +ELLIPSIS
+    OutputReference(..., .retrievals, [0])
+    """
+
+    name: str = "retrieve"
+    pool: StoreSpec = PROTOTYPES
+    strategy: Strategy = "C"
+    shots: int = 3
+    seed: int = 0
+    exclude_ids: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.pool = _lasting(self.pool)
+
+    @job(output_schema=RetrieveDoc, data=DATA)
+    def make(self, conditions: Any) -> RetrieveDoc:
+        """Choose the demonstrations.
+
+        Parameters
+        ----------
+        conditions
+            A condition or a list of them: documents, mappings or JSON.
+
+        Returns
+        -------
+        RetrieveDoc
+            One retrieval per condition, in order.
+        """
+        from crystalicl_jobflow.retrieval import retrieve_many
+
+        asked = as_conditions(conditions)
+        with_fingerprints = self.shots > 0 and "F" in self.strategy
+        retrievals = retrieve_many(
+            _open_pool(self.pool, fingerprints=with_fingerprints),
+            asked,
+            strategy=self.strategy,
+            shots=self.shots,
+            seed=self.seed,
+            exclude_ids=self.exclude_ids,
+        )
+        return RetrieveDoc.from_retrievals(retrievals)
+
+
+def _lasting(pool: StoreSpec) -> StoreSpec:
+    """Return the spec in a form that means the same in another folder and process."""
+    if isinstance(pool, MemoryStore) and not isinstance(pool, JSONStore | MontyStore):
+        raise ValueError("a pool in memory does not reach a job; name a file, folder or server")
+    if not isinstance(pool, str | Path):
+        return pool
+    text = str(pool)
+    if text.strip() in ("memory:", ":memory:", "memory://"):
+        raise ValueError("a pool in memory does not reach a job; name a file, folder or server")
+    if text == PROTOTYPES or "://" in text:
+        return text
+    end = "/" if text.endswith("/") else ""
+    return str(Path(text).expanduser().absolute()) + end
+
+
+def _open_pool(pool: StoreSpec, *, fingerprints: bool) -> Any:
+    from crystalicl_jobflow.retrieval import fill_pool, open_store
+
+    if pool != PROTOTYPES:
+        return open_store(pool, must_exist=True)
+    store = open_store("memory:")
+    fill_pool(PROTOTYPES, store, fingerprints=fingerprints)
+    return store

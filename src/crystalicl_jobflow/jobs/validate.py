@@ -1,0 +1,61 @@
+"""The job that turns texts into candidates: crystals, checks, reasons."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+from jobflow import Maker, job
+
+from crystalicl_jobflow.jobs._inputs import as_generations, log_progress
+from crystalicl_jobflow.schemas.jobs import DATA, ValidateDoc
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class ValidateMaker(Maker):
+    """Read every text as a crystal and check it.
+
+    Parameters
+    ----------
+    name
+        Name of the job.
+    processes
+        Processes that share the checks.
+
+    Examples
+    --------
+    >>> from crystalicl_jobflow.jobs import GenerateMaker, ValidateMaker
+    >>> generate = GenerateMaker().make({"formula": "CaTiO3", "space_group": 221})
+    >>> validate = ValidateMaker().make(generate.output.generations)
+    >>> validate.output.num_valid  # doctest: +ELLIPSIS
+    OutputReference(..., .num_valid)
+    """
+
+    name: str = "validate"
+    processes: int = 1
+
+    @job(output_schema=ValidateDoc, data=DATA)
+    def make(self, generations: Any) -> ValidateDoc:
+        """Check the texts.
+
+        Parameters
+        ----------
+        generations
+            A generation or a list of them.
+
+        Returns
+        -------
+        ValidateDoc
+            One candidate per text, valid or not, in order.
+        """
+        from crystalicl_jobflow.evaluation import build_candidates
+
+        candidates = build_candidates(
+            as_generations(generations),
+            processes=self.processes,
+            progress=log_progress(logger, self.name),
+        )
+        return ValidateDoc.from_candidates(candidates)
