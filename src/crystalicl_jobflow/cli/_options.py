@@ -12,6 +12,7 @@ from crystalicl_jobflow.cli._common import UserError
 
 if TYPE_CHECKING:
     from crystalicl_jobflow.generation import TextGenerator
+    from crystalicl_jobflow.generation.constraints import ConstraintOptions
     from crystalicl_jobflow.schemas import Condition, SamplingParams
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -134,15 +135,28 @@ def constraint_options(command: Command) -> Command:
     )
 
 
-def read_constraint(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arguments of the generation that the constraint's options ask for."""
-    chosen: dict[str, Any] = {"constrain": options["constrain"]}
-    for name in ("min_distance", "max_atoms"):
-        if options.get(name) is not None:
-            if not options["constrain"]:
-                raise UserError(f"--{name.replace('_', '-')} has no effect with --no-constrain")
-            chosen[name] = options[name]
-    return chosen
+def read_constraint(options: Mapping[str, Any]) -> bool | ConstraintOptions:
+    """Return what the constraint's options ask for.
+
+    Raises
+    ------
+    UserError
+        If an option of the constraint comes with ``--no-constrain``.
+    """
+    chosen = {
+        name: options[name]
+        for name in ("min_distance", "max_atoms")
+        if options.get(name) is not None
+    }
+    if not options["constrain"]:
+        for name in chosen:
+            raise UserError(f"--{name.replace('_', '-')} has no effect with --no-constrain")
+        return False
+    if not chosen:
+        return True
+    from crystalicl_jobflow.generation.constraints import ConstraintOptions
+
+    return ConstraintOptions(**chosen)
 
 
 def sampling_options(command: Command) -> Command:

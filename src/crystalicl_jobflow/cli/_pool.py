@@ -28,7 +28,8 @@ def open_pool(spec: str | None) -> DemonstrationIndex:
     ValueError
         If it is neither, or holds no demonstration.
     """
-    from crystalicl_jobflow.retrieval import DemonstrationIndex, fill_pool, open_store
+    from crystalicl_jobflow.retrieval import DemonstrationIndex, fill_pool
+    from crystalicl_jobflow.stores import open_store
 
     if spec is None or spec == DEFAULT_POOL:
         path = cache_folder() / f"{DEFAULT_POOL}.json"

@@ -88,8 +88,8 @@ def generate(**options: Any) -> None:
             sampling=sampling,
             num_samples=options["samples"],
             text_format=options["text_format"],
+            constrain=constraint,
             progress=report,
-            **constraint,
         )
     clock.lap("generate")
     candidates = build_candidates(generations)
