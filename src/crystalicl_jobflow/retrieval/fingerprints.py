@@ -1,0 +1,62 @@
+"""CrystalNN fingerprints: how similar two crystals are in their local environments."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+import numpy as np
+from pymatgen.core import Structure
+
+from crystalicl_jobflow.retrieval.parallel import time_limit
+
+FINGERPRINT_SIZE = 61
+"""Length of CrystalNN's ``ops`` fingerprint in matminer."""
+
+FINGERPRINT_TIMEOUT = 60.0
+"""Seconds after which a crystal goes without a fingerprint."""
+
+
+@cache
+def _featurizer() -> Any:
+    from matminer.featurizers.site import CrystalNNFingerprint
+
+    # the preset without further arguments, as the coverage metric of CDVAE takes it
+    return CrystalNNFingerprint.from_preset("ops")
+
+
+def crystal_fingerprint(structure: Structure) -> np.ndarray:
+    """Return the CrystalNN ``ops`` fingerprint of a crystal, averaged over its sites.
+
+    Parameters
+    ----------
+    structure
+        Any cell; its primitive one gives the same average faster.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (61,), no unit. Zimmermann and Jain, RSC Adv. 10, 6063 (2020).
+    """
+    featurizer = _featurizer()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        sites = [featurizer.featurize(structure, i) for i in range(len(structure))]
+    return np.asarray(sites, dtype=float).mean(axis=0)
+
+
+def fingerprint_document(
+    structure: Mapping[str, Any], *, timeout: float | None = FINGERPRINT_TIMEOUT
+) -> list[float] | str:
+    """Return the fingerprint of a serialised structure, or why there is none, in one line."""
+    try:
+        with time_limit(timeout):
+            values = crystal_fingerprint(Structure.from_dict(dict(structure)))
+    except Exception as error:  # a crystal without a fingerprint is an answer
+        lines = str(error).strip().splitlines()
+        return f"fingerprint: {lines[0] if lines else type(error).__name__}"
+    if not np.isfinite(values).all():
+        return "fingerprint: not finite"
+    return [float(value) for value in np.round(values, 7)]
