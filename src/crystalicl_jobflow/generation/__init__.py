@@ -7,17 +7,22 @@ from crystalicl_jobflow.generation.base import (
     ConstraintState,
     GenerationError,
     GenerationRequest,
+    ProgressCallback,
     RowConstraint,
     TextGenerator,
     TokenVocabulary,
 )
+from crystalicl_jobflow.generation.loading import load_generator, package_versions
 
 __all__ = [
     "AcceptText",
     "ConstraintState",
     "GenerationError",
     "GenerationRequest",
+    "ProgressCallback",
     "RowConstraint",
     "TextGenerator",
     "TokenVocabulary",
+    "load_generator",
+    "package_versions",
 ]

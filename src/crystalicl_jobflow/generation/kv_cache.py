@@ -1,0 +1,177 @@
+"""Keys and values of the rows being written, in slots that are refilled in place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from transformers.cache_utils import Cache, CacheLayerMixin
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_ROOM = 64  # columns by which a full cache grows
+
+
+@dataclass
+class Prefix:
+    """What the model knows after reading a text: computed once, copied to many rows.
+
+    Parameters
+    ----------
+    keys, values
+        One tensor per layer, shape (heads, tokens, head size).
+    logits
+        Scores of the next token, shape (tokens in the vocabulary,).
+    """
+
+    keys: list[torch.Tensor]
+    values: list[torch.Tensor]
+    logits: torch.Tensor
+
+    @property
+    def num_tokens(self) -> int:
+        """Length of the text in tokens."""
+        return int(self.keys[0].shape[1])
+
+
+class _SlotLayer(CacheLayerMixin):
+    """One layer's buffers; a step writes one column of all slots in place."""
+
+    is_sliding = False
+
+    def __init__(self, cache: SlotCache, keys: torch.Tensor, values: torch.Tensor) -> None:
+        super().__init__()
+        self._cache = cache
+        self.keys = keys  # (slots, heads, columns, head size)
+        self.values = values
+        self.is_initialized = True
+
+    def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
+        """Do nothing: the buffers exist from the start."""
+
+    def update(
+        self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Write the step's column and return all columns up to it."""
+        assert self.keys is not None
+        assert self.values is not None
+        column = self._cache.width
+        self.keys[:, :, column : column + 1] = key_states
+        self.values[:, :, column : column + 1] = value_states
+        return self.keys[:, :, : column + 1], self.values[:, :, : column + 1]
+
+    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
+        """Return the number of columns that the step sees, and no offset."""
+        return self._cache.width + query_length, 0
+
+    def get_seq_length(self) -> int:
+        """Return the number of columns written."""
+        return self._cache.width
+
+    def get_max_length(self) -> int:
+        """Return -1: the cache grows as needed."""
+        return -1
+
+
+class SlotCache(Cache):
+    """A key-value cache whose rows come and go one by one.
+
+    All slots share one clock: each step writes the same column. Keys carry their own
+    rotary positions, so it does not matter in which columns a row's tokens stand as long
+    as the mask shows them, and a new row can be put where a finished one was, ending at
+    the current column (left padding).
+
+    Parameters
+    ----------
+    num_slots
+        Rows written at once.
+    like
+        A prefix, for the number of layers, heads, types and the device.
+    width
+        Columns to make room for at first.
+    """
+
+    def __init__(self, num_slots: int, *, like: Prefix, width: int) -> None:
+        self.width = 0
+        self.num_slots = num_slots
+        capacity = width + _ROOM
+        super().__init__(
+            layers=[
+                _SlotLayer(self, *(self._buffer(part, num_slots, capacity) for part in pair))
+                for pair in zip(like.keys, like.values, strict=True)
+            ]
+        )
+        self.mask = torch.zeros((num_slots, capacity), dtype=torch.bool, device=like.keys[0].device)
+
+    @staticmethod
+    def _buffer(part: torch.Tensor, num_slots: int, capacity: int) -> torch.Tensor:
+        # zeros, not empty: a masked NaN is still a NaN
+        return part.new_zeros((num_slots, part.shape[0], capacity, part.shape[2]))
+
+    def place(self, slot: int, prefix: Prefix) -> None:
+        """Put a row that has read `prefix` into a slot, over what was there."""
+        length = prefix.num_tokens
+        if length > self.width:
+            self._reserve(length)
+            self.width = length
+        start = self.width - length
+        for layer, keys, values in zip(self.layers, prefix.keys, prefix.values, strict=True):
+            layer.keys[slot, :, start : self.width] = keys
+            layer.values[slot, :, start : self.width] = values
+        self.mask[slot] = False
+        self.mask[slot, start : self.width] = True
+
+    def open_column(self) -> torch.Tensor:
+        """Make room for a step; return its mask, shape (slots, columns with the new one)."""
+        self._reserve(self.width + 1)
+        self.mask[:, self.width] = True
+        return self.mask[:, : self.width + 1]
+
+    def close_column(self) -> None:
+        """Keep what the step wrote. A step that failed is simply not closed."""
+        self.width += 1
+
+    def keep(self, slots: Sequence[int], lengths: Sequence[int]) -> None:
+        """Keep these slots only, in this order, and drop all columns that none of them uses.
+
+        Parameters
+        ----------
+        slots
+            Slots that go on.
+        lengths
+            Tokens of each that are in the cache; 0 for a slot that is free.
+        """
+        device = self.mask.device
+        width = max(lengths)
+        gather = torch.zeros((len(slots), width), dtype=torch.long)
+        shown = torch.zeros((len(slots), width + _ROOM), dtype=torch.bool)
+        mask = self.mask[:, : self.width].cpu()
+        for row, (slot, length) in enumerate(zip(slots, lengths, strict=True)):
+            if not length:
+                continue
+            gather[row, width - length :] = mask[slot].nonzero().flatten()
+            shown[row, width - length : width] = True
+        rows = torch.tensor(list(slots), device=device)[:, None, None]
+        columns = gather.to(device)[:, None, :]
+        for layer in self.layers:
+            heads = torch.arange(layer.keys.shape[1], device=device)[None, :, None]
+            for name in ("keys", "values"):
+                old = getattr(layer, name)
+                new = old.new_zeros((len(slots), old.shape[1], width + _ROOM, old.shape[3]))
+                new[:, :, :width] = old[rows, heads, columns]
+                setattr(layer, name, new)
+        self.mask = shown.to(device)
+        self.num_slots = len(slots)
+        self.width = width
+
+    def _reserve(self, width: int) -> None:
+        capacity = int(self.mask.shape[1])
+        if width <= capacity:
+            return
+        extra = width - capacity + _ROOM
+        for layer in self.layers:
+            layer.keys = torch.nn.functional.pad(layer.keys, (0, 0, 0, extra))
+            layer.values = torch.nn.functional.pad(layer.values, (0, 0, 0, extra))
+        self.mask = torch.nn.functional.pad(self.mask, (0, extra))

@@ -1,0 +1,355 @@
+"""From names of models to a text generator, once per process."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import importlib.util
+import json
+import warnings
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from crystalicl_jobflow.generation.base import GenerationError, TextGenerator
+from crystalicl_jobflow.schemas import ModelInfo
+from crystalicl_jobflow.settings import EMBEDDED_MODEL
+
+NO_ADAPTER = "none"
+"""Adapter name that asks for the base model alone, also for the embedded one."""
+
+EMBEDDED_FOLDER = Path(__file__).parent / "embedded"
+"""The model that ships with the package: ``base`` and ``adapter`` in it."""
+
+_DTYPES = ("float64", "float32", "bfloat16", "float16")
+_QUANTIZATIONS = ("4bit", "8bit")
+_PACKAGES = (
+    "crystalicl-jobflow",
+    "torch",
+    "transformers",
+    "peft",
+    "pymatgen",
+    "spglib",
+    "moyopy",
+)
+
+
+def load_generator(
+    base_model: str = EMBEDDED_MODEL,
+    adapter: str | None = None,
+    *,
+    device: str = "auto",
+    dtype: str = "auto",
+    quantization: str | None = None,
+    batch_size: int = 32,
+    num_threads: int | None = None,
+    revision: str | None = None,
+    adapter_revision: str | None = None,
+) -> TextGenerator:
+    """Load a language model with its adapter, or return the one loaded before.
+
+    The same arguments give the same object, so one process loads a model once.
+
+    Parameters
+    ----------
+    base_model
+        Name on the Hugging Face hub, folder, or 'embedded' for the model that ships with
+        the package.
+    adapter
+        Name or folder of a LoRA adapter. None: no adapter, except for 'embedded', which
+        has its own; 'none': no adapter in any case.
+    device
+        Torch device ('cpu', 'cuda', 'cuda:1', …); 'auto': the GPU if there is one.
+    dtype
+        'float32', 'bfloat16', 'float16' or 'float64'; 'auto': float32 on a CPU, on a GPU
+        what the base model was saved in.
+    quantization
+        '4bit' or '8bit' (bitsandbytes, extra ``quantization``); None for none.
+    batch_size
+        Rows written at once, at most.
+    num_threads
+        Torch threads while generating; None leaves torch's own choice.
+    revision, adapter_revision
+        Branch, tag or commit on the hub.
+
+    Raises
+    ------
+    GenerationError
+        With one line: model or adapter not found, no network, adapter for another base,
+        no such device, missing package.
+    """
+    return _load(
+        _place(base_model, "base"),
+        _adapter_place(base_model, adapter),
+        str(base_model),
+        device,
+        dtype,
+        quantization,
+        batch_size,
+        num_threads,
+        revision,
+        adapter_revision,
+    )
+
+
+def _place(name: str, part: str) -> str:
+    return str(EMBEDDED_FOLDER / part) if name == EMBEDDED_MODEL else str(name)
+
+
+def _adapter_place(base_model: str, adapter: str | None) -> str | None:
+    if adapter is None and base_model == EMBEDDED_MODEL:
+        adapter = EMBEDDED_MODEL
+    if adapter is None or adapter.lower() == NO_ADAPTER:
+        return None
+    return _place(adapter, "adapter")
+
+
+@lru_cache(maxsize=2)
+def _load(
+    base: str,
+    adapter: str | None,
+    base_name: str,
+    device: str,
+    dtype: str,
+    quantization: str | None,
+    batch_size: int,
+    num_threads: int | None,
+    revision: str | None,
+    adapter_revision: str | None,
+) -> TextGenerator:
+    # here, not above: `crystalicl --help` needs no torch
+    import torch
+
+    from crystalicl_jobflow.generation.transformers_engine import TransformersGenerator
+
+    place = _device(device)
+    if dtype not in ("auto", *_DTYPES):
+        raise GenerationError(f"dtype {dtype!r} is not one of auto, {', '.join(_DTYPES)}")
+    options: dict[str, Any] = {"revision": revision or "main"}
+    if quantization is not None:
+        options |= _quantization_options(quantization, place)
+    if dtype != "auto":
+        options["dtype"] = getattr(torch, dtype)
+    elif place == "cpu":
+        options["dtype"] = torch.float32
+    else:
+        options["dtype"] = "auto"
+
+    tokenizer, model = _base(base, base_name, options)
+    base_revision = getattr(model.config, "_commit_hash", None) or folder_hash(base)
+    if quantization is None:
+        model.to(place)
+    adapter_commit = None
+    if adapter is not None:
+        model, adapter_commit = _with_adapter(
+            model, adapter, base_name, adapter_revision, merge=quantization is None
+        )
+    model.eval()
+    info = ModelInfo(
+        engine="transformers",
+        base_model=base_name,
+        base_revision=base_revision,
+        adapter=None if adapter is None else _display(adapter),
+        adapter_revision=adapter_commit,
+        device=str(model.device),
+        dtype=str(model.dtype).removeprefix("torch."),
+        quantization=quantization,
+    )
+    return TransformersGenerator(
+        model, tokenizer, info=info, batch_size=batch_size, num_threads=num_threads
+    )
+
+
+def _display(adapter: str) -> str:
+    return EMBEDDED_MODEL if adapter == str(EMBEDDED_FOLDER / "adapter") else adapter
+
+
+def _device(device: str) -> str:
+    import torch
+
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        kind = torch.device(device).type
+    except RuntimeError:
+        raise GenerationError(
+            f"device {device!r} is not known: use auto, cpu, cuda or cuda:N"
+        ) from None
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise GenerationError(
+            f"device {device!r} was asked for, but torch finds no CUDA GPU on this machine"
+        )
+    return device
+
+
+def _quantization_options(quantization: str, device: str) -> dict[str, Any]:
+    import torch
+
+    if quantization not in _QUANTIZATIONS:
+        raise GenerationError(
+            f"quantization {quantization!r} is not one of {', '.join(_QUANTIZATIONS)}"
+        )
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise GenerationError(
+            f"quantization {quantization} needs bitsandbytes: "
+            "pip install 'crystalicl-jobflow[quantization]'"
+        )
+    from transformers import BitsAndBytesConfig
+
+    if quantization == "4bit":
+        # NF4 with double quantisation: QLoRA (Dettmers et al., 2023)
+        config = BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_use_double_quant=True,
+            bnb_4bit_compute_dtype=torch.bfloat16,
+        )
+    else:
+        config = BitsAndBytesConfig(load_in_8bit=True)
+    return {"quantization_config": config, "device_map": {"": device}}
+
+
+def _base(base: str, name: str, options: dict[str, Any]) -> tuple[Any, Any]:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils import logging
+
+    if _is_path(base) and not Path(base, "config.json").is_file():
+        raise GenerationError(f"model {name!r} not found: {base} has no config.json")
+    bars = logging.is_progress_bar_enabled()
+    if name == EMBEDDED_MODEL:
+        logging.disable_progress_bar()  # loads in a moment
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(base, revision=options["revision"])
+        model = AutoModelForCausalLM.from_pretrained(base, **options)
+    except Exception as error:
+        raise GenerationError(f"model {name!r} cannot be loaded: {_reason(error)}") from error
+    finally:
+        if bars:
+            logging.enable_progress_bar()
+    return tokenizer, model
+
+
+def _with_adapter(
+    model: Any, adapter: str, base_name: str, revision: str | None, *, merge: bool
+) -> tuple[Any, str | None]:
+    """Put a LoRA adapter on the model; return both and the adapter's revision.
+
+    Merged into the weights where these are not quantised: one matrix product less per
+    layer, and the same texts.
+    """
+    from peft import PeftConfig, PeftModel, get_peft_model_state_dict
+    from peft.utils import load_peft_weights
+
+    name = _display(adapter)
+    if _is_path(adapter) and not Path(adapter, "adapter_config.json").is_file():
+        raise GenerationError(f"adapter {name!r} not found: {adapter} has no adapter_config.json")
+    options = {} if revision is None else {"revision": revision}
+    try:
+        config = PeftConfig.from_pretrained(adapter, **options)
+        saved = set(load_peft_weights(adapter, device="cpu", **options))
+    except Exception as error:
+        raise GenerationError(f"adapter {name!r} cannot be loaded: {_reason(error)}") from error
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what they warn of is checked below
+            tuned = PeftModel.from_pretrained(model, adapter, config=config, **options)
+        # peft leaves out what does not fit without an error
+        missing = saved ^ set(get_peft_model_state_dict(tuned))
+    except Exception as error:
+        raise GenerationError(
+            f"adapter {name!r} does not fit the model {base_name!r}: {_reason(error)}"
+        ) from error
+    if missing:
+        raise GenerationError(
+            f"adapter {name!r} does not fit the model {base_name!r}: "
+            f"{len(missing)} weights have no counterpart, e.g. {min(missing)}"
+        )
+    commit = _hub_commit(adapter, revision) or folder_hash(adapter)
+    return (tuned.merge_and_unload() if merge else tuned), commit
+
+
+def _hub_commit(name: str, revision: str | None) -> str | None:
+    """Return the commit of a file of the hub that lies in the local cache."""
+    if Path(name).is_dir():
+        return None
+    from transformers.utils import cached_file
+    from transformers.utils.hub import extract_commit_hash
+
+    path = cached_file(name, "adapter_config.json", revision=revision or "main")
+    commit: str | None = extract_commit_hash(str(path), None)
+    return commit
+
+
+def folder_hash(folder: str | Path) -> str | None:
+    """Return the SHA-256 over names and contents of a folder's safetensors files.
+
+    Parameters
+    ----------
+    folder
+        A folder of model weights; the hash is computed once as long as no file changes.
+
+    Returns
+    -------
+    str or None
+        ``sha256:`` and 64 hexadecimal digits; None if there are no such files.
+    """
+    files = sorted(Path(folder).glob("*.safetensors")) if Path(folder).is_dir() else []
+    if not files:
+        return None
+    return _files_hash(
+        tuple((str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files)
+    )
+
+
+@lru_cache(maxsize=64)
+def _files_hash(files: tuple[tuple[str, int, int], ...]) -> str:
+    digest = hashlib.sha256()
+    for path, _, _ in files:
+        with Path(path).open("rb") as file:
+            content = hashlib.file_digest(file, "sha256").hexdigest()
+        digest.update(json.dumps([Path(path).name, content]).encode())
+    return f"sha256:{digest.hexdigest()}"
+
+
+def _is_path(name: str) -> bool:
+    """Return whether a name means a folder: names on the hub are 'model' or 'owner/model'."""
+    return Path(name).exists() or name.startswith((".", "/", "~")) or name.count("/") > 1
+
+
+def _reason(error: BaseException) -> str:
+    """Return the first telling line of a library's error."""
+    words = str(error)
+    kinds = {type(item).__name__ for item in _chain(error)}
+    if kinds & {
+        "ConnectError",
+        "ConnectionError",
+        "LocalEntryNotFoundError",
+        "OfflineModeIsEnabled",
+    }:
+        return "it is not on this machine and the Hugging Face hub cannot be reached"
+    if kinds & {"RepositoryNotFoundError", "HFValidationError"}:
+        return "no such folder, and no such model on the Hugging Face hub (or no access to it)"
+    lines = [line.strip() for line in words.splitlines() if line.strip()]
+    if len(lines) > 1 and lines[0].endswith(":"):
+        return f"{lines[0]} {lines[1]}"
+    return lines[0] if lines else type(error).__name__
+
+
+def _chain(error: BaseException | None) -> list[BaseException]:
+    found: list[BaseException] = []
+    while error is not None and error not in found:
+        found.append(error)
+        error = error.__cause__ or error.__context__
+    return found
+
+
+@lru_cache(maxsize=1)
+def package_versions() -> dict[str, str]:
+    """Return the versions of the packages that decide what a text and its checks are."""
+    versions = {}
+    for name in _PACKAGES:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            versions[name] = "unknown"
+    return versions

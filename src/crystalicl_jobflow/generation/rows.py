@@ -1,0 +1,128 @@
+"""One text being written: its random stream, its tokens, its end."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from crystalicl_jobflow.generation.base import (
+    ConstraintState,
+    GenerationRequest,
+    TokenVocabulary,
+)
+from crystalicl_jobflow.generation.sampling import RowStream
+from crystalicl_jobflow.schemas import Completion, SamplingParams
+
+STOP_MARKERS = ("### Instruction", "### Response")
+"""Where a model that rambles begins another exchange: its answer ends before."""
+
+_TAIL = 4 * max(len(marker) for marker in STOP_MARKERS)
+
+
+@dataclass
+class Row:
+    """A draw of one sample of one request.
+
+    Everything random or grown about a draw is in here and changes only when a token is
+    taken, so a row can be taken out of a batch at any time and go on in another.
+    """
+
+    request: GenerationRequest
+    request_index: int
+    sample_index: int
+    prompt_ids: tuple[int, ...]
+    sampling: SamplingParams
+    vocabulary: TokenVocabulary
+    attempt: int = 0
+    rejected: Counter[str] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        self.stream = RowStream(
+            self.sampling.seed,
+            key=self.request.key,
+            request_index=self.request_index,
+            sample_index=self.request.first_sample + self.sample_index,
+            attempt=self.attempt,
+        )
+        self.tokens: list[int] = []
+        self.numbers_used = 0
+        self.done = False
+        self.finished = False
+        self.text = ""
+        self._bytes = b""
+        self.state: ConstraintState | None = None
+        if self.request.constraint is not None:
+            self.state = self.request.constraint.start(
+                self.vocabulary, self.stream.constraint_rng()
+            )
+
+    @property
+    def context(self) -> tuple[int, ...]:
+        """Token ids of prompt and text so far."""
+        return (*self.prompt_ids, *self.tokens) if self.tokens else self.prompt_ids
+
+    @property
+    def length(self) -> int:
+        """Number of tokens of prompt and text so far."""
+        return len(self.prompt_ids) + len(self.tokens)
+
+    def take(self, token: int, numbers_used: int) -> None:
+        """Append a token that was drawn, and see whether the text ends.
+
+        Parameters
+        ----------
+        token
+            The token.
+        numbers_used
+            Numbers of the row's stream used so far, this draw included.
+        """
+        self.numbers_used = numbers_used
+        if token in self.vocabulary.eos_token_ids:
+            self.end(finished=True)
+            return
+        self.tokens.append(token)
+        self._bytes += self.vocabulary.pieces[token]
+        if self.state is None:  # a constrained text cannot ramble
+            self._look_for_marker()
+        if not self.done and len(self.tokens) >= self.sampling.max_new_tokens:
+            self.end(finished=False)
+
+    def _look_for_marker(self) -> None:
+        tail = self._bytes[-_TAIL:]
+        if any(marker.encode() in tail for marker in STOP_MARKERS):
+            self.end(finished=True)
+            cut = min(self.text.find(marker) for marker in STOP_MARKERS if marker in self.text)
+            self.text = self.text[:cut].rstrip()
+
+    def end(self, *, finished: bool) -> None:
+        """Close the text."""
+        self.done = True
+        self.finished = finished
+        self.text = self._bytes.decode("utf-8", "replace")
+
+    def redraw(self, reason: str) -> Row:
+        """Return the next attempt at this sample."""
+        return Row(
+            request=self.request,
+            request_index=self.request_index,
+            sample_index=self.sample_index,
+            prompt_ids=self.prompt_ids,
+            sampling=self.sampling,
+            vocabulary=self.vocabulary,
+            attempt=self.attempt + 1,
+            rejected=self.rejected + Counter([reason]),
+        )
+
+    def completion(self) -> Completion:
+        """Return the document of the finished text."""
+        constraint = self.request.constraint
+        return Completion(
+            request_index=self.request_index,
+            sample_index=self.sample_index,
+            text=self.text,
+            finished=self.finished,
+            num_tokens=len(self.tokens),
+            attempts=self.attempt + 1,
+            rejected=dict(sorted(self.rejected.items())),
+            constraint=None if constraint is None else constraint.describe(),
+        )

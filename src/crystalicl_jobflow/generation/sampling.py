@@ -1,0 +1,175 @@
+"""Random streams of single rows, and the draw of one token for many rows at once."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+
+_WORD = 2**64
+_BLOCK = 64
+
+
+class RowStream:
+    """The uniform numbers of one row: sample and attempt of one request under one seed.
+
+    Philox counters keyed by a ``SeedSequence`` over (seed, request, sample, attempt): no
+    row's numbers depend on which other rows are drawn, before or beside it.
+
+    Parameters
+    ----------
+    seed
+        The run's seed; any integer.
+    key
+        The request's key; '' to name it by its place.
+    request_index, sample_index, attempt
+        Which draw this is, each from 0.
+    """
+
+    def __init__(
+        self, seed: int, *, key: str, request_index: int, sample_index: int, attempt: int
+    ) -> None:
+        # the first word keeps a request named "3" apart from the fourth unnamed one
+        name = f"key:{key}" if key else f"index:{request_index}"
+        digest = hashlib.sha256(name.encode("utf-8")).digest()
+        self._entropy = [
+            seed % _WORD,
+            int.from_bytes(digest[:8], "little"),
+            sample_index,
+            attempt,
+        ]
+        self._generator = np.random.Generator(
+            np.random.Philox(np.random.SeedSequence(self._entropy))
+        )
+        self._uniforms: list[float] = []
+
+    def uniform(self, index: int) -> float:
+        """Return the stream's number at a place, in [0, 1)."""
+        while index >= len(self._uniforms):
+            self._uniforms.extend(self._generator.random(_BLOCK).tolist())
+        return self._uniforms[index]
+
+    def constraint_rng(self) -> np.random.Generator:
+        """Return a second stream of this row, for its constraint."""
+        return np.random.Generator(
+            np.random.Philox(np.random.SeedSequence(self._entropy, spawn_key=(1,)))
+        )
+
+
+@dataclass(frozen=True)
+class Draw:
+    """Tokens drawn for several rows.
+
+    Parameters
+    ----------
+    columns
+        Chosen column of each row, shape (rows,).
+    doubtful
+        Whether a change of the probabilities within the tolerance could change the
+        choice, shape (rows,).
+    """
+
+    columns: np.ndarray
+    doubtful: np.ndarray
+
+
+def draw(
+    logits: np.ndarray,
+    uniforms: np.ndarray,
+    *,
+    temperature: float,
+    top_p: float,
+    top_k: int | None = None,
+    log_mass: np.ndarray | None = None,
+    ids: np.ndarray | None = None,
+    tolerance: float = 0.0,
+) -> Draw:
+    """Draw one column per row by the inverse of the cumulative distribution.
+
+    Temperature, then the `top_k` likeliest, then the nucleus: the likeliest tokens up to
+    and with the one that reaches `top_p` (Holtzman et al., 2020). All in float64. The
+    cumulative distribution runs in the order of the columns (or of `ids`), not of the
+    probabilities: rounding can then move its steps but not exchange them.
+
+    Parameters
+    ----------
+    logits
+        Shape (rows, columns); -inf pads a row with fewer choices.
+    uniforms
+        One number in [0, 1) per row, shape (rows,).
+    temperature, top_p, top_k
+        See :class:`~crystalicl_jobflow.schemas.SamplingParams`.
+    log_mass
+        Logarithm of each row's whole mass (of exp(logits / temperature)) where the
+        columns hold only a part of it, shape (rows,).
+    ids
+        Token id of each column, shape (rows, columns), where the columns are in no fixed
+        order.
+    tolerance
+        Relative uncertainty of the probabilities, for :attr:`Draw.doubtful`.
+    """
+    scaled = np.asarray(logits, dtype=np.float64) / temperature
+    if log_mass is None:
+        probabilities = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+        probabilities /= probabilities.sum(axis=1, keepdims=True)
+    else:
+        probabilities = np.exp(scaled - log_mass[:, None])
+    num_rows, num_columns = probabilities.shape
+    doubtful = np.zeros(num_rows, dtype=bool)
+    if top_p < 1.0 or (top_k is not None and top_k < num_columns):
+        probabilities, doubtful = _cut(probabilities, top_p=top_p, top_k=top_k, tolerance=tolerance)
+    order = None
+    if ids is not None:
+        order = np.argsort(ids, axis=1, kind="stable")
+        probabilities = np.take_along_axis(probabilities, order, axis=1)
+    cumulative = np.cumsum(probabilities, axis=1)
+    total = cumulative[:, -1]
+    target = np.asarray(uniforms, dtype=np.float64) * total
+    columns = (cumulative <= target[:, None]).sum(axis=1)
+    # u close to 1 times the total may round up to the total itself
+    columns = np.minimum(columns, num_columns - 1 - np.argmax(probabilities[:, ::-1] > 0, axis=1))
+    rows = np.arange(num_rows)
+    if tolerance:
+        upper = cumulative[rows, columns]
+        lower = upper - probabilities[rows, columns]
+        slack = tolerance * total
+        # below the first and above the last choice there is nothing to confuse it with
+        doubtful |= (target - lower < slack) & (lower > slack)
+        doubtful |= (upper - target < slack) & (total - upper > slack)
+    if order is not None:
+        columns = order[rows, columns]
+    return Draw(columns=columns, doubtful=doubtful)
+
+
+def _cut(
+    probabilities: np.ndarray, *, top_p: float, top_k: int | None, tolerance: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Set what lies outside the nucleus to 0; say where its edge is uncertain."""
+    num_rows, num_columns = probabilities.shape
+    rows = np.arange(num_rows)
+    order = np.argsort(-probabilities, axis=1, kind="stable")
+    ranked = np.take_along_axis(probabilities, order, axis=1)
+    cumulative = np.cumsum(ranked, axis=1)
+    mass = np.ones(num_rows)
+    limit = num_columns
+    if top_k is not None and top_k < num_columns:
+        limit = top_k
+        mass = cumulative[:, top_k - 1]
+    threshold = top_p * mass
+    count = np.minimum((cumulative < threshold[:, None]).sum(axis=1) + 1, limit)
+    kept = np.arange(num_columns)[None, :] < count[:, None]
+    doubtful = np.zeros(num_rows, dtype=bool)
+    if tolerance:
+        last = ranked[rows, count - 1]
+        following = np.where(
+            count < num_columns, ranked[rows, np.minimum(count, num_columns - 1)], 0.0
+        )
+        before = cumulative[rows, count - 1] - last
+        slack = tolerance * mass
+        doubtful |= (np.abs(cumulative[rows, count - 1] - threshold) < slack) & (following > 0)
+        doubtful |= (np.abs(before - threshold) < slack) & (count > 1)
+        doubtful |= (following > 0) & (last - following <= tolerance * last)
+    result = np.zeros_like(probabilities)
+    np.put_along_axis(result, order, np.where(kept, ranked, 0.0), axis=1)
+    return result, doubtful
