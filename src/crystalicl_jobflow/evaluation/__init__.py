@@ -12,13 +12,12 @@ from crystalicl_jobflow.evaluation.matching import (
     unique_groups,
 )
 from crystalicl_jobflow.evaluation.rates import RATE_MEANINGS, evaluate
+from crystalicl_jobflow.evaluation.reading import candidate_id, read_text
 from crystalicl_jobflow.evaluation.success import asked_for, joint_success, judge
 from crystalicl_jobflow.evaluation.summary import CrystalSummary, crystal_summary, find_space_group
 from crystalicl_jobflow.evaluation.validate import (
     StructureReport,
     build_candidates,
-    candidate_id,
-    read_text,
     rejudge,
     validate_completion,
     validate_structure,

@@ -45,14 +45,27 @@ def composition_valid(
     """
     if isinstance(composition, str):
         composition = Composition(composition)
-    amounts = composition.get_el_amt_dict()
-    if any(abs(amount - round(amount)) > 1e-6 for amount in amounts.values()):
-        formula, _ = Composition(amounts).get_integer_formula_and_factor(max_denominator=100)
-        amounts = Composition(formula).get_el_amt_dict()
+    amounts = integer_composition(composition).get_el_amt_dict()
     counts = {symbol: round(amount) for symbol, amount in amounts.items() if round(amount) > 0}
     divisor = math.gcd(*counts.values()) if counts else 1
     reduced = tuple(sorted((symbol, count // divisor) for symbol, count in counts.items()))
     return _valid(reduced, oxidation_states_set)
+
+
+def integer_composition(composition: Composition) -> Composition:
+    """Return the elements' composition in whole numbers.
+
+    Parameters
+    ----------
+    composition
+        Any composition. Whole amounts stay; fractional ones (mixed occupancy) become the
+        nearest ratios with denominators up to 100.
+    """
+    elements = composition.element_composition
+    if all(abs(amount - round(amount)) < 1e-6 for amount in elements.values()):
+        return elements
+    formula, _ = elements.get_integer_formula_and_factor(max_denominator=100)
+    return Composition(formula)
 
 
 @lru_cache(maxsize=100_000)

@@ -8,11 +8,10 @@ from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
-from pymatgen.core import Element, Lattice, Structure
+from pymatgen.core import Composition, Element, Structure
+from pymatgen.optimization.neighbors import find_points_in_spheres
 
 from crystalicl_jobflow.evaluation.thresholds import RADII_FRACTION
-
-_CHUNK = 500_000  # vectors at once: 12 MB
 
 
 @dataclass(frozen=True)
@@ -63,8 +62,10 @@ def atomic_radius(symbol: str) -> float:
 def distance_report(structure: Structure) -> DistanceReport:
     """Find the shortest distance and the worst overlap of atomic radii.
 
-    Exact for every cell, however small or skewed: the lattice is reduced, and the images
-    looked at are bounded by the longest distance that could still matter.
+    Exact for every cell, however small, large or skewed. pymatgen's linked-cell search looks
+    only as far as needed: no crystal of n atoms in a volume V has a shortest distance above
+    (√2 V/n)^(1/3), that of the densest packing (Hales 2005), so the shortest one lies within;
+    a second look reaches as far as the largest radii do, if the first found no overlap.
 
     Parameters
     ----------
@@ -77,47 +78,28 @@ def distance_report(structure: Structure) -> DistanceReport:
     ValueError
         If there is no site, or the cell has no volume.
     """
-    n = len(structure)
-    matrix = np.array(structure.lattice.matrix)
-    if n == 0:
+    if len(structure) == 0:
         raise ValueError("a crystal without atoms has no distances")
-    if not abs(np.linalg.det(matrix)) > 1e-9:
+    matrix = np.array(structure.lattice.matrix)
+    volume = abs(float(np.linalg.det(matrix)))
+    if not volume > 1e-9:
         raise ValueError("the cell has no volume")
-    frac = np.array(structure.frac_coords)
-    if _is_skewed(matrix):
-        reduced = Lattice(matrix).get_lll_reduced_lattice().matrix
-        frac = frac @ matrix @ np.linalg.inv(reduced)
-        matrix = np.array(reduced)
+    if _is_skewed(matrix):  # else a thin cell would need a great many images
+        matrix = np.array(structure.lattice.get_lll_reduced_lattice().matrix)
+    coords = np.ascontiguousarray(structure.cart_coords)
+    radii = np.array([_site_radius(site.species) for site in structure])
 
-    radii = np.array(
-        [
-            sum(atomic_radius(_symbol(species)) * share for species, share in site.species.items())
-            for site in structure
-        ]
-    )
-    first, second = np.triu_indices(n)  # an atom with itself included: its own images
+    reach = (np.sqrt(2.0) * volume / len(structure)) ** (1 / 3) * (1 + 1e-6)
+    first, second, distances = _pairs(coords, matrix, reach)
+    nearest = int(np.argmin(distances))
+    report = (float(distances[nearest]), (int(first[nearest]), int(second[nearest])))
+    widest = float(2 * RADII_FRACTION * radii.max())
     limits = RADII_FRACTION * (radii[first] + radii[second])
-    delta = frac[first] - frac[second]
-    delta -= np.round(delta)  # (pairs, 3), each within [-0.5, 0.5]
-    own = first == second
-
-    heights = 1.0 / np.linalg.norm(np.linalg.inv(matrix), axis=0)  # spacing of lattice planes, Å
-    distances = _shortest(matrix, delta, own, np.ones(3, dtype=int))
-    # What lies farther than this decides nothing. Once the radii rule is broken, only the
-    # shortest distance is open: a cell far too small then needs no thousands of images.
-    reach = float(distances.min())
-    if not np.any(distances < limits):
-        reach = max(reach, float(limits.max()))
-    # |delta_k + m_k| * height_k <= distance, hence |m_k| <= reach / height_k + 0.5
-    images = np.floor(reach / heights + 0.5).astype(int)
-    if np.any(images > 1):
-        distances = _shortest(matrix, delta, own, np.maximum(images, 1))
-
-    closest = int(np.argmin(distances))
-    excess = limits - distances
-    worst = int(np.argmax(excess))
-    report = (float(distances[closest]), (int(first[closest]), int(second[closest])))
-    if excess[worst] <= 0:
+    if widest > reach and not np.any(distances < limits):
+        first, second, distances = _pairs(coords, matrix, widest)
+        limits = RADII_FRACTION * (radii[first] + radii[second])
+    worst = int(np.argmax(limits - distances))
+    if not distances[worst] < limits[worst]:
         return DistanceReport(*report)
     return DistanceReport(
         *report,
@@ -132,9 +114,12 @@ def min_distance(structure: Structure) -> float:
     return distance_report(structure).min_distance
 
 
-def _symbol(species: object) -> str:
-    symbol = getattr(species, "symbol", str(species))
-    return symbol if Element.is_valid_symbol(symbol) else "X"
+def _site_radius(composition: Composition) -> float:
+    """Return the occupancy-weighted mean radius of a site, Å."""
+    amounts = composition.get_el_amt_dict()
+    return sum(atomic_radius(symbol) * share for symbol, share in amounts.items()) / sum(
+        amounts.values()
+    )
 
 
 def _is_skewed(matrix: NDArray[np.float64]) -> bool:
@@ -145,24 +130,18 @@ def _is_skewed(matrix: NDArray[np.float64]) -> bool:
     return bool(np.any(np.abs(gram - np.diag(lengths)) > 0.5 * shortest * (1 + 1e-9)))
 
 
-def _shortest(
-    matrix: NDArray[np.float64],
-    delta: NDArray[np.float64],
-    own: NDArray[np.bool_],
-    images: NDArray[np.int_],
-) -> NDArray[np.float64]:
-    """Return the shortest distance of each pair over the images, shape (pairs,), Å."""
-    axes = [np.arange(-count, count + 1) for count in images]
-    shifts = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
-    shift_vectors = shifts @ matrix  # (images, 3), Å
-    home = int(np.flatnonzero(~shifts.any(axis=1))[0])
-    vectors = delta @ matrix  # (pairs, 3), Å
-    squares = np.empty(len(vectors))
-    step = max(1, _CHUNK // len(shift_vectors))
-    for start in range(0, len(vectors), step):
-        part = slice(start, start + step)
-        total = vectors[part, None, :] + shift_vectors[None, :, :]  # (pairs, images, 3)
-        square = np.einsum("pij,pij->pi", total, total)
-        square[own[part], home] = np.inf  # an atom is no neighbour of itself
-        squares[part] = square.min(axis=1)
-    return np.sqrt(squares)
+def _pairs(
+    coords: NDArray[np.float64], matrix: NDArray[np.float64], reach: float
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    """Return all ordered pairs within a distance: first, second, distance in Å, each (pairs,)."""
+    first, second, images, distances = find_points_in_spheres(
+        coords,
+        coords,
+        r=reach,
+        pbc=np.ones(3, dtype=np.int64),
+        lattice=np.ascontiguousarray(matrix),
+        tol=1e-8,
+        min_r=reach,
+    )
+    other = (first != second) | images.any(axis=1)  # an atom is no neighbour of itself
+    return first[other], second[other], distances[other]

@@ -10,9 +10,9 @@ from pymatgen.core import Structure
 
 from crystalicl_jobflow.evaluation._parallel import Progress
 from crystalicl_jobflow.evaluation.matching import MatchResult, match_many, unique_groups
+from crystalicl_jobflow.evaluation.reading import check_versions, declares_space_group
 from crystalicl_jobflow.evaluation.success import asked_for
 from crystalicl_jobflow.evaluation.thresholds import check_tolerances, evaluation_tolerances
-from crystalicl_jobflow.evaluation.validate import check_versions
 from crystalicl_jobflow.schemas import Candidate, Evaluation, FailureReason, Rate
 
 References = Mapping[Any, Structure] | Sequence[Structure | None]
@@ -28,8 +28,8 @@ RATE_MEANINGS: dict[str, str] = {
     "structure_valid_radii": "no overlap of atomic radii / candidates",
     "composition_valid": "charge-neutral (SMACT) / candidates",
     "overlap": "atoms closer than half their radii's sum / parsed candidates",
-    "symmetry_adherence": "found group is the asked, else declared one / candidates with such"
-    " a group, and those not parsed",
+    "symmetry_adherence": "found group is the asked, else declared one / candidates asked for a"
+    " group or of a format that declares one",
     "unique": "different crystals / candidates",
     "joint": "everything asked for at once / candidates with a condition",
     "match": "matches its reference / candidates with a reference",
@@ -144,7 +144,7 @@ def _row(candidate: Candidate) -> dict[str, Any]:
 
 def _validity_rates(candidates: Sequence[Candidate]) -> dict[str, Rate]:
     parsed = [c for c in candidates if c.parsed]
-    with_group = [c for c in candidates if not c.parsed or c.checks.symmetry_adherent is not None]
+    with_group = [c for c in candidates if _has_group_to_adhere_to(c)]
     draws = sum(c.provenance.attempts for c in candidates)
     return {
         "parsed": Rate.from_counts(len(parsed), len(candidates)),
@@ -158,6 +158,14 @@ def _validity_rates(candidates: Sequence[Candidate]) -> dict[str, Rate]:
         "redrawn": _share(candidates, lambda c: c.provenance.attempts > 1),
         "parsed_per_draw": Rate.from_counts(len(parsed), draws),
     }
+
+
+def _has_group_to_adhere_to(candidate: Candidate) -> bool:
+    if candidate.parsed:
+        return candidate.checks.symmetry_adherent is not None
+    return candidate.condition.space_group is not None or declares_space_group(
+        candidate.text_format
+    )
 
 
 def _share(candidates: Sequence[Candidate], test: Callable[[Candidate], bool | None]) -> Rate:

@@ -9,6 +9,7 @@ import numpy as np
 import spglib
 from pymatgen.core import Structure
 
+from crystalicl_jobflow.evaluation.composition import integer_composition
 from crystalicl_jobflow.evaluation.thresholds import ANGLE_TOLERANCE, SYMPREC
 
 # newer versions of spglib can be told to raise this; older ones only ever return None
@@ -57,7 +58,7 @@ def crystal_summary(structure: Structure, *, symprec: float = SYMPREC) -> Crysta
     symprec
         Symmetry tolerance in Å.
     """
-    composition = structure.composition.element_composition
+    composition = integer_composition(structure.composition)
     space_group, symbol, primitive = find_space_group(structure, symprec=symprec)
     return CrystalSummary(
         formula=composition.reduced_formula,

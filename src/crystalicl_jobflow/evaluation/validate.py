@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -12,13 +10,13 @@ from pymatgen.core import Structure
 from crystalicl_jobflow.evaluation._parallel import Progress, run_chunks
 from crystalicl_jobflow.evaluation.composition import composition_valid
 from crystalicl_jobflow.evaluation.distances import distance_report
+from crystalicl_jobflow.evaluation.reading import candidate_id, provenance, read_text
 from crystalicl_jobflow.evaluation.success import describe_misses, joint_success, judge
 from crystalicl_jobflow.evaluation.summary import CrystalSummary, crystal_summary
 from crystalicl_jobflow.evaluation.thresholds import (
     MIN_DISTANCE,
     MIN_VOLUME,
     SYMPREC,
-    check_tolerances,
 )
 from crystalicl_jobflow.schemas import (
     Candidate,
@@ -27,7 +25,6 @@ from crystalicl_jobflow.schemas import (
     Condition,
     FailureReason,
     Generation,
-    Provenance,
 )
 
 
@@ -185,7 +182,7 @@ def validate_completion(
         text_format=generation.text_format,
         properties=dict(properties or {}),
         success=judge(generation.condition, None),
-        provenance=_provenance(completion, generation, symprec),
+        provenance=provenance(completion, generation, symprec=symprec),
     )
     candidate.joint_success = joint_success(candidate.success)
     structure, declared, failure = read_text(
@@ -269,74 +266,6 @@ def _validate_task(task: tuple[Completion, Generation, float]) -> Candidate:
     return validate_completion(completion, generation, symprec=symprec)
 
 
-def read_text(
-    text: str, text_format: str, *, finished: bool = True
-) -> tuple[Structure | None, int | None, tuple[FailureReason, str] | None]:
-    """Read a model's text.
-
-    Parameters
-    ----------
-    text
-        What the model wrote.
-    text_format
-        Name of the format, e.g. ``sgs``.
-    finished
-        Whether the model ended the text by itself. An unreadable text that it did not end
-        was cut off, whatever the reader stumbled over.
-
-    Returns
-    -------
-    structure, declared_space_group, failure
-        No structure exactly when there is a failure. The declared group is None for
-        formats that declare none.
-    """
-    from crystalicl_jobflow.text import TextError, get_text
-
-    codec = get_text(text_format)
-    declared: int | None = None
-    try:
-        if hasattr(codec, "parse"):  # texts that declare a group: known even if building fails
-            crystal = codec.parse(text)
-            declared = crystal.space_group_number
-            structure = codec.build(crystal)
-        else:
-            structure = codec.decode(text)
-    except TextError as error:
-        reason, message = error.reason, str(error)
-        if not finished and reason is not FailureReason.EMPTY:
-            return None, declared, (FailureReason.TRUNCATED, f"The text was cut off ({message}).")
-        return None, declared, (reason, message)
-    except Exception as error:
-        # A reader that fails in an unforeseen way must not take the whole batch with it.
-        message = f"the text cannot be read: {type(error).__name__}: {error}".splitlines()[0]
-        return None, declared, (FailureReason.AMBIGUOUS, message)
-    return structure, declared, None
-
-
-def candidate_id(completion: Completion, generation: Generation) -> str:
-    """Return the key of a draw: the same draw gives the same id, on any machine.
-
-    Hash of condition, prompt, text, format, sampling (the seed above all), request and
-    sample index, and model; where the model ran does not count.
-
-    Returns
-    -------
-    str
-        24 hexadecimal digits of a SHA-256 hash.
-    """
-    key = {
-        "condition": generation.condition.model_dump(mode="json"),
-        "prompt": generation.prompt,
-        "text": completion.text,
-        "text_format": generation.text_format,
-        "sampling": generation.sampling.model_dump(mode="json"),
-        "request_index": completion.request_index,
-        "sample_index": completion.sample_index,
-        "model": generation.model.model_dump(mode="json", exclude={"device"}),
-    }
-    return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:24]
-
-
 def _fill(candidate: Candidate, structure: Structure, report: StructureReport) -> Candidate:
     """Write a crystal's report into its candidate."""
     summary = report.summary
@@ -370,43 +299,3 @@ def _all_valid(checks: Checks) -> bool:
     return bool(
         checks.structure_valid and checks.structure_valid_radii and checks.composition_valid
     )
-
-
-def _provenance(completion: Completion, generation: Generation, symprec: float) -> Provenance:
-    return Provenance(
-        prompt=generation.prompt,
-        demonstration_ids=list(generation.demonstration_ids),
-        strategy=generation.strategy,
-        relaxed=list(generation.relaxed),
-        request_index=completion.request_index,
-        sample_index=completion.sample_index,
-        attempts=completion.attempts,
-        rejected=dict(completion.rejected),
-        constraint=completion.constraint,
-        finished=completion.finished,
-        num_tokens=completion.num_tokens,
-        sampling=generation.sampling,
-        model=generation.model,
-        versions={**generation.versions, **check_versions()},
-        tolerances=check_tolerances(symprec),
-    )
-
-
-def check_versions() -> dict[str, str]:
-    """Return the versions of the packages that the checks rest on."""
-    return dict(_VERSIONS)
-
-
-def _package_versions() -> dict[str, str]:
-    from importlib.metadata import PackageNotFoundError, version
-
-    found = {}
-    for name in ("crystalicl-jobflow", "pymatgen", "spglib", "smact"):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
-
-
-_VERSIONS = _package_versions()

@@ -1,0 +1,167 @@
+"""``crystalicl evaluate``: rates over generated crystals, each with its denominator."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from crystalicl_jobflow.cli._common import UserError, note, progress, stdout_console, table
+
+if TYPE_CHECKING:
+    from pymatgen.core import Structure
+
+    from crystalicl_jobflow.schemas import Candidate, Evaluation
+
+EVALUATION = "evaluation.json"
+RESULTS = "results.jsonl"
+
+
+@click.command()
+@click.argument("source", metavar="[STORE|candidates.jsonl|DIR]")
+@click.option(
+    "--reference",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="CSV of true structures (column cif), to report match rates against.",
+)
+@click.option(
+    "--out",
+    required=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help=f"Folder for {EVALUATION} and {RESULTS}.",
+)
+@click.option("--unique/--no-unique", default=True, show_default=True, help="Count duplicates.")
+@click.option("--processes", type=click.IntRange(1), default=1, show_default=True)
+def evaluate(source: str, reference: Path | None, out: Path, unique: bool, processes: int) -> None:
+    r"""Evaluate generated crystals: a table of rates with their denominators.
+
+    SOURCE is a candidates store, a candidates.jsonl file, or a folder that
+    `crystalicl generate` or `crystalicl demo` wrote.
+
+    Rows of the reference CSV belong to candidates by the column candidate_id, or else by
+    the column request_index, or else by their position: row 0 is the truth of request 0.
+
+    \b
+    crystalicl evaluate crystalicl-demo --out evaluation
+    crystalicl evaluate candidates.jsonl --reference mp_20_test.csv.gz --out evaluation
+    """
+    from crystalicl_jobflow.cli import _output
+    from crystalicl_jobflow.evaluation import evaluate as compute
+
+    candidates = load_candidates(source)
+    if not candidates:
+        raise UserError(f"{source} holds no candidates")
+    truths = None if reference is None else read_references(reference, candidates)
+    with progress("Matching") as report:
+        evaluation = compute(
+            candidates, references=truths, unique=unique, processes=processes, progress=report
+        )
+    document = evaluation.model_dump(mode="json")
+    results = document.pop("results")
+    _output.write_json(out / EVALUATION, document)
+    with (out / RESULTS).open("w", encoding="utf-8") as file:
+        file.writelines(json.dumps(row) + "\n" for row in results)
+    _print(evaluation)
+    note(f"Written: {out / EVALUATION}, {out / RESULTS}")
+
+
+def load_candidates(source: str) -> list[Candidate]:
+    """Read candidates from a file, a folder that holds one, or a store.
+
+    Raises
+    ------
+    UserError
+        If there is nothing of the kind.
+    """
+    from crystalicl_jobflow.cli import _output
+
+    path = Path(source)
+    if path.is_dir() and (path / _output.CANDIDATES).is_file():
+        path = path / _output.CANDIDATES
+    if path.name.endswith(".jsonl"):
+        # not through a store: it would keep one of two equal draws, and lose the order
+        if not path.is_file():
+            raise UserError(f"{path} does not exist")
+        return _output.read_candidates(path)
+    if "://" not in source and not path.exists():
+        raise UserError(f"{source} does not exist")
+    from crystalicl_jobflow.builders import open_candidate_store, query_candidates
+
+    return query_candidates(open_candidate_store(source))
+
+
+def read_references(path: Path, candidates: list[Candidate]) -> dict[str | int, Structure]:
+    """Read the true structures of candidates from a CSV with a column ``cif``.
+
+    Returns
+    -------
+    dict
+        Candidate id or request index → structure, for the candidates at hand only.
+
+    Raises
+    ------
+    UserError
+        If the file has no such column, a structure cannot be read, or the truth of a
+        candidate does not have the formula that the candidate was asked for, which means
+        that the rows are not in the order of the requests.
+    """
+    import pandas as pd
+    from pymatgen.core import Composition
+
+    try:
+        rows = pd.read_csv(path)
+    except (ValueError, OSError) as error:
+        raise UserError(f"{path} cannot be read as CSV: {error}") from None
+    if "cif" not in rows.columns:
+        raise UserError(f"{path} has no column 'cif'")
+    key: str | None = next((k for k in ("candidate_id", "request_index") if k in rows), None)
+    keys: list[Any] = list(rows[key]) if key is not None else list(range(len(rows)))
+    wanted: dict[Any, Candidate] = {}
+    for candidate in candidates:
+        own = candidate.candidate_id if key == "candidate_id" else None
+        wanted.setdefault(candidate.provenance.request_index if own is None else own, candidate)
+    references: dict[str | int, Structure] = {}
+    for number, (name, text) in enumerate(zip(keys, rows["cif"], strict=True), start=1):
+        candidate = wanted.get(name)
+        if candidate is None:
+            continue
+        structure = _structure(text, f"{path}, row {number}")
+        asked = candidate.condition.formula
+        found = structure.composition.element_composition.reduced_formula
+        if asked is not None and Composition(asked).reduced_formula != found:
+            raise UserError(
+                f"{path}, row {number}: {found} cannot be the truth of candidate"
+                f" {candidate.candidate_id}, asked to be {asked}: add a column candidate_id"
+                " or request_index"
+            )
+        references[name] = structure
+    if not references:
+        raise UserError(f"{path} has no row that belongs to a candidate")
+    return references
+
+
+def _structure(text: object, where: str) -> Structure:
+    import warnings
+
+    from pymatgen.core import Structure
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return Structure.from_str(str(text), fmt="cif")
+    except Exception as error:
+        raise UserError(f"{where}: no structure can be read: {error}") from None
+
+
+def _print(evaluation: Evaluation) -> None:
+    from crystalicl_jobflow.cli import _output
+
+    console = stdout_console()
+    console.print(_output.rates_table(evaluation, title=f"{evaluation.num_candidates} candidates"))
+    if evaluation.reasons:
+        reasons = table("Failure reason", ">Candidates")
+        for reason, count in evaluation.reasons.items():
+            reasons.add_row(reason.replace("_", " "), str(count))
+        console.print(reasons)
