@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 TRACEBACK_VARIABLE = "CRYSTALICL_TRACEBACK"
 """Environment variable that, when set, shows the traceback of every error."""
+
+SECONDS_BETWEEN_LINES = 5.0
+"""Least time between two lines of progress where stderr is no terminal."""
 
 _STORE_LIBRARIES = ("pymongo", "maggma", "sqlite3", "montydb", "safetensors_rust", "botocore")
 """Libraries whose errors mean that something the user named cannot be reached or read."""
@@ -158,53 +162,74 @@ def table(*columns: str, title: str | None = None) -> Table:
 
 
 @contextmanager
-def progress(description: str) -> Iterator[Callable[[int, int | None], None]]:
-    """Show progress on stderr: a bar on a terminal, a line now and then elsewhere.
+def stages() -> Iterator[Callable[[str, int, int | None], None]]:
+    """Show the progress of several stages on stderr: bars on a terminal, lines elsewhere.
 
     Yields
     ------
     callable
-        To be called with (done, total); a total of None is unknown.
+        To be called with (what, done, total); a total of None is unknown.
     """
     console = stderr_console()
-    if console.is_terminal:
-        from rich.progress import (
-            BarColumn,
-            MofNCompleteColumn,
-            Progress,
-            TextColumn,
-            TimeElapsedColumn,
-            TimeRemainingColumn,
-        )
-
-        with Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            console=console,
-        ) as bar:
-            task = bar.add_task(description, total=None)
-
-            def update(done: int, total: int | None = None) -> None:
-                bar.update(task, completed=done, total=total)
-
-            yield update
+    if not console.is_terminal:
+        yield _line_reporter()
         return
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TaskID,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=console,
+    ) as bar:
+        tasks: dict[str, TaskID] = {}
+
+        def update(what: str, done: int, total: int | None = None) -> None:
+            if what not in tasks:
+                tasks[what] = bar.add_task(what, total=total)
+            bar.update(tasks[what], completed=done, total=total)
+
+        yield update
+
+
+def _line_reporter() -> Callable[[str, int, int | None], None]:
+    """Return a callback that prints a line at most every few seconds, and at the end."""
     started = time.perf_counter()
-    shown = [started - 10.0, -1.0]
+    shown: dict[str, tuple[float, int]] = {}
 
-    def report(done: int, total: int | None = None) -> None:
+    def report(what: str, done: int, total: int | None = None) -> None:
         now = time.perf_counter()
-        finished = done == total and shown[1] != done
-        if finished or now - shown[0] >= 5.0:
-            shown[:] = [now, done]
-            of = "" if total is None else f"/{total}"
-            click.echo(f"{description} {done}{of} ({now - started:.0f} s)", err=True)
+        last, last_done = shown.get(what, (float("-inf"), -1))
+        finished = done == total and done != last_done
+        if finished or now - last >= SECONDS_BETWEEN_LINES:
+            shown[what] = (now, done)
+            of = "" if total is None else f" of {total}"
+            click.echo(f"{what}: {done}{of} ({now - started:.0f} s)", err=True)
 
-    yield report
+    return report
+
+
+@contextmanager
+def progress(what: str) -> Iterator[Callable[[int, int | None], None]]:
+    """Show the progress of one stage, see :func:`stages`.
+
+    Yields
+    ------
+    callable
+        To be called with (done, total).
+    """
+    with stages() as report:
+        yield partial(report, what)
 
 
 def note(message: str) -> None:

@@ -110,6 +110,16 @@ def read_condition(options: Mapping[str, Any]) -> Condition:
     return Condition.build(**fields)
 
 
+format_option = click.option(
+    "--format",
+    "text_format",
+    type=click.Choice(["sgs", "sgsw", "xyz", "cif"]),
+    default="sgs",
+    show_default=True,
+    help="Text that the model is asked to write.",
+)
+
+
 def constraint_options(command: Command) -> Command:
     """Add the options of constrained decoding."""
     return _stack(
@@ -225,17 +235,14 @@ def read_generator(options: Mapping[str, Any]) -> TextGenerator:
     from crystalicl_jobflow.generation import load_generator
     from crystalicl_jobflow.settings import SETTINGS
 
-    chosen = {
-        "device": options.get("device") or SETTINGS.DEVICE,
-        "batch_size": options.get("batch_size") or SETTINGS.BATCH_SIZE,
-    }
-    for name in ("dtype", "quantization"):
-        if options.get(name) is not None:
-            chosen[name] = options[name]
     return load_generator(
         options.get("model") or SETTINGS.MODEL,
         options.get("adapter") or SETTINGS.ADAPTER,
-        **chosen,
+        device=options.get("device") or SETTINGS.DEVICE,
+        dtype=options.get("dtype") or "auto",
+        quantization=options.get("quantization"),
+        batch_size=options.get("batch_size") or SETTINGS.BATCH_SIZE,
+        num_threads=SETTINGS.NUM_THREADS,
     )
 
 
@@ -248,7 +255,7 @@ def retrieval_options(command: Command) -> Command:
                 help="Demonstrations in each prompt.",
             ),
             click.option(
-                "--strategy", type=click.Choice(STRATEGIES, case_sensitive=False), default="C",
+                "--strategy", type=click.Choice(STRATEGIES), default="C",
                 show_default=True,
                 help="How they are chosen: by condition, structure, both, at random; R shuffles.",
             ),

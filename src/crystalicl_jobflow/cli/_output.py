@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from crystalicl_jobflow.cli._common import table
+from crystalicl_jobflow.cli._common import stdout_console, table
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -19,6 +19,8 @@ SUMMARY = "summary.json"
 CIFS = "cifs"
 ID_DIGITS = 8
 """Digits of a candidate's id that file names and tables show."""
+MAX_LISTED = 10
+"""Most constraints that a summary lists; every candidate names its own."""
 
 
 def write_candidates(path: Path, candidates: Iterable[Candidate]) -> None:
@@ -59,9 +61,17 @@ def cif_name(candidate: Candidate) -> str:
 
 
 def cif_text(candidate: Candidate) -> str:
-    """Return the symmetrised CIF text of a candidate that has a structure."""
+    """Return the symmetrised CIF text of a candidate that has a structure.
+
+    Raises
+    ------
+    ValueError
+        If it has none.
+    """
     from pymatgen.io.cif import CifWriter
 
+    if candidate.structure is None:
+        raise ValueError(f"candidate {candidate.candidate_id} has no structure")
     symprec = float(candidate.provenance.tolerances.get("symprec", 0.1))
     return str(CifWriter(candidate.structure, symprec=symprec))
 
@@ -151,3 +161,66 @@ def rates_table(evaluation: Evaluation, *, title: str | None = None) -> Table:
         if value is not None:
             rows.add_row(name.replace("_", " "), f"{value:.4g}", "", "")
     return rows
+
+
+def write_run(
+    folder: Path, candidates: Sequence[Candidate], evaluation: Evaluation, more: dict[str, Any]
+) -> None:
+    """Write candidates, CIF files of the valid crystals and the summary of one run.
+
+    Parameters
+    ----------
+    folder
+        Where to; CIF files that an earlier run left here are removed.
+    candidates, evaluation
+        What was generated and how it did.
+    more
+        Further fields of the summary: what was asked, seconds per part.
+    """
+    clear_previous(folder)
+    write_candidates(folder / CANDIDATES, candidates)
+    valid = [candidate for candidate in candidates if candidate.valid]
+    cifs = write_cifs(folder / CIFS, valid)
+    summary = {
+        **more,
+        "num_candidates": evaluation.num_candidates,
+        "num_valid": len(valid),
+        **rates_document(evaluation),
+        **shared_provenance(candidates),
+        "cifs": [path.relative_to(folder).as_posix() for path in cifs],
+    }
+    write_json(folder / SUMMARY, summary)
+
+
+def rates_document(evaluation: Evaluation) -> dict[str, Any]:
+    """Return rates with counts and denominators, reasons, figures and tolerances."""
+    return {
+        "rates": {name: rate.model_dump() for name, rate in evaluation.rates.items()},
+        "reasons": evaluation.reasons,
+        "metrics": evaluation.metrics,
+        "tolerances": evaluation.tolerances,
+    }
+
+
+def shared_provenance(candidates: Sequence[Candidate]) -> dict[str, Any]:
+    """Return what all candidates of a run have in common: model, sampling, versions."""
+    if not candidates:
+        return {}
+    first = candidates[0].provenance
+    constraints = {candidate.provenance.constraint for candidate in candidates}
+    return {
+        "strategy": first.strategy,
+        "text_format": candidates[0].text_format,
+        "constraints": sorted(text for text in constraints if text is not None)[:MAX_LISTED],
+        "num_constrained": sum(c.provenance.constraint is not None for c in candidates),
+        "sampling": None if first.sampling is None else first.sampling.model_dump(),
+        "model": None if first.model is None else first.model.model_dump(),
+        "versions": first.versions,
+    }
+
+
+def print_run(candidates: Sequence[Candidate], evaluation: Evaluation) -> None:
+    """Print the candidates and the rates."""
+    console = stdout_console()
+    console.print(candidate_table(candidates))
+    console.print(rates_table(evaluation))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from crystalicl_jobflow.cli._common import cache_folder, note, progress
+from crystalicl_jobflow.cli._common import cache_folder, note, stages
 
 if TYPE_CHECKING:
     from crystalicl_jobflow.retrieval import DemonstrationIndex
@@ -36,12 +36,12 @@ def open_pool(spec: str | None) -> DemonstrationIndex:
         store = open_store(str(path))
         if not store.count():
             note(f"Building the pool of prototypes, once, into {path}")
-            with progress("Pool") as report:
+            with stages() as report:
                 fill_pool(DEFAULT_POOL, store, progress=report)
         return DemonstrationIndex.from_store(store)
     if _is_source(spec):
         store = open_store("memory:")
-        with progress(f"Pool {Path(spec).name}") as report:
+        with stages() as report:
             fill_pool(spec, store, fingerprints=False, progress=report)
         return DemonstrationIndex.from_store(store)
     return DemonstrationIndex.from_store(open_store(spec, must_exist=True))

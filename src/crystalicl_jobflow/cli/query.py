@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from crystalicl_jobflow.schemas import Candidate
 
 
-@click.command()
+@click.command(
+    epilog="\b\ncrystalicl query crystalicl-demo --valid --space-group 221\n"
+    "crystalicl query candidates.db --elements Ca,O --format cif --out cifs"
+)
 @click.argument("source", metavar="[STORE|candidates.jsonl|DIR]", default="crystalicl-out")
 @click.option("--formula", help="Reduced formula, e.g. CaTiO3.")
 @click.option("--elements", help="Elements that must be present, e.g. Ca,O.")
@@ -42,21 +45,17 @@ if TYPE_CHECKING:
     help="With --format cif: folder for one file per crystal, instead of printing them.",
 )
 def query(source: str, output: str, out: Path | None, **options: Any) -> None:
-    r"""Search generated crystals.
+    """Search generated crystals.
 
     SOURCE is a candidates store, a candidates.jsonl file, or a folder that
     `crystalicl generate` or `crystalicl demo` wrote.
-
-    \b
-    crystalicl query crystalicl-demo --valid --space-group 221
-    crystalicl query candidates.db --elements Ca,O --format cif --out cifs
     """
     if out is not None and output != "cif":
         raise UserError("--out goes with --format cif")
     # a condition reads and checks formulas, elements, groups and ranges as everywhere else
     asked = read_condition(options)
 
-    from crystalicl_jobflow.builders import query_candidates
+    from crystalicl_jobflow.builders.candidates import query_candidates
 
     store = open_candidates(Path(source), source)
     found: list[Candidate] = query_candidates(
@@ -104,7 +103,7 @@ def open_candidates(path: Path, spec: str) -> Any:
     UserError
         If there is nothing of the kind.
     """
-    from crystalicl_jobflow.builders import open_candidate_store, store_candidates
+    from crystalicl_jobflow.builders.candidates import open_candidate_store, store_candidates
     from crystalicl_jobflow.cli import _output
 
     if path.is_dir() and (path / _output.CANDIDATES).is_file():

@@ -1,0 +1,226 @@
+"""``crystalicl demo``: the whole chain once, on what ships with the package."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from crystalicl_jobflow.cli._common import note, stages, stdout_console
+
+if TYPE_CHECKING:
+    from jobflow import JobStore
+    from maggma.core import Store
+
+    from crystalicl_jobflow.flows import CrystalGenerationFlowMaker
+    from crystalicl_jobflow.schemas import Candidate, Condition, Evaluation
+
+ASKED = (
+    {"formula": "CaTiO3", "space_group": 221},
+    {"formula": "TiO2", "space_group": 136},
+    {"formula": "NaCl", "space_group": 225},
+)
+"""What the demonstration asks for: a perovskite, rutile and rock salt."""
+
+SHOTS = 3
+
+
+@click.command()
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("crystalicl-demo"),
+    show_default=True,
+    help="Folder for everything that the run leaves behind.",
+)
+@click.option(
+    "--samples",
+    type=click.IntRange(1),
+    default=4,
+    show_default=True,
+    help="Crystals asked for per condition.",
+)
+@click.option("--seed", type=int, default=0, show_default=True)
+def demo(out: Path, samples: int, seed: int) -> None:
+    """Run the whole chain once, on what ships with the package.
+
+    Fills a pool of demonstrations with the prototypes inside pymatgen, retrieves
+    demonstrations for three conditions, lets the embedded language model with its LoRA
+    adapter write crystals, checks and evaluates them, and stores one document per
+    candidate. Needs no network and no GPU.
+    """
+    seconds: dict[str, float] = {}
+    note(f"Everything goes into {out}")
+    note("Loading libraries ...")
+    started = time.perf_counter()
+    # here, so that the first words come before the seconds that these imports take
+    from crystalicl_jobflow.builders.candidates import CandidateBuilder, open_candidate_store
+    from crystalicl_jobflow.schemas import Condition
+    from crystalicl_jobflow.stores import load_job_store
+
+    conditions = [Condition.build(**fields) for fields in ASKED]
+    stores = out / "stores"
+    stores.mkdir(parents=True, exist_ok=True)
+    flow_maker = _flow_maker(stores / "pool.json", samples=samples, seed=seed)
+    seconds["load_libraries"] = _lap(started)
+
+    note("Filling the pool of demonstrations with the prototypes inside pymatgen")
+    seconds["fill_pool"] = _fill_pool(stores / "pool.json")
+
+    job_store = load_job_store(
+        {
+            "docs_store": {"type": "JSONStore", "paths": str(stores / "jobs.json")},
+            "additional_stores": {
+                "data": {"type": "JSONStore", "paths": str(stores / "jobs_data.json")}
+            },
+        }
+    )
+    note("Running the Flow: " + "; ".join(condition.label() for condition in conditions))
+    evaluation, candidates = _run_flow(flow_maker, conditions, job_store, out, seconds)
+
+    started = time.perf_counter()
+    store = open_candidate_store(str(stores / "candidates.json"))
+    CandidateBuilder(job_store, store).run()
+    seconds["store_candidates"] = _lap(started)
+    note(f"Stored {len(candidates)} candidates, one document each")
+
+    _write(out, conditions, candidates, evaluation, seconds)
+    _print(out, candidates, evaluation, seconds)
+
+
+def _lap(started: float) -> float:
+    return round(time.perf_counter() - started, 3)
+
+
+def _flow_maker(pool: Path, *, samples: int, seed: int) -> CrystalGenerationFlowMaker:
+    from crystalicl_jobflow.flows import CrystalGenerationFlowMaker
+    from crystalicl_jobflow.jobs import GenerateMaker, RetrieveMaker
+    from crystalicl_jobflow.schemas import SamplingParams
+
+    return CrystalGenerationFlowMaker(
+        retrieve_maker=RetrieveMaker(pool=str(pool), strategy="CF", shots=SHOTS, seed=seed),
+        generate_maker=GenerateMaker(num_samples=samples, sampling=SamplingParams(seed=seed)),
+    )
+
+
+def _fill_pool(path: Path) -> float:
+    from crystalicl_jobflow.retrieval import fill_pool
+
+    with stages() as report:
+        done = fill_pool("prototypes", str(path), progress=report)
+    note(
+        f"Pool: {done.added} added, {done.updated} updated, {done.unchanged} unchanged,"
+        f" {len(done.failed)} not readable"
+    )
+    return round(done.seconds, 3)
+
+
+def _run_flow(
+    flow_maker: CrystalGenerationFlowMaker,
+    conditions: list[Condition],
+    job_store: JobStore,
+    out: Path,
+    seconds: dict[str, float],
+) -> tuple[Evaluation, list[Candidate]]:
+    from jobflow import run_locally
+
+    from crystalicl_jobflow.schemas.jobs import ValidateDoc
+    from crystalicl_jobflow.stores import connect_store
+
+    additional: dict[str, Store] = job_store.additional_stores
+    for part in (job_store.docs_store, *additional.values()):
+        connect_store(part)
+    flow = flow_maker.make([condition.model_dump() for condition in conditions])
+    names = {job.name: job.uuid for job in flow.jobs}
+    with _step_lines(seconds):
+        responses = run_locally(
+            flow, store=job_store, log=False, root_dir=out, raise_immediately=True
+        )
+    validated: ValidateDoc = responses[names["validate"]][1].output
+    return responses[names["evaluate"]][1].output, validated.candidates
+
+
+class _StepLines(logging.Handler):
+    """Prints the start and the end of each job, and what it says in between."""
+
+    def __init__(self, seconds: dict[str, float]) -> None:
+        super().__init__(logging.INFO)
+        self.seconds = seconds
+        self.started = time.perf_counter()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print one line to stderr."""
+        message = record.getMessage()
+        action, _, rest = message.partition(" job - ")
+        name = rest.partition(" (")[0]
+        if not record.name.startswith("jobflow"):
+            note(f"  {message}")
+        elif action == "Starting":
+            self.started = time.perf_counter()
+            note(f"  {name} ...")
+        elif action == "Finished":
+            self.seconds[name] = _lap(self.started)
+            note(f"  {name} done ({self.seconds[name]:.1f} s)")
+
+
+@contextmanager
+def _step_lines(seconds: dict[str, float]) -> Iterator[None]:
+    """Show the jobs' log as lines of progress."""
+    handler = _StepLines(seconds)
+    loggers = [logging.getLogger("jobflow"), logging.getLogger("crystalicl_jobflow")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.removeHandler(handler)
+            logger.setLevel(level)
+
+
+def _write(
+    out: Path,
+    conditions: list[Condition],
+    candidates: list[Candidate],
+    evaluation: Evaluation,
+    seconds: dict[str, float],
+) -> None:
+    from crystalicl_jobflow.cli import _output
+
+    summary: dict[str, Any] = {
+        "conditions": [item.model_dump(mode="json", exclude_defaults=True) for item in conditions],
+        "shots": SHOTS,
+        "seconds": seconds,
+    }
+    _output.write_run(out, candidates, evaluation, summary)
+
+
+def _print(
+    out: Path, candidates: list[Candidate], evaluation: Evaluation, seconds: dict[str, float]
+) -> None:
+    from crystalicl_jobflow.cli._output import CIFS, print_run
+
+    print_run(candidates, evaluation)
+    valid = sum(candidate.valid for candidate in candidates)
+    spent = ", ".join(f"{name.replace('_', ' ')} {value:.1f} s" for name, value in seconds.items())
+    lines = [
+        f"{valid} of {len(candidates)} candidates are valid. Time: {spent}.",
+        "",
+        f"  {out / CIFS}/  one CIF file per valid crystal",
+        f"  {out / 'candidates.jsonl'}  one document per candidate, valid or not",
+        f"  {out / 'summary.json'}  rates with their denominators, model, versions, times",
+        f"  {out / 'stores'}/  maggma stores: pool, job outputs, candidates",
+        "",
+        "Next:",
+        f"  crystalicl query {out} --valid --space-group 221",
+        "  crystalicl generate --formula SrTiO3 --space-group 221 --samples 8 --out my-crystals",
+        "  crystalicl generate --help",
+    ]
+    stdout_console().print("\n".join(lines), soft_wrap=True)
