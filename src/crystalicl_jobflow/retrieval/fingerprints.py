@@ -30,10 +30,13 @@ def _featurizer() -> Any:
 def crystal_fingerprint(structure: Structure) -> np.ndarray:
     """Return the CrystalNN ``ops`` fingerprint of a crystal, averaged over its sites.
 
+    Sites that are equivalent by symmetry have the same environment: one of each orbit is
+    computed, and counted as often as the orbit has sites.
+
     Parameters
     ----------
     structure
-        Any cell; its primitive one gives the same average faster.
+        Any cell of the crystal.
 
     Returns
     -------
@@ -41,10 +44,32 @@ def crystal_fingerprint(structure: Structure) -> np.ndarray:
         Shape (61,), no unit. Zimmermann and Jain, RSC Adv. 10, 6063 (2020).
     """
     featurizer = _featurizer()
+    sites, counts = _orbits(structure)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        sites = [featurizer.featurize(structure, i) for i in range(len(structure))]
-    return np.asarray(sites, dtype=float).mean(axis=0)
+        values = [featurizer.featurize(structure, int(i)) for i in sites]  # (orbits, 61)
+    return np.average(np.asarray(values, dtype=float), axis=0, weights=counts)
+
+
+_ORBIT_SYMPREC = 1e-3
+"""Å; tight, so that environments of sites taken as equivalent do not differ visibly."""
+
+
+def _orbits(structure: Structure) -> tuple[np.ndarray, np.ndarray]:
+    """Return one site of each orbit and the orbits' sizes."""
+    import spglib
+
+    labels: dict[str, int] = {}
+    numbers = [labels.setdefault(site.species_string, len(labels)) for site in structure]
+    cell: Any = (structure.lattice.matrix, structure.frac_coords, numbers)
+    try:
+        dataset = spglib.get_symmetry_dataset(cell, symprec=_ORBIT_SYMPREC)
+    except spglib.SpglibError:
+        dataset = None
+    if dataset is None:
+        return np.arange(len(structure)), np.ones(len(structure))
+    _, first, counts = np.unique(dataset.equivalent_atoms, return_index=True, return_counts=True)
+    return first, counts
 
 
 def fingerprint_document(

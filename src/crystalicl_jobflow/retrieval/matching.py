@@ -1,0 +1,198 @@
+"""Which demonstrations meet a condition, and how near the others come."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crystalicl_jobflow.retrieval.columns import Codes, element_bits
+from crystalicl_jobflow.retrieval.index import DemonstrationIndex
+from crystalicl_jobflow.schemas import Condition, Range
+
+RELAXATION_ORDER = (
+    "num_sites",
+    "properties",
+    "elements",
+    "chemsys",
+    "space_group",
+    "formula",
+)
+"""What is given up first where too few demonstrations meet a condition.
+
+The stoichiometry and the space group decide which Wyckoff positions a text may use, so a
+demonstration that shares them says most about the text to write; they go last. The chemistry
+comes before them, then ranges of properties, then the size of the cell.
+"""
+
+_RANKED_AT_MOST = 20_000
+"""With several continuous properties, exact ranks are taken among so many rows at most."""
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """One part of a condition and the rows that meet it, shape (n,)."""
+
+    name: str
+    rows: NDArray[np.bool_]
+
+
+def criteria(index: DemonstrationIndex, condition: Condition) -> list[Criterion]:
+    """Return the parts of a condition that a demonstration meets or not.
+
+    Single values of continuous properties are no such parts: they rank (see
+    :func:`ranked`). A formula is compared by its anonymised form (CaTiO3 as ABC3), as the
+    CrystalICL paper does in section 3.2; a property counts as met within its range.
+    """
+    columns = index.columns
+    found: list[Criterion] = []
+    if condition.anonymized is not None:
+        found.append(Criterion("formula", columns.anonymous_formula.equal(condition.anonymized)))
+    if condition.chemsys is not None:
+        found.append(Criterion("chemsys", columns.chemsys.equal(condition.chemsys)))
+    if condition.elements is not None:
+        low, high = (np.uint64(word) for word in element_bits(condition.elements))
+        rows = (columns.elements[:, 0] & low) == low
+        if high:
+            rows &= (columns.elements[:, 1] & high) == high
+        found.append(Criterion("elements", rows))
+    if condition.space_groups is not None:
+        rows = columns.space_group == condition.space_groups[0]
+        for number in condition.space_groups[1:]:
+            rows = rows | (columns.space_group == number)
+        found.append(Criterion("space_group", rows))
+    if condition.num_sites is not None:
+        found.append(Criterion("num_sites", _within(columns.num_sites, condition.num_sites)))
+    for name, asked in condition.properties.items():
+        values = columns.properties.get(name)
+        if isinstance(asked, Range):
+            rows = np.zeros(len(index), dtype=bool) if values is None else _within(values, asked)
+        elif values is None:
+            rows = np.zeros(len(index), dtype=bool)
+        else:
+            rows = ~np.isnan(values)
+        found.append(Criterion(f"properties.{name}", rows))
+    return found
+
+
+def _within(values: NDArray[Any], asked: float | Range) -> NDArray[np.bool_]:
+    if not isinstance(asked, Range):
+        return np.asarray(values == asked)
+    rows = np.ones(len(values), dtype=bool)
+    if asked.min is not None:
+        rows &= values >= asked.min  # NaN compares false
+    if asked.max is not None:
+        rows &= values <= asked.max
+    return rows
+
+
+def excluded(
+    index: DemonstrationIndex, condition: Condition, exclude_ids: tuple[str, ...] | frozenset[str]
+) -> NDArray[np.intp]:
+    """Return the rows that may never be chosen: the asked-for crystal itself.
+
+    With a formula and a space group asked for, that is every demonstration of that reduced
+    formula in one of those groups; other polymorphs of the formula may be shown. With a
+    formula alone any polymorph would be an answer, so the whole formula is left out.
+    Without a formula nothing says which crystal is meant, and only `exclude_ids` count.
+    """
+    columns = index.columns
+    rows: set[int] = set()
+    if condition.formula is not None:
+        same = np.flatnonzero(_formula_rows(columns.formula, condition.formula))
+        if condition.space_groups is not None:
+            same = same[np.isin(columns.space_group[same], condition.space_groups)]
+        rows.update(same.tolist())
+    for identifier in exclude_ids:
+        row = index.row(identifier)
+        if row is not None:
+            rows.add(row)
+    return np.array(sorted(rows), dtype=np.intp)
+
+
+def _formula_rows(column: Codes, formula: str) -> NDArray[np.bool_]:
+    return column.equal(formula)
+
+
+def tiers(parts: list[Criterion]) -> list[tuple[list[Criterion], str | None]]:
+    """Return ever weaker sets of criteria and what each one gives up.
+
+    The first holds all; each further one lacks one more, in :data:`RELAXATION_ORDER`; the
+    last holds none.
+    """
+    left = list(parts)
+    steps: list[tuple[list[Criterion], str | None]] = [(list(left), None)]
+    for group in RELAXATION_ORDER:
+        for part in [part for part in left if part.name.split(".")[0] == group]:
+            left = [other for other in left if other is not part]
+            steps.append((list(left), part.name))
+    return steps
+
+
+def meet_all(parts: list[Criterion], n: int) -> NDArray[np.bool_] | None:
+    """Return the rows that meet every criterion; None stands for all n rows."""
+    if not parts:
+        return None
+    rows = parts[0].rows
+    for part in parts[1:]:
+        rows = rows & part.rows
+    return rows
+
+
+def distances(
+    index: DemonstrationIndex, condition: Condition, rows: NDArray[np.intp]
+) -> NDArray[np.float64] | None:
+    """Return how far rows are from the continuous values asked for, as something to sort by.
+
+    Parameters
+    ----------
+    index
+        The pool.
+    condition
+        What is asked for.
+    rows
+        Rows to judge, shape (m,).
+
+    Returns
+    -------
+    numpy.ndarray or None
+        Shape (m,). With one property |value − target| in its unit (outside a range the
+        distance to it, inside 0); with several the sum of the ranks by each. Unknown
+        values come last. None where no property is asked for.
+    """
+    each = []
+    for name, asked in condition.properties.items():
+        column = index.columns.properties.get(name)
+        if column is None:
+            continue
+        values = np.asarray(column[rows], dtype=float)
+        if isinstance(asked, Range):
+            gap = np.zeros(len(values))
+            if asked.min is not None:
+                gap = np.maximum(gap, asked.min - values)
+            if asked.max is not None:
+                gap = np.maximum(gap, values - asked.max)
+        else:
+            gap = np.abs(values - asked)
+        gap[np.isnan(gap)] = np.inf
+        each.append((name, gap))
+    if not each:
+        return None
+    if len(each) == 1:
+        return each[0][1]
+    score = np.zeros(len(rows))
+    for name, gap in each:
+        score += gap / index.scale(name)
+    near = np.arange(len(rows))
+    if len(rows) > _RANKED_AT_MOST:
+        near = np.argpartition(score, _RANKED_AT_MOST)[:_RANKED_AT_MOST]
+    total = np.full(len(rows), np.inf)
+    total[near] = 0.0
+    for _, gap in each:
+        order = np.sort(gap[near])
+        # equal gaps share a rank, whatever the order of the rows
+        total[near] += np.searchsorted(order, gap[near])
+        total[near[np.isinf(gap[near])]] = np.inf
+    return total
