@@ -176,18 +176,23 @@ class GenerateMaker(Maker):
     def _sharded(
         self, retrievals: list[Retrieval], shards: list[list[GenerationTask]]
     ) -> Response[Any]:
-        config = CURRENT_JOB.job.config.manager_config if CURRENT_JOB.job is not None else {}
+        this = CURRENT_JOB.job
         jobs = []
         for number, tasks in enumerate(shards, start=1):
             maker = replace(
                 self, name=f"{self.name} {number}/{len(shards)}", num_shards=None, shard_size=None
             )
             shard = maker.make([retrievals[task.index] for task in tasks], tasks)
-            shard.config.manager_config = dict(config)
+            shard.config.manager_config = dict(this.config.manager_config)
             jobs.append(shard)
         num_samples = sum(task.num_samples for tasks in shards for task in tasks)
         gather = gather_generations([shard.output for shard in jobs], num_samples)
-        return Response(replace=Flow([*jobs, gather], output=gather.output, name=self.name))
+        # The gathering takes this job's place itself. A Flow with an output would add a job
+        # that stores a reference to it, which no output schema accepts.
+        gather.set_uuid(this.uuid)
+        gather.index = this.index + 1
+        gather.metadata = {**gather.metadata, **this.metadata}
+        return Response(replace=Flow([*jobs, gather], name=self.name))
 
 
 @job(
