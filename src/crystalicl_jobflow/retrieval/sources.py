@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import gzip
+import json
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import datetime
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol, TextIO, cast, runtime_checkable
 
@@ -109,10 +111,20 @@ class PrototypeSource:
             label = f"aflow-{entry['tags']['aflow']}"
             seen[label] += 1
             number = seen[label]
-            yield Record(label if number == 1 else f"{label}-{number}", entry["snl"].structure)
+            crystal = entry["snl"]
+            if not isinstance(crystal, Mapping):
+                crystal = crystal.structure
+            yield Record(label if number == 1 else f"{label}-{number}", crystal)
 
     @staticmethod
     def _library() -> list[dict[str, Any]]:
+        # the file itself: through pymatgen's module every prototype's literature reference
+        # is parsed with it, which takes ten times as long as everything else here
+        package = find_spec("pymatgen.analysis")
+        for folder in (package.submodule_search_locations or ()) if package else ():
+            path = Path(folder) / "prototypes" / "aflow_prototypes.json.gz"
+            if path.is_file():
+                return cast("list[dict[str, Any]]", json.loads(gzip.decompress(path.read_bytes())))
         from pymatgen.analysis.prototypes import AFLOW_PROTOTYPE_LIBRARY
 
         return cast("list[dict[str, Any]]", AFLOW_PROTOTYPE_LIBRARY)
