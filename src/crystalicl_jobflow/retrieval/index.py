@@ -250,7 +250,7 @@ class DemonstrationIndex:
         path
             Folder of the index. By default it lies beside a file store
             (``pool.json`` → ``pool.index``) and, for a database, below the user's cache
-            folder (``$XDG_CACHE_HOME/crystalicl``); a memory store's index stays in memory.
+            folder (``$CRYSTALICL_CACHE_DIR`` or ``~/.cache/crystalicl``); a memory store's index stays in memory.
         rebuild
             Build it anew in any case.
 
@@ -357,9 +357,10 @@ def _index_folder(store: Store) -> Path | None:
 
 
 def _cache_folder(store: Store) -> Path:
-    base = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+    named = os.environ.get("CRYSTALICL_CACHE_DIR")
+    base = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "crystalicl"
     name = hashlib.blake2b(store_label(store).encode(), digest_size=8).hexdigest()
-    return base / "crystalicl" / "indexes" / name
+    return (Path(named) if named else base).expanduser() / "indexes" / name
 
 
 def _milliseconds(value: Any) -> int:
