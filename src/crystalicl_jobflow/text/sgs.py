@@ -16,19 +16,19 @@ Wyckoff letter to the species line (``Mg a``).
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
-from pymatgen.core import Lattice, Structure
-from pymatgen.core.sites import PeriodicSite
+from numpy.typing import NDArray
+from pymatgen.core import Composition, Lattice, Structure
 
 from crystalicl_jobflow.schemas.reasons import FailureReason
 from crystalicl_jobflow.text import spacegroups
 from crystalicl_jobflow.text.canonical import canonical_sites
 from crystalicl_jobflow.text.errors import TextError
 from crystalicl_jobflow.text.lines import Line, content_lines, read_crystal_lines
-from crystalicl_jobflow.text.species import read_species, site_species, species_rank
+from crystalicl_jobflow.text.numbers import format_angles, format_coords, format_lengths
+from crystalicl_jobflow.text.species import read_species, species_names, species_rank
 from crystalicl_jobflow.text.symmetry import SYMPREC, standard_cell
 
 #: More atoms than this in one cell are a runaway text, not a crystal.
@@ -125,9 +125,7 @@ class SGSFormat:
         symprec
             Tolerance of the symmetry search in Å.
         """
-        if not len(structure):
-            raise TextError(FailureReason.NOT_ENCODABLE, "the structure has no atoms")
-        names = _species_names(structure)
+        names = species_names(structure)
         order = sorted(set(names), key=species_rank)
         label = {name: i for i, name in enumerate(order)}
         labels = np.array([label[name] for name in names], dtype=np.intc)
@@ -203,49 +201,15 @@ class SGSFormat:
         if n_atoms > MAX_ATOMS:
             raise TextError(FailureReason.TOO_MANY_ATOMS, f"{n_atoms} atoms are too many")
         lattice = Lattice.from_parameters(*lengths, *angles)
-        sites: list[PeriodicSite] = []
+        species: list[Composition] = []
+        points: list[NDArray[np.float64]] = []
         for site, point, mask in zip(
             crystal.sites, snapped.frac_coords, snapped.stabilizer_mask, strict=True
         ):
             composition = read_species(site.species)[1]
-            orbit = spacegroups.orbit(point, number, stabilizer_mask=mask)
-            # one composition for the whole orbit: reading it again per atom costs most
-            sites += [PeriodicSite(composition, x, lattice, skip_checks=True) for x in orbit]
-        return Structure.from_sites(sites)
-
-
-def format_lengths(lengths: tuple[float, ...]) -> str:
-    """Write lengths in Å at one decimal."""
-    return " ".join(f"{math.floor(x * 10 + 0.5 + 1e-6) / 10:.1f}" for x in lengths)
-
-
-def format_angles(angles: tuple[float, ...]) -> str:
-    """Write angles in whole degrees."""
-    return " ".join(str(math.floor(x + 0.5 + 1e-6)) for x in angles)
-
-
-def format_coords(coords: tuple[float, ...]) -> str:
-    """Write fractional coordinates at two decimals, wrapped into [0, 1) after rounding."""
-    return " ".join(f"{math.floor(x * 100 + 0.5 + 1e-5) % 100 / 100:.2f}" for x in coords)
-
-
-def _species_names(structure: Structure) -> list[str]:
-    names: list[str] = []
-    known: dict[int, str] = {}
-    for site in structure:
-        species = site.species
-        name = known.get(id(species))
-        if name is None:
-            name = known[id(species)] = site_species(species)
-        names.append(name)
-    if not all(names):
-        raise TextError(FailureReason.NOT_ENCODABLE, "a site of the structure has no species")
-    try:
-        for name in set(names):
-            read_species(name)
-    except ValueError as error:
-        raise TextError(FailureReason.NOT_ENCODABLE, f"a site's species: {error}") from None
-    return names
+            points.append(spacegroups.orbit(point, number, stabilizer_mask=mask))
+            species += [composition] * len(points[-1])
+        return Structure(lattice, species, np.concatenate(points))
 
 
 def _checked(letter: str | None, number: int, line: Line) -> str | None:
@@ -261,8 +225,8 @@ def _checked(letter: str | None, number: int, line: Line) -> str | None:
 
 
 def _onto_letter(
-    point: np.ndarray[tuple[int], np.dtype[np.float64]], site: SGSSite, number: int
-) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    point: NDArray[np.float64], site: SGSSite, number: int
+) -> NDArray[np.float64]:
     """Move a point onto the nearest member of the Wyckoff position its site names."""
     position = next(
         p for p in spacegroups.wyckoff_positions(number) if p.letter == site.wyckoff_letter

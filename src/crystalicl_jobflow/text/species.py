@@ -7,7 +7,10 @@ import re
 import warnings
 from functools import cache, lru_cache
 
-from pymatgen.core import Composition, Element
+from pymatgen.core import Composition, Element, Structure
+
+from crystalicl_jobflow.schemas.reasons import FailureReason
+from crystalicl_jobflow.text.errors import TextError
 
 _TOKEN = re.compile(r"([A-Z][a-z]?)(\d*\.?\d+)?")
 #: Occupancies are written with at most this many decimals.
@@ -71,3 +74,31 @@ def site_species(composition: Composition) -> str:
         symbol = specie.symbol
         amounts[symbol] = amounts.get(symbol, 0.0) + amount
     return format_species(amounts)
+
+
+def species_names(structure: Structure) -> list[str]:
+    """Return the species text of every site.
+
+    Raises
+    ------
+    TextError
+        ``NOT_ENCODABLE`` where there are no sites, or one holds no element.
+    """
+    if not len(structure):
+        raise TextError(FailureReason.NOT_ENCODABLE, "the structure has no atoms")
+    names: list[str] = []
+    known: dict[int, str] = {}
+    for site in structure:
+        species = site.species
+        name = known.get(id(species))
+        if name is None:
+            name = known[id(species)] = site_species(species)
+        names.append(name)
+    if not all(names):
+        raise TextError(FailureReason.NOT_ENCODABLE, "a site of the structure has no species")
+    try:
+        for name in set(names):
+            read_species(name)
+    except ValueError as error:
+        raise TextError(FailureReason.NOT_ENCODABLE, f"a site's species: {error}") from None
+    return names

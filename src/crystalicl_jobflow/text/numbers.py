@@ -1,0 +1,25 @@
+"""How numbers are written in SGS and XYZ texts.
+
+Halves go up, whatever the floating-point noise, so that a value such as 1/8 always gives
+the same text.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+
+def format_lengths(lengths: Iterable[float]) -> str:
+    """Write lengths in Å at one decimal."""
+    return " ".join(f"{math.floor(x * 10 + 0.5 + 1e-6) / 10:.1f}" for x in lengths)
+
+
+def format_angles(angles: Iterable[float]) -> str:
+    """Write angles in whole degrees."""
+    return " ".join(str(math.floor(x + 0.5 + 1e-6)) for x in angles)
+
+
+def format_coords(coords: Iterable[float]) -> str:
+    """Write fractional coordinates at two decimals, wrapped into [0, 1) after rounding."""
+    return " ".join(f"{math.floor(x * 100 + 0.5 + 1e-5) % 100 / 100:.2f}" for x in coords)
