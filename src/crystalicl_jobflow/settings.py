@@ -60,4 +60,13 @@ class CrystalICLSettings(BaseSettings):
         )
 
 
+def cache_folder() -> Path:
+    """Return the folder for what is built once: ``CRYSTALICL_CACHE_DIR`` or ~/.cache."""
+    named = os.environ.get("CRYSTALICL_CACHE_DIR")
+    if named:
+        return Path(named).expanduser()
+    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(base).expanduser() / "crystalicl"
+
+
 SETTINGS = CrystalICLSettings()

@@ -1,1 +1,19 @@
-"""Maggma Builders."""
+"""Maggma Builders: structures to demonstrations, job outputs to candidates."""
+
+from __future__ import annotations
+
+from crystalicl_jobflow.builders.candidates import (
+    CandidateBuilder,
+    open_candidate_store,
+    query_candidates,
+    read_candidate,
+    store_candidates,
+)
+
+__all__ = [
+    "CandidateBuilder",
+    "open_candidate_store",
+    "query_candidates",
+    "read_candidate",
+    "store_candidates",
+]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -238,7 +239,12 @@ class CandidateBuilder(Builder):
         ]
         self.total = len(names)
         for uuid, index in names:
-            document = self.job_store.query_one({"uuid": uuid, "index": index}, load=True)
+            try:
+                document = self.job_store.query_one({"uuid": uuid, "index": index}, load=True)
+            except KeyError as error:
+                # a job whose blobs were removed must not hide all others
+                self.logger.warning("job %s: its data is missing (%s), passed over", uuid, error)
+                continue
             if document is not None:
                 yield document
 
@@ -252,6 +258,20 @@ class CandidateBuilder(Builder):
         """Store the candidates."""
         for job, candidates in items:
             store_candidates(candidates, self.candidates, fields=job)
+
+    def run(self, log_level: int = logging.WARNING) -> None:
+        """Copy what is new.
+
+        Parameters
+        ----------
+        log_level
+            Level of this Builder's own logger; maggma's would change the root logger.
+        """
+        self.logger.setLevel(log_level)
+        self.connect()
+        for item in self.get_items():
+            self.update_targets([self.process_item(item)])
+        self.finalize()
 
     def finalize(self) -> None:
         """Leave the stores open: they are their owner's, and one in memory cannot reopen."""

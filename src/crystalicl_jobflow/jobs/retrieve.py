@@ -7,15 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from jobflow import Maker, job
+from maggma.core import Store
 from maggma.stores import JSONStore, MemoryStore, MontyStore
 
 from crystalicl_jobflow.jobs._inputs import as_conditions
+from crystalicl_jobflow.retrieval.embedded import PROTOTYPES, open_embedded_pool
 from crystalicl_jobflow.schemas import Strategy
 from crystalicl_jobflow.schemas.jobs import DATA, RetrieveDoc
-from crystalicl_jobflow.stores import StoreSpec
-
-PROTOTYPES = "prototypes"
-"""Name of the embedded pool: the AFLOW prototypes inside pymatgen."""
+from crystalicl_jobflow.stores import StoreSpec, open_store
 
 
 @dataclass
@@ -110,11 +109,7 @@ def _lasting(pool: StoreSpec) -> StoreSpec:
     return str(Path(text).expanduser().absolute()) + end
 
 
-def _open_pool(pool: StoreSpec, *, fingerprints: bool) -> Any:
-    from crystalicl_jobflow.retrieval import fill_pool, open_store
-
-    if pool != PROTOTYPES:
-        return open_store(pool, must_exist=True)
-    store = open_store("memory:")
-    fill_pool(PROTOTYPES, store, fingerprints=fingerprints)
-    return store
+def _open_pool(pool: StoreSpec, *, fingerprints: bool) -> Store:
+    if isinstance(pool, str) and pool == PROTOTYPES:
+        return open_embedded_pool(fingerprints=fingerprints)
+    return open_store(pool, must_exist=True)
