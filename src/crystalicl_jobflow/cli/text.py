@@ -1,0 +1,98 @@
+"""``crystalicl text``: write crystals as text and read them back."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from crystalicl_jobflow.cli._common import UserError
+
+_FORMATS = ("sgs", "sgsw", "xyz", "cif")
+_format = click.option(
+    "--format",
+    "name",
+    type=click.Choice(_FORMATS),
+    default="sgs",
+    show_default=True,
+    help="Text format; sgsw is SGS with Wyckoff letters.",
+)
+
+
+@click.group()
+def text() -> None:
+    """Write crystals as text and read them back."""
+
+
+@text.command(epilog="\b\ncrystalicl text encode NaCl.cif\ncrystalicl text encode POSCAR --format xyz")
+@click.argument("file", type=click.Path(path_type=Path))
+@_format
+def encode(file: Path, name: str) -> None:
+    """Write the crystal in FILE (CIF, POSCAR, or a structure as JSON) as text."""
+    from crystalicl_jobflow.text import TextError, get_text
+
+    structure = _read_structure(file)
+    try:
+        click.echo(get_text(name).encode(structure))
+    except TextError as error:
+        raise UserError(f"{file}: {error}") from None
+
+
+@text.command(epilog="\b\ncrystalicl text decode answer.txt --out crystal.cif")
+@click.argument("file", type=click.Path(path_type=Path, allow_dash=True))
+@_format
+@click.option(
+    "-o",
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Write here, in the format of the name (.cif, .json, POSCAR), instead of a CIF to stdout.",
+)
+def decode(file: Path, name: str, out: Path | None) -> None:
+    """Read the one crystal in a text (FILE, or - for stdin) and print it as CIF."""
+    from crystalicl_jobflow.text import TextError, get_text
+
+    content = _read_text(file)
+    try:
+        structure = get_text(name).decode(content)
+    except TextError as error:
+        raise UserError(f"{file}: {error} [{error.reason}]") from None
+    if out is None:
+        from pymatgen.io.cif import CifWriter
+
+        click.echo(str(CifWriter(structure)).rstrip("\n"))
+        return
+    try:
+        structure.to(filename=str(out))
+    except OSError as error:
+        raise UserError(f"{out}: {error.strerror or error}") from None
+    except ValueError as error:
+        raise UserError(f"{out}: {error}") from None
+
+
+def _read_text(file: Path) -> str:
+    if str(file) == "-":
+        return sys.stdin.read()
+    try:
+        return file.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise UserError(f"{file} is not a text file") from None
+    except OSError as error:
+        raise UserError(f"{file}: {error.strerror}") from None
+
+
+def _read_structure(file: Path) -> Any:
+    import warnings
+
+    from pymatgen.core import Structure
+
+    _read_text(file)  # says in one line when there is no such file, or it is no text
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return Structure.from_file(file)
+        except Exception as error:
+            # pymatgen's readers raise whatever a malformed file makes them stumble over
+            message = " ".join(str(error).split())[:200] or type(error).__name__
+            raise UserError(f"{file} cannot be read as a crystal: {message}") from None
