@@ -6,6 +6,9 @@ command whose extra is missing does not break the others.
 
 from __future__ import annotations
 
+import sys
+import warnings
+
 import click
 
 from crystalicl_jobflow import __version__
@@ -39,7 +42,13 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run the command line.
+
+    Warnings of libraries are not shown, unless Python is told to (``-W``,
+    ``PYTHONWARNINGS``): what a user has to know, the commands say themselves.
+    """
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
     cli(prog_name="crystalicl")
 
 

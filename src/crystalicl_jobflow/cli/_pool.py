@@ -14,7 +14,7 @@ DEFAULT_POOL = "prototypes"
 """The source of the pool that is used where the user names none."""
 
 
-def open_pool(spec: str | None) -> DemonstrationIndex:
+def open_pool(spec: str | None, *, strategy: str = "C") -> DemonstrationIndex:
     """Open the pool that the user names, or the prototypes, built once into the cache.
 
     Parameters
@@ -22,29 +22,41 @@ def open_pool(spec: str | None) -> DemonstrationIndex:
     spec
         A store that holds a pool; a source of crystals (a CSV or a folder of CIFs), which
         is read into memory; or None for the prototypes that ship with pymatgen.
+    strategy
+        How demonstrations will be chosen: by structure needs fingerprints, which are
+        computed now where the pool is ours to fill and has none.
 
     Raises
     ------
     ValueError
         If it is neither, or holds no demonstration.
     """
-    from crystalicl_jobflow.retrieval import DemonstrationIndex, fill_pool
+    from crystalicl_jobflow.retrieval import DemonstrationIndex, compute_fingerprints, fill_pool
     from crystalicl_jobflow.stores import open_store
 
+    fingerprints = "F" in strategy
     if spec is None or spec == DEFAULT_POOL:
-        path = cache_folder() / f"{DEFAULT_POOL}.json"
-        store = open_store(str(path))
+        store = open_store(str(cache_folder() / f"{DEFAULT_POOL}.json"))
         if not store.count():
-            note(f"Building the pool of prototypes, once, into {path}")
+            note("Building the pool of prototypes, once")
             with stages() as report:
-                fill_pool(DEFAULT_POOL, store, progress=report)
-        return DemonstrationIndex.from_store(store)
-    if _is_source(spec):
+                fill_pool(DEFAULT_POOL, store, fingerprints=False, progress=report)
+        index = DemonstrationIndex.from_store(store)
+        if fingerprints and not index.num_fingerprints:
+            note(f"Strategy {strategy} compares structures: computing fingerprints, once")
+            with stages() as report:
+                compute_fingerprints(store, progress=report)
+            index = DemonstrationIndex.from_store(store)
+    elif _is_source(spec):
         store = open_store("memory:")
         with stages() as report:
-            fill_pool(spec, store, fingerprints=False, progress=report)
-        return DemonstrationIndex.from_store(store)
-    return DemonstrationIndex.from_store(open_store(spec, must_exist=True))
+            fill_pool(spec, store, fingerprints=fingerprints, progress=report)
+        index = DemonstrationIndex.from_store(store)
+    else:
+        index = DemonstrationIndex.from_store(open_store(spec, must_exist=True))
+    if not len(index):
+        raise ValueError(f"the pool {spec} holds no demonstration")
+    return index
 
 
 def _is_source(spec: str) -> bool:

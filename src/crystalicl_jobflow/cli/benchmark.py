@@ -67,7 +67,9 @@ def conditional(**options: Any) -> None:
     names = condition_names(options["names"])
     sampling = read_sampling(options)
     constraint = read_constraint(options)
-    pool = open_pool(options["pool"]) if options["shots"] else None
+    pool = None
+    if options["shots"]:
+        pool = open_pool(options["pool"], strategy=options["strategy"])
     with stages() as report:
         result = conditional_benchmark(
             options["dataset"],

@@ -103,7 +103,7 @@ def _flow_maker(pool: Path, *, samples: int, seed: int) -> CrystalGenerationFlow
     from crystalicl_jobflow.schemas import SamplingParams
 
     return CrystalGenerationFlowMaker(
-        retrieve_maker=RetrieveMaker(pool=str(pool), strategy="CF", shots=SHOTS, seed=seed),
+        retrieve_maker=RetrieveMaker(pool=str(pool), strategy="C", shots=SHOTS, seed=seed),
         generate_maker=GenerateMaker(num_samples=samples, sampling=SamplingParams(seed=seed)),
     )
 
@@ -112,7 +112,7 @@ def _fill_pool(path: Path) -> float:
     from crystalicl_jobflow.retrieval import fill_pool
 
     with stages() as report:
-        done = fill_pool("prototypes", str(path), progress=report)
+        done = fill_pool("prototypes", str(path), fingerprints=False, progress=report)
     note(
         f"Pool: {done.added} added, {done.updated} updated, {done.unchanged} unchanged,"
         f" {len(done.failed)} not readable"

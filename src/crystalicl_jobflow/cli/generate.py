@@ -56,18 +56,23 @@ def generate(**options: Any) -> None:
     from crystalicl_jobflow.evaluation import build_candidates, evaluate
     from crystalicl_jobflow.generation.pipeline import generate_for_retrievals
     from crystalicl_jobflow.retrieval import retrieve
+    from crystalicl_jobflow.schemas import Retrieval
 
     seconds: dict[str, float] = {}
     clock = _Clock(seconds)
     note(f"Asked for: {condition.label()}")
-    pool = open_pool(options["pool"])
-    retrieval = retrieve(
-        pool,
-        condition,
-        strategy=options["strategy"],
-        shots=options["shots"],
-        seed=options["seed"],
-    )
+    if options["shots"]:
+        retrieval = retrieve(
+            open_pool(options["pool"], strategy=options["strategy"]),
+            condition,
+            strategy=options["strategy"],
+            shots=options["shots"],
+            seed=options["seed"],
+        )
+    else:
+        retrieval = Retrieval(
+            condition=condition, strategy=options["strategy"], shots=0, seed=options["seed"]
+        )
     clock.lap("retrieve")
     shown = ", ".join(item.formula for item in retrieval.demonstrations) or "none"
     note(f"Demonstrations: {shown}")
