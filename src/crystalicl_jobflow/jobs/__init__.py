@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from crystalicl_jobflow.jobs.evaluate import EvaluateMaker
 from crystalicl_jobflow.jobs.generate import GenerateMaker, gather_generations
+from crystalicl_jobflow.jobs.relax import relax_each
 from crystalicl_jobflow.jobs.retrieve import RetrieveMaker
 from crystalicl_jobflow.jobs.validate import ValidateMaker
 
@@ -18,4 +19,5 @@ __all__ = [
     "RetrieveMaker",
     "ValidateMaker",
     "gather_generations",
+    "relax_each",
 ]

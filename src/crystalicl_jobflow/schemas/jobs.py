@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BeforeValidator, Field, PlainSerializer, SerializationInfo
+from pymatgen.core import Structure
 
 from crystalicl_jobflow.schemas.documents import (
     Candidate,
@@ -138,6 +139,16 @@ class ValidateDoc(Document):
     reasons: dict[str, int] = Field(
         default_factory=dict, description="Failure reason → number of candidates."
     )
+
+    @property
+    def valid_candidates(self) -> list[Candidate]:
+        """The candidates that passed every check."""
+        return [candidate for candidate in self.candidates if candidate.valid]
+
+    @property
+    def valid_structures(self) -> list[Structure]:
+        """Their crystals: what a relaxation Maker takes by reference."""
+        return [item.structure for item in self.valid_candidates if item.structure is not None]
 
     @classmethod
     def from_candidates(cls, candidates: list[Candidate]) -> ValidateDoc:
