@@ -27,6 +27,11 @@ def _featurizer() -> Any:
     return CrystalNNFingerprint.from_preset("ops")
 
 
+def prepare_fingerprints() -> None:
+    """Import matminer and build the featurizer, which takes seconds, now."""
+    _featurizer()
+
+
 def crystal_fingerprint(structure: Structure) -> np.ndarray:
     """Return the CrystalNN ``ops`` fingerprint of a crystal, averaged over its sites.
 

@@ -250,7 +250,8 @@ class DemonstrationIndex:
         path
             Folder of the index. By default it lies beside a file store
             (``pool.json`` → ``pool.index``) and, for a database, below the user's cache
-            folder (``$CRYSTALICL_CACHE_DIR`` or ``~/.cache/crystalicl``); a memory store's index stays in memory.
+            folder (``$CRYSTALICL_CACHE_DIR`` or ``~/.cache/crystalicl``); a memory store's
+            index stays in memory.
         rebuild
             Build it anew in any case.
 

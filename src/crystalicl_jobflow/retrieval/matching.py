@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +28,7 @@ demonstration that shares them says most about the text to write; they go last. 
 comes before them, then ranges of properties, then the size of the cell.
 """
 
-_RANKED_AT_MOST = 20_000
+_RANKED_AT_MOST = 5_000
 """With several continuous properties, exact ranks are taken among so many rows at most."""
 
 
@@ -142,7 +143,10 @@ def meet_all(parts: list[Criterion], n: int) -> NDArray[np.bool_] | None:
 
 
 def distances(
-    index: DemonstrationIndex, condition: Condition, rows: NDArray[np.intp]
+    index: DemonstrationIndex,
+    condition: Condition,
+    rows: NDArray[np.intp],
+    met: Collection[str] = (),
 ) -> NDArray[np.float64] | None:
     """Return how far rows are from the continuous values asked for, as something to sort by.
 
@@ -154,6 +158,8 @@ def distances(
         What is asked for.
     rows
         Rows to judge, shape (m,).
+    met
+        Names of the criteria that all these rows meet: a range among them is no distance.
 
     Returns
     -------
@@ -165,9 +171,9 @@ def distances(
     each = []
     for name, asked in condition.properties.items():
         column = index.columns.properties.get(name)
-        if column is None:
+        if column is None or (isinstance(asked, Range) and f"properties.{name}" in met):
             continue
-        values = np.asarray(column[rows], dtype=float)
+        values = column if len(rows) == len(index) else column[rows]
         if isinstance(asked, Range):
             gap = np.zeros(len(values))
             if asked.min is not None:
@@ -176,7 +182,7 @@ def distances(
                 gap = np.maximum(gap, values - asked.max)
         else:
             gap = np.abs(values - asked)
-        gap[np.isnan(gap)] = np.inf
+        np.nan_to_num(gap, copy=False, nan=np.inf, posinf=np.inf)
         each.append((name, gap))
     if not each:
         return None

@@ -12,7 +12,11 @@ from typing import Any
 from maggma.core import Store
 from maggma.stores import JSONStore, MemoryStore
 
-from crystalicl_jobflow.retrieval.fingerprints import FINGERPRINT_TIMEOUT, fingerprint_document
+from crystalicl_jobflow.retrieval.fingerprints import (
+    FINGERPRINT_TIMEOUT,
+    fingerprint_document,
+    prepare_fingerprints,
+)
 from crystalicl_jobflow.retrieval.parallel import parallel_map
 from crystalicl_jobflow.retrieval.records import Record, make_demonstration, naive_utc
 from crystalicl_jobflow.retrieval.sources import Source, open_source
@@ -297,6 +301,7 @@ def compute_fingerprints(
     if isinstance(target, MemoryStore):
         documents = iter(list(documents))
     writer = PoolWriter(target, target.distinct(target.key, criteria))
+    prepare_fingerprints()  # before the processes fork, so that each of them has it
     work = partial(_fingerprint, timeout=timeout)
     done = 0
     try:

@@ -21,6 +21,9 @@ MAX_SHOTS = 5
 NEIGHBOURHOOD = 100
 """CF with continuous values: the anchor is drawn among so many nearest to them."""
 
+_ROUNDING = 1e-4
+"""More than single precision may err in a squared distance of fingerprints (of order 1)."""
+
 
 @dataclass(frozen=True)
 class Selection:
@@ -225,7 +228,8 @@ def _conditional(
         if not len(rows):
             continue
         missing = shots - len(picked)
-        gaps = matching.distances(index, condition, rows)
+        met = [part.name for part in parts]
+        gaps = matching.distances(index, condition, rows, met)
         if base == "C":
             new = _nearest(rng, rows, gaps, missing)
         else:
@@ -249,11 +253,13 @@ def _nearest(
         return _draw(rng, rows, count)
     if len(rows) > count:
         last = np.partition(gaps, count - 1)[count - 1]
-        keep = np.flatnonzero(gaps <= last)
+        nearer = np.flatnonzero(gaps < last)
+        # many may be equally far, such as all metals with a gap of 0: draw among them
+        equal = np.flatnonzero(gaps == last)
+        keep = np.concatenate([nearer, _draw(rng, equal, count - len(nearer))])
         rows, gaps = rows[keep], gaps[keep]
     order = rng.permutation(len(rows))
-    order = order[np.argsort(gaps[order], kind="stable")][:count]
-    return rows[order]
+    return rows[order[np.argsort(gaps[order], kind="stable")]]
 
 
 def _anchor_and_neighbours(
@@ -275,19 +281,16 @@ def _anchor_and_neighbours(
         anchor = int(anchors[rng.integers(len(anchors))])
         chosen, count = [anchor], count - 1
     if count:
-        gaps = _fingerprint_distances(index, anchor, rows, count + 1)
-        gaps[np.searchsorted(rows, anchor) % len(rows)] += np.where(
-            rows[np.searchsorted(rows, anchor) % len(rows)] == anchor, np.inf, 0.0
-        )
-        near = _nearest(rng, rows, gaps, count)
-        chosen += [int(row) for row in near if row != anchor]
+        near, gaps = _neighbours(index, anchor, rows, count + 1)
+        others = near != anchor
+        chosen += _nearest(rng, near[others], gaps[others], count).tolist()
     return np.array(chosen, dtype=np.intp)
 
 
-def _fingerprint_distances(
+def _neighbours(
     index: DemonstrationIndex, anchor: int, rows: NDArray[np.intp], count: int
-) -> NDArray[np.float64]:
-    """Return distances to the anchor, exact for those that may be among the nearest.
+) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """Return the rows that may be among the nearest `count` to the anchor, and how far.
 
     A matrix-vector product gives squared distances to about 1e-5, which would order equal
     fingerprints by noise; those near the smallest `count` are computed again.
@@ -295,16 +298,17 @@ def _fingerprint_distances(
     matrix = index.columns.fingerprints
     assert matrix is not None
     target = np.asarray(matrix[anchor])
-    # many rows: one pass over the whole matrix costs less than copying them out of it
-    whole = len(rows) * 4 > len(matrix)
-    products = (matrix @ target)[rows] if whole else matrix[rows] @ target
-    rough = index.squared_norms[rows] - 2 * products + target @ target
-    gaps = np.full(len(rows), np.inf)
-    if len(rows) > count:
-        limit = np.partition(rough, count - 1)[count - 1] + 1e-4
-        near = np.flatnonzero(rough <= limit)
+    if len(rows) == len(matrix):
+        rough = matrix @ target
+        rough *= -2
+        rough += index.squared_norms
+    elif len(rows) * 4 > len(matrix):
+        # one pass over the whole matrix costs less than copying many rows out of it
+        rough = index.squared_norms[rows] - 2 * (matrix @ target)[rows]
     else:
-        near = np.arange(len(rows))
-    exact = matrix[rows[near]].astype(float) - target.astype(float)
-    gaps[near] = np.round(np.sqrt(np.einsum("ij,ij->i", exact, exact)), 6)
-    return gaps
+        rough = index.squared_norms[rows] - 2 * (matrix[rows] @ target)
+    if len(rows) > count:
+        limit = np.partition(rough, count - 1)[count - 1] + _ROUNDING
+        rows = rows[rough <= limit]
+    exact = matrix[rows].astype(float) - target.astype(float)
+    return rows, np.round(np.sqrt(np.einsum("ij,ij->i", exact, exact)), 6)
