@@ -40,6 +40,8 @@ class _SlotLayer(CacheLayerMixin):
     """One layer's buffers; a step writes one column of all slots in place."""
 
     is_sliding = False
+    keys: torch.Tensor
+    values: torch.Tensor
 
     def __init__(self, cache: SlotCache, keys: torch.Tensor, values: torch.Tensor) -> None:
         super().__init__()
@@ -55,8 +57,6 @@ class _SlotLayer(CacheLayerMixin):
         self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Write the step's column and return all columns up to it."""
-        assert self.keys is not None
-        assert self.values is not None
         column = self._cache.width
         self.keys[:, :, column : column + 1] = key_states
         self.values[:, :, column : column + 1] = value_states
@@ -97,12 +97,11 @@ class SlotCache(Cache):
         self.width = 0
         self.num_slots = num_slots
         capacity = width + _ROOM
-        super().__init__(
-            layers=[
-                _SlotLayer(self, *(self._buffer(part, num_slots, capacity) for part in pair))
-                for pair in zip(like.keys, like.values, strict=True)
-            ]
-        )
+        self._slot_layers = [
+            _SlotLayer(self, *(self._buffer(part, num_slots, capacity) for part in pair))
+            for pair in zip(like.keys, like.values, strict=True)
+        ]
+        super().__init__(layers=list(self._slot_layers))
         self.mask = torch.zeros((num_slots, capacity), dtype=torch.bool, device=like.keys[0].device)
 
     @staticmethod
@@ -117,7 +116,7 @@ class SlotCache(Cache):
             self._reserve(length)
             self.width = length
         start = self.width - length
-        for layer, keys, values in zip(self.layers, prefix.keys, prefix.values, strict=True):
+        for layer, keys, values in zip(self._slot_layers, prefix.keys, prefix.values, strict=True):
             layer.keys[slot, :, start : self.width] = keys
             layer.values[slot, :, start : self.width] = values
         self.mask[slot] = False
@@ -155,7 +154,7 @@ class SlotCache(Cache):
             shown[row, width - length : width] = True
         rows = torch.tensor(list(slots), device=device)[:, None, None]
         columns = gather.to(device)[:, None, :]
-        for layer in self.layers:
+        for layer in self._slot_layers:
             heads = torch.arange(layer.keys.shape[1], device=device)[None, :, None]
             for name in ("keys", "values"):
                 old = getattr(layer, name)
@@ -171,7 +170,7 @@ class SlotCache(Cache):
         if width <= capacity:
             return
         extra = width - capacity + _ROOM
-        for layer in self.layers:
+        for layer in self._slot_layers:
             layer.keys = torch.nn.functional.pad(layer.keys, (0, 0, 0, extra))
             layer.values = torch.nn.functional.pad(layer.values, (0, 0, 0, extra))
         self.mask = torch.nn.functional.pad(self.mask, (0, extra))

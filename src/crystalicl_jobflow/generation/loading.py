@@ -22,6 +22,12 @@ EMBEDDED_FOLDER = Path(__file__).parent / "embedded"
 """The model that ships with the package: ``base`` and ``adapter`` in it."""
 
 _DTYPES = ("float64", "float32", "bfloat16", "float16")
+_NO_NETWORK = {
+    "ConnectError",
+    "ConnectionError",
+    "LocalEntryNotFoundError",
+    "OfflineModeIsEnabled",
+}
 _QUANTIZATIONS = ("4bit", "8bit")
 _PACKAGES = (
     "crystalicl-jobflow",
@@ -243,7 +249,7 @@ def _with_adapter(
     name = _display(adapter)
     if _is_path(adapter) and not Path(adapter, "adapter_config.json").is_file():
         raise GenerationError(f"adapter {name!r} not found: {adapter} has no adapter_config.json")
-    options = {} if revision is None else {"revision": revision}
+    options: dict[str, Any] = {} if revision is None else {"revision": revision}
     try:
         config = PeftConfig.from_pretrained(adapter, **options)
         saved = set(load_peft_weights(adapter, device="cpu", **options))

@@ -62,7 +62,7 @@ class TokenSampler:
         """Draw from the whole vocabulary."""
         uniforms = np.array([row.stream.uniform(row.numbers_used) for row in rows])
         tokens, doubtful = self._draw_free(logits, uniforms, tolerance=self._tolerance)
-        for place in np.flatnonzero(doubtful):
+        for place in np.flatnonzero(doubtful).tolist():
             alone = self._generator.read_alone(rows[place].context)
             tokens[place] = self._draw_free(alone[None], uniforms[[place]], tolerance=0.0)[0][0]
         for row, token in zip(rows, tokens.tolist(), strict=True):
@@ -146,8 +146,8 @@ class TokenSampler:
                 [rows[pending[i]].stream.uniform(int(used[i])) for i in lines.tolist()]
             )
             drawn = self._draw_bound(scores[lines], uniforms, tolerance=self._tolerance)
-            for order in np.flatnonzero(drawn.doubtful & ~exact[lines]):
-                line = lines[order]
+            for order in np.flatnonzero(drawn.doubtful & ~exact[lines]).tolist():
+                line = int(lines[order])
                 alone = self._generator.read_alone(rows[pending[line]].context)
                 fresh = self._gather(alone[None], [0], ids[[line]])[0]
                 # what was refused before stays out

@@ -178,16 +178,14 @@ class TransformersGenerator:
             attention_mask=None if bool(mask.all()) else mask.to(device),
             cache=cache,
         )
-        return [
-            Prefix(
-                keys=[layer.keys[row, :, width - len(context) :].clone() for layer in cache.layers],
-                values=[
-                    layer.values[row, :, width - len(context) :].clone() for layer in cache.layers
-                ],
-                logits=logits[row].clone(),
-            )
-            for row, context in enumerate(contexts)
-        ]
+        prefixes = []
+        for row, context in enumerate(contexts):
+            start = width - len(context)
+            # copies: a view would keep the whole padded batch in memory
+            keys = [layer.keys[row, :, start:].clone() for layer in cache.layers]  # type: ignore
+            values = [layer.values[row, :, start:].clone() for layer in cache.layers]  # type: ignore
+            prefixes.append(Prefix(keys=keys, values=values, logits=logits[row].clone()))
+        return prefixes
 
     def read_alone(self, context: tuple[int, ...]) -> torch.Tensor:
         """Return the next token's scores, (vocabulary,), computed without any company."""
@@ -370,10 +368,8 @@ class _Run:
         """Keep a finished text, or ask for another draw."""
         reason: FailureReason | None = None
         if self.accept is not None:
-            if row.finished:
-                reason = self.accept(row.text, row.request)
-            else:
-                reason = FailureReason.TRUNCATED
+            cut_off = FailureReason.TRUNCATED
+            reason = self.accept(row.text, row.request) if row.finished else cut_off
         if reason is not None and row.attempt < self.sampling.max_redraws:
             self.waiting.appendleft(row.redraw(str(reason)))
             return

@@ -23,7 +23,8 @@ def read_pieces(tokenizer: Any) -> list[bytes]:
     list of bytes
         Shape (tokens,); b'' for special tokens and for ids without a token.
     """
-    tokens = [token or "" for token in tokenizer.convert_ids_to_tokens(range(len(tokenizer)))]
+    size = max(len(tokenizer), 1 + max(tokenizer.get_vocab().values(), default=0))
+    tokens = [token or "" for token in tokenizer.convert_ids_to_tokens(list(range(size)))]
     special = {int(token) for token in tokenizer.all_special_ids}
     added = {
         int(token): str(entry.content) for token, entry in tokenizer.added_tokens_decoder.items()
@@ -36,17 +37,17 @@ def read_pieces(tokenizer: Any) -> list[bytes]:
     kind = _decoder_kind(tokenizer)
     pieces = []
     for index, token in enumerate(tokens):
+        byte = _BYTE_TOKEN.fullmatch(token) if kind == "metaspace" else None
         if index in special or not token:
             pieces.append(b"")
+        elif byte:
+            pieces.append(bytes([int(byte[1], 16)]))
         elif index in added:
             pieces.append(added[index].encode("utf-8"))
         elif kind == "byte_level":
             pieces.append(_byte_level(token))
         elif kind == "metaspace":
-            byte = _BYTE_TOKEN.fullmatch(token)
-            pieces.append(
-                bytes([int(byte[1], 16)]) if byte else token.replace("▁", " ").encode("utf-8")
-            )
+            pieces.append(token.replace("▁", " ").encode("utf-8"))
         elif kind == "fuse":
             pieces.append(token.encode("utf-8"))
         elif kind == "spaced":
