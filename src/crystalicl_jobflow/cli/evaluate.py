@@ -124,9 +124,9 @@ def read_references(path: Path, candidates: list[Candidate]) -> dict[str | int, 
         wanted.setdefault(candidate.provenance.request_index if own is None else own, candidate)
     references: dict[str | int, Structure] = {}
     for number, (name, text) in enumerate(zip(keys, rows["cif"], strict=True), start=1):
-        candidate = wanted.get(name)
-        if candidate is None:
+        if name not in wanted:
             continue
+        candidate = wanted[name]
         structure = _structure(text, f"{path}, row {number}")
         asked = candidate.condition.formula
         found = structure.composition.element_composition.reduced_formula

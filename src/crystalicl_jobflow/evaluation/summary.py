@@ -27,7 +27,7 @@ class CrystalSummary:
     num_sites
         Sites in the primitive cell; in the given cell where no symmetry was found.
     density
-        g/cm³.
+        g/cm³; None for a cell without volume.
     volume
         Volume of the given cell, Å³.
     space_group, space_group_symbol
@@ -39,7 +39,7 @@ class CrystalSummary:
     chemsys: str
     elements: tuple[str, ...]
     num_sites: int
-    density: float
+    density: float | None
     volume: float
     space_group: int | None
     space_group_symbol: str | None
@@ -66,7 +66,7 @@ def crystal_summary(structure: Structure, *, symprec: float = SYMPREC) -> Crysta
         chemsys=composition.chemical_system,
         elements=tuple(sorted(element.symbol for element in composition.elements)),
         num_sites=primitive,
-        density=float(structure.density),
+        density=float(structure.density) if structure.volume > 0 else None,
         volume=float(structure.volume),
         space_group=space_group,
         space_group_symbol=symbol,

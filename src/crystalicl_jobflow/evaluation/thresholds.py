@@ -69,17 +69,19 @@ metastability (Sun et al., Sci. Adv. 2016; CDVAE's and MatterGen's successors).
 RELATIVE_TOLERANCE: Final = 0.1
 """Relative difference at which any other property is met; no source, a choice of this package."""
 
+_ROUNDING: Final = 1e-9  # 2.2 - 1.7 is above 0.5 in binary; limits are meant in decimals
+
 
 def _same_sign(value: float, asked: float) -> bool:
     return (value < 0) == (asked < 0)
 
 
 def _near_gap(value: float, asked: float) -> bool:
-    return abs(value - asked) <= BAND_GAP_TOLERANCE
+    return abs(value - asked) <= BAND_GAP_TOLERANCE + _ROUNDING
 
 
 def _stable_enough(value: float, asked: float) -> bool:
-    return value <= asked + E_ABOVE_HULL_TOLERANCE
+    return value <= asked + E_ABOVE_HULL_TOLERANCE + _ROUNDING
 
 
 PROPERTY_RULES: dict[str, Callable[[float, float], bool]] = {
@@ -107,7 +109,7 @@ def meets_value(name: str, value: float, asked: float) -> bool:
     rule = PROPERTY_RULES.get(name)
     if rule is not None:
         return rule(value, asked)
-    return abs(value - asked) <= RELATIVE_TOLERANCE * max(abs(asked), 1e-12)
+    return abs(value - asked) <= RELATIVE_TOLERANCE * abs(asked) + _ROUNDING
 
 
 def check_tolerances(symprec: float = SYMPREC) -> dict[str, float | str]:

@@ -1,0 +1,105 @@
+"""``crystalicl evaluate``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from pymatgen.core import Structure
+
+from crystalicl_jobflow.cli import cli
+from crystalicl_jobflow.schemas import Candidate, Condition
+
+from .conftest import CSCL, NACL
+
+
+@pytest.fixture
+def candidates(make: Callable[..., Candidate], tmp_path: Path) -> Path:
+    path = tmp_path / "candidates.jsonl"
+    documents = [
+        make(NACL, condition=Condition(formula="NaCl"), request_index=0),
+        make(CSCL, condition=Condition(formula="CsCl"), request_index=1),
+        make("nonsense", condition=Condition(formula="CsCl"), request_index=1, sample_index=1),
+    ]
+    path.write_text("".join(document.model_dump_json() + "\n" for document in documents))
+    return path
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(cli, ["evaluate", *map(str, arguments)])
+
+
+def references(path: Path, *structures: Structure, **columns: list[object]) -> Path:
+    import pandas as pd
+
+    table = pd.DataFrame({"cif": [s.to(fmt="cif") for s in structures], **columns})
+    table.to_csv(path, index=False)
+    return path
+
+
+def test_rates_with_denominators(candidates: Path, tmp_path: Path) -> None:
+    result = run(candidates, "--out", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    parsed = next(line for line in result.output.splitlines() if line.split()[:1] == ["parsed"])
+    assert parsed.split() == ["parsed", "66.7", "%", "2", "3"]
+    written = json.loads((tmp_path / "out" / "evaluation.json").read_text())
+    assert written["rates"]["formula"] == {"rate": 2 / 3, "count": 2, "of": 3}
+    rows = (tmp_path / "out" / "results.jsonl").read_text().splitlines()
+    assert [json.loads(row)["parsed"] for row in rows] == [True, True, False]
+
+
+def test_a_folder_that_holds_candidates(candidates: Path, tmp_path: Path) -> None:
+    assert run(candidates.parent, "--out", tmp_path / "out").exit_code == 0
+
+
+@pytest.mark.parametrize("by_index", [False, True])
+def test_match_rates_against_a_reference_file(
+    candidates: Path, tmp_path: Path, nacl: Structure, cscl: Structure, by_index: bool
+) -> None:
+    if by_index:
+        path = references(tmp_path / "r.csv", cscl, nacl, request_index=[1, 0])
+    else:
+        path = references(tmp_path / "r.csv", nacl, cscl, cscl)
+    result = run(candidates, "--reference", path, "--out", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    rates = json.loads((tmp_path / "out" / "evaluation.json").read_text())["rates"]
+    assert rates["match"] == {"rate": 2 / 3, "count": 2, "of": 3}
+    assert rates["match_any"] == {"rate": 1.0, "count": 2, "of": 2}
+
+
+def test_references_in_another_order_are_refused(
+    candidates: Path, tmp_path: Path, nacl: Structure, cscl: Structure
+) -> None:
+    path = references(tmp_path / "r.csv", cscl, nacl)
+    result = run(candidates, "--reference", path, "--out", tmp_path / "out")
+    assert result.exit_code == 2
+    assert "row 1: CsCl cannot be the truth" in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [("a,b\n1,2\n", "has no column 'cif'"), ("cif\nnot a cif\n", "row 1: no structure")],
+)
+def test_unusable_references_are_one_line(
+    candidates: Path, tmp_path: Path, content: str, message: str
+) -> None:
+    path = tmp_path / "r.csv"
+    path.write_text(content)
+    result = run(candidates, "--reference", path, "--out", tmp_path / "out")
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_a_missing_or_empty_source_is_one_line(tmp_path: Path) -> None:
+    missing = run(tmp_path / "no.jsonl", "--out", tmp_path / "out")
+    (tmp_path / "empty.jsonl").write_text("")
+    empty = run(tmp_path / "empty.jsonl", "--out", tmp_path / "out")
+    for result, message in ((missing, "does not exist"), (empty, "holds no candidates")):
+        assert result.exit_code == 2
+        assert message in result.stderr
+        assert len(result.stderr.strip().splitlines()) == 1

@@ -1,0 +1,105 @@
+"""Whether a crystal is the one asked for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pymatgen.core import Structure
+
+from crystalicl_jobflow.evaluation import asked_for, crystal_summary, joint_success, judge
+from crystalicl_jobflow.evaluation.success import describe_misses
+from crystalicl_jobflow.evaluation.thresholds import meets_value
+from crystalicl_jobflow.schemas import Condition, Range
+
+
+@pytest.mark.parametrize(
+    ("asked", "met"),
+    [
+        ({"formula": "NaCl"}, True),
+        ({"formula": "Cl2Na2"}, True),
+        ({"formula": "NaCl2"}, False),
+        ({"anonymous_formula": "AB"}, True),
+        ({"anonymous_formula": "AB2"}, False),
+        ({"chemsys": "Na-Cl"}, True),
+        ({"chemsys": "Na-Cl-O"}, False),
+        ({"elements": ("Na",)}, True),
+        ({"elements": ("Na", "O")}, False),
+        ({"space_group": 225}, True),
+        ({"space_group": "Fm-3m"}, True),
+        ({"space_group": (1, 225)}, True),
+        ({"space_group": 221}, False),
+        ({"num_sites": 2}, True),  # the primitive cell's
+        ({"num_sites": 8}, False),
+        ({"num_sites": Range(min=2, max=4)}, True),
+        ({"num_sites": Range(min=3)}, False),
+    ],
+)
+def test_each_part_by_itself(nacl: Structure, asked: dict[str, Any], met: bool) -> None:
+    (name,) = asked
+    assert judge(Condition(**asked), crystal_summary(nacl)) == {name: met}
+
+
+@pytest.mark.parametrize(
+    ("name", "asked", "value", "met"),
+    [
+        # CrystalICL: the same sign
+        ("formation_energy_per_atom", -1.7, -0.01, True),
+        ("formation_energy_per_atom", -1.7, 0.01, False),
+        ("formation_energy_per_atom", 0.2, 3.0, True),
+        # CrystalICL: within 0.5 eV
+        ("band_gap", 1.7, 2.2, True),
+        ("band_gap", 1.7, 2.21, False),
+        ("band_gap", 0.0, 0.4, True),
+        # not much less stable than asked; more stable is welcome
+        ("e_above_hull", 0.05, -0.2, True),
+        ("e_above_hull", 0.05, 0.14, True),
+        ("e_above_hull", 0.05, 0.16, False),
+        # nobody's rule: within a tenth
+        ("bulk_modulus", 100.0, 109.0, True),
+        ("bulk_modulus", 100.0, 111.0, False),
+    ],
+)
+def test_single_values(name: str, asked: float, value: float, met: bool) -> None:
+    assert meets_value(name, value, asked) is met
+
+
+def test_ranges_are_met_by_containment(nacl: Structure) -> None:
+    condition = Condition(properties={"band_gap": "1:2"})
+    crystal = crystal_summary(nacl)
+    assert judge(condition, crystal, properties={"band_gap": 2.0}) == {"band_gap": True}
+    assert judge(condition, crystal, properties={"band_gap": 2.01}) == {"band_gap": False}
+
+
+def test_a_property_without_a_value_is_not_judged(nacl: Structure) -> None:
+    condition = Condition(formula="NaCl", properties={"band_gap": 5.0})
+    success = judge(condition, crystal_summary(nacl))
+    assert success == {"formula": True, "band_gap": None}
+    assert joint_success(success) is None
+
+
+def test_a_text_that_is_no_crystal_meets_nothing() -> None:
+    condition = Condition(formula="NaCl", properties={"band_gap": 5.0})
+    assert judge(condition, None) == {"formula": False, "band_gap": False}
+
+
+def test_one_miss_decides_the_joint_success() -> None:
+    assert joint_success({"formula": False, "band_gap": None}) is False
+    assert joint_success({"formula": True, "space_group": True}) is True
+    assert joint_success({}) is None
+
+
+def test_names_of_what_is_asked_for() -> None:
+    condition = Condition(formula="NaCl", space_group=225, properties={"band_gap": 5.0})
+    assert asked_for(condition) == ("formula", "space_group", "band_gap")
+    assert asked_for(Condition()) == ()
+
+
+def test_misses_say_what_is_there_and_what_was_asked(nacl: Structure) -> None:
+    condition = Condition(formula="KCl", num_sites=4, properties={"band_gap": "6:"})
+    crystal, values = crystal_summary(nacl), {"band_gap": 5.0}
+    success = judge(condition, crystal, properties=values)
+    assert describe_misses(condition, crystal, success, properties=values) == (
+        "the formula is NaCl, asked for was KCl; the num sites is 2, asked for was 4;"
+        " the band gap is 5, asked for was at least 6"
+    )
