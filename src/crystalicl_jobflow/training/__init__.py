@@ -1,1 +1,55 @@
-"""Instruction sets and model training."""
+"""Instruction sets and model training.
+
+Crystals become instructions (`InstructionSet`), instructions become rows of tokens, and
+one loop (`train`) trains a small base model from nothing (`train_base`) or an adapter on
+any causal language model (`train_lora`). Heavy imports happen at use.
+"""
+
+from __future__ import annotations
+
+from crystalicl_jobflow.training.base import BaseSize, build_base_model, train_base
+from crystalicl_jobflow.training.crystals import (
+    SkippedRow,
+    TrainingCrystal,
+    read_training_crystals,
+    training_crystal,
+)
+from crystalicl_jobflow.training.instructions import (
+    BASE_MIXTURE,
+    HYBRID_MIXTURE,
+    Instruction,
+    InstructionSet,
+    Mixture,
+    crystal_text,
+)
+from crystalicl_jobflow.training.loop import LoopSettings, TrainingResult, train
+from crystalicl_jobflow.training.lora import PAPER_LOOP, LoraSettings, train_lora
+from crystalicl_jobflow.training.recipes import Split, base_recipe, load_split, lora_recipe
+from crystalicl_jobflow.training.tokenizer import build_tokenizer
+
+__all__ = [
+    "BASE_MIXTURE",
+    "HYBRID_MIXTURE",
+    "PAPER_LOOP",
+    "BaseSize",
+    "Instruction",
+    "InstructionSet",
+    "LoopSettings",
+    "LoraSettings",
+    "Mixture",
+    "SkippedRow",
+    "Split",
+    "TrainingCrystal",
+    "TrainingResult",
+    "base_recipe",
+    "build_base_model",
+    "build_tokenizer",
+    "crystal_text",
+    "load_split",
+    "lora_recipe",
+    "read_training_crystals",
+    "train",
+    "train_base",
+    "train_lora",
+    "training_crystal",
+]

@@ -1,0 +1,273 @@
+"""``crystalicl train``: tokenizer, base model, adapter and model card."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from crystalicl_jobflow.cli._common import OneLineGroup, note
+
+if TYPE_CHECKING:
+    from crystalicl_jobflow.training.recipes import Split
+
+_FOLDER = click.Path(file_okay=False, path_type=Path)
+
+
+@click.group(cls=OneLineGroup)
+def train() -> None:
+    """Train models and adapters."""
+
+
+def _data_options(command: Any) -> Any:
+    for option in reversed(
+        (
+            click.argument(
+                "data",
+                nargs=-1,
+                required=True,
+                type=click.Path(exists=True, dir_okay=False, path_type=Path),
+            ),
+            click.option("--out", required=True, type=_FOLDER, help="Folder of this training."),
+            click.option(
+                "--text-format",
+                type=click.Choice(["sgs", "sgsw"]),
+                default="sgs",
+                show_default=True,
+                help="Variant of the crystal text.",
+            ),
+            click.option("--cache", type=_FOLDER, help="Folder that keeps analysed crystals."),
+            click.option(
+                "--workers",
+                type=click.IntRange(1),
+                default=1,
+                show_default=True,
+                help="Processes that analyse crystals.",
+            ),
+            click.option(
+                "--limit", type=click.IntRange(1), help="Rows of each file, at most; for trials."
+            ),
+            click.option(
+                "--validation",
+                type=click.FloatRange(0, 1, max_open=True),
+                default=0.05,
+                show_default=True,
+                help="Share of the first file's formulas that is held out.",
+            ),
+            click.option(
+                "--max-orbits",
+                type=click.IntRange(1),
+                default=12,
+                show_default=True,
+                help="Crystals with more Wyckoff orbits are left out.",
+            ),
+            click.option(
+                "--weight",
+                "weights",
+                multiple=True,
+                metavar="FILE=SHARE",
+                help="Share of a file's crystals in each epoch, e.g. perov_5_train=0.5.",
+            ),
+            click.option("--seed", type=int, default=0, show_default=True),
+            click.option("--threads", type=click.IntRange(1), help="Torch threads."),
+            click.option(
+                "--minutes",
+                type=click.FloatRange(0, min_open=True),
+                help="Time limit of the training; the schedule ends with it.",
+            ),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def _split(data: tuple[Path, ...], options: dict[str, Any]) -> Split:
+    from crystalicl_jobflow.training.recipes import load_split
+
+    split = load_split(
+        data,
+        cache=options["cache"],
+        workers=options["workers"],
+        limit=options["limit"],
+        max_orbits=options["max_orbits"],
+        validation_share=options["validation"],
+        seed=0,
+    )
+    note(
+        f"{len(split.training)} crystals to learn from, {len(split.validation)} held out,"
+        f" {len(split.skipped)} rows skipped"
+    )
+    for row in split.skipped[:5]:
+        note(f"{row.source} row {row.row}: {row.reason}")
+    return split
+
+
+def _weights(weights: tuple[str, ...]) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for item in weights:
+        name, _, share = item.partition("=")
+        try:
+            found[name] = float(share)
+        except ValueError:
+            raise ValueError(f"--weight {item!r} is not of the form FILE=SHARE") from None
+    return found
+
+
+def _show(line: dict[str, float]) -> None:
+    note("  ".join(f"{name} {value:g}" for name, value in line.items()))
+
+
+@train.command()
+@click.option("--out", required=True, type=_FOLDER, help="Folder to write it to.")
+def tokenizer(out: Path) -> None:
+    """Write the word-level tokenizer of the embedded model."""
+    from crystalicl_jobflow.training.tokenizer import build_tokenizer
+
+    built = build_tokenizer()
+    built.save_pretrained(out)
+    note(f"{len(built)} tokens in {out}")
+
+
+@train.command()
+@_data_options
+@click.option("--epochs", type=click.IntRange(1), default=8, show_default=True)
+@click.option("--learning-rate", type=float, default=3e-3, show_default=True)
+@click.option("--batch-tokens", type=click.IntRange(64), default=3072, show_default=True)
+@click.option("--hidden-size", type=click.IntRange(8), default=192, show_default=True)
+@click.option("--layers", type=click.IntRange(1), default=6, show_default=True)
+@click.option(
+    "--start",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Trained model to begin from.",
+)
+def base(
+    data: tuple[Path, ...],
+    out: Path,
+    text_format: str,
+    weights: tuple[str, ...],
+    seed: int,
+    threads: int | None,
+    minutes: float | None,
+    epochs: int,
+    learning_rate: float,
+    batch_tokens: int,
+    hidden_size: int,
+    layers: int,
+    start: Path | None,
+    **options: Any,
+) -> None:
+    """Train a small base model on CSV files with a column cif.
+
+    Run again with the same folder, an interrupted training goes on.
+    """
+    from crystalicl_jobflow.training.base import BaseSize
+    from crystalicl_jobflow.training.loop import LoopSettings
+    from crystalicl_jobflow.training.recipes import base_recipe
+
+    if hidden_size % 32:
+        raise ValueError(f"the hidden size must be a multiple of 32, got {hidden_size}")
+    result = base_recipe(
+        _split(data, options),
+        out,
+        text_format=text_format,
+        weights=_weights(weights),
+        settings=LoopSettings(
+            learning_rate=learning_rate,
+            epochs=epochs,
+            time_limit=None if minutes is None else 60 * minutes,
+            tokens_per_batch=batch_tokens,
+            seed=seed,
+            threads=threads,
+        ),
+        size=BaseSize(
+            hidden_size=hidden_size,
+            num_layers=layers,
+            num_heads=hidden_size // 32,
+            intermediate_size=8 * round(hidden_size / 3),
+        ),
+        start=start,
+        progress=_show,
+    )
+    note(f"model in {result.folder / 'model'} after {result.state.tokens} tokens")
+
+
+@train.command()
+@_data_options
+@click.option(
+    "--base-model", required=True, metavar="NAME|FOLDER", help="Model that gets the adapter."
+)
+@click.option("--base-name", help="Name of the base model in the adapter's configuration.")
+@click.option("--epochs", type=click.IntRange(1), default=10, show_default=True)
+@click.option("--learning-rate", type=float, default=5e-4, show_default=True)
+@click.option("--batch-tokens", type=click.IntRange(64), default=3072, show_default=True)
+@click.option("--max-tokens", type=click.IntRange(64), default=1024, show_default=True)
+@click.option("--rank", type=click.IntRange(1), default=8, show_default=True)
+@click.option("--alpha", type=click.IntRange(1), default=32, show_default=True)
+@click.option("--dropout", type=click.FloatRange(0, 1), default=0.05, show_default=True)
+@click.option("--quantization", type=click.Choice(["4bit", "8bit"]), help="QLoRA, on a GPU.")
+@click.option("--dtype", default="auto", show_default=True, help="Precision of the base model.")
+@click.option("--device", default="auto", show_default=True)
+@click.option("--gradient-checkpointing", is_flag=True, help="Less memory, more time.")
+def lora(
+    data: tuple[Path, ...],
+    out: Path,
+    text_format: str,
+    weights: tuple[str, ...],
+    seed: int,
+    threads: int | None,
+    minutes: float | None,
+    base_model: str,
+    base_name: str | None,
+    epochs: int,
+    learning_rate: float,
+    batch_tokens: int,
+    max_tokens: int,
+    rank: int,
+    alpha: int,
+    dropout: float,
+    quantization: str | None,
+    dtype: str,
+    device: str,
+    gradient_checkpointing: bool,
+    **options: Any,
+) -> None:
+    """Tune a LoRA adapter on the hybrid instruction set of CSV files.
+
+    The base model is any causal language model of the Hugging Face hub, or a folder.
+    Run again with the same folder, an interrupted training goes on.
+    """
+    from dataclasses import replace
+
+    from crystalicl_jobflow.training.lora import PAPER_LOOP, LoraSettings
+    from crystalicl_jobflow.training.recipes import lora_recipe
+
+    result = lora_recipe(
+        _split(data, options),
+        base_model,
+        out,
+        text_format=text_format,
+        weights=_weights(weights),
+        settings=replace(
+            PAPER_LOOP,
+            learning_rate=learning_rate,
+            epochs=epochs,
+            time_limit=None if minutes is None else 60 * minutes,
+            tokens_per_batch=batch_tokens,
+            max_tokens=max_tokens,
+            seed=seed,
+            threads=threads,
+        ),
+        lora=LoraSettings(
+            rank=rank,
+            alpha=alpha,
+            dropout=dropout,
+            quantization=quantization,
+            dtype=dtype,
+            device=device,
+            gradient_checkpointing=gradient_checkpointing,
+        ),
+        base_name=base_name,
+        progress=_show,
+    )
+    note(f"adapter in {result.folder / 'adapter'} after {result.state.tokens} tokens")

@@ -1,0 +1,230 @@
+"""LoRA and QLoRA tuning of any causal language model on instructions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from crystalicl_jobflow.training.batches import InstructionBatches
+from crystalicl_jobflow.training.instructions import Instruction, InstructionSet
+from crystalicl_jobflow.training.loop import LoopSettings, TrainingResult, train
+
+
+@dataclass(frozen=True)
+class LoraSettings:
+    """The adapter; defaults are the CrystalICL paper's.
+
+    Parameters
+    ----------
+    rank, alpha, dropout
+        Of the adapter.
+    target_modules
+        Names of the layers that get one; None for all linear layers but the output.
+    quantization
+        '4bit' (QLoRA: NF4 with double quantisation, Dettmers et al. 2023) or '8bit' for
+        the base model, on a GPU with bitsandbytes; None for none.
+    dtype
+        Precision of the base model: 'float32', 'bfloat16', 'float16', or 'auto' for
+        float32 on a CPU and what the model was saved in on a GPU.
+    device
+        Torch device, or 'auto' for the GPU if there is one.
+    gradient_checkpointing
+        Compute activations twice to save memory.
+    """
+
+    rank: int = 8
+    alpha: int = 32
+    dropout: float = 0.05
+    target_modules: tuple[str, ...] | None = None
+    quantization: str | None = None
+    dtype: str = "auto"
+    device: str = "auto"
+    gradient_checkpointing: bool = False
+
+
+PAPER_LOOP = LoopSettings(
+    learning_rate=5e-4,
+    optimizer="adamw",
+    schedule="cosine",
+    warmup_steps=20,
+    weight_decay=0.0,
+    epochs=10,
+    tokens_per_batch=3072,
+    max_tokens=1024,
+    learn_examples=False,
+)
+"""The paper's rate, schedule and epochs; only responses are learned."""
+
+
+def load_base(base_model: str | Path, settings: LoraSettings) -> tuple[Any, Any]:
+    """Load a base model and its tokenizer for tuning.
+
+    Returns
+    -------
+    model, tokenizer
+        The tokenizer has a pad token: its own, or else its end token.
+
+    Raises
+    ------
+    ValueError
+        If the model cannot be loaded or quantised as asked; the message is one line.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    device = settings.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    options: dict[str, Any] = {}
+    if settings.quantization is not None:
+        options["quantization_config"] = quantization_config(settings.quantization, device)
+        options["device_map"] = {"": device}
+    if settings.dtype != "auto":
+        options["dtype"] = getattr(torch, settings.dtype, None)
+        if not isinstance(options["dtype"], torch.dtype):
+            raise ValueError(f"dtype {settings.dtype!r} is not known")
+    else:
+        options["dtype"] = torch.float32 if device == "cpu" else "auto"
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(base_model)
+        model = AutoModelForCausalLM.from_pretrained(base_model, **options)
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().split("\n")[0]
+        raise ValueError(f"model {base_model} cannot be loaded: {reason}") from error
+    if settings.quantization is None:
+        model.to(device)
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return model, tokenizer
+
+
+def quantization_config(quantization: str, device: str) -> Any:
+    """Return the quantisation of QLoRA.
+
+    Raises
+    ------
+    ValueError
+        If it is not known, or there is no GPU for it.
+    ImportError
+        If bitsandbytes is missing.
+    """
+    import importlib.util
+
+    import torch
+    from transformers import BitsAndBytesConfig
+
+    if quantization not in ("4bit", "8bit"):
+        raise ValueError(f"quantization {quantization!r} is not one of 4bit, 8bit")
+    if not device.startswith("cuda"):
+        raise ValueError(f"quantization {quantization} needs a GPU, not {device}")
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise ImportError(
+            "quantization needs bitsandbytes: pip install 'crystalicl-jobflow[quantization]'"
+        )
+    if quantization == "8bit":
+        return BitsAndBytesConfig(load_in_8bit=True)
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=torch.bfloat16,
+    )
+
+
+def add_adapter(model: Any, settings: LoraSettings) -> Any:
+    """Put a new LoRA adapter on a model and freeze the rest.
+
+    Returns
+    -------
+    peft.PeftModel
+    """
+    from peft import LoraConfig, TaskType, get_peft_model, prepare_model_for_kbit_training
+
+    if settings.quantization is not None:
+        model = prepare_model_for_kbit_training(
+            model, use_gradient_checkpointing=settings.gradient_checkpointing
+        )
+    elif settings.gradient_checkpointing:
+        model.gradient_checkpointing_enable()
+        model.enable_input_require_grads()
+    config = LoraConfig(
+        task_type=TaskType.CAUSAL_LM,
+        r=settings.rank,
+        lora_alpha=settings.alpha,
+        lora_dropout=settings.dropout,
+        target_modules=(
+            "all-linear" if settings.target_modules is None else list(settings.target_modules)
+        ),
+    )
+    return get_peft_model(model, config)
+
+
+def train_lora(
+    base_model: str | Path,
+    instructions: InstructionSet,
+    folder: str | Path,
+    *,
+    lora: LoraSettings | None = None,
+    settings: LoopSettings = PAPER_LOOP,
+    validation: Sequence[Instruction] = (),
+    base_name: str | None = None,
+    progress: Callable[[dict[str, float]], None] | None = None,
+) -> TrainingResult:
+    """Tune an adapter.
+
+    Parameters
+    ----------
+    base_model
+        Name on the Hugging Face hub, or folder.
+    instructions
+        What it learns.
+    folder
+        Where checkpoints and log go; the adapter is in ``folder / 'adapter'``.
+    lora, settings
+        The adapter, and the training.
+    validation
+        Instructions whose loss is logged.
+    base_name
+        Name of the base model that the adapter's configuration states; None for
+        ``base_model``.
+    progress
+        Called with each line of the log.
+
+    Raises
+    ------
+    ValueError
+        If the model cannot be loaded.
+    """
+    import torch
+
+    lora = lora or LoraSettings()
+    torch.manual_seed(settings.seed)
+    model, tokenizer = load_base(base_model, lora)
+    model = add_adapter(model, lora)
+    if base_name is not None:
+        model.peft_config["default"].base_model_name_or_path = base_name
+    batches = InstructionBatches(
+        instructions,
+        tokenizer,
+        tokens_per_batch=settings.tokens_per_batch,
+        max_tokens=settings.max_tokens,
+        examples=settings.learn_examples,
+    )
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "lora_args.json").write_text(
+        json.dumps({"base_model": str(base_name or base_model), **asdict(lora)}, indent=2) + "\n",
+        encoding="utf-8",
+    )
+    return train(
+        model,
+        batches,
+        settings,
+        folder,
+        validation=batches.fixed(validation),
+        save=lambda place: model.save_pretrained(place / "adapter", safe_serialization=True),
+        progress=progress,
+    )
