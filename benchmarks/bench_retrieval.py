@@ -113,17 +113,19 @@ def measure(index: DemonstrationIndex, strategy: str, kind: str, repeats: int) -
     """Return the times of selections of one kind, in milliseconds."""
     asked = conditions(index, kind, repeats, seed=1)
     retrieve(index, asked[0], strategy=strategy, shots=3)  # type: ignore[arg-type]
-    times = []
+    times, processor = [], []
     for seed, condition in enumerate(asked):
-        started = time.perf_counter()
+        started, used = time.perf_counter(), time.process_time()
         found = retrieve(index, condition, strategy=strategy, shots=3, seed=seed)  # type: ignore[arg-type]
         times.append(1e3 * (time.perf_counter() - started))
+        processor.append(1e3 * (time.process_time() - used))
         assert len(found.demonstrations) == 3
     return {
         "size": len(index),
         "strategy": strategy,
         "condition": kind,
         "median_ms": statistics.median(times),
+        "median_cpu_ms": statistics.median(processor),
         "worst_ms": max(times),
     }
 
@@ -134,7 +136,12 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=[150_000, 1_000_000])
     parser.add_argument("--repeats", type=int, default=25)
     parser.add_argument("--out", type=Path, help="JSON file for the figures")
+    parser.add_argument(
+        "--clock", choices=["wall", "cpu"], default="wall",
+        help="what the limits apply to; cpu where other work shares the processor",
+    )  # fmt: skip
     arguments = parser.parse_args()
+    judged = "median_ms" if arguments.clock == "wall" else "median_cpu_ms"
     results: list[dict[str, object]] = []
     failed: list[str] = []
     console = Console(width=100)
@@ -152,16 +159,24 @@ def main() -> None:
             title=f"{size:,} demonstrations: index {index.nbytes / 1e6:,.0f} MB"
             f" ({per_row:.0f} bytes each), built in {built:.0f} s, process peak {peak:.2f} GB"
         )
-        for heading in ("strategy", "condition", "median ms", "worst ms", "limit ms"):
+        for heading in (
+            "strategy",
+            "condition",
+            "median ms",
+            "worst ms",
+            "median CPU ms",
+            "limit ms",
+        ):
             table.add_column(heading, justify="left" if "s" in heading[:1] else "right")
         limit = LIMITS_MS.get(size)
         for row in rows:
             limited = limit if str(row["strategy"]).startswith("C") else None
             table.add_row(
                 str(row["strategy"]), str(row["condition"]), f"{row['median_ms']:.2f}",
-                f"{row['worst_ms']:.2f}", "" if limited is None else f"{limited:.0f}",
+                f"{row['worst_ms']:.2f}", f"{row['median_cpu_ms']:.2f}",
+                "" if limited is None else f"{limited:.0f}",
             )  # fmt: skip
-            if limited is not None and float(str(row["median_ms"])) > limited:
+            if limited is not None and float(str(row[judged])) > limited:
                 failed.append(f"{size:,} {row['strategy']} {row['condition']}: over {limited} ms")
         if per_row > LIMIT_BYTES_PER_ROW:
             failed.append(f"{size:,}: {per_row:.0f} bytes per demonstration")

@@ -9,9 +9,11 @@ from crystalicl_jobflow.builders.candidates import (
     read_candidate,
     store_candidates,
 )
+from crystalicl_jobflow.builders.demonstrations import DemonstrationBuilder
 
 __all__ = [
     "CandidateBuilder",
+    "DemonstrationBuilder",
     "open_candidate_store",
     "query_candidates",
     "read_candidate",

@@ -28,7 +28,7 @@ demonstration that shares them says most about the text to write; they go last. 
 comes before them, then ranges of properties, then the size of the cell.
 """
 
-_RANKED_AT_MOST = 5_000
+_RANKED_AT_MOST = 2_000
 """With several continuous properties, exact ranks are taken among so many rows at most."""
 
 
@@ -182,7 +182,8 @@ def distances(
                 gap = np.maximum(gap, values - asked.max)
         else:
             gap = np.abs(values - asked)
-        np.nan_to_num(gap, copy=False, nan=np.inf, posinf=np.inf)
+        if f"properties.{name}" not in met:  # those that meet it have a value
+            gap[np.isnan(gap)] = np.inf
         each.append((name, gap))
     if not each:
         return None

@@ -288,7 +288,8 @@ def compute_fingerprints(
     started = time.monotonic()
     target = open_store(store)
     report = PoolReport()
-    criteria: dict[str, Any] = {"fingerprint": None}
+    # documents without a text are records of a builder's failures
+    criteria: dict[str, Any] = {"fingerprint": None, "text": {"$exists": True}}
     if not retry_failed:
         criteria["fingerprint_error"] = None
     total = int(target.count(criteria))

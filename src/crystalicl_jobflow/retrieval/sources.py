@@ -273,10 +273,12 @@ class StoreSource:
             crystal,
             known_properties(fields),
             error,
-            self._updated(document.get(self.store.last_updated_field)),
+            self.updated(document),
         )
 
-    def _updated(self, value: Any) -> datetime | None:
+    def updated(self, document: Mapping[str, Any]) -> datetime | None:
+        """Return when a document was last updated, in UTC without zone, or None."""
+        value = document.get(self.store.last_updated_field)
         if isinstance(value, str):
             try:
                 value = datetime.fromisoformat(value)
