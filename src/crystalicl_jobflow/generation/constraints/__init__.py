@@ -1,0 +1,37 @@
+"""Constrained decoding: symmetry and composition by construction.
+
+While a model writes a crystal, only tokens are offered that can still become one with
+the formula, the space group and the number of atoms asked for.
+
+>>> from crystalicl_jobflow.schemas import Condition
+>>> constraint = build_constraint(Condition(formula="CaTiO3", space_group=221))
+>>> constraint.describe()  # doctest: +ELLIPSIS
+'sgs syntax; formula CaTiO3; space group 221; at most 60 atoms; ...'
+>>> build_constraint(Condition(formula="CaTiO3", space_group=227))
+Traceback (most recent call last):
+...
+"""
+
+from __future__ import annotations
+
+from crystalicl_jobflow.generation.constraints.accept import symmetry_accept
+from crystalicl_jobflow.generation.constraints.options import (
+    ConstraintOptions,
+    ImpossibleConditionError,
+)
+from crystalicl_jobflow.generation.constraints.sgs import (
+    SGSConstraint,
+    build_constraint,
+    check_feasible,
+)
+from crystalicl_jobflow.generation.constraints.state import SGSState
+
+__all__ = [
+    "ConstraintOptions",
+    "ImpossibleConditionError",
+    "SGSConstraint",
+    "SGSState",
+    "build_constraint",
+    "check_feasible",
+    "symmetry_accept",
+]

@@ -1,0 +1,157 @@
+"""Can these numbers of atoms be made of orbits of this group? Exact answers.
+
+A group offers positions with free parameters, to be taken any number of times, and fixed
+positions, to be taken once. Atoms are counted per primitive cell: all multiplicities are
+divided by the centring, which divides every one of them.
+
+What matters about the fixed positions that are left is how many there are of each
+multiplicity: their *copies*, a tuple along `GroupSites.fixed_multiplicities`.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache, lru_cache
+
+from crystalicl_jobflow.text import spacegroups
+
+Copies = tuple[int, ...]
+
+NEVER = 1 << 30
+"""Number of orbits where no number will do."""
+
+
+@dataclass(frozen=True, eq=False)
+class GroupSites:
+    """Orbits that a space group offers; positions are bits in the order of their letters.
+
+    Attributes
+    ----------
+    number
+        Space-group number.
+    multiplicities
+        Per position, points in the primitive cell.
+    fixed
+        Bit mask of the positions without a free parameter.
+    fixed_multiplicities, fixed_masks
+        Distinct multiplicities of fixed positions, falling, and the positions of each.
+    free_multiplicities, free_masks
+        The same of the other positions.
+    """
+
+    number: int
+    multiplicities: tuple[int, ...]
+    fixed: int
+    fixed_multiplicities: tuple[int, ...]
+    fixed_masks: tuple[int, ...]
+    free_multiplicities: tuple[int, ...]
+    free_masks: tuple[int, ...]
+
+    def copies(self, left: int) -> Copies:
+        """Return how many of the fixed positions in a bit mask have each multiplicity."""
+        return tuple((mask & left).bit_count() for mask in self.fixed_masks)
+
+
+@cache
+def group_sites(number: int) -> GroupSites:
+    """Return what a space group offers."""
+    centring = spacegroups.centring_multiplicity(number)
+    positions = spacegroups.wyckoff_positions(number)
+    sizes = tuple(position.multiplicity // centring for position in positions)
+    masks: tuple[dict[int, int], dict[int, int]] = ({}, {})
+    for bit, (position, size) in enumerate(zip(positions, sizes, strict=True)):
+        kind = masks[position.degrees_of_freedom > 0]
+        kind[size] = kind.get(size, 0) | 1 << bit
+    fixed, free = (dict(sorted(kind.items(), reverse=True)) for kind in masks)
+    return GroupSites(
+        number,
+        sizes,
+        sum(fixed.values()),
+        tuple(fixed),
+        tuple(fixed.values()),
+        tuple(free),
+        tuple(free.values()),
+    )
+
+
+def _uses(sizes: tuple[int, ...], copies: Copies, atoms: int) -> Iterator[tuple[int, Copies]]:
+    """Yield every choice of fixed positions of at most that many atoms, with the atoms left."""
+    ranges = (range(min(n, atoms // size) + 1) for n, size in zip(copies, sizes, strict=True))
+    for used in itertools.product(*ranges):
+        left = atoms - sum(n * size for n, size in zip(used, sizes, strict=True))
+        if left >= 0:
+            yield left, used
+
+
+@lru_cache(maxsize=1 << 16)
+def fewest_free_orbits(number: int, atoms: int) -> int:
+    """Return the fewest orbits with free parameters that hold so many atoms, or `NEVER`."""
+    best = [0] + [NEVER] * atoms
+    for total in range(1, atoms + 1):
+        for size in group_sites(number).free_multiplicities:
+            if size <= total and best[total - size] + 1 < best[total]:
+                best[total] = best[total - size] + 1
+    return best[atoms]
+
+
+@lru_cache(maxsize=1 << 18)
+def fewest_orbits(number: int, remainders: tuple[int, ...], copies: Copies) -> int:
+    """Return the fewest orbits that hold given numbers of atoms, one number per element.
+
+    Parameters
+    ----------
+    number
+        Space-group number.
+    remainders
+        Atoms of each element still to be placed, falling, without zeros.
+    copies
+        Fixed positions left, per multiplicity.
+
+    Returns
+    -------
+    int
+        `NEVER` where there is no way.
+    """
+    if not remainders:
+        return 0
+    sites = group_sites(number)
+    best = NEVER
+    for left, used in _uses(sites.fixed_multiplicities, copies, remainders[0]):
+        here = fewest_free_orbits(number, left)
+        if here + sum(used) >= best:
+            continue
+        rest = tuple(n - k for n, k in zip(copies, used, strict=True))
+        best = min(best, here + sum(used) + fewest_orbits(number, remainders[1:], rest))
+    return best
+
+
+@lru_cache(maxsize=1 << 14)
+def _free_orbit_counts(number: int, atoms: int) -> int:
+    """Return the possible numbers of free orbits that hold so many atoms, as bits."""
+    counts = [1] + [0] * atoms
+    for total in range(1, atoms + 1):
+        for size in group_sites(number).free_multiplicities:
+            if size <= total:
+                counts[total] |= counts[total - size] << 1
+    return counts[atoms]
+
+
+@lru_cache(maxsize=1 << 18)
+def orbit_counts(number: int, atoms: int, copies: Copies) -> int:
+    """Return the possible numbers of orbits that hold so many atoms in all, as bits.
+
+    Parameters
+    ----------
+    number
+        Space-group number.
+    atoms
+        Atoms still to be placed, of whatever elements.
+    copies
+        Fixed positions left, per multiplicity.
+    """
+    counts = 0
+    for left, used in _uses(group_sites(number).fixed_multiplicities, copies, atoms):
+        counts |= _free_orbit_counts(number, left) << sum(used)
+    return counts

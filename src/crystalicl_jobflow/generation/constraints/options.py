@@ -1,0 +1,88 @@
+"""What a user may set about constraints, and the answer to impossible requests."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from crystalicl_jobflow.settings import SETTINGS
+
+MIN_DISTANCE = 0.7
+"""Default shortest distance in Å: above the 0.5 Å of the structural validity rule by what
+a cell rounded to one decimal can lose."""
+
+RADII_FRACTION = 0.5
+"""Default share of the sum of two atomic radii that a distance keeps: CrystalICL's
+structural validity asks for half the sum."""
+
+MIN_VOLUME_PER_ATOM = 4.0
+"""Default least cell volume per atom in Å³; diamond, the densest in atoms, has 5.7."""
+
+
+class ConstraintOptions(BaseModel):
+    """Limits under which constrained texts are written.
+
+    Parameters
+    ----------
+    max_atoms
+        Most atoms in the primitive cell.
+    max_orbits
+        Most orbits (element and coordinate lines); None for no limit.
+    min_distance
+        No two atoms nearer than this, in Å; None switches the distance rule off
+        (exact duplicates are still not written).
+    radii_fraction
+        No two atoms nearer than this share of the sum of their atomic radii; None for
+        `min_distance` alone.
+    min_volume_per_atom
+        Least cell volume per atom in Å³; bounds the atoms by the lattice as written.
+        None for no bound.
+    length_bounds
+        Cell lengths in Å, least and most.
+    angle_bounds
+        Cell angles in degrees, least and most.
+    line_prefix
+        What stands before every line of the text.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    max_atoms: int = Field(default_factory=lambda: SETTINGS.MAX_ATOMS, ge=1)
+    max_orbits: int | None = Field(None, ge=1)
+    min_distance: float | None = Field(MIN_DISTANCE, gt=0)
+    radii_fraction: float | None = Field(RADII_FRACTION, gt=0, le=1)
+    min_volume_per_atom: float | None = Field(MIN_VOLUME_PER_ATOM, gt=0)
+    length_bounds: tuple[float, float] = (2.0, 150.0)
+    angle_bounds: tuple[int, int] = (20, 160)
+    line_prefix: str = "### "
+
+    @model_validator(mode="after")
+    def _check_bounds(self) -> ConstraintOptions:
+        for name, (low, high), limit in (
+            ("length_bounds", self.length_bounds, 1000),
+            ("angle_bounds", self.angle_bounds, 179),
+        ):
+            if not 0 < low < high <= limit:
+                raise ValueError(f"{name} {low:g} to {high:g} are no bounds within 0 and {limit}")
+        low, high = self.angle_bounds
+        if low > 90 or high < 120:
+            raise ValueError("angle_bounds must hold 90 and 120 degrees, which symmetry asks for")
+        return self
+
+
+class ImpossibleConditionError(ValueError):
+    """No crystal meets what is asked for; the message is one line.
+
+    Parameters
+    ----------
+    message
+        What is impossible, in one line.
+    suggestions
+        The nearest requests that are possible, in words.
+    """
+
+    def __init__(self, message: str, suggestions: Sequence[str] = ()) -> None:
+        self.suggestions = tuple(suggestions)
+        nearest = f"; nearest possible: {'; '.join(self.suggestions)}" if self.suggestions else ""
+        super().__init__(message + nearest)

@@ -1,0 +1,192 @@
+"""What one condition allows, shared by all rows that are written under it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from crystalicl_jobflow.generation.constraints.composition import (
+    ELEMENTS,
+    Budget,
+    Counts,
+    Target,
+)
+from crystalicl_jobflow.generation.constraints.distances import atomic_radius
+from crystalicl_jobflow.generation.constraints.feasibility import Copies, group_sites
+from crystalicl_jobflow.generation.constraints.fields import Mask, Values
+from crystalicl_jobflow.generation.constraints.lattice import angle_values, length_values
+from crystalicl_jobflow.generation.constraints.options import ConstraintOptions
+from crystalicl_jobflow.text import spacegroups
+
+GROUP_VALUES = Values("space group", tuple(spacegroups.symbol(n) for n in range(1, 231)))
+ELEMENT_VALUES = Values("element", ELEMENTS)
+COORDINATE_VALUES = Values("coordinate", tuple(f"{n / 100:.2f}" for n in range(100)))
+LETTER_VALUES = Values("Wyckoff letter", tuple("abcdefghijklmnopqrstuvwxyzA"))
+
+ALPHABET = frozenset(
+    "".join((*GROUP_VALUES.strings, *ELEMENTS, *LETTER_VALUES.strings)) + "0123456789.\n #"
+)
+"""Characters that texts may hold, with those of the usual line prefix."""
+
+NO_LIMIT = 10_000
+"""Orbits where no limit is set; more than atoms ever are."""
+
+
+@dataclass(frozen=True, eq=False)
+class Choices:
+    """What may follow a complete orbit.
+
+    Attributes
+    ----------
+    elements
+        Which of `ELEMENTS` may come next, shape (118,).
+    free_letters
+        Per element index: positions with free parameters that it may take, as bits.
+    fixed_kinds
+        Per element index: which multiplicities of fixed positions it may take, as indices
+        into `GroupSites.fixed_masks`.
+    may_end
+        Whether the crystal is complete.
+    """
+
+    elements: Mask
+    free_letters: dict[int, int]
+    fixed_kinds: dict[int, tuple[int, ...]]
+    may_end: bool
+
+    @property
+    def is_dead_end(self) -> bool:
+        """Whether nothing may follow."""
+        return not self.may_end and not self.free_letters
+
+
+@dataclass(eq=False)
+class Plan:
+    """A target within groups and limits, with the answers found so far.
+
+    Parameters
+    ----------
+    target
+        What the atoms must add up to.
+    groups
+        Space groups asked for, in which the target is possible.
+    least, most
+        Atoms in the primitive cell.
+    options
+        Limits.
+    with_letters
+        Whether Wyckoff letters are written.
+    """
+
+    target: Target
+    groups: tuple[int, ...]
+    least: int
+    most: int
+    options: ConstraintOptions
+    with_letters: bool = False
+    _choices: dict[tuple[object, ...], Choices] = field(default_factory=dict)
+    _fewest: dict[int, int] = field(default_factory=dict)
+
+    @cached_property
+    def lengths(self) -> Values:
+        """Cell lengths that may be written."""
+        return length_values(*self.options.length_bounds)
+
+    @cached_property
+    def angles(self) -> Values:
+        """Cell angles that may be written."""
+        return angle_values(*self.options.angle_bounds)
+
+    @cached_property
+    def smallest_radius(self) -> float:
+        """Least radius of an element that may come, in Å."""
+        return min(atomic_radius(name) for name in self.target.elements(()))
+
+    @property
+    def max_orbits(self) -> int:
+        """Orbits of one crystal, at most."""
+        return self.options.max_orbits or NO_LIMIT
+
+    def budget(self, most: int, orbits: int) -> Budget:
+        """Return the limits that are left: atoms in all, and orbits after so many."""
+        # no more orbits than atoms ever fit: keeps the numbers small
+        return Budget(self.least, most, max(0, min(self.max_orbits - orbits, most)))
+
+    def is_possible(self, number: int, most: int | None = None) -> bool:
+        """Return whether the target can be built in a group with so many atoms at most."""
+        sites = group_sites(number)
+        most = self.most if most is None else most
+        copies = sites.copies(sites.fixed)
+        return self.target.is_feasible(number, (), copies, self.budget(most, 0))
+
+    def fewest_atoms(self, number: int) -> int:
+        """Return the fewest atoms in the primitive cell with which the target is possible."""
+        found = self._fewest.get(number)
+        if found is None:
+            low = max(self.least, self.target.least_atoms())
+            found = next(
+                (n for n in range(low, self.most + 1) if self.is_possible(number, n)), self.most
+            )
+            self._fewest[number] = found
+        return found
+
+    def choices(self, number: int, counts: Counts, left: int, most: int, orbits: int) -> Choices:
+        """Return what may come next.
+
+        Parameters
+        ----------
+        number
+            Space-group number.
+        counts
+            Atoms written.
+        left
+            Fixed positions that can still be taken, as bits.
+        most
+            Atoms in the primitive cell, at most.
+        orbits
+            Orbits written.
+        """
+        copies = group_sites(number).copies(left)
+        key = (number, counts, copies, most, orbits if self.options.max_orbits else 0)
+        found = self._choices.get(key)
+        if found is None:
+            if len(self._choices) > 100_000:
+                self._choices.clear()
+            found = self._choices[key] = self._find(number, counts, copies, most, orbits)
+        return found
+
+    def _find(self, number: int, counts: Counts, copies: Copies, most: int, orbits: int) -> Choices:
+        sites, target = group_sites(number), self.target
+        budget, now = self.budget(most, orbits + 1), self.budget(most, orbits)
+        mask = np.zeros(len(ELEMENTS), dtype=bool)
+        free: dict[int, int] = {}
+        fixed: dict[int, tuple[int, ...]] = {}
+        known: dict[object, tuple[int, tuple[int, ...]]] = {}
+        written = dict(counts)
+        for name in target.elements(counts) if now.orbits > 0 else ():
+            kind = target.kind(name, counts)
+            if kind not in known:
+
+                def possible(size: int, copies: Copies, name: str = name) -> bool:
+                    after = written | {name: written.get(name, 0) + size}
+                    return target.is_feasible(number, tuple(sorted(after.items())), copies, budget)
+
+                letters = 0
+                for size, bits in zip(sites.free_multiplicities, sites.free_masks, strict=True):
+                    if possible(size, copies):
+                        letters |= bits
+                kinds = tuple(
+                    k
+                    for k, size in enumerate(sites.fixed_multiplicities)
+                    if copies[k] and possible(size, (*copies[:k], copies[k] - 1, *copies[k + 1 :]))
+                )
+                known[kind] = letters, kinds
+            letters, kinds = known[kind]
+            if letters or kinds:
+                index = ELEMENT_VALUES.index[name]
+                mask[index] = True
+                free[index], fixed[index] = letters, kinds
+        mask.flags.writeable = False
+        return Choices(mask, free, fixed, target.is_complete(counts, now))

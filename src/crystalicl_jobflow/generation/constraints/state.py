@@ -1,0 +1,470 @@
+"""One text under a constraint, character by character and token by token.
+
+A text is a sequence of fields: the space group, three lengths, three angles, then for
+each orbit the element, its Wyckoff letter (in texts that write them) and three
+coordinates. Where a field ends is decided by its last character where nothing longer is
+allowed, else by the separator that follows.
+"""
+
+from __future__ import annotations
+
+import copy
+from enum import IntEnum
+
+import numpy as np
+
+from crystalicl_jobflow.generation.constraints.composition import ELEMENTS, counts_of
+from crystalicl_jobflow.generation.constraints.distances import (
+    Packing,
+    atomic_radius,
+    cell_matrix,
+    site_orbit,
+)
+from crystalicl_jobflow.generation.constraints.feasibility import GroupSites, group_sites
+from crystalicl_jobflow.generation.constraints.fields import (
+    FieldTable,
+    Mask,
+    TokenIds,
+    VocabularyTables,
+)
+from crystalicl_jobflow.generation.constraints.landing import NOWHERE, Landing, landing
+from crystalicl_jobflow.generation.constraints.lattice import angle_mask, length_mask
+from crystalicl_jobflow.generation.constraints.plan import (
+    COORDINATE_VALUES,
+    ELEMENT_VALUES,
+    GROUP_VALUES,
+    LETTER_VALUES,
+    Choices,
+    Plan,
+)
+from crystalicl_jobflow.text import spacegroups
+
+_FEW = 16
+"""So many places or fewer are tried before a coordinate that leads to them is taken."""
+_PATIENCE = 4
+"""After so many refusals of one coordinate all its values are tried at once."""
+
+
+class Phase(IntEnum):
+    """Fields in the order of a text; lengths and angles repeat three times."""
+
+    GROUP = 0
+    LENGTH = 1
+    ANGLE = 2
+    ELEMENT = 3
+    LETTER = 4
+    X = 5
+    Y = 6
+    Z = 7
+
+
+class SGSState:
+    """What may still be written in one row.
+
+    Parameters
+    ----------
+    plan
+        What the condition allows.
+    tables
+        The vocabulary's tokens by field.
+
+    Attributes
+    ----------
+    relaxed
+        What had to be given up, in words; empty where everything was kept.
+    counts
+        Atoms written per element, in the primitive cell.
+    number
+        Space-group number, 0 before it is written.
+    """
+
+    _table: FieldTable
+    _mask: Mask
+    _packing: Packing
+    _sites: GroupSites
+    _landing: Landing
+    _choices: Choices
+
+    def __init__(self, plan: Plan, tables: VocabularyTables) -> None:
+        self._plan = plan
+        self._tables = tables
+        self._line = "\n" + plan.options.line_prefix
+        self._partial = ""
+        self._refused: set[int] = set()
+        self.relaxed: tuple[str, ...] = ()
+        self.number = 0
+        self.counts: dict[str, int] = {}
+        self._lengths: tuple[int, ...] = ()
+        self._angles: tuple[int, ...] = ()
+        self._most = plan.most
+        self._used = 0
+        self._blocked = 0
+        self._orbits = 0
+        self._element = 0
+        self._letters = 0
+        self._x = self._y = 0
+        self._forced = -1
+        self._enter_group()
+
+    # -- the interface of the sampler -------------------------------------------------
+
+    def allowed(self) -> TokenIds:
+        """Return the token ids that may come next, int64, shape (choices,)."""
+        step = self._table.steps[self._partial]
+        ids = step.allowed(self._mask)
+        if step.complete is not None and self._mask[step.complete]:
+            # a value that could go on, such as C (Ca): or the next field begins
+            following = self._fork()
+            if following._commit(step.complete, force=True):
+                ids = np.unique(np.concatenate([ids, following.allowed()]))
+        if step.beyond:
+            further = [token for token, value, rest in step.beyond if self._reaches(value, rest)]
+            if further:
+                ids = np.unique(np.concatenate([ids, np.array(further, dtype=np.int64)]))
+        if self.may_end:
+            ids = np.concatenate([ids, self._tables.end_ids])
+        return ids
+
+    def advance(self, token_id: int) -> bool:
+        """Take a token and return True, or return False and stay as before."""
+        text = self._tables.strings[token_id]
+        if not text:  # an end token
+            return self.may_end
+        full = self._partial + text
+        table = self._table
+        value = table.by_text.get(full)
+        if value is not None and self._mask[value] and not self._can_go_on(full):
+            # a refusal of the last token left is no use: the row would end unfinished
+            force = len(self._refused) > 0 and len(self._refused) + 1 >= len(self.allowed())
+            if not self._commit(value, force=force) and (
+                not self._is_best(value) or not self._commit(value, force=True)
+            ):
+                self._refused.add(token_id)
+                return False
+        elif full in table.steps:
+            self._partial = full
+        else:
+            trial = self._fork()
+            force = len(self._refused) > 0 and len(self._refused) + 1 >= len(self.allowed())
+            if not trial._feed(text, force=force):
+                self._refused.add(token_id)
+                return False
+            self.__dict__ = trial.__dict__
+        self._refused = set()
+        return True
+
+    @property
+    def may_end(self) -> bool:
+        """Whether the text may end here."""
+        return self._phase is Phase.ELEMENT and not self._partial and self._choices.may_end
+
+    # -- characters ----------------------------------------------------------------------
+
+    def _fork(self) -> SGSState:
+        twin = copy.copy(self)
+        twin._refused = set()
+        twin.counts = dict(self.counts)
+        if self._phase >= Phase.ELEMENT:
+            twin._packing = self._packing.copy()
+        return twin
+
+    def _can_go_on(self, full: str) -> bool:
+        step = self._table.steps[full]
+        return bool(len(step.ids)) and bool(len(step.allowed(self._mask)))
+
+    def _reaches(self, value: int, rest: str) -> bool:
+        """Return whether the text may go on with `rest` once a value is complete."""
+        if not self._mask[value]:
+            return False
+        twin = self._fork()
+        return twin._commit(value, force=True) and twin._feed(rest, force=True)
+
+    def _feed(self, text: str, *, force: bool) -> bool:
+        """Take characters one by one; return False where they cannot follow."""
+        for char in text:
+            full = self._partial + char
+            step = self._table.steps.get(full)
+            if step is None or not self._spells(full):
+                # the field ends before this character
+                done = self._table.by_text.get(self._partial)
+                if done is None or not self._mask[done] or not self._commit(done, force=force):
+                    return False
+                full = char
+                if full not in self._table.steps or not self._spells(full):
+                    return False
+            value = self._table.by_text.get(full)
+            if value is not None and self._mask[value] and not self._can_go_on(full):
+                if not self._commit(value, force=force):
+                    return False
+            else:
+                self._partial = full
+        return True
+
+    def _spells(self, partial: str) -> bool:
+        """Return whether an allowed value begins so."""
+        step = self._table.steps[partial]
+        if step.complete is not None and self._mask[step.complete]:
+            return True
+        return bool(len(step.allowed(self._mask)))
+
+    # -- fields --------------------------------------------------------------------------
+
+    def _enter(self, phase: Phase, table: FieldTable, mask: Mask) -> None:
+        self._phase, self._table, self._mask, self._partial = phase, table, mask, ""
+        self._forced = -1
+
+    def _enter_group(self) -> None:
+        table = self._tables.table(GROUP_VALUES, self._line)
+        mask = np.zeros(len(GROUP_VALUES), dtype=bool)
+        mask[np.array(self._plan.groups) - 1] = True
+        self._enter(Phase.GROUP, table, mask & table.writable)
+
+    def _least_volume(self) -> float:
+        per_atom = self._plan.options.min_volume_per_atom
+        if per_atom is None:
+            return 0.0
+        atoms = self._plan.fewest_atoms(self.number)
+        return per_atom * atoms * spacegroups.centring_multiplicity(self.number)
+
+    def _enter_length(self) -> None:
+        separator = " " if self._lengths else self._line
+        table = self._tables.table(self._plan.lengths, separator)
+        mask = length_mask(
+            self.number, self._lengths, self._plan.lengths, table.writable, self._least_volume()
+        )
+        self._enter(Phase.LENGTH, table, mask)
+
+    def _cell_lengths(self) -> tuple[float, float, float]:
+        a, b, c = (float(self._plan.lengths.strings[i]) for i in self._lengths)
+        return a, b, c
+
+    def _enter_angle(self) -> None:
+        separator = " " if self._angles else self._line
+        table = self._tables.table(self._plan.angles, separator)
+        a, b, c = self._cell_lengths()
+        mask = angle_mask(
+            self.number,
+            a * b * c,
+            self._angles,
+            self._plan.angles,
+            table.writable,
+            self._least_volume(),
+        )
+        self._enter(Phase.ANGLE, table, mask)
+
+    def _finish_lattice(self) -> None:
+        options = self._plan.options
+        alpha, beta, gamma = (float(self._plan.angles.strings[i]) for i in self._angles)
+        matrix = cell_matrix(self.number, self._cell_lengths(), (alpha, beta, gamma))
+        self._packing = Packing(
+            self.number,
+            matrix,
+            min_distance=options.min_distance,
+            radii_fraction=options.radii_fraction,
+        )
+        if options.min_volume_per_atom is not None:
+            volume = abs(float(np.linalg.det(matrix)))
+            centring = spacegroups.centring_multiplicity(self.number)
+            fit = int(volume / centring / options.min_volume_per_atom + 1e-9)
+            self._most = max(self._plan.fewest_atoms(self.number), min(self._most, fit))
+        self._landing = landing(self.number)
+        self._sites = group_sites(self.number)
+        self._enter_element(self._find_choices(self._blocked))
+
+    def _left(self, blocked: int) -> int:
+        return self._sites.fixed & ~(self._used | blocked)
+
+    def _find_choices(self, blocked: int) -> Choices:
+        return self._plan.choices(
+            self.number, counts_of(self.counts), self._left(blocked), self._most, self._orbits
+        )
+
+    def _enter_element(self, choices: Choices) -> None:
+        self._choices = choices
+        table = self._tables.table(ELEMENT_VALUES, self._line)
+        self._enter(Phase.ELEMENT, table, choices.elements)
+
+    def _enter_letter(self) -> None:
+        table = self._tables.table(LETTER_VALUES, " ")
+        bits = self._letters
+        mask = np.array([bool(bits >> i & 1) for i in range(len(LETTER_VALUES))])
+        self._enter(Phase.LETTER, table, mask)
+
+    def _enter_coordinate(self, phase: Phase) -> None:
+        table = self._tables.table(COORDINATE_VALUES, self._line if phase is Phase.X else " ")
+        if phase is Phase.X:
+            mask = self._landing.x_allowed(self._letters)
+        elif phase is Phase.Y:
+            mask = self._landing.y_allowed(self._x, self._letters)
+        else:
+            mask = self._landing.z_allowed(self._x, self._y, self._letters)
+            if not table.is_atomic:
+                # digits decide one after the other: none may lead to refusals only
+                mask = self._with_room(mask)
+        self._enter(phase, table, mask)
+
+    def _commit(self, value: int, *, force: bool = False) -> bool:
+        """Take a value for the current field and enter the next one, or refuse it."""
+        phase = self._phase
+        if phase is Phase.Z:
+            return self._commit_site(value, force=force)
+        if phase is Phase.X:
+            if not force and not self._leads_somewhere(value, None):
+                return False
+            self._x = value
+            self._enter_coordinate(Phase.Y)
+        elif phase is Phase.Y:
+            if not force and not self._leads_somewhere(self._x, value):
+                return False
+            self._y = value
+            self._enter_coordinate(Phase.Z)
+        elif phase is Phase.ELEMENT:
+            self._element = value
+            self._letters = self._choices.free_letters[value]
+            left = self._left(self._blocked)
+            for kind in self._choices.fixed_kinds[value]:
+                self._letters |= self._sites.fixed_masks[kind] & left
+            if self._plan.with_letters:
+                self._enter_letter()
+            else:
+                self._enter_coordinate(Phase.X)
+        elif phase is Phase.LETTER:
+            self._letters = 1 << value
+            self._enter_coordinate(Phase.X)
+        elif phase is Phase.GROUP:
+            self.number = value + 1
+            self._enter_length()
+        elif phase is Phase.LENGTH:
+            self._lengths = (*self._lengths, value)
+            if len(self._lengths) < 3:
+                self._enter_length()
+            else:
+                self._enter_angle()
+        else:
+            self._angles = (*self._angles, value)
+            if len(self._angles) < 3:
+                self._enter_angle()
+            else:
+                self._finish_lattice()
+        return True
+
+    # -- sites ---------------------------------------------------------------------------
+
+    @property
+    def _radius(self) -> float:
+        return atomic_radius(ELEMENTS[self._element])
+
+    def _after(self, z: int) -> tuple[float, int, int, Choices]:
+        """Return what a site would do: its room, its bit, what it blocks, what may follow."""
+        point = (self._x, self._y, z)
+        index = self._landing.index(*point)
+        assert index != NOWHERE
+        orbit = site_orbit(self.number, point)
+        room = self._packing.room(orbit, self._radius)
+        blocked = self._blocked | self._packing.blocked(
+            orbit, self._radius, self._plan.smallest_radius
+        )
+        name = ELEMENTS[self._element]
+        counts = dict(self.counts)
+        counts[name] = counts.get(name, 0) + self._sites.multiplicities[index]
+        used = self._used | (1 << index & self._sites.fixed)
+        left = self._sites.fixed & ~(used | blocked)
+        choices = self._plan.choices(
+            self.number, counts_of(counts), left, self._most, self._orbits + 1
+        )
+        return room, index, blocked, choices
+
+    def _commit_site(self, z: int, *, force: bool) -> bool:
+        room, index, blocked, choices = self._after(z)
+        if not force and (room < 1 or choices.is_dead_end):
+            return False
+        name = ELEMENTS[self._element]
+        if room < 1:
+            self._relax(f"distance of {name}")
+        self.counts[name] = self.counts.get(name, 0) + self._sites.multiplicities[index]
+        self._used |= 1 << index & self._sites.fixed
+        self._orbits += 1
+        self._packing.place(site_orbit(self.number, (self._x, self._y, z)), self._radius)
+        if choices.is_dead_end:
+            # rather too near than never complete: the fixed positions count as free again
+            blocked = 0
+            choices = self._find_choices(0)
+            self._relax("distance of fixed positions")
+        self._blocked = blocked
+        self._enter_element(choices)
+        return True
+
+    def _relax(self, what: str) -> None:
+        if what not in self.relaxed:
+            self.relaxed = (*self.relaxed, what)
+
+    def _has_room(self, x: int, y: int, z: int) -> bool:
+        return self._packing.room(site_orbit(self.number, (x, y, z)), self._radius) >= 1
+
+    def _with_room(self, mask: Mask) -> Mask:
+        """Return the z at which the site keeps its distances, or all where none does."""
+        kept = np.zeros_like(mask)
+        for z in np.flatnonzero(mask):
+            kept[z] = self._has_room(self._x, self._y, int(z))
+        return kept if kept.any() else mask
+
+    def _leads_somewhere(self, x: int, y: int | None) -> bool:
+        """Return False where all places that a coordinate leads to are known to be too near.
+
+        Only where they are few: on lines and points.
+        """
+        table, letters = self._landing, self._letters
+        if y is not None:
+            places = [(x, y, int(z)) for z in np.flatnonzero(table.z_allowed(x, y, letters))]
+        else:
+            if letters & ~_narrow(self.number):
+                return True
+            places = [
+                (x, int(v), int(z))
+                for v in np.flatnonzero(table.y_allowed(x, letters))
+                for z in np.flatnonzero(table.z_allowed(x, int(v), letters))
+            ]
+        if len(places) > (_FEW if y is not None else 8 * _FEW):
+            return True
+        seen: set[bytes] = set()
+        for place in places:
+            orbit = site_orbit(self.number, place)
+            key = np.rint(orbit[0] * 1e4).tobytes()
+            if key not in seen:
+                seen.add(key)
+                if self._packing.room(orbit, self._radius) >= 1:
+                    return True
+        return False
+
+    def _is_best(self, value: int) -> bool:
+        """Return whether nothing better than a refused z can come; find out when it is time."""
+        if self._phase is not Phase.Z:
+            return False
+        if self._forced < 0:
+            left = np.flatnonzero(self._mask)
+            if len(self._refused) < _PATIENCE and len(left) > _FEW:
+                return False
+            if self._forced == -2:
+                return False
+            verdicts = []
+            for z in left:
+                room, _, _, choices = self._after(int(z))
+                if room >= 1 and not choices.is_dead_end:
+                    self._forced = -2  # one is good: it will be drawn
+                    return False
+                verdicts.append((min(room, 1.0), int(z)))
+            self._forced = max(verdicts)[1]
+        return value == self._forced
+
+
+def _narrow(number: int) -> int:
+    """Return a group's positions with at most one free parameter, as bits."""
+    found = _NARROW.get(number)
+    if found is None:
+        positions = spacegroups.wyckoff_positions(number)
+        found = sum(1 << i for i, p in enumerate(positions) if p.degrees_of_freedom <= 1)
+        _NARROW[number] = found
+    return found
+
+
+_NARROW: dict[int, int] = {}
