@@ -6,7 +6,7 @@ import hashlib
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -304,22 +304,21 @@ def accept_texts(
     """Return the judge that asks for another draw of a text.
 
     A text has to be one readable crystal. Under a constraint its crystal must also have
-    the space group asked for: coordinates that happen to be more symmetric are the one
-    thing that a constraint cannot see.
+    the space group asked for, or else declared: coordinates that happen to be more
+    symmetric are the one thing that a constraint cannot see.
     """
-    judges: dict[str, Callable[[str, Any], FailureReason | None]] = {}
+    judges: dict[str, AcceptText] = {}
     for request, condition in zip(requests, conditions, strict=True):
-        if request.constraint is not None and condition.space_groups is not None:
+        if request.constraint is not None:
             from crystalicl_jobflow.generation.constraints import symmetry_accept
 
-            judges[request.key] = symmetry_accept(condition)
+            judges[request.key] = symmetry_accept(condition, text_format=text_format)
 
     def accept(text: str, request: GenerationRequest) -> FailureReason | None:
-        reason = _parse_failure(text, text_format)
-        if reason is not None:
-            return reason
         judge = judges.get(request.key)
-        return None if judge is None else judge(text, request)
+        if judge is not None:  # reads the text, too
+            return judge(text, request)
+        return _parse_failure(text, text_format)
 
     return accept
 

@@ -1,0 +1,214 @@
+"""From retrieved demonstrations to texts: prompts, random streams, shards, failures."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crystalicl_jobflow.generation.constraints import ConstraintOptions, ImpossibleConditionError
+from crystalicl_jobflow.generation.pipeline import (
+    generate_for_retrievals,
+    merge_generations,
+    plan_tasks,
+    request_keys,
+    split_tasks,
+)
+from crystalicl_jobflow.prompts import crystal_prompt
+from crystalicl_jobflow.schemas import Condition, Demonstration, Retrieval, SamplingParams
+from reciting import NO_CRYSTAL, OVERLAPPING, PEROVSKITE, ROCK_SALT, RecitingGenerator
+
+CONDITIONS = [
+    Condition(formula="CaTiO3", space_group=221),
+    Condition(formula="NaCl"),
+    Condition(elements=["O"], properties={"band_gap": "1:3"}),
+    Condition(formula="NaCl"),
+]
+
+
+def retrieval(condition: Condition, *demonstrations: Demonstration) -> Retrieval:
+    return Retrieval(
+        condition=condition,
+        strategy="CF",
+        shots=len(demonstrations),
+        seed=0,
+        demonstrations=list(demonstrations),
+        relaxed=["space_group"],
+    )
+
+
+def rock_salt() -> Demonstration:
+    return Demonstration(
+        demonstration_id="rock-salt",
+        source="test",
+        formula="NaCl",
+        anonymous_formula="AB",
+        chemsys="Cl-Na",
+        elements=("Cl", "Na"),
+        num_sites=2,
+        space_group=225,
+        text=ROCK_SALT,
+    )
+
+
+def texts(generations: list) -> list[list[str]]:
+    return [[item.text for item in generation.completions] for generation in generations]
+
+
+def test_the_document_says_how_the_texts_came_about():
+    asked = retrieval(CONDITIONS[0], rock_salt())
+    sampling = SamplingParams(seed=7, temperature=0.5)
+    (generation,) = generate_for_retrievals(
+        [asked], RecitingGenerator(), sampling=sampling, num_samples=3, constrain=False
+    )
+    assert generation.condition == CONDITIONS[0]
+    assert generation.prompt == crystal_prompt(CONDITIONS[0], [rock_salt()])
+    assert generation.demonstration_ids == ["rock-salt"]
+    assert generation.strategy == "CF"
+    assert generation.relaxed == ["space_group"]
+    assert generation.sampling == sampling
+    assert generation.model.engine == "reciting"
+    assert "pymatgen" in generation.versions
+    assert [(c.request_index, c.sample_index) for c in generation.completions] == [
+        (0, 0),
+        (0, 1),
+        (0, 2),
+    ]
+
+
+def test_without_demonstrations_there_is_no_strategy():
+    (generation,) = generate_for_retrievals(
+        [retrieval(CONDITIONS[1])], RecitingGenerator(), constrain=False
+    )
+    assert generation.strategy is None
+    assert generation.prompt == crystal_prompt(CONDITIONS[1])
+
+
+def test_demonstrations_are_rewritten_for_another_text_format():
+    (generation,) = generate_for_retrievals(
+        [retrieval(CONDITIONS[1], rock_salt())],
+        RecitingGenerator(),
+        text_format="xyz",
+        constrain=False,
+    )
+    assert "Fm-3m" not in generation.prompt
+    # eight atoms of the conventional cell, or two of the primitive one; not two orbits
+    assert generation.prompt.count("### Na\n") in (1, 4)
+    assert generation.prompt.count("### 90 90 90") + generation.prompt.count("### 60 60 60") == 1
+
+
+def test_a_condition_has_the_same_texts_alone_and_in_company():
+    together = generate_for_retrievals(
+        [retrieval(item) for item in CONDITIONS],
+        RecitingGenerator(),
+        num_samples=8,
+        constrain=False,
+    )
+    for place in (0, 1, 2):
+        alone = generate_for_retrievals(
+            [retrieval(CONDITIONS[place])], RecitingGenerator(), num_samples=8, constrain=False
+        )
+        assert texts(alone) == [texts(together)[place]]
+
+
+def test_a_condition_asked_twice_has_other_texts_the_second_time():
+    first, second = generate_for_retrievals(
+        [retrieval(CONDITIONS[1]), retrieval(CONDITIONS[1])],
+        RecitingGenerator(),
+        num_samples=12,
+        constrain=False,
+    )
+    assert texts([first]) != texts([second])
+
+
+def test_keys_are_distinct():
+    assert len(set(request_keys(CONDITIONS))) == len(CONDITIONS)
+
+
+def test_unreadable_texts_are_drawn_again_and_counted():
+    generations = generate_for_retrievals(
+        [retrieval(CONDITIONS[1])],
+        RecitingGenerator([ROCK_SALT, NO_CRYSTAL]),
+        num_samples=20,
+        constrain=False,
+        sampling=SamplingParams(max_redraws=30),
+    )
+    completions = generations[0].completions
+    assert all(NO_CRYSTAL not in item.text for item in completions)
+    assert sum(item.attempts for item in completions) > 20
+    for item in completions:
+        assert sum(item.rejected.values()) == item.attempts - 1
+
+
+def test_a_readable_text_of_a_bad_crystal_is_kept():
+    (generation,) = generate_for_retrievals(
+        [retrieval(CONDITIONS[1])], RecitingGenerator([OVERLAPPING]), constrain=False
+    )
+    assert generation.completions[0].attempts == 1
+
+
+def test_under_a_constraint_another_group_is_drawn_again():
+    (generation,) = generate_for_retrievals(
+        [retrieval(CONDITIONS[0])],
+        RecitingGenerator([PEROVSKITE, ROCK_SALT]),
+        num_samples=10,
+        sampling=SamplingParams(max_redraws=30),
+    )
+    assert all("Pm-3m" in item.text for item in generation.completions)
+    assert any(item.rejected.get("symmetry_differs") for item in generation.completions)
+    assert all("221" in (item.constraint or "") for item in generation.completions)
+
+
+def test_constraint_options_reach_the_constraint():
+    (generation,) = generate_for_retrievals(
+        [retrieval(CONDITIONS[0])],
+        RecitingGenerator([PEROVSKITE]),
+        constrain=ConstraintOptions(max_atoms=17),
+    )
+    assert "at most 17 atoms" in (generation.completions[0].constraint or "")
+
+
+def test_an_impossible_condition_is_told_before_anything_is_loaded_or_written():
+    def load() -> RecitingGenerator:
+        raise AssertionError("the model was loaded")
+
+    # every position of Fd-3m holds an even number of atoms, and twice 41 are too many
+    impossible = Condition(formula="Na29Cl12", space_group=227)
+    with pytest.raises(ImpossibleConditionError) as error:
+        generate_for_retrievals([retrieval(CONDITIONS[0]), retrieval(impossible)], load)
+    assert "\n" not in str(error.value)
+    assert "227" in str(error.value)
+
+
+def test_a_model_may_be_given_as_what_loads_it():
+    (generation,) = generate_for_retrievals(
+        [retrieval(CONDITIONS[1])], RecitingGenerator, constrain=False
+    )
+    assert generation.model.engine == "reciting"
+
+
+def test_no_samples_are_refused():
+    with pytest.raises(ValueError, match="at least 1, got 0"):
+        generate_for_retrievals([retrieval(CONDITIONS[0])], RecitingGenerator(), num_samples=0)
+
+
+@given(num_samples=st.integers(1, 9), shard_size=st.integers(1, 40), data=st.data())
+def test_shards_put_together_are_the_undivided_run(num_samples, shard_size, data):
+    retrievals = [retrieval(item) for item in CONDITIONS]
+    whole = generate_for_retrievals(
+        retrievals, RecitingGenerator(), num_samples=num_samples, constrain=False
+    )
+    shards = split_tasks(plan_tasks(CONDITIONS, num_samples), shard_size)
+    assert all(1 <= sum(task.num_samples for task in shard) <= shard_size for shard in shards)
+    parts = [
+        generate_for_retrievals(
+            [retrievals[task.index] for task in shard],
+            RecitingGenerator(),
+            constrain=False,
+            tasks=shard,
+        )
+        for shard in data.draw(st.permutations(shards))
+    ]
+    merged = merge_generations(parts)
+    assert [item.completions for item in merged] == [item.completions for item in whole]
+    assert [item.prompt for item in merged] == [item.prompt for item in whole]

@@ -1,0 +1,84 @@
+"""A text generator that recites known crystals, for tests of what lies around models."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+
+from crystalicl_jobflow.generation import (
+    AcceptText,
+    GenerationRequest,
+    ProgressCallback,
+)
+from crystalicl_jobflow.prompts import response_text
+from crystalicl_jobflow.schemas import Completion, ModelInfo, SamplingParams
+
+PEROVSKITE = (
+    "Pm-3m\n3.9 3.9 3.9\n90 90 90\nCa\n0.00 0.00 0.00\nTi\n0.50 0.50 0.50\nO\n0.00 0.50 0.50"
+)
+ROCK_SALT = "Fm-3m\n5.6 5.6 5.6\n90 90 90\nNa\n0.00 0.00 0.00\nCl\n0.50 0.50 0.50"
+NO_CRYSTAL = "I am sorry, I cannot draw crystals."
+OVERLAPPING = "P1\n4.0 4.0 4.0\n90 90 90\nNa\n0.00 0.00 0.00\nCl\n0.01 0.00 0.00"
+TEXTS = (PEROVSKITE, ROCK_SALT, NO_CRYSTAL, OVERLAPPING)
+
+
+class RecitingGenerator:
+    """Answers with one of a few texts, chosen by seed, key, sample and attempt."""
+
+    def __init__(self, texts: Sequence[str] = TEXTS) -> None:
+        self.texts = texts
+        self.calls: list[list[GenerationRequest]] = []
+
+    @property
+    def info(self) -> ModelInfo:
+        return ModelInfo(engine="reciting", base_model="texts")
+
+    def generate(
+        self,
+        requests: Sequence[GenerationRequest],
+        sampling: SamplingParams,
+        *,
+        accept: AcceptText | None = None,
+        progress: ProgressCallback | None = None,
+    ) -> list[list[Completion]]:
+        self.calls.append(list(requests))
+        answers = [
+            [
+                self._sample(request, index, sample, sampling, accept)
+                for sample in range(request.num_samples)
+            ]
+            for index, request in enumerate(requests)
+        ]
+        if progress is not None:
+            total = sum(request.num_samples for request in requests)
+            progress(total, total)
+        return answers
+
+    def _sample(
+        self,
+        request: GenerationRequest,
+        index: int,
+        sample: int,
+        sampling: SamplingParams,
+        accept: AcceptText | None,
+    ) -> Completion:
+        rejected: Counter[str] = Counter()
+        for attempt in range(sampling.max_redraws + 1):
+            name = f"{sampling.seed}/{request.key}/{request.first_sample + sample}/{attempt}"
+            number = int(hashlib.sha256(name.encode()).hexdigest(), 16)
+            text = response_text(self.texts[number % len(self.texts)])
+            reason = None if accept is None else accept(text, request)
+            if reason is None or attempt == sampling.max_redraws:
+                break
+            rejected[reason.value] += 1
+        return Completion(
+            request_index=index,
+            sample_index=sample,
+            text=text,
+            finished=True,
+            num_tokens=len(text.split()),
+            attempts=attempt + 1,
+            rejected=dict(rejected),
+            constraint=None if request.constraint is None else request.constraint.describe(),
+        )
