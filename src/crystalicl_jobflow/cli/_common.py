@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -152,7 +151,13 @@ def table(*columns: str, title: str | None = None) -> Table:
     from rich import box
     from rich.table import Table
 
-    built = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
+    built = Table(
+        title=title,
+        box=box.SIMPLE_HEAD,
+        title_justify="left",
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+    )
     for name in columns:
         right = name.startswith(">")
         built.add_column(
@@ -235,12 +240,3 @@ def progress(what: str) -> Iterator[Callable[[int, int | None], None]]:
 def note(message: str) -> None:
     """Print a remark to stderr."""
     click.echo(message, err=True)
-
-
-def cache_folder() -> Path:
-    """Return the folder for what is built once: ``CRYSTALICL_CACHE_DIR`` or ~/.cache."""
-    named = os.environ.get("CRYSTALICL_CACHE_DIR")
-    if named:
-        return Path(named).expanduser()
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "crystalicl"

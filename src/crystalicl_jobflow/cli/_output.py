@@ -12,7 +12,7 @@ from crystalicl_jobflow.cli._common import stdout_console, table
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from crystalicl_jobflow.schemas import Candidate, Evaluation, Rate
+    from crystalicl_jobflow.schemas import Candidate, Evaluation
 
 CANDIDATES = "candidates.jsonl"
 SUMMARY = "summary.json"
@@ -118,48 +118,49 @@ def write_json(path: Path, document: Any) -> None:
 
 def outcome(candidate: Candidate) -> str:
     """Return what became of a candidate, in a few words."""
-    if candidate.failure_reason is None:
-        return "valid" if candidate.valid else "not valid"
-    return str(candidate.failure_reason).replace("_", " ")
+    reason = candidate.failure_reason
+    if not candidate.valid:
+        return "not valid" if reason is None else str(reason).replace("_", " ")
+    if candidate.joint_success is None:
+        return "valid"
+    return "valid, as asked" if candidate.joint_success else "valid, differs"
 
 
-def candidate_table(
-    candidates: Sequence[Candidate], *, title: str | None = None, limit: int | None = None
-) -> Table:
-    """Return a table with one row per candidate."""
-    rows = table(
-        "Id", "Formula", ">Group", "Symbol", ">Atoms", ">g/cm³", ">Å", "Asked", "Outcome",
-        title=title,
-    )  # fmt: skip
-    for candidate in candidates[:limit]:
+def candidate_table(candidates: Sequence[Candidate], *, title: str | None = None) -> Table:
+    """Return a table with one row per candidate.
+
+    What was asked for is a column where the candidates differ in it.
+    """
+    several = len({candidate.condition.label() for candidate in candidates}) > 1
+    asked = ["Asked for"] if several else []
+    rows = table("Id", *asked, "Formula", "Group", ">Atoms", ">Min. Å", "Outcome", title=title)
+    for candidate in candidates:
         distance = candidate.checks.min_distance
-        met = {True: "met", False: "not met", None: "-"}[candidate.joint_success]
+        group = "-"
+        if candidate.space_group is not None:
+            group = f"{candidate.space_group} {candidate.space_group_symbol or ''}"
         rows.add_row(
             candidate.candidate_id[:ID_DIGITS],
+            *([candidate.condition.label()] if several else []),
             candidate.formula or "-",
-            str(candidate.space_group or "-"),
-            candidate.space_group_symbol or "-",
+            group,
             str(candidate.num_sites or "-"),
-            "-" if candidate.density is None else f"{candidate.density:.2f}",
             "-" if distance is None else f"{distance:.2f}",
-            met,
             outcome(candidate),
         )
     return rows
 
 
-def _show(rate: Rate) -> str:
-    return "-" if rate.rate is None else f"{100 * rate.rate:.1f} %"
-
-
 def rates_table(evaluation: Evaluation, *, title: str | None = None) -> Table:
-    """Return a table of all rates with their counts and denominators, and the metrics."""
+    """Return a table of all rates with their counts and denominators, and the figures."""
     rows = table("Rate", ">Share", ">Count", ">Of", title=title)
     for name, rate in evaluation.rates.items():
-        rows.add_row(name.replace("_", " "), _show(rate), str(rate.count), str(rate.of))
+        share = "-" if rate.rate is None else f"{100 * rate.rate:.1f} %"
+        rows.add_row(name.replace("_", " "), share, str(rate.count), str(rate.of))
     for name, value in evaluation.metrics.items():
         if value is not None:
-            rows.add_row(name.replace("_", " "), f"{value:.4g}", "", "")
+            count = f"{value:.0f}" if float(value).is_integer() else f"{value:.4f}"
+            rows.add_row(name.replace("_", " "), "", count, "")
     return rows
 
 

@@ -5,13 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from crystalicl_jobflow.cli._common import cache_folder, note, stages
+from crystalicl_jobflow.cli._common import stages
 
 if TYPE_CHECKING:
     from crystalicl_jobflow.retrieval import DemonstrationIndex
-
-DEFAULT_POOL = "prototypes"
-"""The source of the pool that is used where the user names none."""
 
 
 def open_pool(spec: str | None, *, strategy: str = "C") -> DemonstrationIndex:
@@ -31,29 +28,21 @@ def open_pool(spec: str | None, *, strategy: str = "C") -> DemonstrationIndex:
     ValueError
         If it is neither, or holds no demonstration.
     """
-    from crystalicl_jobflow.retrieval import DemonstrationIndex, compute_fingerprints, fill_pool
+    from crystalicl_jobflow.retrieval import DemonstrationIndex, fill_pool
+    from crystalicl_jobflow.retrieval.embedded import PROTOTYPES, open_embedded_pool
     from crystalicl_jobflow.stores import open_store
 
     fingerprints = "F" in strategy
-    if spec is None or spec == DEFAULT_POOL:
-        store = open_store(str(cache_folder() / f"{DEFAULT_POOL}.json"))
-        if not store.count():
-            note("Building the pool of prototypes, once")
-            with stages() as report:
-                fill_pool(DEFAULT_POOL, store, fingerprints=False, progress=report)
-        index = DemonstrationIndex.from_store(store)
-        if fingerprints and not index.num_fingerprints:
-            note(f"Strategy {strategy} compares structures: computing fingerprints, once")
-            with stages() as report:
-                compute_fingerprints(store, progress=report)
-            index = DemonstrationIndex.from_store(store)
+    if spec is None or spec == PROTOTYPES:
+        with stages() as report:
+            store = open_embedded_pool(fingerprints=fingerprints, progress=report)
     elif _is_source(spec):
         store = open_store("memory:")
         with stages() as report:
             fill_pool(spec, store, fingerprints=fingerprints, progress=report)
-        index = DemonstrationIndex.from_store(store)
     else:
-        index = DemonstrationIndex.from_store(open_store(spec, must_exist=True))
+        store = open_store(spec, must_exist=True)
+    index = DemonstrationIndex.from_store(store)
     if not len(index):
         raise ValueError(f"the pool {spec} holds no demonstration")
     return index

@@ -14,9 +14,6 @@ import click
 from crystalicl_jobflow.cli._common import note, stages, stdout_console
 
 if TYPE_CHECKING:
-    from jobflow import JobStore
-    from maggma.core import Store
-
     from crystalicl_jobflow.flows import CrystalGenerationFlowMaker
     from crystalicl_jobflow.schemas import Candidate, Condition, Evaluation
 
@@ -123,7 +120,7 @@ def _fill_pool(path: Path) -> float:
 def _run_flow(
     flow_maker: CrystalGenerationFlowMaker,
     conditions: list[Condition],
-    job_store: JobStore,
+    job_store: Any,
     out: Path,
     seconds: dict[str, float],
 ) -> tuple[Evaluation, list[Candidate]]:
@@ -132,8 +129,7 @@ def _run_flow(
     from crystalicl_jobflow.schemas.jobs import ValidateDoc
     from crystalicl_jobflow.stores import connect_store
 
-    additional: dict[str, Store] = job_store.additional_stores
-    for part in (job_store.docs_store, *additional.values()):
+    for part in (job_store.docs_store, *job_store.additional_stores.values()):
         connect_store(part)
     flow = flow_maker.make([condition.model_dump() for condition in conditions])
     names = {job.name: job.uuid for job in flow.jobs}

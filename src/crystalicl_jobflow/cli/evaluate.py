@@ -19,7 +19,10 @@ EVALUATION = "evaluation.json"
 RESULTS = "results.jsonl"
 
 
-@click.command()
+@click.command(
+    epilog="\b\ncrystalicl evaluate crystalicl-demo --out evaluation\n"
+    "crystalicl evaluate candidates.jsonl --reference truth.csv.gz --out evaluation"
+)
 @click.argument("source", metavar="[STORE|candidates.jsonl|DIR]")
 @click.option(
     "--reference",
@@ -35,17 +38,13 @@ RESULTS = "results.jsonl"
 @click.option("--unique/--no-unique", default=True, show_default=True, help="Count duplicates.")
 @click.option("--processes", type=click.IntRange(1), default=1, show_default=True)
 def evaluate(source: str, reference: Path | None, out: Path, unique: bool, processes: int) -> None:
-    r"""Evaluate generated crystals: a table of rates with their denominators.
+    """Evaluate generated crystals: a table of rates with their denominators.
 
     SOURCE is a candidates store, a candidates.jsonl file, or a folder that
     `crystalicl generate` or `crystalicl demo` wrote.
 
     Rows of the reference CSV belong to candidates by the column candidate_id, or else by
     the column request_index, or else by their position: row 0 is the truth of request 0.
-
-    \b
-    crystalicl evaluate crystalicl-demo --out evaluation
-    crystalicl evaluate candidates.jsonl --reference mp_20_test.csv.gz --out evaluation
     """
     from crystalicl_jobflow.cli import _output
     from crystalicl_jobflow.evaluation import evaluate as compute

@@ -1,0 +1,152 @@
+"""``crystalicl generate`` writes candidates, CIF files and a summary that agree."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from pymatgen.core import Structure
+
+from crystalicl_jobflow.schemas import Candidate
+
+from .conftest import Run
+
+
+def read(folder: Path) -> tuple[list[Candidate], dict]:
+    lines = (folder / "candidates.jsonl").read_text().splitlines()
+    candidates = [Candidate.model_validate_json(line) for line in lines]
+    return candidates, json.loads((folder / "summary.json").read_text())
+
+
+def test_one_document_a_line_for_every_sample_valid_or_not(generated: Path) -> None:
+    candidates, summary = read(generated)
+    assert len(candidates) == 8
+    assert {candidate.valid for candidate in candidates} == {True, False}
+    assert all(candidate.failure_reason for candidate in candidates if not candidate.valid)
+    assert [candidate.provenance.sample_index for candidate in candidates] == list(range(8))
+    assert summary["num_candidates"] == 8
+
+
+def test_cif_files_are_the_valid_crystals(generated: Path) -> None:
+    candidates, summary = read(generated)
+    valid = [candidate for candidate in candidates if candidate.valid]
+    files = sorted(path.name for path in (generated / "cifs").iterdir())
+    assert files == sorted(Path(name).name for name in summary["cifs"])
+    assert len(files) == len(valid) == summary["num_valid"]
+    for candidate in valid:
+        name = f"{candidate.formula}_{candidate.space_group}_{candidate.candidate_id[:8]}.cif"
+        crystal = Structure.from_file(generated / "cifs" / name)
+        assert crystal.composition.reduced_formula == candidate.formula
+
+
+def test_rates_state_their_denominators_and_agree_with_the_candidates(generated: Path) -> None:
+    candidates, summary = read(generated)
+    met = sum(candidate.joint_success is True for candidate in candidates)
+    assert summary["rates"]["joint"] == {"rate": met / 8, "count": met, "of": 8}
+    assert summary["condition"] == {"formula": "CaTiO3", "space_group": 221}
+    assert summary["sampling"]["seed"] == 0
+    assert summary["model"]["engine"] == "reciting"
+    assert summary["shots"] == len(summary["demonstration_ids"]) == 2
+    assert set(summary["seconds"]) >= {"retrieve", "load_model", "generate", "check"}
+    assert summary["versions"]["pymatgen"]
+
+
+def test_the_same_seed_gives_the_same_candidates(run: Run, generated: Path, tmp_path: Path) -> None:
+    again = tmp_path / "again"
+    run(
+        "generate", "--condition", '{"formula": "Ca2Ti2O6", "space_group": 221}', "--samples", 8,
+        "--shots", 2, "--max-redraws", 0, "--no-constrain", "--out", again,
+    )  # fmt: skip
+    ids = [[c.candidate_id for c in read(folder)[0]] for folder in (generated, again)]
+    assert ids[0] == ids[1]
+
+
+def test_a_second_run_into_the_same_folder_leaves_no_stale_cif(run: Run, generated: Path) -> None:
+    (generated / "cifs" / "mine.cif").write_text("kept")
+    result = run(
+        "generate", "--formula", "NaCl", "--samples", 4, "--shots", 0, "--max-redraws", 0,
+        "--no-constrain", "--out", generated,
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    _, summary = read(generated)
+    files = {path.name for path in (generated / "cifs").iterdir()}
+    assert files == {Path(name).name for name in summary["cifs"]} | {"mine.cif"}
+
+
+def test_candidates_also_go_into_a_store(run: Run, tmp_path: Path) -> None:
+    store = tmp_path / "candidates.json"
+    result = run(
+        "generate", "--formula", "NaCl", "--samples", 4, "--shots", 0, "--no-constrain",
+        "--out", tmp_path / "run", "--store", store,
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    found = run("query", store, "--format", "json")
+    stored = {json.loads(line)["candidate_id"] for line in found.stdout.splitlines()}
+    assert stored == {candidate.candidate_id for candidate in read(tmp_path / "run")[0]}
+
+
+def test_flags_of_every_field_make_the_condition(run: Run, tmp_path: Path) -> None:
+    document = tmp_path / "condition.json"
+    document.write_text('{"space_group": 1, "properties": {"band_gap": 1.0}}')
+    result = run(
+        "generate", "--condition", document, "--chemsys", "O-Ti-Ca", "--elements", "Ca,O",
+        "--anonymous-formula", "ABC3", "--space-group", "Pm-3m,62", "--num-sites", "2:20",
+        "--property", "e_above_hull=:0.1", "--samples", 1, "--shots", 0, "--no-constrain",
+        "--out", tmp_path / "run",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    assert read(tmp_path / "run")[1]["condition"] == {
+        "anonymous_formula": "ABC3",
+        "chemsys": "Ca-O-Ti",
+        "elements": ["Ca", "O"],
+        "space_group": [62, 221],
+        "num_sites": {"min": 2.0, "max": 20.0},
+        "properties": {"band_gap": 1.0, "e_above_hull": {"max": 0.1}},
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--space-group", "231"], "space group 231 does not exist"),
+        (["--formula", "CaXx"], "CaXx"),
+        (["--property", "band_gap=2:1"], "reversed"),
+        (["--property", "band_gap"], "not of the form NAME=VALUE"),
+        (["--property", "band_gap=1", "--property", "band_gap=2"], "given twice"),
+        (["--condition", "nowhere.json"], "neither JSON nor a file"),
+        (["--condition", "{"], "JSON"),
+        (["--no-constrain", "--max-atoms", "5"], "no effect with --no-constrain"),
+        (["--pool", "nowhere.json"], "nowhere.json does not exist"),
+        (["--pool", "nowhere.csv"], "nowhere.csv does not exist"),
+    ],
+)
+def test_what_cannot_be_is_refused_with_one_line(
+    refused: Callable[..., str], tmp_path: Path, arguments: list[str], words: str
+) -> None:
+    assert words in refused("generate", *arguments, "--out", tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_combination_that_no_crystal_has_is_refused_before_a_model_is_loaded(
+    refused: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(*_args: object, **_options: object) -> None:
+        pytest.fail("the model was loaded")
+
+    monkeypatch.setattr("crystalicl_jobflow.generation.load_generator", load)
+    line = refused(
+        "generate", "--formula", "CaTiO3", "--space-group", "227", "--shots", "0",
+        "--max-atoms", "10", "--out", tmp_path / "run",
+    )  # fmt: skip
+    assert "227" in line
+
+
+def test_a_folder_of_cifs_serves_as_pool(run: Run, generated: Path, tmp_path: Path) -> None:
+    result = run(
+        "generate", "--formula", "SrTiO3", "--space-group", 221, "--samples", 1, "--shots", 1,
+        "--pool", generated / "cifs", "--no-constrain", "--out", tmp_path / "more",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    assert "Demonstrations: CaTiO3" in result.stderr
