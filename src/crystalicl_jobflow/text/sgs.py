@@ -28,6 +28,7 @@ from crystalicl_jobflow.text.canonical import canonical_sites
 from crystalicl_jobflow.text.errors import TextError
 from crystalicl_jobflow.text.lines import Line, content_lines, read_crystal_lines
 from crystalicl_jobflow.text.numbers import format_angles, format_coords, format_lengths
+from crystalicl_jobflow.text.rounding import keep_group
 from crystalicl_jobflow.text.species import read_species, species_names, species_rank
 from crystalicl_jobflow.text.symmetry import SYMPREC, standard_cell
 
@@ -93,6 +94,9 @@ class SGSFormat:
     def encode(self, structure: Structure) -> str:
         """Write a crystal as text: plain lines, no ``### ``, no line end at the end.
 
+        Where rounding alone would lift the crystal into a higher space group, one number
+        of the text is moved by a step or a few to prevent it (see `rounding`).
+
         Parameters
         ----------
         structure
@@ -103,7 +107,7 @@ class SGSFormat:
         TextError
             Where the structure has no atoms or no elements.
         """
-        return self.format(self.analyze(structure))
+        return self.format(keep_group(self.analyze(structure)))
 
     def decode(self, text: str) -> Structure:
         """Read the one crystal in a text and build its conventional cell.

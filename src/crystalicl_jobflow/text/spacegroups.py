@@ -406,3 +406,19 @@ def constrain_lattice(
         return (a, b, c), (90.0, 90.0, 90.0)
     a = b = (a + b) / 2
     return (a, b, c), (90.0, 90.0, 90.0 if system == "tetragonal" else 120.0)
+
+
+def lattice_matrix(lengths: Sequence[float], angles: Sequence[float]) -> NDArray[np.float64]:
+    """Return lattice vectors in Å as rows, shape (3, 3): c along z, a in the xz plane."""
+    a, b, c = lengths
+    cos_alpha, cos_beta, cos_gamma = np.cos(np.radians(angles))
+    sin_alpha, sin_beta, _ = np.sin(np.radians(angles))
+    cos_gamma_star = np.clip((cos_alpha * cos_beta - cos_gamma) / (sin_alpha * sin_beta), -1, 1)
+    sin_gamma_star = np.sqrt(1 - cos_gamma_star**2)
+    return np.array(
+        [
+            [a * sin_beta, 0.0, a * cos_beta],
+            [-b * sin_alpha * cos_gamma_star, b * sin_alpha * sin_gamma_star, b * cos_alpha],
+            [0.0, 0.0, c],
+        ]
+    )

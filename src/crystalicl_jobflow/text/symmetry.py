@@ -94,6 +94,30 @@ def standard_cell(
     return StandardCell(1, lattice, frac_coords, labels, ones)
 
 
+def has_group(
+    lattice: NDArray[np.float64],
+    frac_coords: NDArray[np.float64],
+    labels: NDArray[np.int64],
+    number: int,
+) -> bool:
+    """Tell whether a crystal's group at `SYMPREC` is this one; spglib has the last word."""
+    if number > _LAST_LEFT_TO_SPGLIB:
+        cell = moyopy.Cell(lattice.tolist(), frac_coords.tolist(), labels.tolist())
+        try:
+            fast = moyopy.MoyoDataset(cell, symprec=SYMPREC, setting=moyopy.Setting.spglib())
+        except ValueError:
+            fast = None
+        if fast is not None and fast.number == number:
+            return True
+    try:
+        dataset = spglib.get_symmetry_dataset(
+            (lattice, frac_coords, labels), SYMPREC, ANGLE_TOLERANCE
+        )
+    except spglib.SpglibError:
+        return False
+    return dataset is not None and dataset.number == number
+
+
 def _candidates(
     lattice: NDArray[np.float64],
     frac_coords: NDArray[np.float64],
