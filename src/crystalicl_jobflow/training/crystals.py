@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import gzip
-import io
 import pickle
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -162,8 +161,8 @@ def _stem(path: Path) -> str:
 
 def _rows(path: Path) -> Iterator[dict[str, str]]:
     csv.field_size_limit(sys.maxsize)  # a CIF text is longer than the default limit
-    opened = gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
-    with opened as raw, io.TextIOWrapper(raw, encoding="utf-8", newline="") as lines:
+    opener = gzip.open if path.suffix == ".gz" else open
+    with opener(path, "rt", encoding="utf-8", newline="") as lines:
         reader = csv.DictReader(lines)
         if "cif" not in (reader.fieldnames or ()):
             raise ValueError(f"{path} has no column 'cif'")

@@ -113,7 +113,7 @@ def word_families() -> tuple[WordFamily, ...]:
 
 
 def build_tokenizer() -> PreTrainedTokenizerFast:
-    """Build the tokenizer of the embedded model.
+    r"""Build the tokenizer of the embedded model.
 
     Returns
     -------
@@ -124,8 +124,8 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
     Examples
     --------
     >>> tokenizer = build_tokenizer()
-    >>> tokenizer.tokenize("### Response:\n### P4/mmm\n### 4.2 4.2 4.2")[1:]
-    ['\n### P4/mmm', '\n### 4.2', ' 4.2', ' 4.2']
+    >>> tokenizer.tokenize("\n### Response:\n### P4/mmm\n### 4.2 4.2 4.2")
+    ['\n### Response:', '\n### P4/mmm', '\n### 4.2', ' 4.2', ' 4.2']
     """
     from tokenizers import Regex, Tokenizer
     from tokenizers.decoders import Fuse
