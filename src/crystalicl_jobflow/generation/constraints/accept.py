@@ -1,8 +1,9 @@
-"""Judge of finished texts: is the crystal of the group that was asked for?"""
+"""Judge of finished texts, which asks whether a crystal is of the group asked for."""
 
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 from pymatgen.core import Structure
 
@@ -54,7 +55,7 @@ def _found_group(structure: Structure, symprec: float) -> int | None:
 
     from crystalicl_jobflow.text.symmetry import ANGLE_TOLERANCE
 
-    cell = (
+    cell: Any = (
         structure.lattice.matrix,
         structure.frac_coords,
         [site.specie.Z for site in structure],

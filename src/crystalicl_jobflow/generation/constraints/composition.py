@@ -13,7 +13,11 @@ from pymatgen.core import Composition, Element
 
 from crystalicl_jobflow.generation.constraints.feasibility import (
     Copies,
+    can_hold,
+    can_share,
     fewest_orbits,
+    group_sites,
+    least_uses,
     orbit_counts,
 )
 from crystalicl_jobflow.schemas import Condition, Range
@@ -72,8 +76,68 @@ def _multiples(unit: int, written: int, budget: Budget) -> range:
     return range(first, budget.most // unit + 1)
 
 
-def _open(remainders: Iterable[int]) -> tuple[int, ...]:
-    return tuple(sorted((n for n in remainders if n), reverse=True))
+def _fits(number: int, remainders: Iterable[int], copies: Copies, budget: Budget) -> bool:
+    """Return whether orbits can hold what is left of each element."""
+    left = [n for n in remainders if n]
+    if not can_hold(number, left, copies):
+        return False
+    # each orbit holds an atom at least
+    return sum(left) <= budget.orbits or (
+        fewest_orbits(number, tuple(sorted(left, reverse=True)), copies) <= budget.orbits
+    )
+
+
+Steps = dict[str, tuple[tuple[int, ...], tuple[int, ...]]]
+"""Per element that may come next, the multiplicities possible for it: indices into
+`GroupSites.free_multiplicities` and into `GroupSites.fixed_multiplicities`."""
+
+
+def next_steps(
+    target: Target, number: int, counts: Counts, copies: Copies, budget: Budget
+) -> Steps:
+    """Return which orbits may come next, by trying each kind of orbit for each element.
+
+    Parameters
+    ----------
+    target
+        What the composition must become.
+    number
+        Space-group number.
+    counts, copies
+        What is written, and the fixed positions left.
+    budget
+        Limits with the next orbit taken.
+    """
+    sites = group_sites(number)
+    written = dict(counts)
+    known: dict[Hashable, tuple[tuple[int, ...], tuple[int, ...]]] = {}
+    steps: Steps = {}
+    for name in target.elements(counts):
+        kind = target.kind(name, counts)
+        if kind not in known:
+
+            def possible(size: int, copies: Copies, name: str = name) -> bool:
+                after = counts_of(written | {name: written.get(name, 0) + size})
+                return target.is_feasible(number, after, copies, budget)
+
+            known[kind] = (
+                tuple(
+                    k for k, size in enumerate(sites.free_multiplicities) if possible(size, copies)
+                ),
+                tuple(
+                    k
+                    for k, size in enumerate(sites.fixed_multiplicities)
+                    if copies[k] and possible(size, without(copies, k))
+                ),
+            )
+        if any(known[kind]):
+            steps[name] = known[kind]
+    return steps
+
+
+def without(copies: Copies, kind: int) -> Copies:
+    """Return the copies with one fewer of a kind."""
+    return (*copies[:kind], copies[kind] - 1, *copies[kind + 1 :])
 
 
 @dataclass(frozen=True)
@@ -121,9 +185,55 @@ class FormulaTarget:
             return False
         for times in _multiples(self._unit, sum(written.values()), budget):
             left = [times * n - written.get(name, 0) for name, n in self.amounts]
-            if min(left) >= 0 and fewest_orbits(number, _open(left), copies) <= budget.orbits:
+            if min(left) >= 0 and _fits(number, left, copies, budget):
                 return True
         return False
+
+    def next_steps(self, number: int, counts: Counts, copies: Copies, budget: Budget) -> Steps:
+        """Return the same as the function `next_steps`, faster: shares work among orbits.
+
+        Leaves the limit on orbits out of account.
+        """
+        sites = group_sites(number)
+        written = dict(counts)
+        names = tuple(self._amounts)
+        open_steps = {
+            (i, is_fixed, k, size, without(copies, k) if is_fixed else copies)
+            for is_fixed, sizes in enumerate(
+                (sites.free_multiplicities, sites.fixed_multiplicities)
+            )
+            for k, size in enumerate(sizes)
+            if not is_fixed or copies[k]
+            for i in range(len(names))
+        }
+        found: dict[int, tuple[list[int], list[int]]] = {}
+        for times in _multiples(self._unit, sum(written.values()), budget):
+            left = [times * n - written.get(name, 0) for name, n in self.amounts]
+            if min(left) < 0:
+                continue
+            uses = [least_uses(number, n) for n in left]
+            if not all(uses):
+                continue
+            # elements that need fixed positions
+            needing = [(i, use) for i, use in enumerate(uses) if any(use[0])]
+            done = set()
+            for step in open_steps:
+                i, is_fixed, k, size, rest = step
+                if size > left[i]:
+                    continue
+                use = least_uses(number, left[i] - size)
+                if not use:
+                    continue
+                needs = [other for j, other in needing if j != i]
+                if any(use[0]):
+                    needs.append(use)
+                if not needs or can_share(tuple(needs), rest):
+                    done.add(step)
+                    found.setdefault(i, ([], []))[is_fixed].append(k)
+            open_steps -= done
+            if not open_steps:
+                break
+        return {names[i]: (tuple(free), tuple(fixed)) for i, (free, fixed) in found.items()}
 
 
 @dataclass(frozen=True)
@@ -161,7 +271,7 @@ class AnonymousTarget:
         """Return the atoms of one formula unit."""
         return sum(self.amounts)
 
-    def _fits(self, counts: Counts) -> bool:
+    def _may_become(self, counts: Counts) -> bool:
         present = {name for name, _ in counts}
         letters_left = len(self.amounts) - len(present)
         return present <= self.allowed and letters_left >= len(self.required - present)
@@ -174,12 +284,12 @@ class AnonymousTarget:
             divisor > 0
             and [n // divisor for n in written] == sorted(self.amounts)
             and budget.least <= sum(written) <= budget.most
-            and self._fits(counts)
+            and self._may_become(counts)
         )
 
     def is_feasible(self, number: int, counts: Counts, copies: Copies, budget: Budget) -> bool:
         """Return whether some assignment of elements to letters can be completed."""
-        if not self._fits(counts):
+        if not self._may_become(counts):
             return False
         written = sorted(n for _, n in counts)
         unit = sum(self.amounts)
@@ -192,7 +302,7 @@ class AnonymousTarget:
                 for n in letters:
                     others.remove(n)
                 left += [times * n for n in others]
-                if fewest_orbits(number, _open(left), copies) <= budget.orbits:
+                if _fits(number, left, copies, budget):
                     return True
         return False
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import warnings
-from collections.abc import Sequence
 from functools import cache, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 from pymatgen.core import Element
 
+from crystalicl_jobflow.generation.constraints.landing import landing
 from crystalicl_jobflow.text import spacegroups
 
 Floats = NDArray[np.float64]
@@ -66,13 +67,69 @@ def site_orbit(number: int, point: Point) -> Floats:
     return orbit
 
 
+FEW_POINTS = 16
+"""So many written points or fewer count as few: all can be tried."""
+
+
+@lru_cache(maxsize=1 << 16)
+def few_places(number: int, positions: int, x: int, y: int | None) -> tuple[Floats, ...] | None:
+    """Return the distinct orbits that coordinates written so far can lead to, if few.
+
+    Parameters
+    ----------
+    number
+        Space-group number.
+    positions
+        Wyckoff positions on which the point is to land, as bits.
+    x, y
+        Hundredths; y is None before it is written.
+
+    Returns
+    -------
+    tuple of numpy.ndarray or None
+        Orbits as of `site_orbit`; None where there are many.
+    """
+    table = landing(number)
+    if y is not None:
+        allowed, most = table.z_allowed(x, y, positions), FEW_POINTS
+    else:
+        allowed, most = table.yz_allowed(x, positions), 8 * FEW_POINTS
+    if np.count_nonzero(allowed) > most:
+        return None
+    points = np.empty((np.count_nonzero(allowed), 3), dtype=np.int64)
+    points[:, 0] = x
+    if y is None:
+        points[:, 1:] = np.argwhere(allowed)
+    else:
+        points[:, 1], points[:, 2] = y, np.flatnonzero(allowed)
+    if not len(points):
+        return ()
+    snapped = spacegroups.snap(points / 100, number)
+    keys = np.rint(snapped.frac_coords * 1e4).astype(np.int64)
+    _, first = np.unique(keys, axis=0, return_index=True)
+    return tuple(
+        spacegroups.orbit(
+            snapped.frac_coords[i], number, stabilizer_mask=snapped.stabilizer_mask[i]
+        )
+        for i in first
+    )
+
+
 @lru_cache(maxsize=1 << 12)
-def fixed_places(number: int) -> tuple[tuple[int, ...], Floats]:
-    """Return the bits of a group's fixed positions and one point of each, shape (n, 3)."""
+def fixed_places(number: int, which: int) -> tuple[tuple[int, ...], Floats]:
+    """Return the bits of some fixed positions and one point of each, shape (n, 3).
+
+    Parameters
+    ----------
+    number
+        Space-group number.
+    which
+        The positions, as a bit mask.
+    """
     positions = spacegroups.wyckoff_positions(number)
-    bits = tuple(i for i, p in enumerate(positions) if p.degrees_of_freedom == 0)
-    points = np.array([positions[i].translation for i in bits]).reshape(-1, 3)
-    return bits, points
+    chosen = [i for i in range(len(positions)) if which >> i & 1]
+    points = np.array([positions[i].translation for i in chosen]).reshape(-1, 3)
+    return tuple(1 << i for i in chosen), points
 
 
 def cell_matrix(
@@ -88,11 +145,28 @@ def cell_matrix(
         In Å and degrees.
     """
     (a, b, c), degrees = spacegroups.constrain_lattice(lengths, angles, number)
-    ca, cb, cg = np.cos(np.radians(degrees))
-    sg = np.sqrt(1 - cg * cg)
+    ca, cb, cg = (math.cos(math.radians(angle)) for angle in degrees)
+    sg = math.sqrt(1 - cg * cg)
     cy = (ca - cb * cg) / sg
-    cz = np.sqrt(max(1 - cb * cb - cy * cy, 0.0))
+    cz = math.sqrt(max(1 - cb * cb - cy * cy, 0.0))
     return np.array([[a, 0, 0], [b * cg, b * sg, 0], [c * cb, c * cy, c * cz]])
+
+
+def _plane_spacings(matrix: Floats) -> list[float]:
+    """Return the distances between lattice planes along each axis, in Å."""
+    # by hand: calls of numpy for one cell take longer than the arithmetic
+    vectors = matrix.tolist()
+    normals = [_cross(vectors[(k + 1) % 3], vectors[(k + 2) % 3]) for k in range(3)]
+    volume = abs(sum(u * v for u, v in zip(vectors[0], normals[0], strict=True)))
+    return [volume / math.hypot(*normal) for normal in normals]
+
+
+def _cross(u: list[float], v: list[float]) -> tuple[float, float, float]:
+    return (
+        u[1] * v[2] - u[2] * v[1],
+        u[2] * v[0] - u[0] * v[2],
+        u[0] * v[1] - u[1] * v[0],
+    )
 
 
 class Packing:
@@ -122,11 +196,12 @@ class Packing:
         self.floor = SAME_PLACE if min_distance is None else min_distance
         self.fraction = 0.0 if min_distance is None or radii_fraction is None else radii_fraction
         self._matrix = matrix
-        self._heights = 1.0 / np.linalg.norm(np.linalg.inv(matrix), axis=0)
+        self._heights = _plane_spacings(matrix)
         self._images: dict[tuple[int, ...], Floats] = {}
         self.frac_coords: Floats = np.empty((0, 3))
         self.radii: Floats = np.empty(0)
         self._reach = 0.0
+        self._rooms: dict[tuple[bytes, float], float] = {}
 
     def copy(self) -> Packing:
         """Return a packing that grows on its own."""
@@ -140,7 +215,7 @@ class Packing:
         |f_k + m_k| * height_k <= distance with |f_k| <= 1/2, hence
         |m_k| <= distance / height_k + 1/2.
         """
-        counts = tuple(int(n) for n in (reach / self._heights + 0.5))
+        counts = tuple([int(reach / height + 0.5) for height in self._heights])
         shifts = self._images.get(counts)
         if shifts is None:
             ranges = [sorted(range(-n, n + 1), key=abs) for n in counts]
@@ -149,13 +224,13 @@ class Packing:
         return shifts
 
     def _squares(self, gaps: Floats, reach: float) -> Floats:
-        """Return squared distances to the nearest images, shape of `gaps` less its last axis."""
+        """Return squared distances to the nearest images, gaps of shape (n, 3), shape (n,)."""
         gaps = (gaps - np.rint(gaps)) @ self._matrix
         shifts = self._shifts(reach)
         if len(shifts) == 1:
-            return (gaps * gaps).sum(-1)
-        every = gaps[..., None, :] + shifts
-        return (every * every).sum(-1).min(-1)
+            return np.asarray(np.einsum("ij,ij->i", gaps, gaps))
+        every = gaps[:, None] + shifts
+        return np.asarray(np.einsum("ijk,ijk->ij", every, every).min(1))
 
     def room(self, orbit: Floats, radius: float) -> float:
         """Return how far an orbit keeps its distances: below 1 it comes too near somewhere.
@@ -173,32 +248,43 @@ class Packing:
         float
             Least distance over allowed distance, as far as it is below about 1.
         """
-        point = orbit[0]
+        key = (orbit[0].tobytes(), radius)
+        found = self._rooms.get(key)
+        if found is None:
+            found = self._rooms[key] = self._room(orbit, radius)
+        return found
+
+    def _room(self, orbit: Floats, radius: float) -> float:
         own = max(self.floor, 2 * self.fraction * radius)
-        others = np.maximum(self.floor, self.fraction * (self.radii + radius))
         reach = max(own, self._reach and max(self.floor, self.fraction * (self._reach + radius)))
         shifts = self._shifts(reach)
-        best = np.inf
+        best = math.inf
         if len(shifts) > 1:  # lattice vectors themselves
-            best = np.sqrt((shifts[1:] ** 2).sum(1).min()) / own
-        if len(orbit) > 1:
-            best = min(best, np.sqrt(self._squares(orbit[1:] - point, reach).min()) / own)
-        if len(others):
-            squares = self._squares(self.frac_coords - point, reach)
-            best = min(best, np.sqrt((squares / (others * others)).min()))
-        return float(best)
+            best = math.sqrt((shifts[1:] ** 2).sum(1).min()) / own
+        n_own = len(orbit) - 1
+        gaps = np.concatenate([orbit[1:], self.frac_coords]) - orbit[0]
+        if len(gaps):
+            limits = np.empty(len(gaps))
+            limits[:n_own] = own
+            np.maximum(self.fraction * (self.radii + radius), self.floor, out=limits[n_own:])
+            ratios = self._squares(gaps, reach) / (limits * limits)
+            best = min(best, math.sqrt(ratios.min()))
+        return best
 
     def place(self, orbit: Floats, radius: float) -> None:
         """Add an orbit of an element of a radius in Å."""
         self.frac_coords = np.concatenate([self.frac_coords, orbit])
         self.radii = np.concatenate([self.radii, np.full(len(orbit), radius)])
         self._reach = max(self._reach, radius)
+        self._rooms = {}
 
-    def blocked(self, orbit: Floats, radius: float, smallest: float) -> int:
+    def blocked(self, left: int, orbit: Floats, radius: float, smallest: float) -> int:
         """Return the fixed positions too near to an orbit for any element, as a bit mask.
 
         Parameters
         ----------
+        left
+            Fixed positions to look at, as a bit mask.
         orbit
             Newly placed, shape (n, 3).
         radius
@@ -206,14 +292,10 @@ class Packing:
         smallest
             Least radius of the elements that may still come, in Å.
         """
-        bits, points = fixed_places(self.number)
-        if not bits:
+        if not left:
             return 0
+        bits, points = fixed_places(self.number, left)
         limit = max(self.floor, self.fraction * (radius + smallest))
-        squares = self._squares(points[:, None] - orbit, limit)
-        near = squares.min(1) < limit * limit
-        return sum(1 << bit for bit, is_near in zip(bits, near, strict=True) if is_near)
-
-    def rooms(self, points: Sequence[Point], radius: float) -> list[float]:
-        """Return `room` of the orbits of several written points."""
-        return [self.room(site_orbit(self.number, point), radius) for point in points]
+        squares = self._squares((points[:, None] - orbit).reshape(-1, 3), limit)
+        near = squares.reshape(len(bits), -1).min(1) < limit * limit
+        return sum(bit for bit, is_near in zip(bits, near.tolist(), strict=True) if is_near)

@@ -11,7 +11,7 @@ multiplicity: their *copies*, a tuple along `GroupSites.fixed_multiplicities`.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache, lru_cache
 
@@ -86,7 +86,7 @@ def _uses(sizes: tuple[int, ...], copies: Copies, atoms: int) -> Iterator[tuple[
 
 
 @lru_cache(maxsize=1 << 16)
-def fewest_free_orbits(number: int, atoms: int) -> int:
+def _fewest_free_orbits(number: int, atoms: int) -> int:
     """Return the fewest orbits with free parameters that hold so many atoms, or `NEVER`."""
     best = [0] + [NEVER] * atoms
     for total in range(1, atoms + 1):
@@ -119,12 +119,88 @@ def fewest_orbits(number: int, remainders: tuple[int, ...], copies: Copies) -> i
     sites = group_sites(number)
     best = NEVER
     for left, used in _uses(sites.fixed_multiplicities, copies, remainders[0]):
-        here = fewest_free_orbits(number, left)
+        here = _fewest_free_orbits(number, left)
         if here + sum(used) >= best:
             continue
         rest = tuple(n - k for n, k in zip(copies, used, strict=True))
         best = min(best, here + sum(used) + fewest_orbits(number, remainders[1:], rest))
     return best
+
+
+@lru_cache(maxsize=1 << 16)
+def least_uses(number: int, atoms: int) -> tuple[Copies, ...]:
+    """Return the fixed positions that one element's atoms need: all minimal choices.
+
+    Parameters
+    ----------
+    number
+        Space-group number.
+    atoms
+        Of the element, in the primitive cell.
+
+    Returns
+    -------
+    tuple of Copies
+        Positions used of each multiplicity; one choice of none where free positions do,
+        nothing at all where there is no way.
+    """
+    sites = group_sites(number)
+    every = [
+        used
+        for left, used in _uses(sites.fixed_multiplicities, sites.copies(sites.fixed), atoms)
+        if _fewest_free_orbits(number, left) < NEVER
+    ]
+    every.sort(key=sum)
+    least: list[Copies] = []
+    for used in every:
+        if not any(all(n <= k for n, k in zip(less, used, strict=True)) for less in least):
+            least.append(used)
+    return tuple(least)
+
+
+def can_hold(number: int, remainders: Iterable[int], copies: Copies) -> bool:
+    """Return whether orbits can hold given numbers of atoms, one number per element.
+
+    The same as ``fewest_orbits(…) < NEVER``, but faster.
+
+    Parameters
+    ----------
+    number
+        Space-group number.
+    remainders
+        Atoms of each element still to be placed.
+    copies
+        Fixed positions left, per multiplicity.
+    """
+    needs = []
+    for atoms in remainders:
+        uses = least_uses(number, atoms)
+        if not uses:
+            return False
+        if any(uses[0]):  # else free positions do
+            needs.append(uses)
+    if not needs:
+        return True
+    needs.sort(key=len)
+    return can_share(tuple(needs), copies)
+
+
+@lru_cache(maxsize=1 << 18)
+def can_share(needs: tuple[tuple[Copies, ...], ...], copies: Copies) -> bool:
+    """Return whether each element can have one of its choices of fixed positions.
+
+    Parameters
+    ----------
+    needs
+        For each element, its choices as of `least_uses`.
+    copies
+        Fixed positions left, per multiplicity.
+    """
+    for used in needs[0]:
+        left = tuple(n - k for n, k in zip(copies, used, strict=True))
+        if min(left) >= 0 and (len(needs) == 1 or can_share(needs[1:], left)):
+            return True
+    return False
 
 
 @lru_cache(maxsize=1 << 14)

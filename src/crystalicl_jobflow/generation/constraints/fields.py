@@ -72,6 +72,11 @@ class Step:
     complete: int | None
     _cache: dict[bytes, TokenIds] = field(default_factory=dict)
 
+    @cached_property
+    def _only(self) -> NDArray[np.int64] | None:
+        """The one value of each token, where each has one (words)."""
+        return self.fits.argmax(1) if (self.fits.sum(1) == 1).all() else None
+
     def allowed(self, mask: Mask) -> TokenIds:
         """Return the tokens that stay within the field and lead to a value of the mask."""
         key = mask.tobytes()
@@ -79,7 +84,10 @@ class Step:
         if found is None:
             if len(self._cache) >= _CACHED_MASKS:
                 self._cache.clear()
-            found = self.ids[self.fits[:, mask].any(1)]
+            if self._only is not None:
+                found = self.ids[mask[self._only]]
+            else:
+                found = self.ids[self.fits[:, mask].any(1)]
             found.flags.writeable = False
             self._cache[key] = found
         return found

@@ -56,6 +56,10 @@ class Landing:
         """Return the z, in hundredths, with which the point lands on one of the positions."""
         return _members(positions)[self.rows[self.row_ids[x, y]]]
 
+    def yz_allowed(self, x: int, positions: int) -> NDArray[np.bool_]:
+        """Return the y and z with which the point lands on one of the positions."""
+        return _members(positions)[self.rows[self.row_ids[x]]]
+
 
 @cache
 def _members(positions: int) -> NDArray[np.bool_]:

@@ -11,7 +11,10 @@ from crystalicl_jobflow.generation.constraints.composition import (
     ELEMENTS,
     Budget,
     Counts,
+    FormulaTarget,
+    Steps,
     Target,
+    next_steps,
 )
 from crystalicl_jobflow.generation.constraints.distances import atomic_radius
 from crystalicl_jobflow.generation.constraints.feasibility import Copies, group_sites
@@ -29,9 +32,6 @@ ALPHABET = frozenset(
     "".join((*GROUP_VALUES.strings, *ELEMENTS, *LETTER_VALUES.strings)) + "0123456789.\n #"
 )
 """Characters that texts may hold, with those of the usual line prefix."""
-
-NO_LIMIT = 10_000
-"""Orbits where no limit is set; more than atoms ever are."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,15 +104,11 @@ class Plan:
         """Least radius of an element that may come, in Å."""
         return min(atomic_radius(name) for name in self.target.elements(()))
 
-    @property
-    def max_orbits(self) -> int:
-        """Orbits of one crystal, at most."""
-        return self.options.max_orbits or NO_LIMIT
-
     def budget(self, most: int, orbits: int) -> Budget:
         """Return the limits that are left: atoms in all, and orbits after so many."""
         # no more orbits than atoms ever fit: keeps the numbers small
-        return Budget(self.least, most, max(0, min(self.max_orbits - orbits, most)))
+        left = most if self.options.max_orbits is None else self.options.max_orbits - orbits
+        return Budget(self.least, most, max(0, min(left, most)))
 
     def is_possible(self, number: int, most: int | None = None) -> bool:
         """Return whether the target can be built in a group with so many atoms at most."""
@@ -160,33 +156,19 @@ class Plan:
     def _find(self, number: int, counts: Counts, copies: Copies, most: int, orbits: int) -> Choices:
         sites, target = group_sites(number), self.target
         budget, now = self.budget(most, orbits + 1), self.budget(most, orbits)
+        if now.orbits <= 0:
+            steps: Steps = {}
+        elif isinstance(target, FormulaTarget) and self.options.max_orbits is None:
+            steps = target.next_steps(number, counts, copies, budget)
+        else:
+            steps = next_steps(target, number, counts, copies, budget)
         mask = np.zeros(len(ELEMENTS), dtype=bool)
         free: dict[int, int] = {}
         fixed: dict[int, tuple[int, ...]] = {}
-        known: dict[object, tuple[int, tuple[int, ...]]] = {}
-        written = dict(counts)
-        for name in target.elements(counts) if now.orbits > 0 else ():
-            kind = target.kind(name, counts)
-            if kind not in known:
-
-                def possible(size: int, copies: Copies, name: str = name) -> bool:
-                    after = written | {name: written.get(name, 0) + size}
-                    return target.is_feasible(number, tuple(sorted(after.items())), copies, budget)
-
-                letters = 0
-                for size, bits in zip(sites.free_multiplicities, sites.free_masks, strict=True):
-                    if possible(size, copies):
-                        letters |= bits
-                kinds = tuple(
-                    k
-                    for k, size in enumerate(sites.fixed_multiplicities)
-                    if copies[k] and possible(size, (*copies[:k], copies[k] - 1, *copies[k + 1 :]))
-                )
-                known[kind] = letters, kinds
-            letters, kinds = known[kind]
-            if letters or kinds:
-                index = ELEMENT_VALUES.index[name]
-                mask[index] = True
-                free[index], fixed[index] = letters, kinds
+        for name, (free_kinds, fixed_kinds) in steps.items():
+            index = ELEMENT_VALUES.index[name]
+            mask[index] = True
+            free[index] = sum(sites.free_masks[k] for k in free_kinds)
+            fixed[index] = fixed_kinds
         mask.flags.writeable = False
         return Choices(mask, free, fixed, target.is_complete(counts, now))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 from enum import IntEnum
+from functools import cache
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from crystalicl_jobflow.generation.constraints.distances import (
     Packing,
     atomic_radius,
     cell_matrix,
+    few_places,
     site_orbit,
 )
 from crystalicl_jobflow.generation.constraints.feasibility import GroupSites, group_sites
@@ -40,7 +42,7 @@ from crystalicl_jobflow.generation.constraints.plan import (
 from crystalicl_jobflow.text import spacegroups
 
 _FEW = 16
-"""So many places or fewer are tried before a coordinate that leads to them is taken."""
+"""So many values or fewer of a coordinate are tried at once after a refusal."""
 _PATIENCE = 4
 """After so many refusals of one coordinate all its values are tried at once."""
 
@@ -263,7 +265,7 @@ class SGSState:
             radii_fraction=options.radii_fraction,
         )
         if options.min_volume_per_atom is not None:
-            volume = abs(float(np.linalg.det(matrix)))
+            volume = float(matrix[0, 0] * matrix[1, 1] * matrix[2, 2])  # lower triangular
             centring = spacegroups.centring_multiplicity(self.number)
             fit = int(volume / centring / options.min_volume_per_atom + 1e-9)
             self._most = max(self._plan.fewest_atoms(self.number), min(self._most, fit))
@@ -361,14 +363,12 @@ class SGSState:
         assert index != NOWHERE
         orbit = site_orbit(self.number, point)
         room = self._packing.room(orbit, self._radius)
-        blocked = self._blocked | self._packing.blocked(
-            orbit, self._radius, self._plan.smallest_radius
-        )
+        left = self._left(self._blocked) & ~(1 << index)
+        near = self._packing.blocked(left, orbit, self._radius, self._plan.smallest_radius)
+        blocked, left = self._blocked | near, left & ~near
         name = ELEMENTS[self._element]
         counts = dict(self.counts)
         counts[name] = counts.get(name, 0) + self._sites.multiplicities[index]
-        used = self._used | (1 << index & self._sites.fixed)
-        left = self._sites.fixed & ~(used | blocked)
         choices = self._plan.choices(
             self.number, counts_of(counts), left, self._most, self._orbits + 1
         )
@@ -413,28 +413,13 @@ class SGSState:
 
         Only where they are few: on lines and points.
         """
-        table, letters = self._landing, self._letters
-        if y is not None:
-            places = [(x, y, int(z)) for z in np.flatnonzero(table.z_allowed(x, y, letters))]
-        else:
-            if letters & ~_narrow(self.number):
-                return True
-            places = [
-                (x, int(v), int(z))
-                for v in np.flatnonzero(table.y_allowed(x, letters))
-                for z in np.flatnonzero(table.z_allowed(x, int(v), letters))
-            ]
-        if len(places) > (_FEW if y is not None else 8 * _FEW):
+        if y is None and self._letters & ~_narrow(self.number):
             return True
-        seen: set[bytes] = set()
-        for place in places:
-            orbit = site_orbit(self.number, place)
-            key = np.rint(orbit[0] * 1e4).tobytes()
-            if key not in seen:
-                seen.add(key)
-                if self._packing.room(orbit, self._radius) >= 1:
-                    return True
-        return False
+        places = few_places(self.number, self._letters, x, y)
+        if places is None:
+            return True
+        radius = self._radius
+        return any(self._packing.room(orbit, radius) >= 1 for orbit in places)
 
     def _is_best(self, value: int) -> bool:
         """Return whether nothing better than a refused z can come; find out when it is time."""
@@ -457,14 +442,8 @@ class SGSState:
         return value == self._forced
 
 
+@cache
 def _narrow(number: int) -> int:
     """Return a group's positions with at most one free parameter, as bits."""
-    found = _NARROW.get(number)
-    if found is None:
-        positions = spacegroups.wyckoff_positions(number)
-        found = sum(1 << i for i, p in enumerate(positions) if p.degrees_of_freedom <= 1)
-        _NARROW[number] = found
-    return found
-
-
-_NARROW: dict[int, int] = {}
+    positions = spacegroups.wyckoff_positions(number)
+    return sum(1 << i for i, p in enumerate(positions) if p.degrees_of_freedom <= 1)
