@@ -1,0 +1,105 @@
+"""What README and docs say, runs: code blocks, commands, links, and one test command."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import click
+import pytest
+
+from crystalicl_jobflow.cli import cli
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+FENCE = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    """Return a page's code blocks in a language, without those marked ``notest``."""
+    found = FENCE.findall(page.read_text(encoding="utf-8"))
+    return [code for name, rest, code in found if name == language and "notest" not in rest]
+
+
+def commands(page: Path) -> list[list[str]]:
+    """Return the ``crystalicl`` commands of a page's shell blocks."""
+    lines = "".join(blocks(page, "bash")).replace("\\\n", " ").splitlines()
+    split = [shlex.split(line, comments=True) for line in lines]
+    return [words[1:] for words in split if words and words[0] == "crystalicl"]
+
+
+def page_id(page: Path) -> str:
+    return page.name
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_python_blocks_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from crystalicl_jobflow.schemas import PROPERTIES
+
+    known = dict(PROPERTIES)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CRYSTALICL_CACHE_DIR", str(tmp_path))
+    namespace: dict[str, object] = {"__name__": "docs"}
+    try:
+        for number, code in enumerate(blocks(page, "python")):
+            exec(compile(code, f"{page.name}, block {number}", "exec"), namespace)
+    finally:
+        PROPERTIES.clear()
+        PROPERTIES.update(known)
+
+
+@pytest.mark.parametrize(
+    ("page", "words"),
+    [
+        pytest.param(page, words, id=f"{page.name}: {' '.join(words)[:60]}")
+        for page in PAGES
+        for words in commands(page)
+    ],
+)
+def test_commands_and_their_options_exist(page: Path, words: list[str]) -> None:
+    command: click.Command = cli
+    words = list(words)
+    while isinstance(command, click.Group) and words and not words[0].startswith("-"):
+        name = words.pop(0)
+        found = command.get_command(click.Context(command), name)
+        assert found is not None, f"{page.name}: no command {name}"
+        command = found
+    options = {name for item in command.params for name in (*item.opts, *item.secondary_opts)}
+    options |= {"--help", "-h"}
+    for word in words:
+        if word.startswith("--"):
+            assert word.partition("=")[0] in options, f"{page.name}: no option {word}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)", page.read_text(encoding="utf-8")):
+        if "://" not in target:
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_the_table_of_properties_is_complete() -> None:
+    from crystalicl_jobflow.schemas import PROPERTIES
+
+    page = (ROOT / "docs" / "conditions.md").read_text(encoding="utf-8")
+    for spec in PROPERTIES.values():
+        assert f"| `{spec.name}` | {spec.phrase} | {spec.unit} |" in page
+
+
+def test_ci_runs_the_readmes_commands() -> None:
+    """The first line sets up and runs the main job, the second the tests; CI calls it."""
+    one_liners = [code for code in blocks(ROOT / "README.md", "bash") if "-m venv" in code]
+    assert [code.count("\n") for code in one_liners] == [1, 1]
+    first, second = (code.strip() for code in one_liners)
+    assert first.endswith("crystalicl demo")
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
+    assert second in script
+
+
+def test_every_room_of_the_source_is_in_the_architecture() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    source = ROOT / "src" / "crystalicl_jobflow"
+    rooms = [path.name for path in source.iterdir() if (path / "__init__.py").exists()]
+    for room in rooms:
+        assert f"`{room}/`" in page
