@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -114,6 +116,23 @@ def _weights(weights: tuple[str, ...]) -> dict[str, float]:
     return found
 
 
+def _record_command(out: Path) -> None:
+    """Keep the command beside what it made, without the places of this machine."""
+    from crystalicl_jobflow.training.card import COMMAND
+
+    words, skip = [], False
+    for word in sys.argv[1:]:
+        if skip or word in ("--cache", "--workers"):
+            skip = not skip
+            continue
+        # a run's model keeps the run's name: runs/base/model
+        names = Path(word).parts
+        keep = 2 if names[-1:] == ("model",) else 1
+        words.append("/".join(names[-keep:]) if "/" in word else word)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / COMMAND).write_text(shlex.join(["crystalicl", *words]) + "\n", encoding="utf-8")
+
+
 def _show(line: dict[str, float]) -> None:
     note("  ".join(f"{name} {value:g}" for name, value in line.items()))
 
@@ -167,8 +186,10 @@ def base(
 
     if hidden_size % 32:
         raise ValueError(f"the hidden size must be a multiple of 32, got {hidden_size}")
+    split = _split(data, options)
+    _record_command(out)
     result = base_recipe(
-        _split(data, options),
+        split,
         out,
         text_format=text_format,
         weights=_weights(weights),
@@ -242,8 +263,10 @@ def lora(
     from crystalicl_jobflow.training.lora import PAPER_LOOP, LoraSettings
     from crystalicl_jobflow.training.recipes import lora_recipe
 
+    split = _split(data, options)
+    _record_command(out)
     result = lora_recipe(
-        _split(data, options),
+        split,
         base_model,
         out,
         text_format=text_format,
@@ -271,3 +294,59 @@ def lora(
         progress=_show,
     )
     note(f"adapter in {result.folder / 'adapter'} after {result.state.tokens} tokens")
+
+
+@train.command()
+@click.argument("base_folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("adapter_folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--out", required=True, type=_FOLDER, help="Gets base and adapter.")
+@click.option("--dtype", default="float16", show_default=True, help="Precision of the base.")
+@click.option("--base-name", default="embedded", show_default=True)
+def pack(base_folder: Path, adapter_folder: Path, out: Path, dtype: str, base_name: str) -> None:
+    """Pack a base model and its adapter as the package ships them."""
+    from crystalicl_jobflow.training.card import pack as write
+
+    size = write(base_folder, adapter_folder, out, dtype=dtype, base_name=base_name)
+    note(f"{size / 1e6:.1f} MB in {out}")
+
+
+@train.command()
+@click.argument(
+    "trainings",
+    nargs=-1,
+    required=True,
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+)
+@click.option(
+    "--metrics", multiple=True, metavar="LABEL=FILE", help="A metrics.json of a benchmark."
+)
+@click.option(
+    "--notes",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Markdown to put at the end.",
+)
+@click.option(
+    "--out",
+    required=True,
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Where the card goes, e.g. MODEL_CARD.md.",
+)
+def card(
+    trainings: tuple[Path, ...], metrics: tuple[str, ...], notes: Path | None, out: Path
+) -> None:
+    """Write a model card from the folders of its trainings, the adapter's last."""
+    from crystalicl_jobflow.training.card import model_card
+
+    measured = {}
+    for item in metrics:
+        label, equals, path = item.rpartition("=")
+        if not equals:
+            raise ValueError(f"--metrics {item!r} is not of the form LABEL=FILE")
+        measured[label] = path
+    text = model_card(
+        trainings,
+        metrics=measured,
+        notes="" if notes is None else notes.read_text(encoding="utf-8"),
+    )
+    out.write_text(text, encoding="utf-8")
+    note(f"card in {out}")

@@ -133,7 +133,7 @@ def train_base(
     settings = settings or LoopSettings()
     size = size or BaseSize()
     if start is None:
-        tokenizer = build_tokenizer()
+        tokenizer: Any = build_tokenizer()
         model: Any = build_base_model(tokenizer, size, seed=settings.seed)
     else:
         from transformers import AutoModelForCausalLM, AutoTokenizer

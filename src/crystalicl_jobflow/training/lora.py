@@ -90,7 +90,7 @@ def load_base(base_model: str | Path, settings: LoraSettings) -> tuple[Any, Any]
         options["dtype"] = torch.float32 if device == "cpu" else "auto"
     try:
         tokenizer = AutoTokenizer.from_pretrained(base_model)
-        model = AutoModelForCausalLM.from_pretrained(base_model, **options)
+        model: Any = AutoModelForCausalLM.from_pretrained(base_model, **options)
     except (OSError, ValueError) as error:
         reason = str(error).strip().split("\n")[0]
         raise ValueError(f"model {base_model} cannot be loaded: {reason}") from error
