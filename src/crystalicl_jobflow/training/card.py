@@ -90,7 +90,10 @@ def pack(
     config["base_model_name_or_path"] = base_name
     text = json.dumps(config, indent=2, sort_keys=True) + "\n"
     (out / "adapter" / "adapter_config.json").write_text(text, encoding="utf-8")
-    size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
+    files = [path for path in out.rglob("*") if path.is_file()]
+    for path in files:
+        path.chmod(0o644)  # safetensors writes for the owner alone
+    size = sum(path.stat().st_size for path in files)
     if size > LARGEST:
         raise ValueError(f"{out} has {size} bytes, more than {LARGEST}")
     return size
