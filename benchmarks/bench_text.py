@@ -87,9 +87,7 @@ def main() -> None:
         # a copy each: a structure remembers what was computed from it
         elapsed, text = timed(SGS.encode, structure.copy())
         times["encode, SGS"].append(elapsed)
-        times["encode, SpacegroupAnalyzer"].append(
-            timed(encode_with_analyzer, structure.copy())[0]
-        )
+        times["encode, SpacegroupAnalyzer"].append(timed(encode_with_analyzer, structure.copy())[0])
         times["decode, SGS"].append(timed(SGS.decode, text)[0])
         try:
             elapsed = timed(decode_with_from_spacegroup, text)[0]
@@ -98,7 +96,7 @@ def main() -> None:
             continue
         times["decode, from_spacegroup"].append(elapsed)
 
-    table = Table(title=f"{len(structures)} crystals of {arguments.csv.name}, seed {arguments.seed}")
+    table = Table(title=f"{len(structures)} of {arguments.csv.name}, seed {arguments.seed}")
     for column in ("", "mean CPU ms", "median", "crystals/s", "ratio of means"):
         table.add_column(column, justify="left" if not column else "right")
     means = {name: statistics.fmean(values) for name, values in times.items()}

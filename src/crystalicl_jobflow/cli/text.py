@@ -26,7 +26,9 @@ def text() -> None:
     """Write crystals as text and read them back."""
 
 
-@text.command(epilog="\b\ncrystalicl text encode NaCl.cif\ncrystalicl text encode POSCAR --format xyz")
+@text.command(
+    epilog="\b\ncrystalicl text encode NaCl.cif\ncrystalicl text encode POSCAR --format xyz"
+)
 @click.argument("file", type=click.Path(path_type=Path))
 @_format
 def encode(file: Path, name: str) -> None:

@@ -48,8 +48,7 @@ def _unimodular_rows(columns: list[list[int]]) -> tuple[list[list[int]], int]:
                 if factor:
                     rows[i] = [a - factor * b for a, b in zip(rows[i], rows[rank], strict=True)]
                     operations[i] = [
-                        a - factor * b
-                        for a, b in zip(operations[i], operations[rank], strict=True)
+                        a - factor * b for a, b in zip(operations[i], operations[rank], strict=True)
                     ]
                 done = done and rows[i][column] == 0
             if done:

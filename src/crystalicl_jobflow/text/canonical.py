@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystalicl_jobflow.text import spacegroups
+from crystalicl_jobflow.text.numbers import triple
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyzA"
 #: Coordinates are written as multiples of one hundredth.
@@ -93,14 +94,10 @@ def canonical_sites(
             if best is None or [s[0] for s in sites] < [s[0] for s in best]:
                 best = sites
     assert best is not None
-    return [
-        (index, letter, tuple(spacegroups.wrap(point).tolist())) for _, index, letter, point in best
-    ]
+    return [(index, letter, triple(spacegroups.wrap(point))) for _, index, letter, point in best]
 
 
-def _polar_shifts(
-    anchors: NDArray[np.float64], polar: NDArray[np.bool_]
-) -> NDArray[np.float64]:
+def _polar_shifts(anchors: NDArray[np.float64], polar: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Return the origin shifts along polar axes that put one of the anchors at zero."""
     if not polar.any():
         return np.zeros((1, 3))

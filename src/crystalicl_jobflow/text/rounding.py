@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from crystalicl_jobflow.text import spacegroups
+from crystalicl_jobflow.text.numbers import triple
 from crystalicl_jobflow.text.symmetry import has_group
 
 if TYPE_CHECKING:
@@ -61,12 +62,12 @@ def _cannot_be_lifted(crystal: SGSCrystal) -> bool:
 def _rounded(crystal: SGSCrystal) -> SGSCrystal:
     return replace(
         crystal,
-        lengths=tuple(math.floor(x * 10 + 0.5 + 1e-6) / 10 for x in crystal.lengths),
-        angles=tuple(float(math.floor(x + 0.5 + 1e-6)) for x in crystal.angles),
+        lengths=triple(math.floor(x * 10 + 0.5 + 1e-6) / 10 for x in crystal.lengths),
+        angles=triple(math.floor(x + 0.5 + 1e-6) for x in crystal.angles),
         sites=tuple(
             replace(
                 site,
-                frac_coords=tuple(
+                frac_coords=triple(
                     math.floor(x * 100 + 0.5 + 1e-5) % 100 / 100 for x in site.frac_coords
                 ),
             )
@@ -111,19 +112,24 @@ def _changes(rounded: SGSCrystal, crystal: SGSCrystal) -> Iterator[tuple[float, 
                 coords = (*site.frac_coords[:axis], new, *site.frac_coords[axis + 1 :])
                 sites = (
                     *rounded.sites[:i],
-                    replace(site, frac_coords=coords),
+                    replace(site, frac_coords=triple(coords)),
                     *rounded.sites[i + 1 :],
                 )
                 distance = abs(gap - round(gap)) * crystal.lengths[axis]
                 yield distance, replace(rounded, sites=sites)
-        for axis, value in enumerate(rounded.lengths):
-            lengths = (*rounded.lengths[:axis], value + step / 10, *rounded.lengths[axis + 1 :])
-            if system not in ("triclinic", "monoclinic", "orthorhombic"):
-                if axis != 2 or system == "cubic":
-                    continue
-            yield abs(lengths[axis] - crystal.lengths[axis]), replace(rounded, lengths=lengths)
-        for axis, value in enumerate(rounded.angles):
+        for axis, length in enumerate(rounded.lengths):
+            lengths = (*rounded.lengths[:axis], length + step / 10, *rounded.lengths[axis + 1 :])
+            if axis != 2 and system not in ("triclinic", "monoclinic", "orthorhombic"):
+                continue  # a alone cannot change there, and c / a says enough
+            yield (
+                abs(lengths[axis] - crystal.lengths[axis]),
+                replace(rounded, lengths=triple(lengths)),
+            )
+        for axis, angle in enumerate(rounded.angles):
             if system == "triclinic" or (system == "monoclinic" and axis == 1):
-                angles = (*rounded.angles[:axis], value + step, *rounded.angles[axis + 1 :])
+                angles = (*rounded.angles[:axis], angle + step, *rounded.angles[axis + 1 :])
                 gap = abs(angles[axis] - crystal.angles[axis])
-                yield math.radians(gap) * min(crystal.lengths), replace(rounded, angles=angles)
+                yield (
+                    math.radians(gap) * min(crystal.lengths),
+                    replace(rounded, angles=triple(angles)),
+                )

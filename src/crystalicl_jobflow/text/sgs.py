@@ -27,7 +27,7 @@ from crystalicl_jobflow.text import spacegroups
 from crystalicl_jobflow.text.canonical import canonical_sites
 from crystalicl_jobflow.text.errors import TextError
 from crystalicl_jobflow.text.lines import Line, content_lines, read_crystal_lines
-from crystalicl_jobflow.text.numbers import format_angles, format_coords, format_lengths
+from crystalicl_jobflow.text.numbers import format_angles, format_coords, format_lengths, triple
 from crystalicl_jobflow.text.rounding import keep_group
 from crystalicl_jobflow.text.species import read_species, species_names, species_rank
 from crystalicl_jobflow.text.symmetry import SYMPREC, standard_cell
@@ -143,8 +143,8 @@ class SGSFormat:
         lattice = Lattice(cell.lattice)
         return SGSCrystal(
             cell.number,
-            tuple(float(x) for x in lattice.abc),
-            tuple(float(x) for x in lattice.angles),
+            triple(lattice.abc),
+            triple(lattice.angles),
             tuple(
                 SGSSite(order[cell.labels[i]], point, int(cell.multiplicity[i]), letter)
                 for i, letter, point in described
@@ -228,9 +228,7 @@ def _checked(letter: str | None, number: int, line: Line) -> str | None:
     return letter
 
 
-def _onto_letter(
-    point: NDArray[np.float64], site: SGSSite, number: int
-) -> NDArray[np.float64]:
+def _onto_letter(point: NDArray[np.float64], site: SGSSite, number: int) -> NDArray[np.float64]:
     """Move a point onto the nearest member of the Wyckoff position its site names."""
     position = next(
         p for p in spacegroups.wyckoff_positions(number) if p.letter == site.wyckoff_letter

@@ -33,6 +33,8 @@ SNAP_TOLERANCE = 0.03 - 1e-6
 SNAP_ROUNDS = 4
 #: Images of an averaged point closer than this (fractional, max-norm) are one point.
 SAME_POINT = 1e-4
+#: A snapped point counts as on a position up to this much; its equations have coefficients.
+_ON_POSITION = 10 * SAME_POINT
 
 _SYSTEM_STARTS = (
     (1, "triclinic"),
@@ -51,6 +53,7 @@ _OLD_NAMES = {
     "Pa3": 205, "Ia3": 206, "Pm3m": 221, "Pn3n": 222, "Pm3n": 223, "Pn3m": 224,
     "Fm3m": 225, "Fm3c": 226, "Fd3m": 227, "Fd3c": 228, "Im3m": 229, "Ia3d": 230,
 }  # fmt: skip
+
 
 @dataclass(frozen=True, eq=False)
 class SpaceGroupOperations:
@@ -177,7 +180,7 @@ def _plain(name: str) -> str:
 def _numbers_by_name() -> dict[str, int]:
     names: dict[str, int] = {}
     for number_, table in enumerate(_tables(), start=1):
-        kind = spglib.get_spacegroup_type(table["hall_number"])
+        kind: Any = spglib.get_spacegroup_type(table["hall_number"])
         for name in (table["symbol"], kind.international_full):
             names.setdefault(_plain(name), number_)
     for name, number_ in _OLD_NAMES.items():
@@ -237,7 +240,7 @@ def centring_multiplicity(number: int) -> int:
 @cache
 def operations(number: int) -> SpaceGroupOperations:
     """Return the operations of a group in the texts' setting."""
-    database = spglib.get_symmetry_from_database(_table(number)["hall_number"])
+    database: Any = spglib.get_symmetry_from_database(_table(number)["hall_number"])
     # the database holds decimals such as 0.333333333; exact fractions average exactly
     translations = np.rint(np.asarray(database["translations"]) * 24) / 24
     return SpaceGroupOperations(np.asarray(database["rotations"], dtype=np.int64), translations)
@@ -367,11 +370,14 @@ def wyckoff_index(
     """
     images = operations(number).apply(frac_coords)  # (n, operations, 3)
     found = np.full(len(frac_coords), -1, dtype=np.int64)
+    nearest = np.full(len(frac_coords), _ON_POSITION)
     for index, position in enumerate(wyckoff_positions(number)):
-        left = np.flatnonzero((found < 0) & (multiplicity == position.multiplicity))
-        if len(left):
-            on_it = on_first_triplet(images[left], position).any(1)
-            found[left[on_it]] = index
+        same = np.flatnonzero(multiplicity == position.multiplicity)
+        if len(same):
+            gaps = _gap(images[same], position).min(1)
+            better = gaps < nearest[same]
+            found[same[better]] = index
+            nearest[same[better]] = gaps[better]
     return found
 
 
@@ -379,10 +385,15 @@ def on_first_triplet(
     frac_coords: NDArray[np.float64], position: WyckoffPosition
 ) -> NDArray[np.bool_]:
     """Tell of points of shape (..., 3) whether they lie on a position's first triplet."""
+    return _gap(frac_coords, position) < _ON_POSITION
+
+
+def _gap(frac_coords: NDArray[np.float64], position: WyckoffPosition) -> NDArray[np.float64]:
+    """Return how far points of shape (..., 3) are off a position's first triplet."""
     if not len(position.annihilator):
-        return np.ones(frac_coords.shape[:-1], dtype=bool)
+        return np.zeros(frac_coords.shape[:-1])
     gap = (frac_coords - position.translation) @ position.annihilator.T
-    return np.abs(gap - np.rint(gap)).max(-1) < 10 * SAME_POINT
+    return np.asarray(np.abs(gap - np.rint(gap)).max(-1))
 
 
 def constrain_lattice(

@@ -14,6 +14,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import moyopy
 import numpy as np
@@ -59,14 +60,14 @@ class StandardCell:
     number: int
     lattice: NDArray[np.float64]
     frac_coords: NDArray[np.float64]
-    labels: NDArray[np.int64]
+    labels: NDArray[np.integer[Any]]
     multiplicity: NDArray[np.int64]
 
 
 def standard_cell(
     lattice: NDArray[np.float64],
     frac_coords: NDArray[np.float64],
-    labels: NDArray[np.int64],
+    labels: NDArray[np.integer[Any]],
     *,
     symprec: float = SYMPREC,
 ) -> StandardCell:
@@ -97,7 +98,7 @@ def standard_cell(
 def has_group(
     lattice: NDArray[np.float64],
     frac_coords: NDArray[np.float64],
-    labels: NDArray[np.int64],
+    labels: NDArray[np.integer[Any]],
     number: int,
 ) -> bool:
     """Tell whether a crystal's group at `SYMPREC` is this one; spglib has the last word."""
@@ -109,10 +110,9 @@ def has_group(
             fast = None
         if fast is not None and fast.number == number:
             return True
+    arrays: Any = (lattice, frac_coords, labels)  # spglib's annotation names lists only
     try:
-        dataset = spglib.get_symmetry_dataset(
-            (lattice, frac_coords, labels), SYMPREC, ANGLE_TOLERANCE
-        )
+        dataset = spglib.get_symmetry_dataset(arrays, SYMPREC, ANGLE_TOLERANCE)
     except spglib.SpglibError:
         return False
     return dataset is not None and dataset.number == number
@@ -121,7 +121,7 @@ def has_group(
 def _candidates(
     lattice: NDArray[np.float64],
     frac_coords: NDArray[np.float64],
-    labels: NDArray[np.int64],
+    labels: NDArray[np.integer[Any]],
     symprec: float,
 ) -> Iterator[StandardCell]:
     fast = _with_moyopy(lattice, frac_coords, labels, symprec)
@@ -136,7 +136,7 @@ def _candidates(
 def _with_moyopy(
     lattice: NDArray[np.float64],
     frac_coords: NDArray[np.float64],
-    labels: NDArray[np.int64],
+    labels: NDArray[np.integer[Any]],
     symprec: float,
 ) -> StandardCell | None:
     cell = moyopy.Cell(lattice.tolist(), frac_coords.tolist(), labels.tolist())
@@ -169,10 +169,10 @@ def _with_moyopy(
 def _with_spglib(
     lattice: NDArray[np.float64],
     frac_coords: NDArray[np.float64],
-    labels: NDArray[np.int64],
+    labels: NDArray[np.integer[Any]],
     symprec: float,
 ) -> StandardCell | None:
-    cell = (lattice, frac_coords, labels)
+    cell: Any = (lattice, frac_coords, labels)  # spglib also takes arrays
     try:
         dataset = spglib.get_symmetry_dataset(cell, symprec, ANGLE_TOLERANCE)
     except spglib.SpglibError:

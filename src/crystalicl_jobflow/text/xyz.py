@@ -67,7 +67,10 @@ def _start(content: Sequence[reading.Line]) -> int:
     starts = [
         i
         for i in range(len(content) - 1)
-        if reading.triple(content[i]) is not None and reading.numbers(content[i + 1]) is not None
+        if reading.triple(content[i]) is not None
+        and reading.numbers(content[i + 1]) is not None
+        # coordinates that a second cell follows are not its lengths
+        and (i == 0 or reading.species_of(content[i - 1]) is None)
     ]
     if not starts:
         if reading.numbers(content[-1]) is not None:

@@ -1,0 +1,1 @@
+"""Tables of the space groups, and the program that writes them."""

@@ -36,11 +36,14 @@ def lowest_hall_numbers() -> list[int]:
     """Return the lowest Hall number of the groups 1 to 230, in order."""
     lowest: dict[int, int] = {}
     for hall in range(1, 531):
-        lowest.setdefault(spglib.get_spacegroup_type(hall).number, hall)
+        kind: Any = spglib.get_spacegroup_type(hall)
+        lowest.setdefault(kind.number, hall)
     return [lowest[number] for number in range(1, 231)]
 
 
-def _orbit(point: NDArray[Any], rotations: NDArray[Any], translations: NDArray[Any]) -> NDArray[Any]:
+def _orbit(
+    point: NDArray[Any], rotations: NDArray[Any], translations: NDArray[Any]
+) -> NDArray[Any]:
     images = (rotations @ point + translations) % 1.0
     keys = np.round(images, 6) % 1.0
     _, index = np.unique(keys, axis=0, return_index=True)
@@ -82,7 +85,7 @@ def wyckoff_table(number: int, hall: int, rng: np.random.Generator) -> list[list
     """Return ``[letter, multiplicity, site symmetry, triplet]`` of one group's positions."""
     import moyopy
 
-    database = spglib.get_symmetry_from_database(hall)
+    database: Any = spglib.get_symmetry_from_database(hall)
     rotations, translations = database["rotations"], database["translations"]
     found: dict[str, list[Any]] = {}
     maps: dict[str, tuple[NDArray[Any], NDArray[Any]]] = {}
@@ -103,7 +106,9 @@ def wyckoff_table(number: int, hall: int, rng: np.random.Generator) -> list[list
             last = max(_LETTERS.index(x) for x in found if found[x][1] == len(rotations))
             if len(found) == last + 1:
                 break
-        point = rng.uniform(0, 1, 3) if attempt == 0 else _special_point(rotations, translations, rng)
+        point = (
+            rng.uniform(0, 1, 3) if attempt == 0 else _special_point(rotations, translations, rng)
+        )
         if point is None or (attempt and letter_of(point) is not None):
             continue
         orbits = [*generic_orbits, _orbit(point, rotations, translations)]
@@ -156,7 +161,7 @@ def normalizer_table(
     each coset of the group in its proper Euclidean normalizer (generic metric,
     continuous translations left out); ``letters[i]`` is what the i-th position becomes.
     """
-    database = spglib.get_symmetry_from_database(hall)
+    database: Any = spglib.get_symmetry_from_database(hall)
     rotations = database["rotations"]
     translations = np.rint(database["translations"] * GRID).astype(int)
     polar = _polar_axes(rotations)
@@ -217,18 +222,19 @@ def main() -> None:
     """Build, check and write the table beside this file."""
     rng = np.random.default_rng(0)
     halls = lowest_hall_numbers()
-    groups = []
+    groups: list[dict[str, Any]] = []
     proper: dict[bytes, NDArray[Any]] = {}
     for number, hall in enumerate(halls, start=1):
         wyckoff = wyckoff_table(number, hall, rng)
         lattice = _dummy_lattice(number)
+        kind: Any = spglib.get_spacegroup_type(hall)
         if lattice.tobytes() not in proper:
             proper[lattice.tobytes()] = _proper_rotations(lattice)
         polar, normalizer = normalizer_table(number, hall, wyckoff, proper[lattice.tobytes()])
         groups.append(
             {
                 "hall_number": hall,
-                "symbol": spglib.get_spacegroup_type(hall).international_short,
+                "symbol": kind.international_short,
                 "wyckoff": wyckoff,
                 "polar": polar,
                 "normalizer": normalizer,

@@ -1,0 +1,161 @@
+"""What a model may write around and inside a text, and what each fault is called."""
+
+from __future__ import annotations
+
+import pickle
+
+import pytest
+from pymatgen.core import Lattice, Structure
+
+from crystalicl_jobflow.schemas.reasons import FailureReason as R
+from crystalicl_jobflow.text import CIF, SGS, TEXT_FORMATS, XYZ, TextError, get_text
+
+NACL = "Fm-3m\n5.7 5.7 5.7\n90 90 90\nNa\n0.00 0.00 0.00\nCl\n0.50 0.50 0.50"
+
+
+def prefixed(text: str) -> str:
+    return "\n".join(f"### {line}" for line in text.split("\n"))
+
+
+@pytest.mark.parametrize(
+    "noisy",
+    [
+        prefixed(NACL),
+        NACL.replace("\n", "  \n\n"),
+        NACL.replace("\n", "\r\n"),
+        "### Response:\n" + prefixed(NACL) + "\n\nI hope this helps!",
+        "Here is the crystal you asked for:\n```\n" + NACL + "\n```\n",
+        NACL.replace("Fm-3m", "Fm3m"),
+        NACL.replace("Fm-3m", "225"),
+        NACL.replace("0.50 0.50 0.50", "-0.50, 1.5, .5"),
+        NACL.replace("0.50 0.50 0.50", "0.51 0.49 0.5"),
+        NACL.replace("90 90 90", "90.0 90 90"),
+    ],
+)
+def test_noise_is_tolerated(noisy: str) -> None:
+    clean, read = SGS.decode(NACL), SGS.decode(noisy)
+    assert read.composition == clean.composition
+    assert read.lattice == clean.lattice
+    assert abs(read.frac_coords - clean.frac_coords).max() < 1e-8
+
+
+@pytest.mark.parametrize(
+    ("text", "reason", "line"),
+    [
+        ("", R.EMPTY, None),
+        ("### \n\n###", R.EMPTY, None),
+        ("Sorry, I cannot do that.", R.BAD_SPACE_GROUP, 1),
+        ("Fm-3m", R.TRUNCATED, None),
+        ("Fm-3m\n5.7 5.7", R.TRUNCATED, None),
+        ("Fm-3m\n5.7 5.7 5.7", R.TRUNCATED, None),
+        ("Fm-3m\n5.7 5.7 5.7\n90 90", R.TRUNCATED, None),
+        ("Fm-3m\n5.7 5.7 5.7\n90 90 90", R.NO_SITES, None),
+        ("Fm-3m\n5.7 5.7 5.7\n90 90 90\nNa", R.TRUNCATED, None),
+        ("Fm-3m\n5.7 5.7 5.7\n90 90 90\nNa\n0.00 0.5", R.TRUNCATED, None),
+        (NACL.replace("Fm-3m", "Fm-7m"), R.BAD_SPACE_GROUP, 1),
+        (NACL.replace("Fm-3m", "I2/a"), R.BAD_SPACE_GROUP, 1),
+        ("\n" + NACL.replace("Fm-3m", "231"), R.BAD_SPACE_GROUP, 2),
+        (NACL.replace("5.7 5.7 5.7", "5.7 5.7"), R.BAD_LATTICE, 2),
+        (NACL.replace("5.7 5.7 5.7", "0.0 0.0 0.0"), R.BAD_LATTICE, 2),
+        (NACL.replace("5.7 5.7 5.7", "a b c"), R.BAD_LATTICE, 2),
+        (NACL.replace("90 90 90", "90 90 180"), R.BAD_LATTICE, 3),
+        (NACL.replace("90 90 90", "cubic"), R.BAD_LATTICE, 3),
+        (NACL.replace("Fm-3m", "P1").replace("90 90 90", "60 60 150"), R.BAD_LATTICE, 3),
+        (NACL.replace("Cl", "Xx"), R.BAD_ELEMENT, 6),
+        (NACL.replace("Cl", "Cl0.8 Br0.8"), R.BAD_ELEMENT, 6),
+        (NACL.replace("Cl\n", ""), R.BAD_ELEMENT, 6),
+        (NACL.replace("0.00 0.00 0.00", "0.00 0.00"), R.BAD_COORDINATES, 5),
+        (NACL.replace("0.00 0.00 0.00", "0.00 zero 0.00"), R.BAD_COORDINATES, 5),
+        (NACL + "\n" + NACL, R.AMBIGUOUS, 8),
+        (NACL + "\nand also\nBr\n0.25 0.25 0.25", R.AMBIGUOUS, 9),
+    ],
+)
+def test_every_fault_has_its_reason_and_line(text: str, reason: R, line: int | None) -> None:
+    with pytest.raises(TextError) as caught:
+        SGS.decode(text)
+    assert (caught.value.reason, caught.value.line) == (reason, line)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_runaway_text_is_refused() -> None:
+    text = "P1\n9.0 9.0 9.0\n90 90 90" + "\nO\n0.10 0.20 0.30" * 5001
+    with pytest.raises(TextError) as caught:
+        SGS.decode(text)
+    assert caught.value.reason == R.TOO_MANY_ATOMS
+
+
+def test_elements_that_are_called_like_groups() -> None:
+    text = "Pm-3m\n3.9 3.9 3.9\n90 90 90\nCm\n0.00 0.00 0.00\nPm\n0.50 0.50 0.50"
+    assert SGS.decode(text).composition.as_dict() == {"Cm": 1.0, "Pm": 1.0}
+
+
+def test_errors_travel_between_processes() -> None:
+    with pytest.raises(TextError) as caught:
+        SGS.decode(NACL.replace("Cl", "Xx"))
+    copy = pickle.loads(pickle.dumps(caught.value))
+    assert (copy.reason, copy.line, str(copy)) == (R.BAD_ELEMENT, 6, str(caught.value))
+
+
+def test_xyz_writes_every_atom_of_the_cell_as_it_is() -> None:
+    lattice = Lattice.from_parameters(4.03, 4.03, 4.03, 60, 60, 60)
+    structure = Structure(lattice, ["Na", "Cl"], [[0, 0, 0.999], [0.5, 0.5, 0.5]])
+    text = XYZ.encode(structure)
+    assert text == "4.0 4.0 4.0\n60 60 60\nNa\n0.00 0.00 0.00\nCl\n0.50 0.50 0.50"
+    assert XYZ.encode(XYZ.decode("Sure!\n" + prefixed(text) + "\nDone.")) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "reason", "line"),
+    [
+        ("", R.EMPTY, None),
+        ("hello", R.BAD_LATTICE, 1),
+        ("4.0 4.0 4.0", R.TRUNCATED, None),
+        ("4.0 4.0 4.0\n60 60", R.BAD_LATTICE, None),
+        (NACL, R.AMBIGUOUS, 1),
+        ("4.0 4.0 4.0\n60 60 60\nNa", R.TRUNCATED, None),
+        ("4.0 4.0 4.0\n60 60 60\nQq\n0 0 0", R.BAD_ELEMENT, 3),
+        ("4.0 4.0 4.0\n60 60 60\nNa\n0 0 0\n4.0 4.0 4.0\n60 60 60\nNa\n0 0 0", R.AMBIGUOUS, 5),
+    ],
+)
+def test_faults_of_xyz(text: str, reason: R, line: int | None) -> None:
+    with pytest.raises(TextError) as caught:
+        XYZ.decode(text)
+    if text.endswith("60 60"):
+        assert caught.value.reason in (R.TRUNCATED, R.BAD_LATTICE)
+    else:
+        assert (caught.value.reason, caught.value.line) == (reason, line)
+
+
+def test_cif_reads_what_it_writes_and_noise_around_it() -> None:
+    structure = SGS.decode(NACL)
+    text = CIF.encode(structure)
+    assert "Fm-3m" in text
+    for noisy in (text, prefixed(text), f"Here you are:\n{text}\n\nA rock salt, as you see."):
+        read = CIF.decode(noisy)
+        assert read.composition == structure.composition
+        assert read.volume == pytest.approx(structure.volume)
+
+
+def test_faults_of_cif() -> None:
+    text = CIF.encode(SGS.decode(NACL))
+    lines = text.split("\n")
+    cases = [
+        ("", R.EMPTY),
+        ("no crystal here", R.BAD_CIF),
+        (f"{text}\n{text}", R.AMBIGUOUS),
+        ("\n".join(lines[:-2]), R.TRUNCATED),
+        ("\n".join([*lines[:-1], lines[-1][:18]]), R.TRUNCATED),
+        ("\n".join(x for x in lines if "_length_b" not in x), R.BAD_LATTICE),
+        (text.replace("_cell_length_a   5.7", "_cell_length_a   five"), R.BAD_CIF),
+    ]
+    for case, reason in cases:
+        with pytest.raises(TextError) as caught:
+            CIF.decode(case)
+        assert caught.value.reason == reason, case
+
+
+def test_formats_by_name() -> None:
+    assert list(TEXT_FORMATS) == ["sgs", "sgsw", "xyz", "cif"]
+    assert get_text("SGS") is SGS
+    with pytest.raises(ValueError, match="no text format 'poscar'; there are sgs"):
+        get_text("poscar")

@@ -1,0 +1,195 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import spglib
+from hypothesis import given
+from hypothesis import strategies as st
+from pymatgen.symmetry.groups import SpaceGroup
+
+from crystalicl_jobflow.text import spacegroups
+
+ALL = range(1, 231)
+numbers = st.integers(1, 230)
+
+
+def test_there_are_1731_wyckoff_positions() -> None:
+    assert sum(len(spacegroups.wyckoff_positions(n)) for n in ALL) == 1731
+
+
+@pytest.mark.parametrize("number", ALL)
+def test_every_symbol_names_its_group_alone(number: int) -> None:
+    assert spacegroups.number(spacegroups.symbol(number)) == number
+    assert spacegroups.number(str(number)) == spacegroups.number(number) == number
+
+
+@pytest.mark.parametrize("number", ALL)
+def test_symbols_are_those_pymatgen_knows_and_operations_agree(number: int) -> None:
+    own = spacegroups.operations(number)
+    theirs = SpaceGroup(spacegroups.symbol(number)).symmetry_ops
+    assert len(own) == len(theirs)
+    keys = {
+        (*r.ravel().tolist(), *(np.rint(t * 24).astype(int) % 24).tolist())
+        for r, t in zip(own.rotations, own.translations, strict=True)
+    }
+    assert keys == {
+        (
+            *np.rint(op.rotation_matrix).astype(int).ravel().tolist(),
+            *(np.rint(op.translation_vector * 24).astype(int) % 24).tolist(),
+        )
+        for op in theirs
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "number"),
+    [
+        ("Fm-3m", 225),
+        ("Fm3m", 225),
+        ("F m -3 m", 225),
+        ("Pm3m", 221),
+        ("P2_1/c", 14),
+        ("P21/c", 14),
+        ("P 1 2_1/c 1", 14),
+        ("Cmca", 64),
+        ("Cmce", 64),
+        ("Aba2", 41),
+        ("R-3m", 166),
+        ("p-1", 2),
+        ("62", 62),
+    ],
+)
+def test_aliases(name: str, number: int) -> None:
+    assert spacegroups.number(name) == number
+
+
+@pytest.mark.parametrize("name", ["I2/a", "P2_1/n", "Pbnm", "0", "231", "", "Na", "x"])
+def test_other_settings_and_nonsense_are_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="space group"):
+        spacegroups.number(name)
+
+
+@pytest.mark.parametrize(
+    ("number", "system", "centring"),
+    [
+        (1, "triclinic", 1),
+        (15, "monoclinic", 2),
+        (38, "orthorhombic", 2),
+        (74, "orthorhombic", 2),
+        (142, "tetragonal", 2),
+        (150, "trigonal", 1),
+        (166, "trigonal", 3),
+        (194, "hexagonal", 1),
+        (225, "cubic", 4),
+        (229, "cubic", 2),
+    ],
+)
+def test_systems_and_centring(number: int, system: str, centring: int) -> None:
+    assert spacegroups.crystal_system(number) == system
+    assert spacegroups.centring_multiplicity(number) == centring
+
+
+@pytest.mark.parametrize("number", ALL)
+def test_wyckoff_positions_are_orbits_of_the_operations(number: int) -> None:
+    rng = np.random.default_rng(number)
+    group = spacegroups.operations(number)
+    positions = spacegroups.wyckoff_positions(number)
+    for index, position in enumerate(positions):
+        point = position.rotation @ rng.uniform(0.05, 0.95, 3) + position.translation
+        orbit = spacegroups.orbit(point, number)
+        assert len(orbit) == position.multiplicity
+        assert np.linalg.matrix_rank(position.rotation) == position.degrees_of_freedom
+        stays = group.apply(point[None])[0] - point
+        assert (np.abs(stays - np.rint(stays)).max(1) < 1e-6).sum() * position.multiplicity == len(
+            group
+        )
+        # whichever member of the orbit is asked about, the position is found again
+        some = orbit[rng.integers(len(orbit), size=3)] + rng.integers(-2, 3, (3, 3))
+        multiplicity = np.full(3, position.multiplicity)
+        assert spacegroups.wyckoff_index(some, number, multiplicity).tolist() == [index] * 3
+
+
+@pytest.mark.parametrize("number", [1, 12, 47, 62, 88, 123, 141, 148, 160, 166, 186, 194, 216, 227])
+def test_letters_are_spglibs(number: int) -> None:
+    lattice = {
+        "triclinic": ((9.1, 10.7, 12.9), (83, 77, 71)),
+        "monoclinic": ((9.1, 10.7, 12.9), (90, 103, 90)),
+        "orthorhombic": ((9.1, 10.7, 12.9), (90, 90, 90)),
+        "tetragonal": ((9.1, 9.1, 12.9), (90, 90, 90)),
+        "trigonal": ((9.1, 9.1, 12.9), (90, 90, 120)),
+        "hexagonal": ((9.1, 9.1, 12.9), (90, 90, 120)),
+        "cubic": ((11.0, 11.0, 11.0), (90, 90, 90)),
+    }[spacegroups.crystal_system(number)]
+    rng = np.random.default_rng(0)
+    general = [spacegroups.orbit(rng.uniform(0, 1, 3), number) for _ in range(3)]
+    for position in spacegroups.wyckoff_positions(number):
+        point = position.rotation @ rng.uniform(0.05, 0.95, 3) + position.translation
+        orbits = [*general, spacegroups.orbit(point, number)]
+        labels = [i for i, orbit in enumerate(orbits) for _ in orbit]
+        dataset = spglib.get_symmetry_dataset(
+            (spacegroups.lattice_matrix(*lattice), np.concatenate(orbits), labels), 1e-4
+        )
+        if dataset is None or dataset.number != number:
+            continue
+        # spglib may choose another of the equivalent origins: the letter is one of those
+        # that the normalizer makes of ours
+        possible = {mapping[position.letter] for mapping in spacegroups.normalizer(number).letters}
+        found = dataset.wyckoffs[-1]
+        assert found in possible
+
+
+@given(numbers, st.integers(0, 2**32 - 1))
+def test_snap_brings_rounded_points_back(number: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    positions = spacegroups.wyckoff_positions(number)
+    position = positions[rng.integers(len(positions))]
+    point = position.rotation @ rng.uniform(0, 1, 3) + position.translation
+    result = spacegroups.snap(np.round(point, 2), number)
+    # never off the position it was on, at most onto a more special one
+    assert result.multiplicity[0] <= position.multiplicity
+    assert position.multiplicity % result.multiplicity[0] == 0
+    assert len(spacegroups.orbit(result.frac_coords[0], number)) == result.multiplicity[0]
+    again = spacegroups.snap(result.frac_coords, number)
+    assert np.allclose(again.frac_coords, result.frac_coords, atol=1e-8)
+
+
+@given(numbers, st.integers(0, 2**32 - 1))
+def test_snapping_many_points_is_snapping_each(number: int, seed: int) -> None:
+    points = np.round(np.random.default_rng(seed).uniform(0, 1, (7, 3)), 2)
+    together = spacegroups.snap(points, number)
+    for i, point in enumerate(points):
+        alone = spacegroups.snap(point[None], number)
+        assert np.allclose(alone.frac_coords[0], together.frac_coords[i], atol=1e-12)
+        assert alone.multiplicity[0] == together.multiplicity[i]
+        assert np.array_equal(alone.stabilizer_mask[0], together.stabilizer_mask[i])
+
+
+@pytest.mark.parametrize("number", ALL)
+def test_normalizer_maps_the_group_onto_itself(number: int) -> None:
+    group, others = spacegroups.operations(number), spacegroups.normalizer(number)
+    rng = np.random.default_rng(0)
+    point = rng.uniform(0, 1, 3)
+    assert np.array_equal(others.rotations[0], np.eye(3))
+    for rotation, translation in zip(others.rotations, others.translations, strict=True):
+        assert round(np.linalg.det(rotation)) == 1  # a mirror image is another crystal
+        moved_orbit = group.apply(point[None])[0] @ rotation.T + translation
+        orbit_of_moved = group.apply((rotation @ point + translation)[None])[0]
+        gaps = moved_orbit[:, None] - orbit_of_moved[None]
+        gaps -= np.rint(gaps)
+        gaps[..., others.polar] = 0.0 if others.polar.any() else gaps[..., others.polar]
+        assert (np.abs(gaps).max(2).min(1) < 1e-6).all()
+
+
+@pytest.mark.parametrize("number", ALL)
+def test_lattices_obey_the_crystal_system(number: int) -> None:
+    (a, b, c), (alpha, beta, gamma) = spacegroups.constrain_lattice((4, 5, 6), (91, 92, 93), number)
+    system = spacegroups.crystal_system(number)
+    assert (a == b) == (system in ("tetragonal", "trigonal", "hexagonal", "cubic"))
+    assert (b == c) == (system == "cubic")
+    assert (alpha == 90) == (system != "triclinic")
+    assert (beta == 92) == (system in ("triclinic", "monoclinic"))
+    assert (gamma == 120) == (system in ("trigonal", "hexagonal"))
+    assert spacegroups.constrain_lattice((a, b, c), (alpha, beta, gamma), number) == (
+        (a, b, c),
+        (alpha, beta, gamma),
+    )
