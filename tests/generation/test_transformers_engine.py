@@ -125,9 +125,10 @@ def test_the_global_random_state_is_neither_used_nor_changed(generator: Any) -> 
     assert texts(generator.generate(REQUESTS, SAMPLING)) == first
 
 
-def test_the_distribution_is_the_models(generator: Any) -> None:
-    """The first token's frequencies are those of temperature and nucleus."""
-    sampling = SamplingParams(seed=0, max_new_tokens=1, temperature=0.7, top_p=0.5)
+@pytest.mark.parametrize("top_k", [None, 40])
+def test_the_distribution_is_the_models(generator: Any, top_k: int | None) -> None:
+    """The first token's frequencies are those of temperature, top-k and nucleus."""
+    sampling = SamplingParams(seed=0, max_new_tokens=1, temperature=0.7, top_p=0.5, top_k=top_k)
     (row,) = generator.generate([GenerationRequest(PROMPT, num_samples=4000)], sampling)
     with torch.inference_mode():
         scores = generator.model(torch.tensor([generator.encode(PROMPT)])).logits[0, -1]
@@ -137,7 +138,8 @@ def test_the_distribution_is_the_models(generator: Any) -> None:
             logits[token] = -torch.inf
     shares = torch.softmax(logits / 0.7, dim=0)
     ranked, order = shares.sort(descending=True)
-    nucleus = int((ranked.cumsum(0) < 0.5).sum()) + 1
+    mass = float(ranked[:top_k].sum())
+    nucleus = int((ranked.cumsum(0) < 0.5 * mass).sum()) + 1
     expected = {
         generator.vocabulary.strings[token]: float(share / ranked[:nucleus].sum())
         for token, share in zip(order[:nucleus].tolist(), ranked[:nucleus], strict=True)

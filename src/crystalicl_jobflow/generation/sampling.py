@@ -82,15 +82,14 @@ def draw(
     top_p: float,
     top_k: int | None = None,
     log_mass: np.ndarray | None = None,
-    ids: np.ndarray | None = None,
     tolerance: float = 0.0,
 ) -> Draw:
     """Draw one column per row by the inverse of the cumulative distribution.
 
     Temperature, then the `top_k` likeliest, then the nucleus: the likeliest tokens up to
     and with the one that reaches `top_p` (Holtzman et al., 2020). All in float64. The
-    cumulative distribution runs in the order of the columns (or of `ids`), not of the
-    probabilities: rounding can then move its steps but not exchange them.
+    cumulative distribution runs in the order of the columns, not of the probabilities:
+    rounding can then move its steps but not exchange them.
 
     Parameters
     ----------
@@ -103,9 +102,6 @@ def draw(
     log_mass
         Logarithm of each row's whole mass (of exp(logits / temperature)) where the
         columns hold only a part of it, shape (rows,).
-    ids
-        Token id of each column, shape (rows, columns), where the columns are in no fixed
-        order.
     tolerance
         Relative uncertainty of the probabilities, for :attr:`Draw.doubtful`.
     """
@@ -116,13 +112,11 @@ def draw(
     else:
         probabilities = np.exp(scaled - log_mass[:, None])
     num_rows, num_columns = probabilities.shape
-    doubtful = np.zeros(num_rows, dtype=bool)
-    if top_p < 1.0 or (top_k is not None and top_k < num_columns):
-        probabilities, doubtful = _cut(probabilities, top_p=top_p, top_k=top_k, tolerance=tolerance)
-    order = None
-    if ids is not None:
-        order = np.argsort(ids, axis=1, kind="stable")
-        probabilities = np.take_along_axis(probabilities, order, axis=1)
+    uncertain = None
+    if top_p < 1.0 or top_k is not None:
+        probabilities, uncertain = _cut(
+            probabilities, top_p=top_p, top_k=top_k, tolerance=tolerance
+        )
     cumulative = np.cumsum(probabilities, axis=1)
     total = cumulative[:, -1]
     target = np.asarray(uniforms, dtype=np.float64) * total
@@ -130,22 +124,32 @@ def draw(
     # u close to 1 times the total may round up to the total itself
     columns = np.minimum(columns, num_columns - 1 - np.argmax(probabilities[:, ::-1] > 0, axis=1))
     rows = np.arange(num_rows)
+    doubtful = np.zeros(num_rows, dtype=bool)
     if tolerance:
         upper = cumulative[rows, columns]
         lower = upper - probabilities[rows, columns]
         slack = tolerance * total
+        if uncertain is not None:
+            # what may be in or out moves every step of the distribution by its own mass
+            slack = slack + uncertain.sum(axis=1)
+            doubtful |= uncertain[rows, columns] > 0
         # below the first and above the last choice there is nothing to confuse it with
-        doubtful |= (target - lower < slack) & (lower > slack)
-        doubtful |= (upper - target < slack) & (total - upper > slack)
-    if order is not None:
-        columns = order[rows, columns]
+        doubtful |= (target - lower < slack) & (lower > 0)
+        doubtful |= (upper - target < slack) & (total > upper)
     return Draw(columns=columns, doubtful=doubtful)
 
 
 def _cut(
     probabilities: np.ndarray, *, top_p: float, top_k: int | None, tolerance: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Set what lies outside the nucleus to 0; say where its edge is uncertain."""
+    """Set what lies outside the nucleus to 0.
+
+    Returns
+    -------
+    tuple of numpy.ndarray
+        The probabilities that are left, and those of the columns of which it is uncertain
+        within the tolerance whether they belong to the nucleus (0 for all others).
+    """
     num_rows, num_columns = probabilities.shape
     rows = np.arange(num_rows)
     order = np.argsort(-probabilities, axis=1, kind="stable")
@@ -153,23 +157,28 @@ def _cut(
     cumulative = np.cumsum(ranked, axis=1)
     mass = np.ones(num_rows)
     limit = num_columns
-    if top_k is not None and top_k < num_columns:
-        limit = top_k
-        mass = cumulative[:, top_k - 1]
+    if top_k is not None:
+        limit = min(top_k, num_columns)
+        mass = cumulative[:, limit - 1]
     threshold = top_p * mass
     count = np.minimum((cumulative < threshold[:, None]).sum(axis=1) + 1, limit)
     kept = np.arange(num_columns)[None, :] < count[:, None]
-    doubtful = np.zeros(num_rows, dtype=bool)
-    if tolerance:
-        last = ranked[rows, count - 1]
-        following = np.where(
-            count < num_columns, ranked[rows, np.minimum(count, num_columns - 1)], 0.0
-        )
-        before = cumulative[rows, count - 1] - last
-        slack = tolerance * mass
-        doubtful |= (np.abs(cumulative[rows, count - 1] - threshold) < slack) & (following > 0)
-        doubtful |= (np.abs(before - threshold) < slack) & (count > 1)
-        doubtful |= (following > 0) & (last - following <= tolerance * last)
     result = np.zeros_like(probabilities)
     np.put_along_axis(result, order, np.where(kept, ranked, 0.0), axis=1)
-    return result, doubtful
+    uncertain = np.zeros_like(probabilities)
+    if tolerance:
+        last = ranked[rows, count - 1][:, None]
+        beyond = np.minimum(count, num_columns - 1)
+        following = np.where(count < num_columns, ranked[rows, beyond], 0.0)[:, None]
+        before = cumulative - ranked
+        slack = (tolerance * mass)[:, None]
+        # in without doubt: likelier than all that is out, and needed to reach the mass
+        sure_in = (ranked > following * (1 + tolerance)) & (before < threshold[:, None] - slack)
+        sure_in[:, 0] |= ranked[:, 0] > following[:, 0] * (1 + tolerance)
+        # out without doubt: less likely than all that is in, and the mass is reached without
+        sure_out = (ranked < last * (1 - tolerance)) & (before >= threshold[:, None] + slack)
+        if limit < num_columns:
+            sure_in &= np.arange(num_columns)[None, :] < limit
+            sure_out[:, limit:] |= ranked[:, limit:] < last * (1 - tolerance)
+        np.put_along_axis(uncertain, order, np.where(sure_in | sure_out, 0.0, ranked), axis=1)
+    return result, uncertain

@@ -15,8 +15,6 @@ from crystalicl_jobflow.schemas import SamplingParams
 if TYPE_CHECKING:
     from crystalicl_jobflow.generation.transformers_engine import TransformersGenerator
 
-_FIRST_LOOK = 64  # likeliest tokens among which the nucleus is sought first
-
 
 class TokenSampler:
     """Draws one token for each row from the rows' scores and their own random streams.
@@ -71,24 +69,9 @@ class TokenSampler:
     def _draw_free(
         self, logits: torch.Tensor, uniforms: np.ndarray, *, tolerance: float
     ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the tokens drawn from whole lines of scores, and which are doubtful."""
         sampling = self._sampling
-        logits = logits + self._bar(logits)
-        size = int(logits.shape[1])
-        whole = sampling.top_p >= 1.0 and sampling.top_k is None
-        look = size if whole else min(size, max(_FIRST_LOOK, (sampling.top_k or 0) + 1))
-        log_mass = torch.logsumexp(logits.double() / sampling.temperature, dim=1).cpu().numpy()
-        while True:
-            if look == size:
-                values, ids = logits.cpu().numpy().astype(np.float64), None
-                break
-            best = torch.topk(logits, look, dim=1)
-            values = best.values.cpu().numpy().astype(np.float64)
-            ids = best.indices.cpu().numpy()
-            seen = np.exp(values / sampling.temperature - log_mass[:, None]).sum(axis=1)
-            # the edge of the nucleus has to lie within what is looked at
-            if sampling.top_k is not None or (seen > sampling.top_p + 2 * tolerance).all():
-                break
-            look = min(size, 4 * look)
+        ids, values, log_mass = self._candidates(logits + self._bar(logits))
         drawn = draw(
             values,
             uniforms,
@@ -96,11 +79,42 @@ class TokenSampler:
             top_p=sampling.top_p,
             top_k=sampling.top_k,
             log_mass=log_mass,
-            ids=ids,
             tolerance=tolerance,
         )
-        tokens = drawn.columns if ids is None else ids[np.arange(len(ids)), drawn.columns]
-        return tokens, drawn.doubtful
+        return ids[np.arange(len(ids)), drawn.columns], drawn.doubtful
+
+    def _candidates(self, logits: torch.Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Leave out most of what cannot be in the nucleus, without sorting the vocabulary.
+
+        Returns
+        -------
+        tuple of numpy.ndarray
+            Ids in rising order and their scores (-inf: padding), shape (rows, columns);
+            logarithm of each row's whole mass.
+        """
+        sampling = self._sampling
+        scaled = logits / sampling.temperature
+        top = scaled.max(dim=1, keepdim=True).values
+        mass = torch.exp(scaled - top)
+        total = mass.sum(dim=1, dtype=torch.float64, keepdim=True)
+        # All tokens below (1 - top_p) / V together have less than 1 - top_p, so the nucleus
+        # is complete without them. Half of that, as the masses are rounded. Top-k takes the
+        # nucleus of a smaller mass: the first k are then needed as well.
+        floor = (total * (0.5 * (1.0 - sampling.top_p) / logits.shape[1])).to(mass.dtype)
+        if sampling.top_k is not None:
+            least = torch.topk(mass, min(sampling.top_k, logits.shape[1]), dim=1).values[:, -1:]
+            floor = torch.minimum(floor, least)
+        keep = (mass >= floor) & (mass > 0)
+        places = keep.nonzero().cpu().numpy()  # in order of rows, then ids
+        scores = logits[keep].cpu().numpy()
+        counts = np.bincount(places[:, 0], minlength=len(logits))
+        column = np.arange(len(places)) - np.repeat(np.cumsum(counts) - counts, counts)
+        ids = np.zeros((len(logits), int(counts.max())), dtype=np.int64)
+        values = np.full(ids.shape, -np.inf)
+        ids[places[:, 0], column] = places[:, 1]
+        values[places[:, 0], column] = scores
+        log_mass = (top.double() + torch.log(total)).cpu().numpy()[:, 0]
+        return ids, values, log_mass
 
     def _bar(self, logits: torch.Tensor) -> torch.Tensor:
         """Return -inf for tokens that write nothing (padding, unknown, …), 0 for the others."""
