@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 
 import pytest
@@ -44,6 +45,9 @@ def run(job, **kwargs):
 def test_a_maker_survives_a_workflow_database(maker):
     stored = jsanitize(maker, strict=True, enum_values=True)
     assert MontyDecoder().process_decoded(stored) == maker
+    # FireWorks takes what as_dict returns, and turns what is no plain data into its repr
+    plain = json.loads(json.dumps(maker.as_dict()))
+    assert MontyDecoder().process_decoded(plain) == maker
 
 
 def test_a_pool_is_named_by_its_absolute_path(tmp_path, monkeypatch):

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from jobflow import CURRENT_JOB, Flow, JobConfig, Maker, OnMissing, Response, job
+from monty.json import jsanitize
 
 from crystalicl_jobflow.generation.pipeline import (
     GenerationTask,
@@ -106,6 +107,15 @@ class GenerateMaker(Maker):
                 raise ValueError(f"{option} must be at least 1, got {value}")
         if isinstance(self.sampling, dict):
             self.sampling = SamplingParams(**self.sampling)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the Maker as plain data.
+
+        MSONable leaves pydantic documents as they are, and FireWorks would then store
+        their text representation.
+        """
+        plain: dict[str, Any] = jsanitize(super().as_dict(), strict=True)
+        return plain
 
     # What replaces this job finds its own way: shards go where this job went (see
     # _sharded), the gathering does not need the GPU that they do.
