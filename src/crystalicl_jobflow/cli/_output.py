@@ -141,7 +141,7 @@ def candidate_table(candidates: Sequence[Candidate], *, title: str | None = None
             group = f"{candidate.space_group} {candidate.space_group_symbol or ''}"
         rows.add_row(
             candidate.candidate_id[:ID_DIGITS],
-            *([candidate.condition.label()] if several else []),
+            *([candidate.condition.label().replace(", group ", " ")] if several else []),
             candidate.formula or "-",
             group,
             str(candidate.num_sites or "-"),

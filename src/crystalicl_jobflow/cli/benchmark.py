@@ -89,6 +89,8 @@ def conditional(**options: Any) -> None:
         )
     for name, reason in result.failed:
         note(f"Not read: {name}: {reason}")
+    for name, reason in result.impossible:
+        note(f"Written freely: {name}: {reason}")
     out: Path = options["out"]
     _output.write_candidates(out / _output.CANDIDATES, result.candidates)
     _output.write_json(out / METRICS, _metrics(result, names, options))
@@ -111,6 +113,7 @@ def _metrics(result: BenchmarkResult, names: list[str], options: dict[str, Any])
         "constrain": options["constrain"],
         "seed": options["seed"],
         "not_read": dict(result.failed),
+        "written_freely": dict(result.impossible),
         "seconds": result.seconds,
         **_output.shared_provenance(result.candidates),
         "material_ids": result.material_ids,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,6 +57,9 @@ class BenchmarkResult:
         The data set's rows that were asked for, in order.
     failed
         Id and reason of the drawn rows that could not be read.
+    impossible
+        Id and reason of the rows that no text can meet under the constraint; they were
+        written freely.
     seconds
         Wall time of each part.
     """
@@ -64,6 +68,7 @@ class BenchmarkResult:
     candidates: list[Candidate]
     material_ids: list[str]
     failed: list[tuple[str, str]] = field(default_factory=list)
+    impossible: list[tuple[str, str]] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
 
 
@@ -174,7 +179,7 @@ def conditional_benchmark(
         asked; one line.
     """
     from crystalicl_jobflow.evaluation import build_candidates, evaluate
-    from crystalicl_jobflow.generation.pipeline import generate_for_retrievals
+    from crystalicl_jobflow.generation.pipeline import generate_for_retrievals, plan_tasks
     from crystalicl_jobflow.retrieval import retrieve_many
     from crystalicl_jobflow.schemas import Retrieval
 
@@ -197,15 +202,28 @@ def conditional_benchmark(
             Retrieval(condition=item, strategy=strategy, shots=0, seed=seed) for item in asked
         ]
     clock.lap("retrieve")
-    generations = generate_for_retrievals(
-        retrievals,
-        generator,
-        sampling=sampling or SamplingParams(seed=seed),
-        num_samples=samples,
-        text_format=text_format,
-        constrain=constrain,
-        progress=lambda done, total: report("Generate", done, total),
-    )
+    impossible = _impossible(asked, constrain, text_format)
+    generations = []
+    loaded = _once(generator)
+    tasks = plan_tasks(asked, samples)
+    done = 0
+    for places, held in (
+        ([place for place in range(len(asked)) if place not in impossible], constrain),
+        (sorted(impossible), False),
+    ):
+        if not places:
+            continue
+        generations += generate_for_retrievals(
+            [retrievals[place] for place in places],
+            loaded,
+            sampling=sampling or SamplingParams(seed=seed),
+            text_format=text_format,
+            constrain=held,
+            tasks=[tasks[place] for place in places],
+            progress=_after(report, done, samples * len(asked)),
+        )
+        done += samples * len(places)
+    generations.sort(key=lambda item: item.completions[0].request_index)
     clock.lap("generate")
     candidates = build_candidates(
         generations,
@@ -230,8 +248,35 @@ def conditional_benchmark(
         candidates=candidates,
         material_ids=[crystal.demonstration_id for crystal in crystals],
         failed=failed,
+        impossible=[(crystals[place].demonstration_id, why) for place, why in impossible.items()],
         seconds=clock.seconds,
     )
+
+
+def _impossible(
+    conditions: Sequence[Condition], constrain: bool | ConstraintOptions, text_format: str
+) -> dict[int, str]:
+    """Return the conditions that no text can meet under their constraint, and why."""
+    from crystalicl_jobflow.generation.constraints import ImpossibleConditionError
+    from crystalicl_jobflow.generation.pipeline import build_constraints
+
+    found: dict[int, str] = {}
+    for place, condition in enumerate(conditions):
+        try:
+            build_constraints([condition], constrain, text_format=text_format)
+        except ImpossibleConditionError as error:
+            found[place] = str(error)
+    return found
+
+
+def _after(report: StageProgress, before: int, total: int) -> Callable[[int, int], None]:
+    """Return a progress callback of texts that are written after others."""
+    return lambda done, _total: report("Generate", before + done, total)
+
+
+def _once(generator: TextGenerator | Callable[[], TextGenerator]) -> Callable[[], TextGenerator]:
+    """Return a function that loads the generator the first time, and keeps it."""
+    return lru_cache(maxsize=1)(generator) if callable(generator) else lambda: generator
 
 
 def draw_crystals(
