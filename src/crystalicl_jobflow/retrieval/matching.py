@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from crystalicl_jobflow.retrieval.columns import Codes, element_bits
+from crystalicl_jobflow.retrieval.columns import element_bits
 from crystalicl_jobflow.retrieval.index import DemonstrationIndex
 from crystalicl_jobflow.schemas import Condition, Range
 
@@ -102,7 +102,7 @@ def excluded(
     columns = index.columns
     rows: set[int] = set()
     if condition.formula is not None:
-        same = np.flatnonzero(_formula_rows(columns.formula, condition.formula))
+        same = np.flatnonzero(columns.formula.equal(condition.formula))
         if condition.space_groups is not None:
             same = same[np.isin(columns.space_group[same], condition.space_groups)]
         rows.update(same.tolist())
@@ -111,10 +111,6 @@ def excluded(
         if row is not None:
             rows.add(row)
     return np.array(sorted(rows), dtype=np.intp)
-
-
-def _formula_rows(column: Codes, formula: str) -> NDArray[np.bool_]:
-    return column.equal(formula)
 
 
 def tiers(parts: list[Criterion]) -> list[tuple[list[Criterion], str | None]]:

@@ -24,7 +24,6 @@ from crystalicl_jobflow.schemas import utcnow
 from crystalicl_jobflow.settings import SETTINGS
 from crystalicl_jobflow.stores import (
     StoreSpec,
-    connect_store,
     open_store,
     save_json_store,
     write_documents,
@@ -349,6 +348,5 @@ __all__ = [
     "Progress",
     "add_records",
     "compute_fingerprints",
-    "connect_store",
     "fill_pool",
 ]
