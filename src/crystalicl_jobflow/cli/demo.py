@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import shutil
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -204,6 +206,7 @@ def _print(
     from crystalicl_jobflow.cli._output import CIFS, print_run
 
     print_run(candidates, evaluation)
+    program = _program()
     valid = sum(candidate.valid for candidate in candidates)
     spent = ", ".join(f"{name.replace('_', ' ')} {value:.1f} s" for name, value in seconds.items())
     lines = [
@@ -215,8 +218,16 @@ def _print(
         f"  {out / 'stores'}/  maggma stores: pool, job outputs, candidates",
         "",
         "Next:",
-        f"  crystalicl query {out} --valid --space-group 221",
-        "  crystalicl generate --formula SrTiO3 --space-group 221 --samples 8 --out my-crystals",
-        "  crystalicl generate --help",
+        f"  {program} query {out} --valid --space-group 221",
+        f"  {program} generate --formula SrTiO3 --space-group 221 --samples 8 --out my-crystals",
+        f"  {program} generate --help",
     ]
     stdout_console().print("\n".join(lines), soft_wrap=True)
+
+
+def _program() -> str:
+    """Return what calls this command again: its path, where the shell does not find it."""
+    called = Path(sys.argv[0])
+    if called.name != "crystalicl" or shutil.which("crystalicl") is not None:
+        return "crystalicl"
+    return str(called)
