@@ -14,15 +14,17 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import re
 from pathlib import Path
 
 from crystalicl_jobflow.evaluation import build_candidates, evaluate
 from crystalicl_jobflow.generation import load_generator
 from crystalicl_jobflow.generation.pipeline import generate_for_retrievals
-from crystalicl_jobflow.schemas import Condition, Retrieval, SamplingParams
+from crystalicl_jobflow.schemas import Condition, Generation, Retrieval, SamplingParams
 from crystalicl_jobflow.text import SGS
 from crystalicl_jobflow.training.recipes import load_split
 
+_WYCKOFF = re.compile(r" \d+[a-zA-Z]$", re.MULTILINE)
 RATES = ("parsed", "formula", "space_group", "joint", "structure_valid", "match")
 
 
@@ -82,6 +84,19 @@ def main() -> None:
             print(f"{text_format} at temperature {temperature}: {shown}", flush=True)
     if options.out is not None:
         options.out.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+
+
+def _as_sgs(generation: Generation) -> Generation:
+    """Read both variants by their coordinates alone, so that one reader judges both."""
+    return generation.model_copy(
+        update={
+            "text_format": "sgs",
+            "completions": [
+                completion.model_copy(update={"text": _WYCKOFF.sub("", completion.text)})
+                for completion in generation.completions
+            ],
+        }
+    )
 
 
 def _error(count: int, of: int) -> float:
