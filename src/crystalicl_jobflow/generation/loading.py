@@ -259,8 +259,10 @@ def _with_adapter(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what they warn of is checked below
             tuned = PeftModel.from_pretrained(model, adapter, config=config, **options)
-        # peft leaves out what does not fit without an error
-        missing = saved ^ set(get_peft_model_state_dict(tuned))
+        # peft leaves out what does not fit without an error; it would look for the base on
+        # the hub to see whether the adapter brings embeddings, which are not compared
+        fitting = set(get_peft_model_state_dict(tuned, save_embedding_layers=False))
+        missing = (fitting - saved) | {weight for weight in saved - fitting if "lora_" in weight}
     except Exception as error:
         raise GenerationError(
             f"adapter {name!r} does not fit the model {base_name!r}: {_reason(error)}"
