@@ -243,6 +243,8 @@ def _onto_letter(point: NDArray[np.float64], site: SGSSite, number: int) -> NDAr
         moves = (np.rint(gap) - gap) @ np.linalg.pinv(rows).T
         nearest = int(np.argmin(np.abs(moves).max(1)))
         if np.abs(moves[nearest]).max() >= spacegroups.SNAP_TOLERANCE:
+            if _snaps_onto(point, position, number):
+                return point
             raise TextError(
                 FailureReason.BAD_COORDINATES,
                 f"the site {site.species} {site.frac_coords} is not on the Wyckoff position "
@@ -253,12 +255,23 @@ def _onto_letter(point: NDArray[np.float64], site: SGSSite, number: int) -> NDAr
         moved = point
     multiplicity = int(spacegroups.snap(moved[None], number).multiplicity[0])
     if multiplicity != position.multiplicity:
+        if _snaps_onto(point, position, number):
+            return point
         raise TextError(
             FailureReason.BAD_COORDINATES,
             f"the site {site.species} {site.frac_coords} has multiplicity {multiplicity}, not "
             f"{position.multiplicity}{position.letter} of {spacegroups.symbol(number)}",
         )
     return np.asarray(moved)
+
+
+def _snaps_onto(
+    point: NDArray[np.float64], position: spacegroups.WyckoffPosition, number: int
+) -> bool:
+    """Tell whether a point lands on a position without being told to (in several steps)."""
+    snapped = spacegroups.snap(point[None], number)
+    index = spacegroups.wyckoff_index(snapped.frac_coords, number, snapped.multiplicity)[0]
+    return index >= 0 and spacegroups.wyckoff_positions(number)[index].letter == position.letter
 
 
 #: The SGS text of the paper.
