@@ -202,6 +202,7 @@ class Packing:
         self.radii: Floats = np.empty(0)
         self._reach = 0.0
         self._rooms: dict[tuple[bytes, float], float] = {}
+        self._kept: dict[tuple[int, int, bytes, float], NDArray[np.bool_]] = {}
 
     def copy(self) -> Packing:
         """Return a packing that grows on its own."""
@@ -271,12 +272,61 @@ class Packing:
             best = min(best, math.sqrt(ratios.min()))
         return best
 
+    def with_room(
+        self, x: int, y: int, allowed: NDArray[np.bool_], radius: float
+    ) -> NDArray[np.bool_]:
+        """Return the z at which an orbit keeps its distances, or all where none does.
+
+        Parameters
+        ----------
+        x, y
+            Hundredths.
+        allowed
+            Which z are asked about, shape (100,).
+        radius
+            Of the element, in Å.
+        """
+        key = (x, y, allowed.tobytes(), radius)
+        found = self._kept.get(key)
+        if found is None:
+            found = self._kept[key] = self._with_room(x, y, allowed, radius)
+        return found
+
+    def _with_room(
+        self, x: int, y: int, allowed: NDArray[np.bool_], radius: float
+    ) -> NDArray[np.bool_]:
+        points = np.array([(x, y, z) for z in np.flatnonzero(allowed)]) / 100
+        snapped = spacegroups.snap(points, self.number)
+        coords = snapped.frac_coords
+        own = max(self.floor, 2 * self.fraction * radius)
+        reach = max(own, self._reach and max(self.floor, self.fraction * (self._reach + radius)))
+        images = spacegroups.operations(self.number).apply(coords)  # (k, operations, 3)
+        gaps = np.concatenate(
+            [images, np.broadcast_to(self.frac_coords, (len(coords), *self.frac_coords.shape))], 1
+        )
+        gaps -= coords[:, None]
+        ratios = self._squares(gaps.reshape(-1, 3), reach).reshape(gaps.shape[:2])
+        n_own = images.shape[1]
+        ratios[:, :n_own] /= own * own
+        ratios[:, :n_own][snapped.stabilizer_mask] = np.inf
+        ratios[:, n_own:] /= np.maximum(self.fraction * (self.radii + radius), self.floor) ** 2
+        shifts = self._shifts(reach)
+        good = ratios.min(1) >= 1
+        if len(shifts) > 1 and (shifts[1:] ** 2).sum(1).min() < own * own:
+            good[:] = False
+        if not good.any():
+            return allowed
+        kept = np.zeros_like(allowed)
+        kept[np.flatnonzero(allowed)[good]] = True
+        return kept
+
     def place(self, orbit: Floats, radius: float) -> None:
         """Add an orbit of an element of a radius in Å."""
         self.frac_coords = np.concatenate([self.frac_coords, orbit])
         self.radii = np.concatenate([self.radii, np.full(len(orbit), radius)])
         self._reach = max(self._reach, radius)
         self._rooms = {}
+        self._kept = {}
 
     def blocked(self, left: int, orbit: Floats, radius: float, smallest: float) -> int:
         """Return the fixed positions too near to an orbit for any element, as a bit mask.

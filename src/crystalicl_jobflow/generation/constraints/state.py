@@ -26,6 +26,7 @@ from crystalicl_jobflow.generation.constraints.feasibility import GroupSites, gr
 from crystalicl_jobflow.generation.constraints.fields import (
     FieldTable,
     Mask,
+    Step,
     TokenIds,
     VocabularyTables,
 )
@@ -120,7 +121,7 @@ class SGSState:
             if following._commit(step.complete, force=True):
                 ids = np.unique(np.concatenate([ids, following.allowed()]))
         if step.beyond:
-            further = [token for token, value, rest in step.beyond if self._reaches(value, rest)]
+            further = self._beyond(step)
             if further:
                 ids = np.unique(np.concatenate([ids, np.array(further, dtype=np.int64)]))
         if self.may_end:
@@ -136,10 +137,8 @@ class SGSState:
         table = self._table
         value = table.by_text.get(full)
         if value is not None and self._mask[value] and not self._can_go_on(full):
-            # a refusal of the last token left is no use: the row would end unfinished
-            force = len(self._refused) > 0 and len(self._refused) + 1 >= len(self.allowed())
-            if not self._commit(value, force=force) and (
-                not self._is_best(value) or not self._commit(value, force=True)
+            if not self._commit(value) and not (
+                (self._is_last() or self._is_best(value)) and self._commit(value, force=True)
             ):
                 self._refused.add(token_id)
                 return False
@@ -147,13 +146,18 @@ class SGSState:
             self._partial = full
         else:
             trial = self._fork()
-            force = len(self._refused) > 0 and len(self._refused) + 1 >= len(self.allowed())
-            if not trial._feed(text, force=force):
-                self._refused.add(token_id)
-                return False
+            if not trial._feed(text, force=False):
+                trial = self._fork()
+                if not (self._is_last() and trial._feed(text, force=True)):
+                    self._refused.add(token_id)
+                    return False
             self.__dict__ = trial.__dict__
         self._refused = set()
         return True
+
+    def _is_last(self) -> bool:
+        """Return whether all other tokens are refused: then the row would end unfinished."""
+        return len(self._refused) + 1 >= len(self.allowed())
 
     @property
     def may_end(self) -> bool:
@@ -174,12 +178,20 @@ class SGSState:
         step = self._table.steps[full]
         return bool(len(step.ids)) and bool(len(step.allowed(self._mask)))
 
-    def _reaches(self, value: int, rest: str) -> bool:
-        """Return whether the text may go on with `rest` once a value is complete."""
-        if not self._mask[value]:
-            return False
-        twin = self._fork()
-        return twin._commit(value, force=True) and twin._feed(rest, force=True)
+    def _beyond(self, step: Step) -> list[int]:
+        """Return the tokens that end this field and go on as the next ones allow."""
+        following: dict[int, SGSState | None] = {}
+        found = []
+        for token, value, rest in step.beyond:
+            if not self._mask[value]:
+                continue
+            if value not in following:
+                twin = self._fork()
+                following[value] = twin if twin._commit(value, force=True) else None
+            after = following[value]
+            if after is not None and after._fork()._feed(rest, force=True):
+                found.append(token)
+        return found
 
     def _feed(self, text: str, *, force: bool) -> bool:
         """Take characters one by one; return False where they cannot follow."""
@@ -302,7 +314,7 @@ class SGSState:
             mask = self._landing.z_allowed(self._x, self._y, self._letters)
             if not table.is_atomic:
                 # digits decide one after the other: none may lead to refusals only
-                mask = self._with_room(mask)
+                mask = self._packing.with_room(self._x, self._y, mask, self._radius)
         self._enter(phase, table, mask)
 
     def _commit(self, value: int, *, force: bool = False) -> bool:
@@ -397,16 +409,6 @@ class SGSState:
     def _relax(self, what: str) -> None:
         if what not in self.relaxed:
             self.relaxed = (*self.relaxed, what)
-
-    def _has_room(self, x: int, y: int, z: int) -> bool:
-        return self._packing.room(site_orbit(self.number, (x, y, z)), self._radius) >= 1
-
-    def _with_room(self, mask: Mask) -> Mask:
-        """Return the z at which the site keeps its distances, or all where none does."""
-        kept = np.zeros_like(mask)
-        for z in np.flatnonzero(mask):
-            kept[z] = self._has_room(self._x, self._y, int(z))
-        return kept if kept.any() else mask
 
     def _leads_somewhere(self, x: int, y: int | None) -> bool:
         """Return False where all places that a coordinate leads to are known to be too near.

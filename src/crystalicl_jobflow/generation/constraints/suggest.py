@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 from crystalicl_jobflow.generation.constraints.composition import atoms_asked, target_of
 from crystalicl_jobflow.generation.constraints.options import ConstraintOptions
 from crystalicl_jobflow.generation.constraints.plan import Plan
-from crystalicl_jobflow.schemas import Condition
+from crystalicl_jobflow.schemas import Condition, Range
 from crystalicl_jobflow.text import spacegroups
 
 MOST_SUGGESTED = 5
@@ -99,18 +100,22 @@ def _other_atoms(
     condition: Condition, options: ConstraintOptions, groups: Sequence[int], least: int, most: int
 ) -> str | None:
     """Return which numbers of atoms would do in the groups asked for, in words."""
-    highest = min(max(_REACH * options.max_atoms, least), _FAR)
-    possible = []
-    middle = (least + most) / 2
-    order = sorted(range(1, highest + 1), key=lambda n: abs(n - middle))
-    for number_of_atoms in order:
+
+    def can_be(number_of_atoms: int) -> bool:
         plan = _plan(condition, options, number_of_atoms, number_of_atoms)
-        if any(plan.is_possible(group) for group in groups):
-            possible.append(number_of_atoms)
-            if len(possible) == (MOST_SUGGESTED if condition.num_sites is not None else 1):
-                break
-    if not possible:
-        return None
-    if condition.num_sites is None:
-        return f"a limit of {min(possible)} atoms"
-    return f"{_list(sorted(possible), 'or')} atoms"
+        return any(plan.is_possible(group) for group in groups)
+
+    highest = min(max(_REACH * options.max_atoms, least), _FAR)
+    if condition.num_sites is None or least > most:
+        # what is asked for needs a higher limit
+        asked = condition.num_sites
+        top = asked.max if isinstance(asked, Range) and asked.max is not None else highest
+        order: Sequence[int] = range(max(least, most + 1), int(min(top, highest)) + 1)
+        if isinstance(asked, int):
+            order = [asked] if asked <= highest else []
+        limit = next((n for n in order if can_be(n)), None)
+        return None if limit is None else f"a limit of {limit} atoms"
+    middle = (least + most) / 2
+    order = sorted(range(1, options.max_atoms + 1), key=lambda n: abs(n - middle))
+    possible = list(itertools.islice((n for n in order if can_be(n)), MOST_SUGGESTED))
+    return f"{_list(sorted(possible), 'or')} atoms" if possible else None
