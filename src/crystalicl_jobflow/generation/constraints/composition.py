@@ -6,7 +6,7 @@ import itertools
 import math
 from collections.abc import Collection, Hashable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Protocol
 
 from pymatgen.core import Composition, Element
@@ -194,21 +194,13 @@ class FormulaTarget:
 
         Leaves the limit on orbits out of account.
         """
-        sites = group_sites(number)
         written = dict(counts)
-        names = tuple(self._amounts)
-        open_steps = {
-            (i, is_fixed, k, size, without(copies, k) if is_fixed else copies)
-            for is_fixed, sizes in enumerate(
-                (sites.free_multiplicities, sites.fixed_multiplicities)
-            )
-            for k, size in enumerate(sizes)
-            if not is_fixed or copies[k]
-            for i in range(len(names))
-        }
-        found: dict[int, tuple[list[int], list[int]]] = {}
-        for times in _multiples(self._unit, sum(written.values()), budget):
-            left = [times * n - written.get(name, 0) for name, n in self.amounts]
+        have = [written.get(name, 0) for name, _ in self.amounts]
+        kinds = _orbit_kinds(number, copies)
+        pending = [list(kinds) for _ in have]
+        found: list[tuple[list[int], list[int]]] = [([], []) for _ in have]
+        for times in _multiples(self._unit, sum(have), budget):
+            left = [times * n - w for (_, n), w in zip(self.amounts, have, strict=True)]
             if min(left) < 0:
                 continue
             uses = [least_uses(number, n) for n in left]
@@ -216,24 +208,41 @@ class FormulaTarget:
                 continue
             # elements that need fixed positions
             needing = [(i, use) for i, use in enumerate(uses) if any(use[0])]
-            done = set()
-            for step in open_steps:
-                i, is_fixed, k, size, rest = step
-                if size > left[i]:
-                    continue
-                use = least_uses(number, left[i] - size)
-                if not use:
-                    continue
-                needs = [other for j, other in needing if j != i]
-                if any(use[0]):
-                    needs.append(use)
-                if not needs or can_share(tuple(needs), rest):
-                    done.add(step)
-                    found.setdefault(i, ([], []))[is_fixed].append(k)
-            open_steps -= done
-            if not open_steps:
+            for i, most in enumerate(left):
+                others = [use for j, use in needing if j != i]
+                still = []
+                for kind in pending[i]:
+                    is_fixed, k, size, rest = kind
+                    use = least_uses(number, most - size) if size <= most else ()
+                    if use and any(use[0]):
+                        good = can_share((*others, use), rest)
+                    else:
+                        good = bool(use) and (not others or can_share(tuple(others), rest))
+                    if good:
+                        found[i][is_fixed].append(k)
+                    else:
+                        still.append(kind)
+                pending[i] = still
+            if not any(pending):
                 break
-        return {names[i]: (tuple(free), tuple(fixed)) for i, (free, fixed) in found.items()}
+        return {
+            name: (tuple(free), tuple(fixed))
+            for (name, _), (free, fixed) in zip(self.amounts, found, strict=True)
+            if free or fixed
+        }
+
+
+@lru_cache(maxsize=1 << 14)
+def _orbit_kinds(number: int, copies: Copies) -> tuple[tuple[int, int, int, Copies], ...]:
+    """Return for each kind of orbit: fixed or not, its index, its size, the copies after it."""
+    sites = group_sites(number)
+    free = [(0, k, size, copies) for k, size in enumerate(sites.free_multiplicities)]
+    fixed = [
+        (1, k, size, without(copies, k))
+        for k, size in enumerate(sites.fixed_multiplicities)
+        if copies[k]
+    ]
+    return (*free, *fixed)
 
 
 @dataclass(frozen=True)

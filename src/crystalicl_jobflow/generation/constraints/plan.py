@@ -13,6 +13,7 @@ from crystalicl_jobflow.generation.constraints.composition import (
     Counts,
     FormulaTarget,
     Steps,
+    SystemTarget,
     Target,
     next_steps,
 )
@@ -121,9 +122,12 @@ class Plan:
         """Return the fewest atoms in the primitive cell with which the target is possible."""
         found = self._fewest.get(number)
         if found is None:
-            low = max(self.least, self.target.least_atoms())
+            unit = self.target.least_atoms()
+            step = 1 if isinstance(self.target, SystemTarget) else unit
+            low = unit if step == 1 else -(-max(self.least, unit) // unit) * unit
             found = next(
-                (n for n in range(low, self.most + 1) if self.is_possible(number, n)), self.most
+                (n for n in range(low, self.most + 1, step) if self.is_possible(number, n)),
+                self.most,
             )
             self._fewest[number] = found
         return found

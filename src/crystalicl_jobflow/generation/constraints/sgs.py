@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -9,7 +10,9 @@ import numpy as np
 from crystalicl_jobflow.generation.base import GenerationError, TokenVocabulary
 from crystalicl_jobflow.generation.constraints.composition import (
     ELEMENTS,
+    AnonymousTarget,
     FormulaTarget,
+    SystemTarget,
     atoms_asked,
     target_of,
 )
@@ -112,23 +115,27 @@ class SGSConstraint:
         tables = vocabulary_tables(vocabulary, ALPHABET | set(self.options.line_prefix))
         line = "\n" + self.options.line_prefix
         writable = tables.table(ELEMENT_VALUES, line).writable
-        spelled = [name for name, can in zip(ELEMENTS, writable, strict=True) if can]
+        spelled = ELEMENTS
+        if self.condition.formula is None and not writable.all():
+            spelled = tuple(name for name, can in zip(ELEMENTS, writable, strict=True) if can)
         with_letters = self.text_format == "sgsw"
         plan = _plan(self.condition, self.options, self.groups, spelled, with_letters=with_letters)
-        needed: list[tuple[Values, str, list[str]]] = [
-            (COORDINATE_VALUES, line, list(COORDINATE_VALUES.strings)),
-            (COORDINATE_VALUES, " ", list(COORDINATE_VALUES.strings)),
-            (plan.angles, line, ["90"]),
-            (plan.angles, " ", ["90", "120"]),
-            (GROUP_VALUES, line, [GROUP_VALUES.strings[n - 1] for n in self.groups]),
-        ]
+        needed: list[tuple[Values, str, Collection[str]]] = []
         if isinstance(plan.target, FormulaTarget):
-            needed.append((ELEMENT_VALUES, line, list(plan.target.elements(()))))
-        elif self.condition.chemsys or self.condition.elements:
-            asked = self.condition.chemsys or "-".join(self.condition.elements or ())
-            needed.append((ELEMENT_VALUES, line, asked.split("-")))
+            needed.append((ELEMENT_VALUES, line, plan.target.elements(())))
+        elif isinstance(plan.target, AnonymousTarget | SystemTarget):
+            needed.append((ELEMENT_VALUES, line, plan.target.required))
+        if self.groups != ALL_GROUPS:
+            symbols = [GROUP_VALUES.strings[number - 1] for number in self.groups]
+            needed.append((GROUP_VALUES, line, symbols))
+        coordinates = (tables.table(COORDINATE_VALUES, separator) for separator in (line, " "))
+        if not all(table.writable.all() for table in coordinates):
+            needed.append((COORDINATE_VALUES, line, COORDINATE_VALUES.strings))
+            needed.append((COORDINATE_VALUES, " ", COORDINATE_VALUES.strings))
+        needed.append((plan.angles, line, ("90",)))
+        needed.append((plan.angles, " ", ("90", "120")))
         if with_letters:
-            needed.append((LETTER_VALUES, " ", list(LETTER_VALUES.strings)))
+            needed.append((LETTER_VALUES, " ", LETTER_VALUES.strings))
         for values, separator, texts in needed:
             can = tables.table(values, separator).writable
             missing = [text for text in texts if not can[values.index[text]]]
@@ -146,7 +153,7 @@ def _plan(
     condition: Condition,
     options: ConstraintOptions,
     groups: tuple[int, ...],
-    writable: list[str] | tuple[str, ...] = ELEMENTS,
+    writable: tuple[str, ...] = ELEMENTS,
     *,
     with_letters: bool = False,
 ) -> Plan:
