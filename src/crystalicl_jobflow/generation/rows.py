@@ -116,6 +116,11 @@ class Row:
     def completion(self) -> Completion:
         """Return the document of the finished text."""
         constraint = self.request.constraint
+        described = None if constraint is None else constraint.describe()
+        # what this very text could not keep, such as a distance where nothing else was left
+        relaxed = getattr(self.state, "relaxed", ())
+        if described is not None and relaxed:
+            described += f"; given up: {', '.join(relaxed)}"
         return Completion(
             request_index=self.request_index,
             sample_index=self.sample_index,
@@ -124,5 +129,5 @@ class Row:
             num_tokens=len(self.tokens),
             attempts=self.attempt + 1,
             rejected=dict(sorted(self.rejected.items())),
-            constraint=None if constraint is None else constraint.describe(),
+            constraint=described,
         )

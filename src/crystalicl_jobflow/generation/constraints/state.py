@@ -415,7 +415,7 @@ class SGSState:
 
         Only where they are few: on lines and points.
         """
-        if y is None and self._letters & ~_narrow(self.number):
+        if not self.counts or (y is None and self._letters & ~_narrow(self.number)):
             return True
         places = few_places(self.number, self._letters, x, y)
         if places is None:
