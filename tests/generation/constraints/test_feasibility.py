@@ -15,10 +15,7 @@ from crystalicl_jobflow.generation.constraints import (
     check_feasible,
 )
 from crystalicl_jobflow.generation.constraints.composition import (
-    AnonymousTarget,
     Budget,
-    FormulaTarget,
-    SystemTarget,
     amounts_of,
     anonymous_amounts,
     counts_of,
@@ -30,6 +27,11 @@ from crystalicl_jobflow.generation.constraints.feasibility import (
     fewest_orbits,
     group_sites,
     orbit_counts,
+)
+from crystalicl_jobflow.generation.constraints.targets import (
+    AnonymousTarget,
+    FormulaTarget,
+    SystemTarget,
 )
 from crystalicl_jobflow.schemas import Condition
 from crystalicl_jobflow.text import spacegroups

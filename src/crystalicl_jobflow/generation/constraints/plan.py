@@ -11,9 +11,7 @@ from crystalicl_jobflow.generation.constraints.composition import (
     ELEMENTS,
     Budget,
     Counts,
-    FormulaTarget,
     Steps,
-    SystemTarget,
     Target,
     next_steps,
 )
@@ -22,6 +20,7 @@ from crystalicl_jobflow.generation.constraints.feasibility import Copies, group_
 from crystalicl_jobflow.generation.constraints.fields import Mask, Values
 from crystalicl_jobflow.generation.constraints.lattice import angle_values, length_values
 from crystalicl_jobflow.generation.constraints.options import ConstraintOptions
+from crystalicl_jobflow.generation.constraints.targets import FormulaTarget, SystemTarget
 from crystalicl_jobflow.text import spacegroups
 
 GROUP_VALUES = Values("space group", tuple(spacegroups.symbol(n) for n in range(1, 231)))

@@ -8,14 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from crystalicl_jobflow.generation.base import GenerationError, TokenVocabulary
-from crystalicl_jobflow.generation.constraints.composition import (
-    ELEMENTS,
-    AnonymousTarget,
-    FormulaTarget,
-    SystemTarget,
-    atoms_asked,
-    target_of,
-)
+from crystalicl_jobflow.generation.constraints.composition import ELEMENTS, atoms_asked
 from crystalicl_jobflow.generation.constraints.fields import Values, vocabulary_tables
 from crystalicl_jobflow.generation.constraints.options import (
     ConstraintOptions,
@@ -30,6 +23,12 @@ from crystalicl_jobflow.generation.constraints.plan import (
     Plan,
 )
 from crystalicl_jobflow.generation.constraints.state import SGSState
+from crystalicl_jobflow.generation.constraints.targets import (
+    AnonymousTarget,
+    FormulaTarget,
+    SystemTarget,
+    target_of,
+)
 from crystalicl_jobflow.schemas import Condition
 
 ALL_GROUPS = tuple(range(1, 231))

@@ -5,9 +5,10 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 
-from crystalicl_jobflow.generation.constraints.composition import atoms_asked, target_of
+from crystalicl_jobflow.generation.constraints.composition import atoms_asked
 from crystalicl_jobflow.generation.constraints.options import ConstraintOptions
 from crystalicl_jobflow.generation.constraints.plan import Plan
+from crystalicl_jobflow.generation.constraints.targets import target_of
 from crystalicl_jobflow.schemas import Condition, Range
 from crystalicl_jobflow.text import spacegroups
 
