@@ -65,6 +65,7 @@ def main() -> None:
             generations = generate_for_retrievals(
                 retrievals, generator, sampling=sampling, text_format=text_format, constrain=False
             )
+            generations = [_as_sgs(generation) for generation in generations]
             evaluation = evaluate(build_candidates(generations), references=truths, unique=False)
             rates = {name: evaluation.rates[name] for name in RATES if name in evaluation.rates}
             results.append(
