@@ -136,8 +136,9 @@ class TextGenerator(Protocol):
             Temperature, nucleus, limits and seed, for all of them.
         accept
             Judge of each text. A rejected one is drawn again up to
-            ``sampling.max_redraws`` times; the reasons are counted in
-            ``Completion.rejected``. After that the last text is kept.
+            ``sampling.max_redraws`` times, and so is one whose constraint had to give up a
+            distance; the reasons are counted in ``Completion.rejected``. After that the
+            best of the texts is kept: the one rejected for the mildest reason.
         progress
             Called as samples are done.
 

@@ -11,12 +11,45 @@ from crystalicl_jobflow.generation.base import (
     TokenVocabulary,
 )
 from crystalicl_jobflow.generation.sampling import RowStream
-from crystalicl_jobflow.schemas import Completion, SamplingParams
+from crystalicl_jobflow.schemas import Completion, FailureReason, SamplingParams
 
 STOP_MARKERS = ("### Instruction", "### Response")
 """Where a model that rambles begins another exchange: its answer ends before."""
 
 _TAIL = 4 * max(len(marker) for marker in STOP_MARKERS)
+
+
+_MILD = (
+    FailureReason.ATOMS_OVERLAP,
+    FailureReason.SYMMETRY_DIFFERS,
+    FailureReason.SYMMETRY_NOT_FOUND,
+)
+"""Reasons for which a crystal is still one, the mildest first."""
+
+
+@dataclass(frozen=True)
+class Draw:
+    """A finished draw that was rejected, kept until a better one comes.
+
+    Parameters
+    ----------
+    completion
+        The text.
+    reason
+        Why it was rejected.
+    room
+        Least distance over allowed distance under the constraint; 1 where all are kept.
+    """
+
+    completion: Completion
+    reason: FailureReason
+    room: float
+
+    @property
+    def rank(self) -> tuple[int, float]:
+        """Sort key: the best draw has the smallest."""
+        severity = _MILD.index(self.reason) if self.reason in _MILD else len(_MILD)
+        return severity, -self.room
 
 
 @dataclass
@@ -35,6 +68,7 @@ class Row:
     vocabulary: TokenVocabulary
     attempt: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
+    best: Draw | None = None
 
     def __post_init__(self) -> None:
         self.stream = RowStream(
@@ -100,8 +134,13 @@ class Row:
         self.finished = finished
         self.text = self._bytes.decode("utf-8", "replace")
 
-    def redraw(self, reason: str) -> Row:
-        """Return the next attempt at this sample."""
+    @property
+    def gave_up(self) -> bool:
+        """Whether the constraint had to give up one of its softer rules."""
+        return bool(getattr(self.state, "relaxed", ()))
+
+    def redraw(self, reason: FailureReason) -> Row:
+        """Return the next attempt at this sample, which remembers the best one so far."""
         return Row(
             request=self.request,
             request_index=self.request_index,
@@ -110,14 +149,34 @@ class Row:
             sampling=self.sampling,
             vocabulary=self.vocabulary,
             attempt=self.attempt + 1,
-            rejected=self.rejected + Counter([reason]),
+            rejected=self.rejected + Counter([str(reason)]),
+            best=self._better(reason),
         )
 
-    def completion(self) -> Completion:
-        """Return the document of the finished text."""
+    def _better(self, reason: FailureReason) -> Draw:
+        """Return this draw or an earlier one, whichever is better; this one if they tie."""
+        draw = Draw(self._completion(), reason, float(getattr(self.state, "room", 1.0)))
+        return draw if self.best is None or draw.rank <= self.best.rank else self.best
+
+    def completion(self, reason: FailureReason | None = None) -> Completion:
+        """Return the document of the sample: of this draw, or of a better earlier one.
+
+        Parameters
+        ----------
+        reason
+            Why this draw, the last one, would be rejected; None where it is accepted.
+        """
+        if reason is None:
+            return self._completion()
+        best = self._better(reason)
+        rejected = self.rejected + Counter([str(reason)]) - Counter([str(best.reason)])
+        return best.completion.model_copy(
+            update={"attempts": self.attempt + 1, "rejected": dict(sorted(rejected.items()))}
+        )
+
+    def _completion(self) -> Completion:
         constraint = self.request.constraint
         described = None if constraint is None else constraint.describe()
-        # what this very text could not keep, such as a distance where nothing else was left
         relaxed = getattr(self.state, "relaxed", ())
         if described is not None and relaxed:
             described += f"; given up: {', '.join(relaxed)}"

@@ -368,12 +368,16 @@ class _Run:
         """Keep a finished text, or ask for another draw."""
         reason: FailureReason | None = None
         if self.accept is not None:
-            cut_off = FailureReason.TRUNCATED
-            reason = self.accept(row.text, row.request) if row.finished else cut_off
+            if not row.finished:
+                reason = FailureReason.TRUNCATED
+            else:
+                reason = self.accept(row.text, row.request)
+                if reason is None and row.gave_up:
+                    reason = FailureReason.ATOMS_OVERLAP
         if reason is not None and row.attempt < self.sampling.max_redraws:
-            self.waiting.appendleft(row.redraw(str(reason)))
+            self.waiting.appendleft(row.redraw(reason))
             return
-        self.answers[row.request_index][row.sample_index] = row.completion()
+        self.answers[row.request_index][row.sample_index] = row.completion(reason)
         self.unfinished[row.prompt_ids] -= 1
         if not self.unfinished[row.prompt_ids]:
             self.prefixes.pop(row.prompt_ids, None)

@@ -75,6 +75,8 @@ class SGSState:
     ----------
     relaxed
         What had to be given up, in words; empty where everything was kept.
+    room
+        Least distance over allowed distance of the sites written, at most 1.
     counts
         Atoms written per element, in the primitive cell.
     number
@@ -95,6 +97,7 @@ class SGSState:
         self._partial = ""
         self._refused: set[int] = set()
         self.relaxed: tuple[str, ...] = ()
+        self.room = 1.0
         self.number = 0
         self.counts: dict[str, int] = {}
         self._lengths: tuple[int, ...] = ()
@@ -393,6 +396,7 @@ class SGSState:
         name = ELEMENTS[self._element]
         if room < 1:
             self._relax(f"distance of {name}")
+            self.room = min(self.room, room)
         self.counts[name] = self.counts.get(name, 0) + self._sites.multiplicities[index]
         self._used |= 1 << index & self._sites.fixed
         self._orbits += 1
