@@ -15,6 +15,15 @@ from crystalicl_jobflow.evaluation.success import asked_for
 from crystalicl_jobflow.evaluation.thresholds import check_tolerances, evaluation_tolerances
 from crystalicl_jobflow.schemas import Candidate, Evaluation, FailureReason, Rate
 
+_READABLE = frozenset(
+    {
+        FailureReason.ATOMS_OVERLAP,
+        FailureReason.SYMMETRY_DIFFERS,
+        FailureReason.SYMMETRY_NOT_FOUND,
+    }
+)
+"""Reasons for which a draw is rejected although it is a crystal."""
+
 References = Mapping[Any, Structure] | Sequence[Structure | None]
 """True structures by candidate id or request index, or one (or None) per candidate."""
 
@@ -146,6 +155,12 @@ def _validity_rates(candidates: Sequence[Candidate]) -> dict[str, Rate]:
     parsed = [c for c in candidates if c.parsed]
     with_group = [c for c in candidates if _has_group_to_adhere_to(c)]
     draws = sum(c.provenance.attempts for c in candidates)
+    read_again = sum(
+        count
+        for c in candidates
+        for reason, count in c.provenance.rejected.items()
+        if reason in _READABLE
+    )
     return {
         "parsed": Rate.from_counts(len(parsed), len(candidates)),
         "valid": _share(candidates, lambda c: c.valid),
@@ -156,7 +171,7 @@ def _validity_rates(candidates: Sequence[Candidate]) -> dict[str, Rate]:
         "symmetry_adherence": _share(with_group, lambda c: c.checks.symmetry_adherent),
         "finished": _share(candidates, lambda c: c.provenance.finished),
         "redrawn": _share(candidates, lambda c: c.provenance.attempts > 1),
-        "parsed_per_draw": Rate.from_counts(len(parsed), draws),
+        "parsed_per_draw": Rate.from_counts(len(parsed) + read_again, draws),
     }
 
 
