@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
-from pymatgen.core import Composition, Element, Structure
+from pymatgen.core import Composition, Structure
 from pymatgen.optimization.neighbors import find_points_in_spheres
 
 from crystalicl_jobflow.evaluation.thresholds import RADII_FRACTION
+from crystalicl_jobflow.text.radii import atomic_radius
 
 
 @dataclass(frozen=True)
@@ -37,26 +36,6 @@ class DistanceReport:
     overlapping: tuple[int, int] | None = None
     overlap_distance: float | None = None
     overlap_limit: float | None = None
-
-
-@cache
-def atomic_radius(symbol: str) -> float:
-    """Return the radius of the overlap rule, in Å; 0 where an element has none.
-
-    See :data:`~crystalicl_jobflow.evaluation.thresholds.RADII_SET` for the order of
-    sources.
-    """
-    element = Element(symbol)
-    with warnings.catch_warnings():  # pymatgen warns for every radius it lacks
-        warnings.simplefilter("ignore")
-        for radius, scale in (
-            (element.atomic_radius, 1.0),
-            (element.atomic_radius_calculated, 1.0),
-            (element.van_der_waals_radius, 0.5),
-        ):
-            if radius is not None:
-                return float(radius) * scale
-    return 0.0
 
 
 def distance_report(structure: Structure) -> DistanceReport:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import math
-import warnings
-from functools import cache, lru_cache
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from pymatgen.core import Element
 
 from crystalicl_jobflow.generation.constraints.landing import landing
 from crystalicl_jobflow.text import spacegroups
@@ -21,26 +19,6 @@ SAME_PLACE = 0.05
 """Atoms nearer than this, in Å, are one and the same written twice; never allowed."""
 
 _OVERLAP = 1e-3  # fractional, per axis: images of an orbit nearer than this coincide
-
-
-@cache
-def atomic_radius(symbol: str) -> float:
-    """Return an element's radius in Å, 0 where none is known.
-
-    In this order: Slater's empirical radii (J. Chem. Phys. 41, 3199 (1964)), calculated
-    ones (Clementi et al. 1967), half the van der Waals radius; all as pymatgen has them.
-    """
-    element = Element(symbol)
-    with warnings.catch_warnings():  # pymatgen warns for every radius it lacks
-        warnings.simplefilter("ignore")
-        for radius, scale in (
-            (element.atomic_radius, 1.0),
-            (element.atomic_radius_calculated, 1.0),
-            (element.van_der_waals_radius, 0.5),
-        ):
-            if radius is not None:
-                return float(radius) * scale
-    return 0.0
 
 
 @lru_cache(maxsize=1 << 16)

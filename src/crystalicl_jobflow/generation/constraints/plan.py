@@ -15,13 +15,13 @@ from crystalicl_jobflow.generation.constraints.composition import (
     Target,
     next_steps,
 )
-from crystalicl_jobflow.generation.constraints.distances import atomic_radius
 from crystalicl_jobflow.generation.constraints.feasibility import Copies, group_sites
 from crystalicl_jobflow.generation.constraints.fields import Mask, Values
 from crystalicl_jobflow.generation.constraints.lattice import angle_values, length_values
 from crystalicl_jobflow.generation.constraints.options import ConstraintOptions
 from crystalicl_jobflow.generation.constraints.targets import FormulaTarget, SystemTarget
 from crystalicl_jobflow.text import spacegroups
+from crystalicl_jobflow.text.radii import atomic_radius
 
 GROUP_VALUES = Values("space group", tuple(spacegroups.symbol(n) for n in range(1, 231)))
 ELEMENT_VALUES = Values("element", ELEMENTS)

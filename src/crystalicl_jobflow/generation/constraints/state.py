@@ -17,7 +17,6 @@ import numpy as np
 from crystalicl_jobflow.generation.constraints.composition import ELEMENTS, counts_of
 from crystalicl_jobflow.generation.constraints.distances import (
     Packing,
-    atomic_radius,
     cell_matrix,
     few_places,
     site_orbit,
@@ -41,6 +40,7 @@ from crystalicl_jobflow.generation.constraints.plan import (
     Plan,
 )
 from crystalicl_jobflow.text import spacegroups
+from crystalicl_jobflow.text.radii import atomic_radius
 
 _FEW = 16
 """So many values or fewer of a coordinate are tried at once after a refusal."""
