@@ -7,11 +7,10 @@ the formula, the space group and the number of atoms asked for.
 >>> constraint = build_constraint(Condition(formula="CaTiO3", space_group=221))
 >>> constraint.describe()  # doctest: +ELLIPSIS
 'sgs syntax; formula CaTiO3; space group 221; at most 60 atoms; ...'
->>> build_constraint(Condition(formula="CaTiO3", space_group=227, num_sites=5))
-... # doctest: +IGNORE_EXCEPTION_DETAIL
+>>> impossible = Condition(formula="CaTiO3", space_group=227, num_sites=5)
+>>> build_constraint(impossible)  # doctest: +IGNORE_EXCEPTION_DETAIL
 Traceback (most recent call last):
-...
-crystalicl_jobflow.generation.constraints.options.ImpossibleConditionError: ...
+ImpossibleConditionError: CaTiO3 cannot be built in space group 227 with exactly 5 atoms ...
 """
 
 from __future__ import annotations
