@@ -5,8 +5,8 @@ the formula, the space group and the number of atoms asked for.
 
 >>> from crystalicl_jobflow.schemas import Condition
 >>> constraint = build_constraint(Condition(formula="CaTiO3", space_group=221))
->>> constraint.describe()  # doctest: +ELLIPSIS
-'sgs syntax; formula CaTiO3; space group 221; at most 60 atoms; ...'
+>>> print(constraint.describe())  # doctest: +ELLIPSIS
+sgs syntax; formula CaTiO3; space group 221; at most 60 atoms; ...
 >>> impossible = Condition(formula="CaTiO3", space_group=227, num_sites=5)
 >>> build_constraint(impossible)  # doctest: +IGNORE_EXCEPTION_DETAIL
 Traceback (most recent call last):
