@@ -9,7 +9,7 @@ The same crystal so gives the same text however its atoms or its origin were cho
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +18,13 @@ from crystalicl_jobflow.text import spacegroups
 from crystalicl_jobflow.text.numbers import triple
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyzA"
+_ORDER = {letter: index for index, letter in enumerate(_LETTERS)}
 #: Coordinates are written as multiples of one hundredth.
 COORDINATE_STEPS = 100
+_CODE = np.array([COORDINATE_STEPS**2, COORDINATE_STEPS, 1])
+
+#: (rank, letter, digits), which orbit, coordinates.
+_Site = tuple[tuple[int, ...], int, NDArray[np.float64]]
 
 
 def written(frac_coords: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -51,7 +56,6 @@ def canonical_sites(
         In the order in which the sites are written; `index` counts the given orbits.
     """
     positions = spacegroups.wyckoff_positions(number)
-    by_letter = {position.letter: position for position in positions}
     indices = spacegroups.wyckoff_index(frac_coords, number, multiplicity)
     if (indices < 0).any():
         raise ValueError(f"a site lies on no Wyckoff position of group {number}")
@@ -59,42 +63,110 @@ def canonical_sites(
     normalizer = spacegroups.normalizer(number)
 
     # Letters first: they leave few of the equivalent descriptions to compare in full.
-    cosets = []
-    for coset, mapping in enumerate(normalizer.letters):
-        new = [mapping[letter] for letter in letters]
-        key = sorted((rank, _LETTERS.index(x)) for rank, x in zip(ranks, new, strict=True))
-        cosets.append((key, coset, new))
-    best_key = min(key for key, _, _ in cosets)
+    described = []
+    for mapping in normalizer.letters:
+        new = [_ORDER[mapping[letter]] for letter in letters]
+        described.append((sorted(zip(ranks, new, strict=True)), new))
+    key = min(described)[0]
+    cosets = [coset for coset, (other, _) in enumerate(described) if other == key]
+    choices = _Choices(number, frac_coords, cosets, [described[coset][1] for coset in cosets])
 
-    best: list[tuple[tuple[int, int, int, int, int], int, str, NDArray[np.float64]]] | None = None
-    for key, coset, new in cosets:
-        if key != best_key:
-            continue
-        moved = frac_coords @ normalizer.rotations[coset].T + normalizer.translations[coset]
-        images = spacegroups.operations(number).apply(moved)  # (n, operations, 3)
-        triplets = [
-            images[i][spacegroups.on_first_triplet(images[i], by_letter[letter])]
-            for i, letter in enumerate(new)
-        ]
-        anchors = [
-            triplets[i]
-            for i, letter in enumerate(new)
-            if (ranks[i], _LETTERS.index(letter)) == key[0]
-        ]
-        for shift in _polar_shifts(np.concatenate(anchors), normalizer.polar):
-            sites = []
-            for i, letter in enumerate(new):
-                choices = triplets[i] - shift
-                digits = written(choices)
-                codes = digits @ np.array([COORDINATE_STEPS**2, COORDINATE_STEPS, 1])
-                first = int(np.argmin(codes))
-                order = (ranks[i], _LETTERS.index(letter), *digits[first].tolist())
-                sites.append((order, i, letter, choices[first]))
+    best: list[_Site] | None = None
+    for row in range(len(cosets)):
+        anchors = [i for i, new in enumerate(choices.letters[row]) if (ranks[i], new) == key[0]]
+        for shift in choices.shifts(row, anchors):
+            sites = choices.sites(row, ranks, shift)
             sites.sort(key=lambda site: site[0])
             if best is None or [s[0] for s in sites] < [s[0] for s in best]:
                 best = sites
     assert best is not None
-    return [(index, letter, triple(spacegroups.wrap(point))) for _, index, letter, point in best]
+    points = spacegroups.wrap(np.array([point for _, _, point in best]))
+    return [
+        (index, _LETTERS[order[1]], triple(point))
+        for (order, index, _), point in zip(best, points.tolist(), strict=True)
+    ]
+
+
+class _Choices:
+    """Points of each orbit on its position's first triplet, in several descriptions.
+
+    Fixed positions have one such point, which the tables hold. The others are found at
+    once for all descriptions (rows) and orbits.
+    """
+
+    def __init__(
+        self,
+        number: int,
+        frac_coords: NDArray[np.float64],
+        cosets: list[int],
+        letters: list[list[int]],
+    ) -> None:
+        positions = spacegroups.wyckoff_positions(number)
+        normalizer = spacegroups.normalizer(number)
+        self.letters = letters
+        self.fixed = [_fixed_point(position) for position in positions]
+        self.polar = normalizer.polar if normalizer.polar.any() else None
+        # what is free in one description is free in all
+        free = [i for i, letter in enumerate(letters[0]) if self.fixed[letter] is None]
+        self.row_of = {i: row for row, i in enumerate(free)}
+        self.n_free = len(free)
+        if not free:
+            return
+        moved = (
+            frac_coords[free] @ normalizer.rotations[cosets].transpose(0, 2, 1)
+            + normalizer.translations[cosets][:, None]
+        )  # (cosets, free, 3)
+        self.images = spacegroups.operations(number).apply(moved.reshape(-1, 3))
+        planes = [positions[new[i]] for new in letters for i in free]
+        self.on_plane = spacegroups.on_first_triplets(self.images, planes)
+        if self.polar is None:
+            digits = written(self.images)
+            codes = np.where(self.on_plane, digits @ _CODE, COORDINATE_STEPS**3)
+            first = np.argmin(codes, axis=1)
+            rows = np.arange(len(first))
+            self.digits = digits[rows, first].tolist()
+            self.points = self.images[rows, first]
+
+    def shifts(self, row: int, anchors: list[int]) -> Iterable[NDArray[np.float64] | None]:
+        """Return the origin shifts to be tried in a description, None for no shift."""
+        if self.polar is None:
+            return (None,)
+        points = [self._on_plane(row, i) for i in anchors]
+        return _polar_shifts(np.concatenate(points), self.polar)
+
+    def sites(
+        self, row: int, ranks: Sequence[int], shift: NDArray[np.float64] | None
+    ) -> list[_Site]:
+        """Return the first point of every orbit, with what it is ordered by."""
+        sites: list[_Site] = []
+        for i, letter in enumerate(self.letters[row]):
+            known = self.fixed[letter]
+            if known is not None:
+                sites.append(((ranks[i], letter, *known[0]), i, known[1]))
+                continue
+            if shift is None:
+                at = row * self.n_free + self.row_of[i]
+                sites.append(((ranks[i], letter, *self.digits[at]), i, self.points[at]))
+                continue
+            points = self._on_plane(row, i) - shift
+            digits = written(points)
+            first = int(np.argmin(digits @ _CODE))
+            sites.append(((ranks[i], letter, *digits[first].tolist()), i, points[first]))
+        return sites
+
+    def _on_plane(self, row: int, i: int) -> NDArray[np.float64]:
+        at = row * self.n_free + self.row_of[i]
+        return np.asarray(self.images[at][self.on_plane[at]])
+
+
+def _fixed_point(
+    position: spacegroups.WyckoffPosition,
+) -> tuple[tuple[int, int, int], NDArray[np.float64]] | None:
+    """Return digits and coordinates of a fixed position's first triplet, None of others."""
+    if position.degrees_of_freedom:
+        return None
+    x, y, z = written(position.translation).tolist()
+    return (x, y, z), position.translation
 
 
 def _polar_shifts(anchors: NDArray[np.float64], polar: NDArray[np.bool_]) -> NDArray[np.float64]:

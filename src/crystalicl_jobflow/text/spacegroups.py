@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from importlib import resources
 from typing import Any
 
@@ -116,6 +116,13 @@ class WyckoffPosition:
     rotation: NDArray[np.int64]
     translation: NDArray[np.float64]
     annihilator: NDArray[np.int64]
+
+    @cached_property
+    def padded_annihilator(self) -> NDArray[np.float64]:
+        """The annihilator with rows of zeros below, shape (3, 3)."""
+        padded = np.zeros((3, 3))
+        padded[: len(self.annihilator)] = self.annihilator
+        return padded
 
 
 @dataclass(frozen=True, eq=False)
@@ -368,32 +375,50 @@ def wyckoff_index(
     number
         Space-group number.
     """
-    images = operations(number).apply(frac_coords)  # (n, operations, 3)
     found = np.full(len(frac_coords), -1, dtype=np.int64)
-    nearest = np.full(len(frac_coords), _ON_POSITION)
-    for index, position in enumerate(wyckoff_positions(number)):
-        same = np.flatnonzero(multiplicity == position.multiplicity)
-        if len(same):
-            gaps = _gap(images[same], position).min(1)
-            better = gaps < nearest[same]
-            found[same[better]] = index
-            nearest[same[better]] = gaps[better]
+    by_multiplicity = _positions_by_multiplicity(number)
+    for size in set(multiplicity.tolist()) & set(by_multiplicity):
+        same = np.flatnonzero(multiplicity == size)
+        indices, planes, shifts = by_multiplicity[size]
+        if planes is None:  # a point of the general position can be nothing else
+            found[same] = indices[0]
+            continue
+        images = operations(number).apply(frac_coords[same])  # (m, operations, 3)
+        gaps = images @ planes - shifts
+        gaps = np.abs(gaps - np.rint(gaps))
+        gaps = gaps.reshape(len(same), -1, len(indices), 3).max(3).min(1)  # (m, positions)
+        nearest = np.argmin(gaps, axis=1)
+        near = gaps[np.arange(len(same)), nearest] < _ON_POSITION
+        found[same[near]] = indices[nearest[near]]
     return found
 
 
-def on_first_triplet(
-    frac_coords: NDArray[np.float64], position: WyckoffPosition
+@cache
+def _positions_by_multiplicity(
+    number: int,
+) -> dict[int, tuple[NDArray[np.int64], NDArray[np.float64] | None, NDArray[np.float64]]]:
+    """Return the positions of each multiplicity, their planes side by side, and offsets."""
+    sizes: dict[int, list[int]] = {}
+    for index, position in enumerate(wyckoff_positions(number)):
+        sizes.setdefault(position.multiplicity, []).append(index)
+    result: dict[int, Any] = {}
+    for size, indices in sizes.items():
+        positions = [wyckoff_positions(number)[i] for i in indices]
+        rows = np.concatenate([p.padded_annihilator for p in positions])
+        shifts = np.concatenate([p.padded_annihilator @ p.translation for p in positions])
+        lone = len(indices) == 1 and not len(positions[0].annihilator)
+        result[size] = (np.array(indices), None if lone else rows.T.copy(), shifts)
+    return result
+
+
+def on_first_triplets(
+    images: NDArray[np.float64], positions: Sequence[WyckoffPosition]
 ) -> NDArray[np.bool_]:
-    """Tell of points of shape (..., 3) whether they lie on a position's first triplet."""
-    return _gap(frac_coords, position) < _ON_POSITION
-
-
-def _gap(frac_coords: NDArray[np.float64], position: WyckoffPosition) -> NDArray[np.float64]:
-    """Return how far points of shape (..., 3) are off a position's first triplet."""
-    if not len(position.annihilator):
-        return np.zeros(frac_coords.shape[:-1])
-    gap = (frac_coords - position.translation) @ position.annihilator.T
-    return np.asarray(np.abs(gap - np.rint(gap)).max(-1))
+    """Tell of points of shape (n, m, 3) whether they lie on n positions' first triplets."""
+    rows = np.array([position.padded_annihilator for position in positions])  # (n, 3, 3)
+    shifts = np.array([position.translation for position in positions])
+    gap = (images - shifts[:, None]) @ rows.transpose(0, 2, 1)
+    return np.asarray(np.abs(gap - np.rint(gap)).max(-1) < _ON_POSITION)
 
 
 def constrain_lattice(
