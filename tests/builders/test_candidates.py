@@ -115,7 +115,7 @@ def test_candidates_outlive_the_process(tmp_path, candidates):
             lambda c: c.checks.structure_valid is False,
         ),
     ],
-    ids=str,
+    ids=lambda value: "meets" if callable(value) else str(value),
 )
 def test_candidates_are_found_by_what_they_are(store, candidates, asked, meets):
     store_candidates(candidates, store)
@@ -137,7 +137,7 @@ def test_the_search_stops_at_the_limit(store, candidates):
         {"properties": {"band_gap": (2, 1)}},
         {"properties": {"colour": 1}},
     ],
-    ids=str,
+    ids=lambda value: "meets" if callable(value) else str(value),
 )
 def test_an_impossible_search_is_told_in_one_line(asked):
     with pytest.raises(ConditionError) as error:
