@@ -17,6 +17,7 @@ import numpy as np
 
 from crystalicl_jobflow.text import spacegroups
 from crystalicl_jobflow.text.numbers import triple
+from crystalicl_jobflow.text.pseudosymmetry import may_be_higher
 from crystalicl_jobflow.text.symmetry import has_group
 
 if TYPE_CHECKING:
@@ -87,6 +88,10 @@ def _keeps(rounded: SGSCrystal, crystal: SGSCrystal) -> bool:
         spacegroups.orbit(point, number, stabilizer_mask=mask)
         for point, mask in zip(snapped.frac_coords, snapped.stabilizer_mask, strict=True)
     ]
+    lattice = spacegroups.lattice_matrix(lengths, angles)
+    species = [site.species for site in crystal.sites]
+    if not may_be_higher(number, lengths, lattice, orbits, species):
+        return True
     names = {name: i for i, name in enumerate(dict.fromkeys(s.species for s in crystal.sites))}
     labels = [
         names[site.species]
@@ -94,7 +99,7 @@ def _keeps(rounded: SGSCrystal, crystal: SGSCrystal) -> bool:
         for _ in orbit
     ]
     return has_group(
-        spacegroups.lattice_matrix(lengths, angles),
+        lattice,
         np.concatenate(orbits),
         np.array(labels, dtype=np.intc),
         number,
