@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from pymatgen.core import Composition, Element
 from pymatgen.symmetry.groups import SpaceGroup
 
+from crystalicl_jobflow.schemas import space_groups
 from crystalicl_jobflow.schemas.properties import PROPERTIES, find_property
 
 
@@ -110,25 +111,14 @@ def _space_group_number(value: Any) -> int:
         if not 1 <= number <= 230:
             raise ValueError(f"space group {number} does not exist: numbers go from 1 to 230")
         return number
-    # imported here: the text room lies above the schemas, pymatgen's table does for symbols
     try:
+        return space_groups.number(text)
+    except ValueError:
+        pass
+    try:  # another setting of a group is the same group, where no coordinates are at stake
         return int(SpaceGroup(text).int_number)
     except (ValueError, KeyError):
-        pass
-    alias = _SYMBOL_ALIASES.get(text.replace(" ", ""))
-    if alias is not None:
-        return alias
-    raise ValueError(f"space group {text!r} is not a known symbol")
-
-
-_SYMBOL_ALIASES: dict[str, int] = {
-    # older or abbreviated symbols that pymatgen does not take
-    "Cmca": 64, "Abm2": 39, "Aba2": 41, "Cmma": 67, "Ccca": 68,
-    "P2/c": 13, "P21/c": 14, "P2_1/c": 14, "C2/c": 15, "P21/m": 11, "P21": 4,
-    "Pm3": 200, "Pn3": 201, "Fm3": 202, "Fd3": 203, "Im3": 204, "Pa3": 205, "Ia3": 206,
-    "Pm3m": 221, "Pn3n": 222, "Pm3n": 223, "Pn3m": 224, "Fm3m": 225, "Fm3c": 226,
-    "Fd3m": 227, "Fd3c": 228, "Im3m": 229, "Ia3d": 230,
-}  # fmt: skip
+        raise ValueError(f"space group {text!r} is not a known symbol") from None
 
 
 class Condition(BaseModel):

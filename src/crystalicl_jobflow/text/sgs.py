@@ -27,7 +27,7 @@ from crystalicl_jobflow.text import spacegroups
 from crystalicl_jobflow.text.canonical import canonical_sites
 from crystalicl_jobflow.text.errors import TextError
 from crystalicl_jobflow.text.lines import Line, content_lines, read_crystal_lines
-from crystalicl_jobflow.text.numbers import format_angles, format_coords, format_lengths, triple
+from crystalicl_jobflow.text.numbers import format_angles, format_coords, format_lengths
 from crystalicl_jobflow.text.rounding import keep_group
 from crystalicl_jobflow.text.species import read_species, species_names, species_rank
 from crystalicl_jobflow.text.symmetry import SYMPREC, standard_cell
@@ -140,11 +140,11 @@ class SGSFormat:
         described = canonical_sites(
             cell.number, cell.frac_coords, cell.multiplicity, cell.labels.tolist()
         )
-        lattice = Lattice(cell.lattice)
+        lengths, angles = spacegroups.lattice_parameters(cell.lattice)
         return SGSCrystal(
             cell.number,
-            triple(lattice.abc),
-            triple(lattice.angles),
+            lengths,
+            angles,
             tuple(
                 SGSSite(order[cell.labels[i]], point, int(cell.multiplicity[i]), letter)
                 for i, letter, point in described

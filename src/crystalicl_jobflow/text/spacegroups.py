@@ -22,7 +22,36 @@ import numpy as np
 import spglib
 from numpy.typing import ArrayLike, NDArray
 
+from crystalicl_jobflow.schemas.space_groups import (
+    centring_multiplicity,
+    crystal_system,
+    number,
+    symbol,
+)
 from crystalicl_jobflow.text._affine import integer_annihilator, parse_triplet
+from crystalicl_jobflow.text.lattice import constrain_lattice, lattice_matrix, lattice_parameters
+
+__all__ = [
+    "Normalizer",
+    "SnapResult",
+    "SpaceGroupOperations",
+    "WyckoffPosition",
+    "centring_multiplicity",
+    "constrain_lattice",
+    "crystal_system",
+    "lattice_matrix",
+    "lattice_parameters",
+    "normalizer",
+    "number",
+    "on_first_triplets",
+    "operations",
+    "orbit",
+    "snap",
+    "symbol",
+    "wrap",
+    "wyckoff_index",
+    "wyckoff_positions",
+]
 
 #: Largest fractional change (max-norm) under an operation that still counts as staying
 #: put. Two decimals are right to 0.005 per coordinate and an operation can triple that;
@@ -35,24 +64,6 @@ SNAP_ROUNDS = 4
 SAME_POINT = 1e-4
 #: A snapped point counts as on a position up to this much; its equations have coefficients.
 _ON_POSITION = 10 * SAME_POINT
-
-_SYSTEM_STARTS = (
-    (1, "triclinic"),
-    (3, "monoclinic"),
-    (16, "orthorhombic"),
-    (75, "tetragonal"),
-    (143, "trigonal"),
-    (168, "hexagonal"),
-    (195, "cubic"),
-)
-_CENTRING = {"P": 1, "A": 2, "B": 2, "C": 2, "I": 2, "F": 4, "R": 3}
-#: Older names of the groups with an e-glide (International Tables A, 1983 and before).
-_OLD_NAMES = {
-    "Abm2": 39, "Aba2": 41, "Cmca": 64, "Cmma": 67, "Ccca": 68,
-    "Pm3": 200, "Pn3": 201, "Fm3": 202, "Fd3": 203, "Im3": 204,
-    "Pa3": 205, "Ia3": 206, "Pm3m": 221, "Pn3n": 222, "Pm3n": 223, "Pn3m": 224,
-    "Fm3m": 225, "Fm3c": 226, "Fd3m": 227, "Fd3c": 228, "Im3m": 229, "Ia3d": 230,
-}  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,75 +184,8 @@ def _tables() -> list[dict[str, Any]]:
 
 
 def _table(number: int) -> dict[str, Any]:
-    if not 1 <= number <= 230:
-        raise ValueError(f"space group {number}: the number must lie between 1 and 230")
+    symbol(number)  # refuses what is no group
     return _tables()[number - 1]
-
-
-def _plain(name: str) -> str:
-    """Strip what does not distinguish one symbol from another."""
-    return "".join(c for c in name if c not in " _{}$").replace("\\bar", "-").casefold()
-
-
-@cache
-def _numbers_by_name() -> dict[str, int]:
-    names: dict[str, int] = {}
-    for number_, table in enumerate(_tables(), start=1):
-        kind: Any = spglib.get_spacegroup_type(table["hall_number"])
-        for name in (table["symbol"], kind.international_full):
-            names.setdefault(_plain(name), number_)
-    for name, number_ in _OLD_NAMES.items():
-        names.setdefault(_plain(name), number_)
-    return names
-
-
-def symbol(number: int) -> str:
-    """Return the short Hermann-Mauguin symbol, for example ``P4/mmm``.
-
-    Raises
-    ------
-    ValueError
-        Where the number is not one of 1 to 230.
-    """
-    return str(_table(number)["symbol"])
-
-
-def number(symbol_or_number: str | int) -> int:
-    """Return the number of a space group.
-
-    Parameters
-    ----------
-    symbol_or_number
-        A number, or a symbol: short or full, with or without underscores and spaces,
-        in any case, and the usual older names (``Cmca``, ``Fm3m``). Symbols of other
-        settings (``I2/a``, ``P2_1/n``) are refused: their coordinates differ.
-
-    Raises
-    ------
-    ValueError
-        Where it names no space group in the standard setting.
-    """
-    if isinstance(symbol_or_number, str):
-        text = symbol_or_number.strip()
-        if not text.isdecimal():
-            found = _numbers_by_name().get(_plain(text))
-            if found is None:
-                raise ValueError(f"no space group is called {text!r} in the standard setting")
-            return found
-        symbol_or_number = int(text)
-    _table(int(symbol_or_number))
-    return int(symbol_or_number)
-
-
-def crystal_system(number: int) -> str:
-    """Return the crystal system of a group number, ``triclinic`` to ``cubic``."""
-    _table(number)
-    return [name for start, name in _SYSTEM_STARTS if number >= start][-1]
-
-
-def centring_multiplicity(number: int) -> int:
-    """Return how many primitive cells the conventional cell holds (1, 2, 3 or 4)."""
-    return _CENTRING[symbol(number)[0]]
 
 
 @cache
@@ -308,14 +252,16 @@ def snap(frac_coords: ArrayLike, number: int, tol: float = SNAP_TOLERANCE) -> Sn
     for _ in range(SNAP_ROUNDS):
         moves = group.apply(points) - points[:, None]  # (n, operations, 3)
         moves -= np.rint(moves)
-        stays = np.abs(moves).max(2) < tol
+        lengths = np.abs(moves).max(2)
+        stays = lengths < tol
         step = (moves * stays[:, :, None]).sum(1) / stays.sum(1, keepdims=True)
         points += step
         if np.abs(step).max(initial=0.0) < 1e-9:
             break
-    moves = group.apply(points) - points[:, None]
-    moves -= np.rint(moves)
-    mask = np.abs(moves).max(2) < SAME_POINT
+    else:
+        moves = group.apply(points) - points[:, None]
+        lengths = np.abs(moves - np.rint(moves)).max(2)
+    mask = lengths < SAME_POINT
     return SnapResult(points, len(group) // mask.sum(1), mask)
 
 
@@ -419,42 +365,3 @@ def on_first_triplets(
     shifts = np.array([position.translation for position in positions])
     gap = (images - shifts[:, None]) @ rows.transpose(0, 2, 1)
     return np.asarray(np.abs(gap - np.rint(gap)).max(-1) < _ON_POSITION)
-
-
-def constrain_lattice(
-    lengths: Sequence[float], angles: Sequence[float], number: int
-) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
-    """Impose a group's crystal system on cell lengths (Å) and angles (degrees).
-
-    Lengths that must be equal become their mean; angles that are fixed get their value.
-    """
-    a, b, c = (float(x) for x in lengths)
-    system = crystal_system(number)
-    if system == "triclinic":
-        alpha, beta, gamma = (float(x) for x in angles)
-        return (a, b, c), (alpha, beta, gamma)
-    if system == "monoclinic":
-        return (a, b, c), (90.0, float(angles[1]), 90.0)
-    if system == "orthorhombic":
-        return (a, b, c), (90.0, 90.0, 90.0)
-    if system == "cubic":
-        a = b = c = (a + b + c) / 3
-        return (a, b, c), (90.0, 90.0, 90.0)
-    a = b = (a + b) / 2
-    return (a, b, c), (90.0, 90.0, 90.0 if system == "tetragonal" else 120.0)
-
-
-def lattice_matrix(lengths: Sequence[float], angles: Sequence[float]) -> NDArray[np.float64]:
-    """Return lattice vectors in Å as rows, shape (3, 3): c along z, a in the xz plane."""
-    a, b, c = lengths
-    cos_alpha, cos_beta, cos_gamma = np.cos(np.radians(angles))
-    sin_alpha, sin_beta, _ = np.sin(np.radians(angles))
-    cos_gamma_star = np.clip((cos_alpha * cos_beta - cos_gamma) / (sin_alpha * sin_beta), -1, 1)
-    sin_gamma_star = np.sqrt(1 - cos_gamma_star**2)
-    return np.array(
-        [
-            [a * sin_beta, 0.0, a * cos_beta],
-            [-b * sin_alpha * cos_gamma_star, b * sin_alpha * sin_gamma_star, b * cos_alpha],
-            [0.0, 0.0, c],
-        ]
-    )

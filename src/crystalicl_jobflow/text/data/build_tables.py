@@ -227,14 +227,12 @@ def main() -> None:
     for number, hall in enumerate(halls, start=1):
         wyckoff = wyckoff_table(number, hall, rng)
         lattice = _dummy_lattice(number)
-        kind: Any = spglib.get_spacegroup_type(hall)
         if lattice.tobytes() not in proper:
             proper[lattice.tobytes()] = _proper_rotations(lattice)
         polar, normalizer = normalizer_table(number, hall, wyckoff, proper[lattice.tobytes()])
         groups.append(
             {
                 "hall_number": hall,
-                "symbol": kind.international_short,
                 "wyckoff": wyckoff,
                 "polar": polar,
                 "normalizer": normalizer,
