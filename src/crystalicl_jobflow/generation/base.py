@@ -47,9 +47,10 @@ class ConstraintState(Protocol):
         -------
         bool
             False if the token is refused after all (a check too dear to run for every
-            allowed token, such as distances). The state is then as before, the sampler
-            never offers this token again at this place and draws another one from the
-            rest. If every allowed token is refused, the row ends unfinished.
+            allowed token, such as distances). The text is then as before, but
+            :meth:`allowed` may offer less; the sampler never offers this token again at
+            this place and draws another one from the rest. If every allowed token is
+            refused, the row ends unfinished.
         """
         ...
 

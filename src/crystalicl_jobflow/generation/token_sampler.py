@@ -175,6 +175,9 @@ class TokenSampler:
                 row = rows[pending[line]]
                 if not self._offer(row, int(ids[line, column]), int(used[line])):
                     scores[line, column] = -np.inf
+                    # a refusal may show the constraint that others would be refused, too
+                    still = row.state.allowed() if row.state is not None else ids[line]
+                    scores[line, ~np.isin(ids[line], still)] = -np.inf
                     if np.isneginf(scores[line]).all():
                         row.end(finished=False)
                     else:

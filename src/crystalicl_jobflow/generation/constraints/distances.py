@@ -180,7 +180,7 @@ class Packing:
         self.radii: Floats = np.empty(0)
         self._reach = 0.0
         self._rooms: dict[tuple[bytes, float], float] = {}
-        self._kept: dict[tuple[int, int, bytes, float], NDArray[np.bool_]] = {}
+        self._kept: dict[tuple[int, int, bytes, float], Floats] = {}
 
     def copy(self) -> Packing:
         """Return a packing that grows on its own."""
@@ -264,15 +264,28 @@ class Packing:
         radius
             Of the element, in Å.
         """
+        good = self.rooms_along(x, y, allowed, radius) >= 1
+        return good if good.any() else allowed
+
+    def rooms_along(self, x: int, y: int, allowed: NDArray[np.bool_], radius: float) -> Floats:
+        """Return the room (see `room`) of the orbits at some z, shape (100,).
+
+        Parameters
+        ----------
+        x, y
+            Hundredths.
+        allowed
+            Which z are asked about, shape (100,); the others have -1.
+        radius
+            Of the element, in Å.
+        """
         key = (x, y, allowed.tobytes(), radius)
         found = self._kept.get(key)
         if found is None:
-            found = self._kept[key] = self._with_room(x, y, allowed, radius)
+            found = self._kept[key] = self._rooms_along(x, y, allowed, radius)
         return found
 
-    def _with_room(
-        self, x: int, y: int, allowed: NDArray[np.bool_], radius: float
-    ) -> NDArray[np.bool_]:
+    def _rooms_along(self, x: int, y: int, allowed: NDArray[np.bool_], radius: float) -> Floats:
         points = np.array([(x, y, z) for z in np.flatnonzero(allowed)]) / 100
         snapped = spacegroups.snap(points, self.number)
         coords = snapped.frac_coords
@@ -288,15 +301,13 @@ class Packing:
         ratios[:, :n_own] /= own * own
         ratios[:, :n_own][snapped.stabilizer_mask] = np.inf
         ratios[:, n_own:] /= np.maximum(self.fraction * (self.radii + radius), self.floor) ** 2
+        least = ratios.min(1)
         shifts = self._shifts(reach)
-        good = ratios.min(1) >= 1
-        if len(shifts) > 1 and (shifts[1:] ** 2).sum(1).min() < own * own:
-            good[:] = False
-        if not good.any():
-            return allowed
-        kept = np.zeros_like(allowed)
-        kept[np.flatnonzero(allowed)[good]] = True
-        return kept
+        if len(shifts) > 1:  # lattice vectors themselves
+            least = np.minimum(least, (shifts[1:] ** 2).sum(1).min() / (own * own))
+        rooms = np.full(allowed.shape, -1.0)
+        rooms[np.flatnonzero(allowed)] = np.sqrt(least)
+        return rooms
 
     def place(self, orbit: Floats, radius: float) -> None:
         """Add an orbit of an element of a radius in Å."""

@@ -118,6 +118,14 @@ class FieldTable:
             complete[full] = value
             within.setdefault(full, {})
             self.writable[value] = _spell(full, value, trie, within, beyond)
+        words = {value: _tokens(full, trie) for full, value in complete.items()}
+        if not beyond and 2 * sum(map(bool, words.values())) > len(values):
+            # A vocabulary of whole words may also spell them by characters, which its model
+            # never saw: words only.
+            self.writable[:] = [bool(words[value]) for value in range(len(values))]
+            complete = {full: value for full, value in complete.items() if words[value]}
+            within = {full: {} for full in complete}
+            within[""] = {token: [value] for value, tokens in words.items() for token in tokens}
         self.steps = {
             partial: _step(tokens, beyond.get(partial, []), complete.get(partial), len(values))
             for partial, tokens in within.items()
@@ -131,6 +139,15 @@ class FieldTable:
         return all(
             not self.steps[full].ids.size and not self.steps[full].beyond for full in self.by_text
         ) and bool((first.fits.sum(1) == 1).all() and not first.beyond)
+
+
+def _tokens(text: str, trie: dict[str, Any]) -> list[int]:
+    """Return the tokens that are this text."""
+    node = trie
+    for char in text:
+        node = node.get(char, {})
+    found: list[int] = node.get(_HERE, [])
+    return found
 
 
 def _spell(

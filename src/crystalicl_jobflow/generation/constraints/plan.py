@@ -26,7 +26,20 @@ from crystalicl_jobflow.text.radii import atomic_radius
 GROUP_VALUES = Values("space group", tuple(spacegroups.symbol(n) for n in range(1, 231)))
 ELEMENT_VALUES = Values("element", ELEMENTS)
 COORDINATE_VALUES = Values("coordinate", tuple(f"{n / 100:.2f}" for n in range(100)))
-LETTER_VALUES = Values("Wyckoff letter", tuple("abcdefghijklmnopqrstuvwxyzA"))
+WYCKOFF_LETTERS = "abcdefghijklmnopqrstuvwxyzA"
+LETTER_VALUES = Values(
+    "Wyckoff position",
+    tuple(
+        sorted(
+            {
+                f"{position.multiplicity}{position.letter}"
+                for number in range(1, 231)
+                for position in spacegroups.wyckoff_positions(number)
+            }
+        )
+    ),
+)
+"""Multiplicity and letter of every Wyckoff position of all groups."""
 
 ALPHABET = frozenset(
     "".join((*GROUP_VALUES.strings, *ELEMENTS, *LETTER_VALUES.strings)) + "0123456789.\n #"
@@ -77,7 +90,7 @@ class Plan:
     options
         Limits.
     with_letters
-        Whether Wyckoff letters are written.
+        Whether Wyckoff positions are written.
     """
 
     target: Target

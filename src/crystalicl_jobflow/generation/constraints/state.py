@@ -1,7 +1,7 @@
 """One text under a constraint, character by character and token by token.
 
 A text is a sequence of fields: the space group, three lengths, three angles, then for
-each orbit the element, its Wyckoff letter (in texts that write them) and three
+each orbit the element, its Wyckoff position (in texts that write them) and three
 coordinates. Where a field ends is decided by its last character where nothing longer is
 allowed, else by the separator that follows.
 """
@@ -36,15 +36,14 @@ from crystalicl_jobflow.generation.constraints.plan import (
     ELEMENT_VALUES,
     GROUP_VALUES,
     LETTER_VALUES,
+    WYCKOFF_LETTERS,
     Choices,
     Plan,
 )
 from crystalicl_jobflow.text import spacegroups
 from crystalicl_jobflow.text.radii import atomic_radius
 
-_FEW = 16
-"""So many values or fewer of a coordinate are tried at once after a refusal."""
-_PATIENCE = 4
+_PATIENCE = 2
 """After so many refusals of one coordinate all its values are tried at once."""
 
 
@@ -109,7 +108,6 @@ class SGSState:
         self._element = 0
         self._letters = 0
         self._x = self._y = 0
-        self._forced = -1
         self._enter_group()
 
     # -- the interface of the sampler -------------------------------------------------
@@ -141,11 +139,13 @@ class SGSState:
         value = table.by_text.get(full)
         if value is not None and self._mask[value] and not self._can_go_on(full):
             if not self._commit(value) and not (
-                (self._is_last() or self._is_best(value)) and self._commit(value, force=True)
+                self._is_last() and self._commit(value, force=True)
             ):
                 self._refused.add(token_id)
+                if self._phase is Phase.Z and len(self._refused) == _PATIENCE:
+                    self._narrow_z()
                 return False
-        elif full in table.steps:
+        elif full in table.steps and self._spells(full):
             self._partial = full
         else:
             trial = self._fork()
@@ -160,7 +160,7 @@ class SGSState:
 
     def _is_last(self) -> bool:
         """Return whether all other tokens are refused: then the row would end unfinished."""
-        return len(self._refused) + 1 >= len(self.allowed())
+        return sum(token not in self._refused for token in self.allowed().tolist()) <= 1
 
     @property
     def may_end(self) -> bool:
@@ -228,7 +228,6 @@ class SGSState:
 
     def _enter(self, phase: Phase, table: FieldTable, mask: Mask) -> None:
         self._phase, self._table, self._mask, self._partial = phase, table, mask, ""
-        self._forced = -1
 
     def _enter_group(self) -> None:
         table = self._tables.table(GROUP_VALUES, self._line)
@@ -303,8 +302,10 @@ class SGSState:
 
     def _enter_letter(self) -> None:
         table = self._tables.table(LETTER_VALUES, " ")
-        bits = self._letters
-        mask = np.array([bool(bits >> i & 1) for i in range(len(LETTER_VALUES))])
+        mask = np.zeros(len(LETTER_VALUES), dtype=bool)
+        for index, position in enumerate(spacegroups.wyckoff_positions(self.number)):
+            if self._letters >> index & 1:
+                mask[LETTER_VALUES.index[f"{position.multiplicity}{position.letter}"]] = True
         self._enter(Phase.LETTER, table, mask)
 
     def _enter_coordinate(self, phase: Phase) -> None:
@@ -346,7 +347,8 @@ class SGSState:
             else:
                 self._enter_coordinate(Phase.X)
         elif phase is Phase.LETTER:
-            self._letters = 1 << value
+            letter = LETTER_VALUES.strings[value][-1]
+            self._letters = 1 << WYCKOFF_LETTERS.index(letter)
             self._enter_coordinate(Phase.X)
         elif phase is Phase.GROUP:
             self.number = value + 1
@@ -427,25 +429,25 @@ class SGSState:
         radius = self._radius
         return any(self._packing.room(orbit, radius) >= 1 for orbit in places)
 
-    def _is_best(self, value: int) -> bool:
-        """Return whether nothing better than a refused z can come; find out when it is time."""
-        if self._phase is not Phase.Z:
-            return False
-        if self._forced < 0:
-            left = np.flatnonzero(self._mask)
-            if len(self._refused) < _PATIENCE and len(left) > _FEW:
-                return False
-            if self._forced == -2:
-                return False
-            verdicts = []
-            for z in left:
-                room, _, _, choices = self._after(int(z))
-                if room >= 1 and not choices.is_dead_end:
-                    self._forced = -2  # one is good: it will be drawn
-                    return False
-                verdicts.append((min(room, 1.0), int(z)))
-            self._forced = max(verdicts)[1]
-        return value == self._forced
+    def _narrow_z(self) -> None:
+        """Allow from now on only the z that will be taken, or the best where none would be."""
+        refused = {self._partial + self._tables.strings[token] for token in self._refused}
+        begun = [
+            value
+            for full, value in self._table.by_text.items()
+            if full.startswith(self._partial) and full not in refused
+        ]
+        asked = np.zeros_like(self._mask)
+        asked[begun] = self._mask[begun]
+        if not asked.any():
+            return
+        rooms = self._packing.rooms_along(self._x, self._y, asked, self._radius)
+        roomy = np.flatnonzero(rooms >= 1)
+        good = [z for z in roomy.tolist() if not self._after(z)[3].is_dead_end]
+        if not good:
+            good = [int(rooms.argmax())]
+        self._mask = np.zeros_like(self._mask)
+        self._mask[good] = True
 
 
 @cache
