@@ -100,14 +100,15 @@ def test_oxidation_states_and_site_properties_do_not_show(rock_salt: Structure) 
 
 def test_sgsw_names_the_wyckoff_positions(rock_salt: Structure) -> None:
     text = SGSW.encode(rock_salt)
-    assert text == NACL.replace("Na", "Na a").replace("Cl", "Cl b")
+    assert text == NACL.replace("Na", "Na 4a").replace("Cl", "Cl 4b")
     assert SGSW.decode(text) == SGSW.decode(NACL) == SGS.decode(text) == SGS.decode(NACL)
 
 
 def test_a_letter_puts_the_site_on_its_position() -> None:
     head = "Fm-3m\n9.0 9.0 9.0\n90 90 90\n"
     assert len(SGS.decode(head + "Na\n0.24 0.25 0.25")) == 8
-    assert len(SGSW.decode(head + "Na c\n0.24 0.25 0.25")) == 8
+    for position in ("c", "8c"):
+        assert len(SGSW.decode(head + f"Na {position}\n0.24 0.25 0.25")) == 8
     with pytest.raises(TextError, match="is not on the Wyckoff position a") as caught:
         SGSW.decode(head + "Na a\n0.24 0.25 0.25")
     assert caught.value.reason == FailureReason.BAD_COORDINATES

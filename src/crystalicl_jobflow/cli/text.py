@@ -17,7 +17,7 @@ _format = click.option(
     type=click.Choice(_FORMATS),
     default="sgs",
     show_default=True,
-    help="Text format; sgsw is SGS with Wyckoff letters.",
+    help="Text format; sgsw is SGS with Wyckoff positions.",
 )
 
 

@@ -11,7 +11,8 @@ Mg
 Line 1 is the short Hermann-Mauguin symbol, line 2 the conventional cell's lengths in Å
 at one decimal, line 3 its angles in whole degrees; then for each orbit its species and
 one representative's fractional coordinates at two decimals. The variant SGSW adds the
-Wyckoff letter to the species line (``Mg a``).
+Wyckoff position to the species line (``Mg 1a``: multiplicity and letter); the letter alone
+is read as well.
 """
 
 from __future__ import annotations
@@ -74,14 +75,14 @@ class SGSCrystal:
 
 
 class SGSFormat:
-    """The SGS text, with or without Wyckoff letters.
+    """The SGS text, with or without Wyckoff positions.
 
     Parameters
     ----------
     name
         ``sgs`` or ``sgsw``.
     wyckoff_letters
-        Whether the letter is written on the species line. Both read either.
+        Whether the Wyckoff position is written on the species line. Both read either.
     """
 
     def __init__(self, name: str, *, wyckoff_letters: bool = False) -> None:
@@ -159,8 +160,11 @@ class SGSFormat:
             format_angles(crystal.angles),
         ]
         for site in crystal.sites:
-            letter = self.wyckoff_letters and site.wyckoff_letter
-            lines.append(f"{site.species} {letter}" if letter else site.species)
+            if self.wyckoff_letters and site.wyckoff_letter:
+                multiplicity = site.multiplicity or _multiplicity(site, crystal)
+                lines.append(f"{site.species} {multiplicity}{site.wyckoff_letter}")
+            else:
+                lines.append(site.species)
             lines.append(format_coords(site.frac_coords))
         return "\n".join(lines)
 
@@ -214,6 +218,11 @@ class SGSFormat:
             points.append(spacegroups.orbit(point, number, stabilizer_mask=mask))
             species += [composition] * len(points[-1])
         return Structure(lattice, species, np.concatenate(points))
+
+
+def _multiplicity(site: SGSSite, crystal: SGSCrystal) -> int:
+    positions = spacegroups.wyckoff_positions(crystal.space_group_number)
+    return next(p.multiplicity for p in positions if p.letter == site.wyckoff_letter)
 
 
 def _checked(letter: str | None, number: int, line: Line) -> str | None:
@@ -276,5 +285,5 @@ def _snaps_onto(
 
 #: The SGS text of the paper.
 SGS = SGSFormat("sgs")
-#: SGS with the Wyckoff letter on the species line.
+#: SGS with the Wyckoff position on the species line.
 SGSW = SGSFormat("sgsw", wyckoff_letters=True)

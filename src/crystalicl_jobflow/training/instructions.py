@@ -22,8 +22,7 @@ from crystalicl_jobflow.prompts import (
 from crystalicl_jobflow.retrieval.index import DemonstrationIndex
 from crystalicl_jobflow.retrieval.selection import select
 from crystalicl_jobflow.schemas import PROPERTIES, Condition, Demonstration
-from crystalicl_jobflow.text import SGSCrystal, SGSFormat
-from crystalicl_jobflow.text.sgs import format_coords
+from crystalicl_jobflow.text import SGS, SGSW, SGSCrystal
 from crystalicl_jobflow.training.crystals import TrainingCrystal
 
 _Key = TypeVar("_Key")
@@ -123,16 +122,7 @@ def crystal_text(crystal: SGSCrystal, text_format: str = "sgs") -> str:
     """
     if text_format not in TEXT_FORMATS:
         raise ValueError(f"text format {text_format!r} is not one of {', '.join(TEXT_FORMATS)}")
-    plain = SGSFormat("sgs")
-    if text_format == "sgs":
-        return plain.format(crystal)
-    lines = plain.format(crystal).split("\n")[:3]
-    for site in crystal.sites:
-        lines += [
-            f"{site.species} {site.multiplicity}{site.wyckoff_letter}",
-            format_coords(site.frac_coords),
-        ]
-    return "\n".join(lines)
+    return (SGSW if text_format == "sgsw" else SGS).format(crystal)
 
 
 class InstructionSet:
