@@ -60,8 +60,9 @@ def may_be_higher(
         name: parts[0] if len(parts) == 1 else np.concatenate(parts)
         for name, parts in atoms.items()
     }
-    rarest = min(targets, key=lambda name: len(targets[name]))
-    anchors = targets[rarest]
+    # species of few atoms first: they refuse most at the least cost
+    ordered = sorted(zip(species, orbits, strict=True), key=lambda pair: len(targets[pair[0]]))
+    anchors = targets[ordered[0][0]]
     rotations = _coset_rotations(number, holohedry)  # the identity first
     moved = anchors[0] @ rotations.transpose(0, 2, 1)  # (rotations, 3)
     shifts = anchors - moved[:, None]  # (rotations, anchors, 3)
@@ -71,16 +72,9 @@ def may_be_higher(
     keep[0] = (np.abs(gaps - np.rint(gaps)).max(2) > spacegroups.SAME_POINT).all(1)
     which, _ = np.nonzero(keep)
     left, turns = shifts[keep], rotations[which]
-    first = True
-    for name, orbit in sorted(
-        zip(species, orbits, strict=True), key=lambda pair: len(targets[pair[0]])
-    ):
+    for name, orbit in ordered[1:]:  # the chosen atom itself goes onto one by construction
         if not len(left):
             return False
-        if first:  # the chosen atom goes onto one by construction
-            first = False
-            if orbit[0] is anchors[0] or np.array_equal(orbit[0], anchors[0]):
-                continue
         gaps = (turns @ orbit[0] + left)[:, None] - targets[name]  # (candidates, atoms, 3)
         gaps -= np.rint(gaps)
         gaps = gaps @ lattice

@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crystalicl_jobflow.text import spacegroups
+from crystalicl_jobflow.text.pseudosymmetry import may_be_higher
+from crystalicl_jobflow.text.symmetry import has_group
+
+
+def asked(
+    number: int, lengths: tuple[float, float, float], sites: list[tuple[str, list[float]]]
+) -> tuple[bool, bool]:
+    """Return whether the quick look sees more symmetry, and whether the search keeps the group."""
+    lengths, angles = spacegroups.constrain_lattice(lengths, (90, 90, 90), number)
+    lattice = spacegroups.lattice_matrix(lengths, angles)
+    snapped = spacegroups.snap([point for _, point in sites], number).frac_coords
+    orbits = [spacegroups.orbit(point, number) for point in snapped]
+    names = [name for name, _ in sites]
+    labels = [names.index(name) for name, orbit in zip(names, orbits, strict=True) for _ in orbit]
+    return may_be_higher(number, lengths, lattice, orbits, names), has_group(
+        lattice, np.concatenate(orbits), np.array(labels, dtype=np.intc), number
+    )
+
+
+@pytest.mark.parametrize(
+    ("number", "lengths", "sites"),
+    [
+        # a tetragonal ferroelectric whose shifts are too small to be seen
+        (99, (4.0, 4.0, 4.2), [("Pb", [0, 0, 0]), ("Ti", [0.5, 0.5, 0.51]), ("O", [0.5, 0.5, 0])]),
+        (123, (4.0, 4.0, 4.02), [("Cs", [0, 0, 0]), ("Cl", [0.5, 0.5, 0.5])]),  # nearly cubic
+        (47, (4.0, 5.5, 8.0), [("Na", [0, 0, 0]), ("Na", [0.5, 0.5, 0.5])]),  # body-centred
+        (156, (4.0, 4.0, 7.0), [("Na", [0, 0, 0]), ("Cl", [1 / 3, 2 / 3, 0.5])]),  # -6m2
+    ],
+)
+def test_more_symmetry_is_seen(
+    number: int, lengths: tuple[float, float, float], sites: list[tuple[str, list[float]]]
+) -> None:
+    assert asked(number, lengths, sites) == (True, False)
+
+
+def test_rutile_and_a_clear_ferroelectric_need_no_search() -> None:
+    assert asked(136, (4.6, 4.6, 2.96), [("Ti", [0, 0, 0]), ("O", [0.3, 0.3, 0])]) == (False, True)
+    lead_titanate = [
+        ("Pb", [0, 0, 0]),
+        ("Ti", [0.5, 0.5, 0.6]),
+        ("O", [0.5, 0.5, 0.12]),
+        ("O", [0.5, 0, 0.65]),
+    ]
+    assert asked(99, (3.9, 3.9, 4.15), lead_titanate) == (False, True)
+
+
+@given(st.integers(16, 230), st.integers(0, 2**32 - 1))
+def test_where_nothing_is_seen_the_search_finds_the_group(number: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    positions = spacegroups.wyckoff_positions(number)
+    lengths = tuple(rng.uniform(5, 12, 3))
+    sites, volume = [], float(np.prod(lengths))
+    for name in ["Na", "Ti", "O"][: rng.integers(1, 4)]:
+        position = positions[rng.integers(len(positions))]
+        if position.multiplicity * 8 < volume:
+            point = position.rotation @ rng.uniform(0, 1, 3) + position.translation
+            sites.append((name, np.round(point, 2).tolist()))
+    if not sites:
+        return
+    seen, kept = asked(number, lengths, sites)
+    assert seen or kept
