@@ -43,9 +43,6 @@ from crystalicl_jobflow.generation.constraints.plan import (
 from crystalicl_jobflow.text import spacegroups
 from crystalicl_jobflow.text.radii import atomic_radius
 
-_PATIENCE = 2
-"""After so many refusals of one coordinate all its values are tried at once."""
-
 
 class Phase(IntEnum):
     """Fields in the order of a text; lengths and angles repeat three times."""
@@ -142,7 +139,7 @@ class SGSState:
                 self._is_last() and self._commit(value, force=True)
             ):
                 self._refused.add(token_id)
-                if self._phase is Phase.Z and len(self._refused) == _PATIENCE:
+                if self._phase is Phase.Z and len(self._refused) == 1:
                     self._narrow_z()
                 return False
         elif full in table.steps and self._spells(full):
@@ -442,8 +439,9 @@ class SGSState:
         if not asked.any():
             return
         rooms = self._packing.rooms_along(self._x, self._y, asked, self._radius)
-        roomy = np.flatnonzero(rooms >= 1)
-        good = [z for z in roomy.tolist() if not self._after(z)[3].is_dead_end]
+        good = np.flatnonzero(rooms >= 1).tolist()
+        if good and self._after(good[0])[3].is_dead_end:  # then so are others, as a rule
+            good = [z for z in good if not self._after(z)[3].is_dead_end]
         if not good:
             good = [int(rooms.argmax())]
         self._mask = np.zeros_like(self._mask)
