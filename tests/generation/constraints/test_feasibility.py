@@ -201,7 +201,9 @@ def test_the_constraint_describes_itself() -> None:
     assert "\n" not in words
     for part in ("sgs", "CaTiO3", "space group 221", "5 to 10 atoms", "0.7 Å"):
         assert part in words
-    plain = ConstraintOptions(min_distance=None, min_volume_per_atom=None)
+    plain = ConstraintOptions(
+        min_distance=None, min_volume_per_atom=None, min_sphere_volume_ratio=None
+    )
     constraint = build_constraint(Condition(), plain)
     assert constraint is not None
     assert "Å" not in constraint.describe()

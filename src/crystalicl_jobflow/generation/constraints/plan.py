@@ -91,6 +91,8 @@ class Plan:
         Limits.
     with_letters
         Whether Wyckoff positions are written.
+    volume_per_atom
+        Least cell volume per atom in Å³; 0 for no bound.
     """
 
     target: Target
@@ -99,6 +101,7 @@ class Plan:
     most: int
     options: ConstraintOptions
     with_letters: bool = False
+    volume_per_atom: float = 0.0
     _choices: dict[tuple[object, ...], Choices] = field(default_factory=dict)
     _fewest: dict[int, int] = field(default_factory=dict)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
@@ -30,6 +31,7 @@ from crystalicl_jobflow.generation.constraints.targets import (
     target_of,
 )
 from crystalicl_jobflow.schemas import Condition
+from crystalicl_jobflow.text.radii import atomic_radius
 
 ALL_GROUPS = tuple(range(1, 231))
 CONSTRAINED_FORMATS = ("sgs", "sgsw")
@@ -82,8 +84,9 @@ class SGSConstraint:
             if options.radii_fraction is not None:
                 rule += f" and {options.radii_fraction:g} of the radii's sum"
             parts.append(rule)
-        if options.min_volume_per_atom is not None:
-            parts.append(f"at least {options.min_volume_per_atom:g} Å³ per atom")
+        volume = _volume_per_atom(condition, options)
+        if volume:
+            parts.append(f"at least {volume:.3g} Å³ per atom")
         return "; ".join(parts)
 
     def start(
@@ -158,7 +161,21 @@ def _plan(
 ) -> Plan:
     least, most = atoms_asked(condition.num_sites, options.max_atoms)
     target = target_of(condition, writable)
-    return Plan(target, groups, least, most, options, with_letters)
+    volume = _volume_per_atom(condition, options)
+    return Plan(target, groups, least, most, options, with_letters, volume)
+
+
+def _volume_per_atom(condition: Condition, options: ConstraintOptions) -> float:
+    """Return the least cell volume per atom in Å³, 0 for no bound."""
+    volume = options.min_volume_per_atom or 0.0
+    composition = condition.composition
+    if composition is not None and options.min_sphere_volume_ratio is not None:
+        spheres = sum(
+            4 / 3 * math.pi * atomic_radius(element.symbol) ** 3 * amount
+            for element, amount in composition.items()
+        )
+        volume = max(volume, options.min_sphere_volume_ratio * spheres / composition.num_atoms)
+    return volume
 
 
 def check_feasible(

@@ -233,11 +233,8 @@ class SGSState:
         self._enter(Phase.GROUP, table, mask & table.writable)
 
     def _least_volume(self) -> float:
-        per_atom = self._plan.options.min_volume_per_atom
-        if per_atom is None:
-            return 0.0
         atoms = self._plan.fewest_atoms(self.number)
-        return per_atom * atoms * spacegroups.centring_multiplicity(self.number)
+        return self._plan.volume_per_atom * atoms * spacegroups.centring_multiplicity(self.number)
 
     def _enter_length(self) -> None:
         separator = " " if self._lengths else self._line
@@ -275,10 +272,10 @@ class SGSState:
             min_distance=options.min_distance,
             radii_fraction=options.radii_fraction,
         )
-        if options.min_volume_per_atom is not None:
+        if self._plan.volume_per_atom:
             volume = float(matrix[0, 0] * matrix[1, 1] * matrix[2, 2])  # lower triangular
             centring = spacegroups.centring_multiplicity(self.number)
-            fit = int(volume / centring / options.min_volume_per_atom + 1e-9)
+            fit = int(volume / centring / self._plan.volume_per_atom + 1e-9)
             self._most = max(self._plan.fewest_atoms(self.number), min(self._most, fit))
         self._landing = landing(self.number)
         self._sites = group_sites(self.number)
