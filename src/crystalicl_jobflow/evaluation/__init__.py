@@ -11,6 +11,12 @@ from crystalicl_jobflow.evaluation.matching import (
     match_structures,
     unique_groups,
 )
+from crystalicl_jobflow.evaluation.prediction import (
+    PREDICTION_MEANINGS,
+    SampleMatch,
+    StructurePrediction,
+    structure_prediction,
+)
 from crystalicl_jobflow.evaluation.rates import RATE_MEANINGS, evaluate
 from crystalicl_jobflow.evaluation.reading import candidate_id, read_text
 from crystalicl_jobflow.evaluation.success import asked_for, joint_success, judge
@@ -24,10 +30,13 @@ from crystalicl_jobflow.evaluation.validate import (
 )
 
 __all__ = [
+    "PREDICTION_MEANINGS",
     "RATE_MEANINGS",
     "CrystalSummary",
     "DistanceReport",
     "MatchResult",
+    "SampleMatch",
+    "StructurePrediction",
     "StructureReport",
     "asked_for",
     "build_candidates",
@@ -44,6 +53,7 @@ __all__ = [
     "min_distance",
     "read_text",
     "rejudge",
+    "structure_prediction",
     "thresholds",
     "unique_groups",
     "validate_completion",

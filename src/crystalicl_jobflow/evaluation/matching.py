@@ -37,11 +37,15 @@ class MatchResult:
         a match.
     max_distance
         Largest displacement, normalised likewise; None without a match.
+    reduced
+        Whether the match was found after the matcher's reduction to primitive cells, which
+        is how published figures are made.
     """
 
     matched: bool
     rms: float | None = None
     max_distance: float | None = None
+    reduced: bool = False
 
 
 NO_MATCH = MatchResult(False)
@@ -85,7 +89,7 @@ def match_structures(
         except Exception:  # degenerate cells end in errors of many kinds: they match nothing
             continue
         if found is not None:
-            return MatchResult(True, float(found[0]), float(found[1]))
+            return MatchResult(True, float(found[0]), float(found[1]), reduced=primitive_cell)
     return NO_MATCH
 
 
