@@ -160,6 +160,20 @@ def tokenizer(out: Path) -> None:
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Trained model to begin from.",
 )
+@click.option(
+    "--augment",
+    type=click.FloatRange(0, 1),
+    default=0.0,
+    show_default=True,
+    help="Share of crystals written in another symmetry-equivalent description.",
+)
+@click.option(
+    "--mixture",
+    type=click.Choice(["base", "hybrid", "few-shot"]),
+    default="base",
+    show_default=True,
+    help="Instructions with demonstrations: a quarter, half, or 70 % of them.",
+)
 def base(
     data: tuple[Path, ...],
     out: Path,
@@ -174,6 +188,8 @@ def base(
     hidden_size: int,
     layers: int,
     start: Path | None,
+    augment: float,
+    mixture: str,
     **options: Any,
 ) -> None:
     """Train a small base model on CSV files with a column cif.
@@ -181,6 +197,7 @@ def base(
     Run again with the same folder, an interrupted training goes on.
     """
     from crystalicl_jobflow.training.base import BaseSize
+    from crystalicl_jobflow.training.instructions import MIXTURES
     from crystalicl_jobflow.training.loop import LoopSettings
     from crystalicl_jobflow.training.recipes import base_recipe
 
@@ -193,6 +210,8 @@ def base(
         out,
         text_format=text_format,
         weights=_weights(weights),
+        mixture=MIXTURES[mixture],
+        augment=augment,
         settings=LoopSettings(
             learning_rate=learning_rate,
             epochs=epochs,

@@ -23,6 +23,7 @@ from crystalicl_jobflow.retrieval.index import DemonstrationIndex
 from crystalicl_jobflow.retrieval.selection import select
 from crystalicl_jobflow.schemas import PROPERTIES, Condition, Demonstration
 from crystalicl_jobflow.text import SGS, SGSW, SGSCrystal
+from crystalicl_jobflow.text.augmentation import equivalent_description
 from crystalicl_jobflow.training.crystals import TrainingCrystal
 
 _Key = TypeVar("_Key")
@@ -104,6 +105,18 @@ HYBRID_MIXTURE = Mixture(
 )
 """The hybrid instruction set that the adapter learns from."""
 
+FEW_SHOT_MIXTURE = Mixture(
+    kinds={"zero-shot": 0.27, "few-shot": 0.70, "property": 0.03},
+    conditions={"group": 0.60, "formula": 0.12, "all": 0.12, "subset": 0.11, "empty": 0.05},
+    strategies={"C": 0.9, "R": 0.1},
+    shots={1: 0.4, 2: 0.2, 3: 0.4},
+)
+"""Mostly demonstrations that meet the condition: a small model learns to use what it is
+shown only when it is shown much of it."""
+
+MIXTURES = {"base": BASE_MIXTURE, "hybrid": HYBRID_MIXTURE, "few-shot": FEW_SHOT_MIXTURE}
+"""Mixtures by name, as the command line knows them."""
+
 
 def crystal_text(crystal: SGSCrystal, text_format: str = "sgs") -> str:
     """Write a crystal in a text variant, without ``### ``.
@@ -144,6 +157,10 @@ class InstructionSet:
     pool
         Index of the same crystals, with fingerprints for the strategies F and CF; None
         for one without. Where it has none, F is drawn as R and CF as C.
+    augment
+        Share of the zero-shot and property instructions (0 to 1) whose crystal is written
+        in another, symmetry-equivalent description (`equivalent_description`). Few-shot
+        instructions keep the canonical one, so that what the examples show carries over.
     """
 
     def __init__(
@@ -155,7 +172,9 @@ class InstructionSet:
         seed: int = 0,
         weights: Mapping[str, float] | None = None,
         pool: DemonstrationIndex | None = None,
+        augment: float = 0.0,
     ) -> None:
+        self.augment = augment
         self.crystals = list(crystals)
         self.text_format = text_format
         self.mixture = mixture
@@ -192,7 +211,6 @@ class InstructionSet:
         if kind == "property" and demonstration.properties:
             return self._property(index, rng)
         condition = draw_condition(demonstration, _draw(self.mixture.conditions, rng), rng)
-        response = response_text(self.text(index))
         shown: list[int] = []
         strategy = ""
         if kind == "few-shot":
@@ -201,6 +219,7 @@ class InstructionSet:
             strategy, shown = self._choose(index, condition, strategy, shots, rng)
         if not shown:
             prompt = crystal_prompt(condition, text_format=self.text_format)
+            response = response_text(self._described(index, rng))
             return Instruction(prompt, response, "zero-shot", demonstration.demonstration_id)
         pairs = [
             (
@@ -212,7 +231,7 @@ class InstructionSet:
         prompt = crystal_prompt(condition, pairs, text_format=self.text_format)
         return Instruction(
             prompt,
-            response,
+            response_text(self.text(index)),
             f"few-shot {strategy}",
             demonstration.demonstration_id,
             tuple(self.crystals[other].demonstration.demonstration_id for other in shown),
@@ -224,6 +243,13 @@ class InstructionSet:
         if index not in self._texts:
             self._texts[index] = crystal_text(self.crystals[index].crystal, self.text_format)
         return self._texts[index]
+
+    def _described(self, index: int, rng: random.Random) -> str:
+        """Return a crystal's text, in another description as often as asked for."""
+        if self.augment and rng.random() < self.augment:
+            other = equivalent_description(self.crystals[index].crystal, rng)
+            return crystal_text(other, self.text_format)
+        return self.text(index)
 
     def _choose(
         self, index: int, condition: Condition, strategy: str, shots: int, rng: random.Random
@@ -255,7 +281,7 @@ class InstructionSet:
         demonstration = self.crystals[index].demonstration
         name = rng.choice(sorted(demonstration.properties))
         value = PROPERTIES[name].format(demonstration.properties[name])
-        prompt = property_prompt(name, self.text(index))
+        prompt = property_prompt(name, self._described(index, rng))
         return Instruction(prompt, f" {value}", "property", demonstration.demonstration_id)
 
 

@@ -351,6 +351,7 @@ def _write_arguments(
         "instruction_seed": batches.instructions.seed,
         "crystals": len(batches.instructions.crystals),
         "weights": batches.instructions.weights,
+        "augment": batches.instructions.augment,
         "trained_parameters": trained,
         "versions": {name: version(name) for name in ("torch", "transformers", "peft")},
     }

@@ -129,6 +129,7 @@ def base_recipe(
     text_format: str = "sgs",
     weights: Mapping[str, float] | None = None,
     mixture: Mixture = BASE_MIXTURE,
+    augment: float = 0.0,
     settings: LoopSettings | None = None,
     size: BaseSize | None = None,
     start: str | Path | None = None,
@@ -146,6 +147,8 @@ def base_recipe(
         'sgs' or 'sgsw'.
     weights
         By file name without ending: share of its crystals in each epoch.
+    augment
+        As in `InstructionSet`.
     mixture, settings, size, start, progress
         As in `train_base`.
     """
@@ -156,6 +159,7 @@ def base_recipe(
         mixture=mixture,
         seed=settings.seed,
         weights=weights,
+        augment=augment,
     )
     return train_base(
         instructions,
