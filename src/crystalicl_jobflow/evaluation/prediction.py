@@ -240,6 +240,7 @@ def _by_condition(
         return dict(candidates)
     groups: dict[Hashable, list[Candidate]] = {}
     for candidate in candidates:
+        assert isinstance(candidate, Candidate)
         groups.setdefault(candidate.provenance.request_index, []).append(candidate)
     return {
         key: sorted(members, key=lambda c: c.provenance.sample_index)

@@ -25,11 +25,26 @@ from crystalicl_jobflow.schemas.properties import (
     register_property,
 )
 from crystalicl_jobflow.schemas.reasons import FailureReason
+from crystalicl_jobflow.schemas.tables import (
+    CANDIDATES_FILE,
+    METRICS_FILE,
+    STRUCTURE_COLUMNS,
+    STRUCTURES_CSV,
+    STRUCTURES_PARQUET,
+    Column,
+    structure_columns,
+)
 
 __all__ = [
+    "CANDIDATES_FILE",
+    "METRICS_FILE",
     "PROPERTIES",
+    "STRUCTURES_CSV",
+    "STRUCTURES_PARQUET",
+    "STRUCTURE_COLUMNS",
     "Candidate",
     "Checks",
+    "Column",
     "Completion",
     "Condition",
     "ConditionError",
@@ -47,5 +62,6 @@ __all__ = [
     "Strategy",
     "find_property",
     "register_property",
+    "structure_columns",
     "utcnow",
 ]
