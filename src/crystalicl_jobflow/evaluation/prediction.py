@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pymatgen.core import Structure
@@ -14,9 +15,8 @@ from crystalicl_jobflow.evaluation.matching import (
     NO_MATCH,
     MatchResult,
     match_many,
-    match_structures,
-    unique_groups,
 )
+from crystalicl_jobflow.evaluation.polymorphs import match_polymorphs
 from crystalicl_jobflow.evaluation.thresholds import (
     MATCH_ANGLE_TOL,
     MATCH_LTOL,
@@ -147,32 +147,76 @@ def structure_prediction(
     ValueError
         If a number of samples is below 1, or a sample belongs to no reference; one line.
     """
-    counts = sorted({n} if isinstance(n, int) else set(n))
-    if not counts or counts[0] < 1:
-        raise ValueError(f"numbers of samples must be at least 1, got {counts}")
+    counts = _sample_counts(n)
     truths = _keyed(references)
     samples = _by_condition(candidates)
     unknown = [key for key in samples if key not in truths]
     if unknown:
         raise ValueError(f"condition {unknown[0]!r} has samples, but no reference")
-
     places = [(key, i) for key in truths for i in range(len(samples.get(key, ())))]
-    drawn = [samples[key][i] for key, i in places]
-    crystals = [_structure(sample) for sample in drawn]
-    valid = gate_many(drawn, processes=processes)
+    rows, pairs = compare_samples(
+        [samples[key][i] for key, i in places],
+        [truths[key] for key, _ in places],
+        keys=places,
+        processes=processes,
+        progress=progress,
+    )
+    rates: dict[str, Rate] = {}
+    metrics: dict[str, float | None] = {}
+    for count in counts:
+        more_rates, more_metrics = rates_at(count, rows, truths)
+        rates.update(more_rates)
+        metrics.update(more_metrics)
+    if metre:
+        known = list(truths.values()) if polymorphs is None else list(polymorphs)
+        crystals = [_structure(samples[key][i]) for key, i in places]
+        found = match_polymorphs(crystals, known, compared=pairs, processes=processes)
+        rates.update(found.rates)
+        metrics["num_polymorphs"] = float(found.num_polymorphs)
+        rows = [
+            replace(row, polymorph=found.best.get(at)) if at in found.best else row
+            for at, row in enumerate(rows)
+        ]
+    best = best_rms(rows, truths)
+    return StructurePrediction(rows, rates, metrics, best, prediction_tolerances())
+
+
+def compare_samples(
+    samples: Sequence[Sample],
+    truths: Sequence[Structure],
+    *,
+    keys: Sequence[tuple[Hashable, int]],
+    processes: int = 1,
+    progress: Progress | None = None,
+) -> tuple[list[SampleMatch], dict[tuple[int, int], float | None]]:
+    """Compare each sample with its own true crystal.
+
+    Parameters
+    ----------
+    samples, truths
+        As many of one as of the other.
+    keys
+        Condition's key and place among its samples, of each sample.
+    processes
+        Processes for the comparisons.
+    progress
+        Called with (compared, to be compared).
+
+    Returns
+    -------
+    tuple
+        One row per sample; and the RMS found (None without a match) by the sample's place
+        and the ``id`` of its truth, for :func:`match_polymorphs`.
+    """
+    valid = gate_many(samples, processes=processes)
+    crystals = [_structure(sample) for sample in samples]
     comparable = [at for at, crystal in enumerate(crystals) if crystal is not None]
     answers = match_many(
-        [(crystals[at], truths[places[at][0]]) for at in comparable],  # type: ignore[misc]
+        [(crystals[at], truths[at]) for at in comparable],  # type: ignore[misc]
         processes=processes,
         progress=progress,
     )
     matches = dict(zip(comparable, answers, strict=True))
-    found: dict[int, int] = {}
-    rates: dict[str, Rate] = {}
-    metrics: dict[str, float | None] = {}
-    if metre:
-        known = list(truths.values()) if polymorphs is None else list(polymorphs)
-        found, rates, metrics = _polymorphs(crystals, known, processes)
     rows = [
         SampleMatch(
             key=key,
@@ -180,14 +224,10 @@ def structure_prediction(
             parsed=crystals[at] is not None,
             valid=valid[at],
             match=matches.get(at, NO_MATCH),
-            polymorph=found.get(at),
         )
-        for at, (key, i) in enumerate(places)
+        for at, (key, i) in enumerate(keys)
     ]
-    for count in counts:
-        _rates_at(count, rows, truths, samples, rates, metrics)
-    best = _best(rows, truths, None, lambda row: row.match.rms)
-    return StructurePrediction(rows, rates, metrics, best, prediction_tolerances())
+    return rows, {(at, id(truths[at])): result.rms for at, result in matches.items()}
 
 
 def passes_gate(sample: Sample) -> bool:
@@ -227,6 +267,76 @@ def prediction_tolerances() -> dict[str, float | str]:
     }
 
 
+def best_rms(
+    rows: Iterable[SampleMatch],
+    keys: Iterable[Hashable],
+    *,
+    count: int | None = None,
+    rms_of: Callable[[SampleMatch], float | None] = lambda row: row.match.rms,
+) -> dict[Hashable, float | None]:
+    """Return each condition's lowest RMS among its first samples.
+
+    Parameters
+    ----------
+    rows
+        Comparisons of samples.
+    keys
+        The conditions asked, with samples or without.
+    count
+        How many samples of a condition count; None for all.
+    rms_of
+        Which samples count, and with what: None for a sample that does not match.
+    """
+    best: dict[Hashable, float | None] = dict.fromkeys(keys)
+    for row in rows:
+        rms = rms_of(row)
+        if rms is None or (count is not None and row.sample >= count):
+            continue
+        known = best[row.key]
+        best[row.key] = rms if known is None else min(known, rms)
+    return best
+
+
+def rates_at(
+    count: int, rows: Sequence[SampleMatch], keys: Collection[Hashable]
+) -> tuple[dict[str, Rate], dict[str, float | None]]:
+    """Return match rates and mean RMS over conditions for their first ``count`` samples.
+
+    Parameters
+    ----------
+    count
+        Samples that count.
+    rows
+        Comparisons of samples.
+    keys
+        The conditions asked: the denominator.
+    """
+    rates: dict[str, Rate] = {}
+    metrics: dict[str, float | None] = {}
+    for suffix, rms_of in _KINDS.items():
+        best = best_rms(rows, keys, count=count, rms_of=rms_of)
+        lowest = [rms for rms in best.values() if rms is not None]
+        rates[f"match{suffix}_at_{count}"] = Rate.from_counts(len(lowest), len(best))
+        metrics[f"rms{suffix}_at_{count}"] = sum(lowest) / len(lowest) if lowest else None
+    having = Counter(row.key for row in rows)
+    metrics[f"short_at_{count}"] = float(sum(having[key] < count for key in keys))
+    return rates, metrics
+
+
+_KINDS: dict[str, Callable[[SampleMatch], float | None]] = {
+    "": lambda row: row.match.rms,
+    "_valid": lambda row: row.match.rms if row.valid else None,
+    "_reduced": lambda row: row.match.rms if row.match.reduced else None,
+}
+
+
+def _sample_counts(n: int | Iterable[int]) -> list[int]:
+    counts = sorted({n} if isinstance(n, int) else set(n))
+    if not counts or counts[0] < 1:
+        raise ValueError(f"numbers of samples must be at least 1, got {counts}")
+    return counts
+
+
 def _keyed(references: Mapping[Any, Structure] | Sequence[Structure]) -> dict[Hashable, Structure]:
     if isinstance(references, Mapping):
         return dict(references)
@@ -242,101 +352,10 @@ def _by_condition(
     for candidate in candidates:
         assert isinstance(candidate, Candidate)
         groups.setdefault(candidate.provenance.request_index, []).append(candidate)
-    return {
-        key: sorted(members, key=lambda c: c.provenance.sample_index)
-        for key, members in groups.items()
-    }
+    for members in groups.values():
+        members.sort(key=lambda member: member.provenance.sample_index)
+    return dict(groups)
 
 
 def _structure(sample: Sample) -> Structure | None:
     return sample.structure if isinstance(sample, Candidate) else sample
-
-
-def _best(
-    rows: Iterable[SampleMatch],
-    truths: Mapping[Hashable, Structure],
-    count: int | None,
-    rms_of: Callable[[SampleMatch], float | None],
-) -> dict[Hashable, float | None]:
-    """Return each condition's lowest RMS among its first ``count`` samples."""
-    best: dict[Hashable, float | None] = dict.fromkeys(truths)
-    for row in rows:
-        rms = rms_of(row)
-        if rms is None or (count is not None and row.sample >= count):
-            continue
-        known = best[row.key]
-        best[row.key] = rms if known is None else min(known, rms)
-    return best
-
-
-def _rates_at(
-    count: int,
-    rows: Sequence[SampleMatch],
-    truths: Mapping[Hashable, Structure],
-    samples: Mapping[Hashable, Sequence[Sample]],
-    rates: dict[str, Rate],
-    metrics: dict[str, float | None],
-) -> None:
-    kinds: dict[str, Callable[[SampleMatch], float | None]] = {
-        "": lambda row: row.match.rms,
-        "_valid": lambda row: row.match.rms if row.valid else None,
-        "_reduced": lambda row: row.match.rms if row.match.reduced else None,
-    }
-    for suffix, rms_of in kinds.items():
-        lowest = [r for r in _best(rows, truths, count, rms_of).values() if r is not None]
-        rates[f"match{suffix}_at_{count}"] = Rate.from_counts(len(lowest), len(truths))
-        metrics[f"rms{suffix}_at_{count}"] = sum(lowest) / len(lowest) if lowest else None
-    short = sum(len(samples.get(key, ())) < count for key in truths)
-    metrics[f"short_at_{count}"] = float(short)
-
-
-def _polymorphs(
-    crystals: Sequence[Structure | None], known: Sequence[Structure], processes: int
-) -> tuple[dict[int, int], dict[str, Rate], dict[str, float | None]]:
-    """Find which distinct reference crystals are matched.
-
-    Returns
-    -------
-    tuple
-        Sample's place → founder of the polymorph that it matches best; rates; figures.
-    """
-    founders = unique_groups(
-        known, stol=MATCH_STOL, ltol=MATCH_LTOL, angle_tol=MATCH_ANGLE_TOL, processes=processes
-    )
-    by_formula: dict[str, list[int]] = {}
-    for founder in dict.fromkeys(founders):
-        by_formula.setdefault(_formula(known[founder]), []).append(founder)
-    tasks: list[tuple[Structure, list[Structure]]] = []
-    asked: list[tuple[int, list[int]]] = []
-    for at, crystal in enumerate(crystals):
-        if crystal is None:
-            continue
-        members = by_formula.get(_formula(crystal), [])
-        if members:
-            asked.append((at, members))
-            tasks.append((crystal, [known[member] for member in members]))
-    answers = run_chunks(_matches_of, tasks, processes=processes)
-    matched: set[int] = set()
-    found: dict[int, int] = {}
-    for (at, members), results in zip(asked, answers, strict=True):
-        hits = [
-            (rms, member) for member, rms in zip(members, results, strict=True) if rms is not None
-        ]
-        matched.update(member for _, member in hits)
-        if hits:
-            found[at] = min(hits)[1]
-    many = [member for members in by_formula.values() if len(members) > 1 for member in members]
-    rates = {
-        "polymorphs": Rate.from_counts(len(matched), len(set(founders))),
-        "polymorphs_of_many": Rate.from_counts(sum(m in matched for m in many), len(many)),
-    }
-    return found, rates, {"num_polymorphs": float(len(set(founders)))}
-
-
-def _matches_of(task: tuple[Structure, list[Structure]]) -> list[float | None]:
-    crystal, references = task
-    return [match_structures(crystal, reference).rms for reference in references]
-
-
-def _formula(structure: Structure) -> str:
-    return str(structure.composition.element_composition.reduced_formula)
