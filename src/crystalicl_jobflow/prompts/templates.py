@@ -1,17 +1,16 @@
-"""Templates of CrystalICL (appendix G) and the sentences that fill them."""
+"""The prompts by template: CrystalICL's (appendix G), byte for byte, and CrysText's Alpaca form."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from crystalicl_jobflow.schemas import (
-    PROPERTIES,
-    Condition,
-    Demonstration,
-    PropertySpec,
-    Range,
-    find_property,
+from crystalicl_jobflow.prompts.alpaca import alpaca_crystal_prompt, alpaca_property_prompt
+from crystalicl_jobflow.prompts.sentences import (
+    check_template,
+    condition_sentences,
+    demonstration_sentences,
 )
+from crystalicl_jobflow.schemas import PROPERTIES, Condition, Demonstration, find_property
 
 MAX_SHOTS = 5
 """Most demonstrations in one prompt."""
@@ -37,90 +36,31 @@ TASKS: dict[str, tuple[str, str]] = {
     "cif": ("the crystallographic information file (CIF)",) * 2,
 }
 
-# The order of the sentences is the paper's example's; what the paper does not ask for follows.
-_ORDER = ("formula", "e_above_hull", "space_group", "formation_energy_per_atom", "band_gap")
-
 
 def prefix_lines(text: str) -> str:
     """Return the text with ``### `` before every line."""
     return "\n".join(f"### {line}" for line in text.splitlines())
 
 
-def response_text(text: str) -> str:
-    """Return a crystal text as a model is to write it after ``### Response:``."""
-    return "\n" + prefix_lines(text)
+def shown_text(text: str, *, template: str = "crystalicl") -> str:
+    """Return a crystal text as a prompt shows it, from the line end before it on."""
+    check_template(template)
+    return "\n" + (text if template == "alpaca" else prefix_lines(text))
 
 
-def _property_sentence(spec: PropertySpec, asked: float | Range) -> str:
-    value = asked.target if isinstance(asked, Range) else asked
-    return f"The {spec.phrase} is {spec.format(value)}."
+def response_text(text: str, *, template: str = "crystalicl") -> str:
+    """Return a crystal text as a model is to write it after the prompt.
 
-
-def _sentences(values: dict[str, str]) -> str:
-    """Join sentences by name in the paper's order, others after them by name."""
-    names = [name for name in _ORDER if name in values]
-    names += [name for name in values if name not in _ORDER]
-    return " ".join(values[name] for name in names)
-
-
-def condition_sentences(condition: Condition) -> str:
-    """Return the sentences that say what is asked for; empty for an empty condition.
-
-    A range is named by its middle, or by its bound where it is half-open.
+    After ``### Response:`` it begins with a line end; an Alpaca prompt ends with that.
     """
-    values: dict[str, str] = {}
-    if condition.formula is not None:
-        values["formula"] = f"The chemical formula is {condition.formula}."
-    groups = condition.space_groups
-    if groups is not None:
-        numbers = str(groups[0]) if len(groups) == 1 else f"one of {', '.join(map(str, groups))}"
-        values["space_group"] = f"The spacegroup number is {numbers}."
-    if condition.anonymous_formula is not None and condition.formula is None:
-        values["anonymous_formula"] = f"The anonymous formula is {condition.anonymous_formula}."
-    if condition.chemsys is not None and condition.formula is None:
-        values["chemsys"] = f"The chemical system is {condition.chemsys}."
-    if condition.elements is not None and condition.formula is None and condition.chemsys is None:
-        values["elements"] = f"The elements include {', '.join(condition.elements)}."
-    if condition.num_sites is not None:
-        sites = condition.num_sites
-        count = round(sites.target) if isinstance(sites, Range) else sites
-        values["num_sites"] = f"The number of sites is {count}."
-    for name, asked in condition.properties.items():
-        values[name] = _property_sentence(PROPERTIES[name], asked)
-    return _sentences(values)
+    check_template(template)
+    return text if template == "alpaca" else "\n" + prefix_lines(text)
 
 
-def demonstration_sentences(demonstration: Demonstration, condition: Condition) -> str:
-    """Describe a known crystal by the same kinds of sentences that the condition asks.
-
-    Parameters
-    ----------
-    demonstration
-        The known crystal; a property it has no value for is left out.
-    condition
-        What is asked for: decides which sentences appear.
-
-    Returns
-    -------
-    str
-        The sentences, e.g. ``The chemical formula is BaBeO2F. The spacegroup number is 123.``
-    """
-    described = Condition(
-        formula=demonstration.formula if condition.formula is not None else None,
-        anonymous_formula=(
-            demonstration.anonymous_formula if condition.anonymous_formula is not None else None
-        ),
-        chemsys=demonstration.chemsys if condition.chemsys is not None else None,
-        elements=demonstration.elements if condition.elements is not None else None,
-        space_group=demonstration.space_group if condition.space_group is not None else None,
-        num_sites=demonstration.num_sites if condition.num_sites is not None else None,
-        properties={
-            name: demonstration.properties[name]
-            for name in condition.properties
-            if name in demonstration.properties
-        },
-    )
-    return condition_sentences(described)
+def property_response(value: str, *, template: str = "crystalicl") -> str:
+    """Return a property's value as a model is to write it after the prompt."""
+    check_template(template)
+    return value if template == "alpaca" else f" {value}"
 
 
 def _instruction(parts: Iterable[str]) -> str:
@@ -132,6 +72,7 @@ def crystal_prompt(
     demonstrations: Sequence[Demonstration | tuple[str, str]] = (),
     *,
     text_format: str = "sgs",
+    template: str = "crystalicl",
 ) -> str:
     r"""Return the prompt that asks for one crystal.
 
@@ -145,16 +86,18 @@ def crystal_prompt(
     text_format
         Name of the crystal text: 'sgs', 'sgsw', 'xyz' or 'cif'. Documents of the pool hold
         SGS texts; for another format pass pairs.
+    template
+        'crystalicl', the paper's; or 'alpaca', CrysText's.
 
     Returns
     -------
     str
-        The prompt, ending with ``### Response:``.
+        The prompt, ending with ``### Response:``, in Alpaca's form with a line end behind it.
 
     Raises
     ------
     ValueError
-        If the format is unknown or there are more than five demonstrations.
+        If format or template are unknown or there are more than five demonstrations.
 
     Examples
     --------
@@ -167,23 +110,26 @@ def crystal_prompt(
         raise ValueError(f"text format {text_format!r} is not one of {', '.join(TASKS)}")
     if len(demonstrations) > MAX_SHOTS:
         raise ValueError(f"at most {MAX_SHOTS} demonstrations fit, got {len(demonstrations)}")
+    asked = condition_sentences(condition, template=template)
+    shown = [_pair(item, condition, template) for item in demonstrations]
+    if template == "alpaca":
+        return alpaca_crystal_prompt(
+            asked,
+            shown,
+            text_format=text_format,
+            by_stability="e_above_hull" in condition.properties,
+        )
     zero_shot, few_shot = TASKS[text_format]
-    asked = condition_sentences(condition)
-    if not demonstrations:
+    if not shown:
         instruction = _instruction(
             ("### Instruction: Below is a description of a bulk material.", asked)
         )
         return f"{instruction} Generate {zero_shot}:\n{RESPONSE}"
 
-    count = _COUNTS[len(demonstrations)]
-    plural = "" if len(demonstrations) == 1 else "s"
+    count = _COUNTS[len(shown)]
+    plural = "" if len(shown) == 1 else "s"
     lines = [f"Below is {count} description of bulk materials."]
-    for ordinal, demonstration in zip(_ORDINALS, demonstrations, strict=False):
-        if isinstance(demonstration, Demonstration):
-            described = demonstration_sentences(demonstration, condition)
-            text = demonstration.text
-        else:
-            described, text = demonstration
+    for ordinal, (described, text) in zip(_ORDINALS, shown, strict=False):
         lines.append(f"### {ordinal} Example:")
         if described:
             lines.append(f"### {described}")
@@ -193,7 +139,15 @@ def crystal_prompt(
     return "\n".join(lines)
 
 
-def property_prompt(property_name: str, text: str) -> str:
+def _pair(
+    item: Demonstration | tuple[str, str], condition: Condition, template: str
+) -> tuple[str, str]:
+    if isinstance(item, Demonstration):
+        return demonstration_sentences(item, condition, template=template), item.text
+    return item
+
+
+def property_prompt(property_name: str, text: str, *, template: str = "crystalicl") -> str:
     """Return the prompt that asks for a property of a given crystal.
 
     Parameters
@@ -202,20 +156,27 @@ def property_prompt(property_name: str, text: str) -> str:
         Name or alias of a registered property.
     text
         The crystal's text, without ``### ``.
+    template
+        'crystalicl' or 'alpaca'.
 
     Returns
     -------
     str
-        The prompt; the response is the number, after one space.
+        The prompt; the response is `property_response`.
 
     Raises
     ------
     ValueError
-        If the property is unknown.
+        If property or template are unknown.
     """
+    check_template(template)
     spec = find_property(property_name)
     if spec is None:
-        raise ValueError(f"property {property_name!r} is not known")
+        raise ValueError(
+            f"property {property_name!r} is not known; there are {', '.join(PROPERTIES)}"
+        )
+    if template == "alpaca":
+        return alpaca_property_prompt(spec, text)
     return "\n".join(
         [
             "### Instruction: Below is a partial description of a bulk material where the"
