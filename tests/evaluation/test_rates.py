@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 from pymatgen.core import Structure
 
-from crystalicl_jobflow.evaluation import RATE_MEANINGS, evaluate, rejudge
-from crystalicl_jobflow.schemas import Candidate, Condition, Evaluation, Rate
+from crystalicl_jobflow.evaluation import RATE_MEANINGS, evaluate, rate_meaning, rejudge
+from crystalicl_jobflow.schemas import Candidate, Condition, Evaluation, Rate, structure_columns
 
 from .conftest import CSCL, FENI, NACL
 
@@ -69,7 +69,11 @@ def test_only_what_was_asked_for_has_a_rate(make: Make) -> None:
 
 def test_every_rate_is_explained(mixed: list[Candidate], nacl: Structure) -> None:
     evaluation = evaluate(mixed, references={0: nacl})
-    assert set(evaluation.rates) - {"formula", "space_group"} == set(RATE_MEANINGS)
+    explained = {name for name in RATE_MEANINGS if "{n}" not in name}
+    assert explained <= set(evaluation.rates)
+    assert all(rate_meaning(name) for name in evaluation.rates)
+    assert rate_meaning("match_at_7") == RATE_MEANINGS["match_at_{n}"].replace("{n}", "7")
+    assert rate_meaning("luck") is None
 
 
 def test_equal_crystals_count_once(mixed: list[Candidate]) -> None:
@@ -182,7 +186,9 @@ def test_rows_tell_each_candidates_fate(mixed: list[Candidate]) -> None:
     first, third = evaluation.results[0], evaluation.results[2]
     assert first["joint_success"] is True
     assert first["failure_reason"] is None
-    assert third["success"] == {"formula": False, "space_group": False}
+    assert third["success_formula"] is False
+    assert third["success_space_group"] is False
+    assert set(first) <= set(structure_columns(["formula", "space_group"]))
     assert third["failure_reason"] == "symmetry_differs"
     assert "221" in third["failure_message"]
 

@@ -17,7 +17,7 @@ from crystalicl_jobflow.evaluation.prediction import (
     StructurePrediction,
     structure_prediction,
 )
-from crystalicl_jobflow.evaluation.rates import RATE_MEANINGS, evaluate
+from crystalicl_jobflow.evaluation.rates import RATE_MEANINGS, evaluate, rate_meaning
 from crystalicl_jobflow.evaluation.reading import candidate_id, read_text
 from crystalicl_jobflow.evaluation.success import asked_for, joint_success, judge
 from crystalicl_jobflow.evaluation.summary import CrystalSummary, crystal_summary, find_space_group
@@ -51,6 +51,7 @@ __all__ = [
     "match_many",
     "match_structures",
     "min_distance",
+    "rate_meaning",
     "read_text",
     "rejudge",
     "structure_prediction",

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from pymatgen.core import Structure
-
 from crystalicl_jobflow.evaluation._parallel import Progress
-from crystalicl_jobflow.evaluation.matching import MatchResult, match_many, unique_groups
+from crystalicl_jobflow.evaluation.against import References, match_rates
+from crystalicl_jobflow.evaluation.matching import MatchResult, unique_groups
+from crystalicl_jobflow.evaluation.prediction import PREDICTION_MEANINGS
 from crystalicl_jobflow.evaluation.reading import check_versions, declares_space_group
+from crystalicl_jobflow.evaluation.rows import structure_row
 from crystalicl_jobflow.evaluation.success import asked_for
 from crystalicl_jobflow.evaluation.thresholds import check_tolerances, evaluation_tolerances
-from crystalicl_jobflow.schemas import Candidate, Evaluation, FailureReason, Rate
+from crystalicl_jobflow.schemas import (
+    PROPERTIES,
+    Candidate,
+    Condition,
+    Evaluation,
+    FailureReason,
+    Rate,
+)
 
 _READABLE = frozenset(
     {
@@ -23,9 +31,6 @@ _READABLE = frozenset(
     }
 )
 """Reasons for which a draw is rejected although it is a crystal."""
-
-References = Mapping[Any, Structure] | Sequence[Structure | None]
-"""True structures by candidate id or request index, or one (or None) per candidate."""
 
 RATE_MEANINGS: dict[str, str] = {
     "parsed": "read as one crystal / candidates",
@@ -45,15 +50,38 @@ RATE_MEANINGS: dict[str, str] = {
     "match_valid": "matches, and valid by CDVAE's rules / candidates with a reference",
     "match_any": "references with at least one matching candidate / references",
     "match_any_valid": "the same with valid candidates only / references",
+    **PREDICTION_MEANINGS,
 }
 """What each rate divides by what. A rate named after something asked for (``formula``,
 ``band_gap``, …) is: met / candidates for which it was asked."""
+
+
+def rate_meaning(name: str) -> str | None:
+    """Return what a rate divides by what, or None for a name that nothing gives a meaning.
+
+    Examples
+    --------
+    >>> rate_meaning("composition_valid")
+    'charge-neutral (SMACT) / candidates'
+    >>> rate_meaning("formula")
+    'formula as asked for / candidates for which it was asked'
+    """
+    if name in RATE_MEANINGS:
+        return RATE_MEANINGS[name]
+    stem, _, count = name.rpartition("_at_")
+    if count.isdigit() and f"{stem}_at_{{n}}" in RATE_MEANINGS:
+        return RATE_MEANINGS[f"{stem}_at_{{n}}"].replace("{n}", count)
+    if name in Condition.model_fields or name in PROPERTIES:
+        words = name.replace("_", " ")
+        return f"{words} as asked for / candidates for which it was asked"
+    return None
 
 
 def evaluate(
     candidates: Sequence[Candidate],
     *,
     references: References | None = None,
+    matches: Sequence[MatchResult | None] | None = None,
     unique: bool = True,
     processes: int = 1,
     progress: Progress | None = None,
@@ -67,6 +95,8 @@ def evaluate(
     references
         True structures: by candidate id or by request index, or a sequence aligned with the
         candidates. Candidates without one do not enter the match rates.
+    matches
+        Comparisons with the references where they were made before, one per candidate.
     unique
         Whether to compare the candidates with each other, which costs most of the time
         where many have one formula.
@@ -89,7 +119,7 @@ def evaluate(
     ValueError
         If a sequence of references is not as long as the candidates.
     """
-    rows = [_row(candidate) for candidate in candidates]
+    rows = [structure_row(candidate) for candidate in candidates]
     rates = _validity_rates(candidates)
     metrics: dict[str, float | None] = {}
     for name in _all_asked(candidates):
@@ -104,7 +134,13 @@ def evaluate(
     if unique:
         rates["unique"] = _unique_rate(candidates, rows, processes)
     if references is not None:
-        _match_rates(candidates, references, rows, rates, metrics, processes, progress)
+        more_rates, more_metrics, columns = match_rates(
+            candidates, references, matches=matches, processes=processes, progress=progress
+        )
+        rates.update(more_rates)
+        metrics.update(more_metrics)
+        for place, cells in columns.items():
+            rows[place].update(cells)
     metrics["draws"] = float(sum(c.provenance.attempts for c in candidates))
     rejected: Counter[str] = Counter()
     for candidate in candidates:
@@ -123,32 +159,6 @@ def evaluate(
         tolerances=tolerances,
         versions=check_versions(),
     )
-
-
-def _row(candidate: Candidate) -> dict[str, Any]:
-    """Return one candidate's results, flat enough for a table."""
-    checks = candidate.checks
-    return {
-        "candidate_id": candidate.candidate_id,
-        "request_index": candidate.provenance.request_index,
-        "sample_index": candidate.provenance.sample_index,
-        "asked": candidate.condition.label(),
-        "formula": candidate.formula,
-        "space_group": candidate.space_group,
-        "num_sites": candidate.num_sites,
-        "parsed": candidate.parsed,
-        "valid": candidate.valid,
-        "structure_valid": checks.structure_valid,
-        "structure_valid_radii": checks.structure_valid_radii,
-        "composition_valid": checks.composition_valid,
-        "symmetry_adherent": checks.symmetry_adherent,
-        "success": dict(candidate.success),
-        "joint_success": candidate.joint_success,
-        "failure_reason": None
-        if candidate.failure_reason is None
-        else str(candidate.failure_reason),
-        "failure_message": candidate.failure_message,
-    }
 
 
 def _validity_rates(candidates: Sequence[Candidate]) -> dict[str, Rate]:
@@ -222,73 +232,8 @@ def _unique_rate(
     founders = unique_groups([s for _, s in members], processes=processes)
     for (index, _), founder in zip(members, founders, strict=True):
         original = members[founder][0]
+        rows[index]["unique"] = original == index
         rows[index]["duplicate_of"] = (
             None if original == index else candidates[original].candidate_id
         )
     return Rate.from_counts(len(set(founders)), len(candidates))
-
-
-def _match_rates(
-    candidates: Sequence[Candidate],
-    references: References,
-    rows: list[dict[str, Any]],
-    rates: dict[str, Rate],
-    metrics: dict[str, float | None],
-    processes: int,
-    progress: Progress | None,
-) -> None:
-    """Compare with the references; add rates, metrics and columns."""
-    truths = _aligned(candidates, references)
-    asked = [i for i, truth in enumerate(truths) if truth is not None]
-    comparable = [i for i in asked if candidates[i].structure is not None]
-    answers = match_many(
-        [(candidates[i].structure, truths[i]) for i in comparable],  # type: ignore[misc]
-        processes=processes,
-        progress=progress,
-    )
-    results: dict[int, MatchResult] = dict(zip(comparable, answers, strict=True))
-    best: dict[tuple[int, str], float | None] = {}
-    best_valid: dict[tuple[int, str], float | None] = {}
-    matched: list[float] = []
-    matched_valid: list[float] = []
-    for i in asked:
-        candidate, result = candidates[i], results.get(i, MatchResult(False))
-        rows[i]["match"], rows[i]["rms"] = result.matched, result.rms
-        key = (candidate.provenance.request_index, candidate.condition.model_dump_json())
-        is_valid = bool(candidate.checks.structure_valid and candidate.checks.composition_valid)
-        for scores, counted in ((best, True), (best_valid, is_valid)):
-            known = scores.setdefault(key, None)
-            if result.rms is not None and counted:
-                scores[key] = result.rms if known is None else min(known, result.rms)
-        if result.rms is not None:
-            matched.append(result.rms)
-            if is_valid:
-                matched_valid.append(result.rms)
-    rates["match"] = Rate.from_counts(len(matched), len(asked))
-    rates["match_valid"] = Rate.from_counts(len(matched_valid), len(asked))
-    any_rms = [rms for rms in best.values() if rms is not None]
-    any_valid_rms = [rms for rms in best_valid.values() if rms is not None]
-    rates["match_any"] = Rate.from_counts(len(any_rms), len(best))
-    rates["match_any_valid"] = Rate.from_counts(len(any_valid_rms), len(best_valid))
-    metrics["rms"] = _mean(matched)
-    metrics["rms_valid"] = _mean(matched_valid)
-    metrics["rms_any"] = _mean(any_rms)
-    metrics["rms_any_valid"] = _mean(any_valid_rms)
-
-
-def _aligned(candidates: Sequence[Candidate], references: References) -> list[Structure | None]:
-    if isinstance(references, Mapping):
-        return [
-            references.get(c.candidate_id, references.get(c.provenance.request_index))
-            for c in candidates
-        ]
-    if len(references) != len(candidates):
-        raise ValueError(
-            f"{len(references)} references for {len(candidates)} candidates:"
-            " a sequence has one (or None) per candidate"
-        )
-    return list(references)
-
-
-def _mean(values: Sequence[float]) -> float | None:
-    return sum(values) / len(values) if values else None
