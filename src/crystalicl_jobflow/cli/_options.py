@@ -246,12 +246,12 @@ def read_generator(options: Mapping[str, Any]) -> TextGenerator:
     )
 
 
-def retrieval_options(command: Command) -> Command:
-    """Add the options that say which demonstrations a prompt shows."""
+def retrieval_options(command: Command, *, shots: int = 3) -> Command:
+    """Add the options that say which demonstrations a prompt shows; ``shots`` by default."""
     return _stack(
         [
             click.option(
-                "--shots", type=click.IntRange(0, 5), default=3, show_default=True,
+                "--shots", type=click.IntRange(0, 5), default=shots, show_default=True,
                 help="Demonstrations in each prompt.",
             ),
             click.option(

@@ -309,6 +309,26 @@ def folder_hash(folder: str | Path) -> str | None:
     )
 
 
+def model_hashes(base_model: str, adapter: str | None = None) -> dict[str, str | None]:
+    """Return hashes of the weights that :func:`load_generator` would read from folders.
+
+    Parameters
+    ----------
+    base_model, adapter
+        As :func:`load_generator` takes them.
+
+    Returns
+    -------
+    dict
+        ``base_hash`` and ``adapter_hash``; None for what lies on the hub, or for no adapter.
+    """
+    place = _adapter_place(base_model, adapter)
+    return {
+        "base_hash": folder_hash(_place(base_model, "base")),
+        "adapter_hash": None if place is None else folder_hash(place),
+    }
+
+
 @lru_cache(maxsize=64)
 def _files_hash(files: tuple[tuple[str, int, int], ...]) -> str:
     digest = hashlib.sha256()

@@ -1,0 +1,36 @@
+"""``crystalicl benchmark``: quality measured on data sets.
+
+Each command has a module of its own, imported when it is called; one is added with a line
+here.
+"""
+
+from __future__ import annotations
+
+import click
+
+from crystalicl_jobflow.cli._common import LazyGroup
+
+_COMMANDS: dict[str, tuple[str, str]] = {
+    "conditional": (
+        "conditional:conditional",
+        "Ask for the crystals of a data set by their conditions, and compare.",
+    ),
+    "prediction": (
+        "prediction:prediction",
+        "Predict the crystals of a data set; match rate with 1 to n samples.",
+    ),
+}
+
+
+@click.group(
+    cls=LazyGroup,
+    lazy={
+        name: (f"crystalicl_jobflow.cli.benchmark.{place}", text)
+        for name, (place, text) in _COMMANDS.items()
+    },
+)
+def benchmark() -> None:
+    """Measure quality on a data set."""
+
+
+__all__ = ["benchmark"]

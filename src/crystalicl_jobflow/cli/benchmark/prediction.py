@@ -1,0 +1,68 @@
+"""``crystalicl benchmark prediction``: how often the true crystal is among n samples."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import click
+
+from crystalicl_jobflow.cli._common import stdout_console, table
+from crystalicl_jobflow.cli.benchmark._common import dataset_options, run_metrics, run_on_dataset
+
+_SHOWN = (1, 2, 3, 5, 10, 20, 50, 100)
+
+
+@click.command(
+    epilog="\b\ncrystalicl benchmark prediction --dataset test.csv.gz \\\n"
+    "    --condition formula,space_group --n 20 --limit 100 --seed 0 --out run"
+)
+@partial(dataset_options, shots=0)
+@click.option(
+    "--n",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Samples per condition; the match rate is told for 1 to n.",
+)
+def prediction(**options: Any) -> None:
+    """Predict the crystals of a data set; match rate with 1 to n samples."""
+    from crystalicl_jobflow.flows.benchmark import prediction_rates
+
+    result, folder = run_on_dataset(options, samples=options["n"], unique=False)
+    metrics = folder.finished
+    if result is not None:
+        comparisons = [item for part in result.parts for item in part.comparisons]
+        rows = prediction_rates(result.candidates, comparisons, options["n"])
+        metrics = {"prediction": rows, **run_metrics(result, folder)}
+        folder.finish(result.parts, metrics)
+    assert metrics is not None
+    rows = metrics["prediction"]
+    names = ", ".join(metrics["condition"])
+    shown = table(
+        ">n", ">Match %", ">RMS", ">Match, valid %", ">RMS, valid",
+        title=f"{metrics['num_conditions']} conditions ({names}), {metrics['shots']} shots",
+    )  # fmt: skip
+    for row in rows:
+        if row["n"] in _SHOWN or row["n"] == len(rows):
+            shown.add_row(
+                str(row["n"]),
+                _percent(row["match_rate"]),
+                _rms(row["rms"]),
+                _percent(row["match_rate_valid"]),
+                _rms(row["rms_valid"]),
+            )
+    stdout_console().print(shown)
+    speed = metrics["speed"]
+    click.echo(
+        f"{speed['tokens_per_second']} tokens and {speed['crystals_per_second']} crystals a second"
+    )
+    click.echo(f"Written: {folder.folder / 'metrics.json'}, {folder.folder / 'candidates.jsonl'}")
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.1f}"
+
+
+def _rms(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"

@@ -1,0 +1,280 @@
+"""The work of every benchmark: write texts for conditions, check them, compare them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pymatgen.core import Structure
+
+from crystalicl_jobflow.flows.benchmark.asking import StageProgress
+from crystalicl_jobflow.schemas import (
+    Candidate,
+    Condition,
+    Generation,
+    Retrieval,
+    SamplingParams,
+    Strategy,
+)
+from crystalicl_jobflow.schemas.benchmark import Comparison, SamplePart
+
+if TYPE_CHECKING:
+    from crystalicl_jobflow.generation import TextGenerator
+    from crystalicl_jobflow.generation.constraints import ConstraintOptions
+    from crystalicl_jobflow.generation.pipeline import GenerationTask
+    from crystalicl_jobflow.retrieval import DemonstrationIndex
+
+LoadGenerator = Callable[[], "TextGenerator"]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One condition of a benchmark.
+
+    Parameters
+    ----------
+    retrieval
+        The condition and what its prompt shows.
+    task
+        Its place among all conditions, its random streams and its samples.
+    truth
+        The true crystal; None where there is none to compare with.
+    """
+
+    retrieval: Retrieval
+    task: GenerationTask
+    truth: Structure | None = None
+
+
+@dataclass(frozen=True)
+class Writing:
+    """How the texts of a benchmark are written.
+
+    Parameters
+    ----------
+    sampling
+        Temperature, nucleus, limits and seed.
+    text_format
+        Text that the model is asked for.
+    constrain
+        Whether texts are held to their condition as they are written, and how.
+    """
+
+    sampling: SamplingParams
+    text_format: str = "sgs"
+    constrain: bool | ConstraintOptions = True
+
+
+def ask(
+    conditions: Sequence[Condition],
+    truths: Sequence[Structure | None],
+    *,
+    pool: DemonstrationIndex | None = None,
+    shots: int = 0,
+    strategy: Strategy = "C",
+    samples: int = 1,
+    seed: int = 0,
+) -> list[Asked]:
+    """Choose the demonstrations and the random streams of every condition.
+
+    Parameters
+    ----------
+    conditions
+        What is asked for.
+    truths
+        True crystals, one (or None) per condition.
+    pool
+        The demonstrations; needed with shots.
+    shots, strategy
+        Demonstrations in each prompt, and how they are chosen.
+    samples
+        Texts per condition.
+    seed
+        Seed of the demonstrations.
+
+    Raises
+    ------
+    ValueError
+        If shots are asked for without a pool.
+    """
+    from crystalicl_jobflow.generation.pipeline import plan_tasks
+    from crystalicl_jobflow.retrieval import retrieve_many
+
+    if shots and pool is None:
+        raise ValueError(f"{shots} shots need a pool of demonstrations")
+    if shots and pool is not None:
+        retrievals = retrieve_many(pool, conditions, strategy=strategy, shots=shots, seed=seed)
+    else:
+        retrievals = [
+            Retrieval(condition=item, strategy=strategy, shots=0, seed=seed) for item in conditions
+        ]
+    tasks = plan_tasks(conditions, samples)
+    return [Asked(*item) for item in zip(retrievals, tasks, truths, strict=True)]
+
+
+def sample_part(
+    asked: Sequence[Asked],
+    generator: LoadGenerator,
+    writing: Writing,
+    *,
+    processes: int = 1,
+    progress: StageProgress | None = None,
+    before: int = 0,
+    total: int | None = None,
+) -> SamplePart:
+    """Write the texts of some conditions, read and check them, compare with the truth.
+
+    Parameters
+    ----------
+    asked
+        The conditions.
+    generator
+        Loads the language model.
+    writing
+        How texts are written.
+    processes
+        Processes for checks and comparisons.
+    progress
+        Called with (what, done, total).
+    before, total
+        Texts of the whole run that are done before this part, and all of its texts.
+
+    Returns
+    -------
+    SamplePart
+        A condition that no text can meet is written freely, and named.
+    """
+    from crystalicl_jobflow.evaluation import build_candidates
+
+    report = progress or (lambda _what, _done, _total: None)
+    whole = sum(item.task.num_samples for item in asked) if total is None else total
+    impossible = _impossible(asked, writing)
+    seconds: dict[str, float] = {}
+
+    loaded = generator()  # not counted as writing
+    clock = time.perf_counter()
+    generations = _write(asked, loaded, writing, set(impossible), report, before, whole)
+    seconds["generate"] = time.perf_counter() - clock
+
+    clock = time.perf_counter()
+    candidates = build_candidates(
+        generations,
+        processes=processes,
+        progress=lambda done, _of: report("Check", before + done, whole),
+    )
+    seconds["check"] = time.perf_counter() - clock
+
+    clock = time.perf_counter()
+    truths = {item.task.index: item.truth for item in asked}
+    comparisons = compare(
+        candidates,
+        [truths[candidate.provenance.request_index] for candidate in candidates],
+        processes=processes,
+    )
+    seconds["match"] = time.perf_counter() - clock
+    report("Match", before + len(candidates), whole)
+    return SamplePart(
+        candidates=candidates, comparisons=comparisons, impossible=impossible, seconds=seconds
+    )
+
+
+def compare(
+    candidates: Sequence[Candidate],
+    truths: Sequence[Structure | None],
+    *,
+    processes: int = 1,
+) -> list[Comparison | None]:
+    """Compare candidates with the true crystals of their conditions.
+
+    The same text for the same truth is compared once: at low temperatures many samples of
+    a condition are equal.
+
+    Returns
+    -------
+    list of Comparison or None
+        One per candidate; None where there is no truth. What is no crystal matches nothing.
+    """
+    from crystalicl_jobflow.evaluation import match_many
+
+    places: dict[tuple[int, str], list[int]] = {}
+    comparisons: list[Comparison | None] = []
+    for place, (candidate, truth) in enumerate(zip(candidates, truths, strict=True)):
+        comparisons.append(None if truth is None else Comparison(matched=False))
+        if truth is not None and candidate.structure is not None:
+            key = (candidate.provenance.request_index, candidate.text)
+            places.setdefault(key, []).append(place)
+    pairs = []
+    for members in places.values():
+        prediction, truth = candidates[members[0]].structure, truths[members[0]]
+        assert prediction is not None
+        assert truth is not None
+        pairs.append((prediction, truth))
+    for members, result in zip(
+        places.values(), match_many(pairs, processes=processes), strict=True
+    ):
+        found = Comparison(
+            matched=result.matched,
+            rms=result.rms,
+            max_distance=result.max_distance,
+            reduced=getattr(result, "reduced", False),
+        )
+        for place in members:
+            comparisons[place] = found
+    return comparisons
+
+
+def _write(
+    asked: Sequence[Asked],
+    generator: TextGenerator,
+    writing: Writing,
+    impossible: set[int],
+    report: StageProgress,
+    before: int,
+    total: int,
+) -> list[Generation]:
+    """Write the texts, those of impossible conditions without a constraint."""
+    from crystalicl_jobflow.generation.pipeline import generate_for_retrievals
+
+    generations: list[Generation] = []
+    done = before
+    groups = (
+        ([item for item in asked if item.task.index not in impossible], writing.constrain),
+        ([item for item in asked if item.task.index in impossible], False),
+    )
+    for items, held in groups:
+        if not items:
+            continue
+        generations += generate_for_retrievals(
+            [item.retrieval for item in items],
+            generator,
+            sampling=writing.sampling,
+            text_format=writing.text_format,
+            constrain=held,
+            tasks=[item.task for item in items],
+            progress=_after(report, done, total),
+        )
+        done += sum(item.task.num_samples for item in items)
+    return sorted(generations, key=lambda item: item.completions[0].request_index)
+
+
+def _after(report: StageProgress, before: int, total: int) -> Callable[[int, int], None]:
+    """Return a progress callback of texts that are written after others."""
+    return lambda done, _total: report("Generate", before + done, total)
+
+
+def _impossible(asked: Sequence[Asked], writing: Writing) -> dict[int, str]:
+    """Return the places of conditions that no text can meet under their constraint, and why."""
+    from crystalicl_jobflow.generation.constraints import ImpossibleConditionError
+    from crystalicl_jobflow.generation.pipeline import build_constraints
+
+    found: dict[int, str] = {}
+    for item in asked:
+        try:
+            build_constraints(
+                [item.retrieval.condition], writing.constrain, text_format=writing.text_format
+            )
+        except ImpossibleConditionError as error:
+            found[item.task.index] = str(error)
+    return found
