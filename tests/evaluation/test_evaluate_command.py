@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
 from pymatgen.core import Structure
@@ -33,8 +34,6 @@ def run(*arguments: object) -> Result:
 
 
 def references(path: Path, *structures: Structure, **columns: list[object]) -> Path:
-    import pandas as pd
-
     table = pd.DataFrame({"cif": [s.to(fmt="cif") for s in structures], **columns})
     table.to_csv(path, index=False)
     return path
@@ -45,10 +44,16 @@ def test_rates_with_denominators(candidates: Path, tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     parsed = next(line for line in result.output.splitlines() if line.split()[:1] == ["parsed"])
     assert parsed.split() == ["parsed", "66.7", "%", "2", "3"]
-    written = json.loads((tmp_path / "out" / "evaluation.json").read_text())
-    assert written["rates"]["formula"] == {"rate": 2 / 3, "count": 2, "of": 3}
-    rows = (tmp_path / "out" / "results.jsonl").read_text().splitlines()
-    assert [json.loads(row)["parsed"] for row in rows] == [True, True, False]
+    written = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    formula = written["rates"]["formula"]
+    assert (formula["rate"], formula["count"], formula["of"]) == (2 / 3, 2, 3)
+    assert formula["low"] == pytest.approx(0.2077, abs=1e-4)  # statsmodels, method="wilson"
+    assert formula["high"] == pytest.approx(0.9385, abs=1e-4)
+    table = pd.read_csv(tmp_path / "out" / "structures.csv")
+    assert list(table["parsed"]) == [True, True, False]
+    assert pd.read_parquet(tmp_path / "out" / "structures.parquet").shape == table.shape
+    copy = (tmp_path / "out" / "candidates.jsonl").read_text()
+    assert copy == candidates.read_text()
 
 
 def test_a_folder_that_holds_candidates(candidates: Path, tmp_path: Path) -> None:
@@ -65,9 +70,9 @@ def test_match_rates_against_a_reference_file(
         path = references(tmp_path / "r.csv", nacl, cscl, cscl)
     result = run(candidates, "--reference", path, "--out", tmp_path / "out")
     assert result.exit_code == 0, result.output
-    rates = json.loads((tmp_path / "out" / "evaluation.json").read_text())["rates"]
-    assert rates["match"] == {"rate": 2 / 3, "count": 2, "of": 3}
-    assert rates["match_any"] == {"rate": 1.0, "count": 2, "of": 2}
+    rates = json.loads((tmp_path / "out" / "metrics.json").read_text())["rates"]
+    assert [rates["match"][part] for part in ("rate", "count", "of")] == [2 / 3, 2, 3]
+    assert [rates["match_any"][part] for part in ("rate", "count", "of")] == [1.0, 2, 2]
 
 
 def test_references_in_another_order_are_refused(

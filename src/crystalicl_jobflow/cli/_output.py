@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crystalicl_jobflow.cli._common import stdout_console, table
+from crystalicl_jobflow.schemas.tables import CANDIDATES_FILE
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from crystalicl_jobflow.schemas import Candidate, Evaluation
 
-CANDIDATES = "candidates.jsonl"
+CANDIDATES = CANDIDATES_FILE
 SUMMARY = "summary.json"
 CIFS = "cifs"
 ID_DIGITS = 8

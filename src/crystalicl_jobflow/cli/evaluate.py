@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +13,6 @@ if TYPE_CHECKING:
     from pymatgen.core import Structure
 
     from crystalicl_jobflow.schemas import Candidate, Evaluation
-
-EVALUATION = "evaluation.json"
-RESULTS = "results.jsonl"
 
 
 @click.command(
@@ -33,7 +29,7 @@ RESULTS = "results.jsonl"
     "--out",
     required=True,
     type=click.Path(file_okay=False, path_type=Path),
-    help=f"Folder for {EVALUATION} and {RESULTS}.",
+    help="Folder for metrics.json, structures.csv, structures.parquet and candidates.jsonl.",
 )
 @click.option("--unique/--no-unique", default=True, show_default=True, help="Count duplicates.")
 @click.option("--processes", type=click.IntRange(1), default=1, show_default=True)
@@ -48,6 +44,7 @@ def evaluate(source: str, reference: Path | None, out: Path, unique: bool, proce
     """
     from crystalicl_jobflow.cli import _output
     from crystalicl_jobflow.evaluation import evaluate as compute
+    from crystalicl_jobflow.evaluation import parquet_available, write_evaluation
 
     candidates = load_candidates(source)
     if not candidates:
@@ -57,13 +54,12 @@ def evaluate(source: str, reference: Path | None, out: Path, unique: bool, proce
         evaluation = compute(
             candidates, references=truths, unique=unique, processes=processes, progress=report
         )
-    document = evaluation.model_dump(mode="json")
-    results = document.pop("results")
-    _output.write_json(out / EVALUATION, document)
-    with (out / RESULTS).open("w", encoding="utf-8") as file:
-        file.writelines(json.dumps(row) + "\n" for row in results)
+    _output.write_candidates(out / _output.CANDIDATES, candidates)
+    paths = write_evaluation(out, evaluation, more=_output.shared_provenance(candidates))
     _print(evaluation)
-    note(f"Written: {out / EVALUATION}, {out / RESULTS}")
+    if not parquet_available():
+        note("No Parquet file: pip install 'crystalicl-jobflow[evaluation]'")
+    note(f"Written: {', '.join(map(str, paths))}, {out / _output.CANDIDATES}")
 
 
 def load_candidates(source: str) -> list[Candidate]:

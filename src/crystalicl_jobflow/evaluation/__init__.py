@@ -5,6 +5,7 @@ from __future__ import annotations
 from crystalicl_jobflow.evaluation import thresholds
 from crystalicl_jobflow.evaluation.composition import composition_valid
 from crystalicl_jobflow.evaluation.distances import DistanceReport, distance_report, min_distance
+from crystalicl_jobflow.evaluation.intervals import rate_with_interval, wilson_interval
 from crystalicl_jobflow.evaluation.matching import (
     MatchResult,
     match_many,
@@ -21,6 +22,12 @@ from crystalicl_jobflow.evaluation.rates import RATE_MEANINGS, evaluate, rate_me
 from crystalicl_jobflow.evaluation.reading import candidate_id, read_text
 from crystalicl_jobflow.evaluation.success import asked_for, joint_success, judge
 from crystalicl_jobflow.evaluation.summary import CrystalSummary, crystal_summary, find_space_group
+from crystalicl_jobflow.evaluation.table import (
+    metrics_document,
+    parquet_available,
+    structures_table,
+    write_evaluation,
+)
 from crystalicl_jobflow.evaluation.validate import (
     StructureReport,
     build_candidates,
@@ -50,13 +57,19 @@ __all__ = [
     "judge",
     "match_many",
     "match_structures",
+    "metrics_document",
     "min_distance",
+    "parquet_available",
     "rate_meaning",
+    "rate_with_interval",
     "read_text",
     "rejudge",
     "structure_prediction",
+    "structures_table",
     "thresholds",
     "unique_groups",
     "validate_completion",
     "validate_structure",
+    "wilson_interval",
+    "write_evaluation",
 ]
