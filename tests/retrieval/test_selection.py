@@ -392,3 +392,38 @@ def test_demonstrations_from_the_training_set_for_conditions_of_the_test_set(sha
                 "e_above_hull",
                 "formation_energy_per_atom",
             }
+
+
+def test_ce_shows_the_most_similar_elements_first() -> None:
+    index = index_of(
+        document("far", "HgTe", elements="Hg-Te"),
+        document("nearest", "KCl", elements="Cl-K"),
+        document("near", "RbBr", elements="Br-Rb"),
+        document("other group", "NaBr", elements="Br-Na", group=221),
+        document("other stoichiometry", "MgCl2", "AB2", elements="Cl-Mg"),
+        document("itself"),
+    )
+    condition = Condition(formula="NaCl", space_group=225)
+    chosen = retrieve(index, condition, strategy="CE", shots=3, seed=5)
+    assert ids(chosen) == ["nearest", "near", "far"]
+    # where too few meet the condition, similar elements come first among the others too
+    assert ids(retrieve(index, condition, strategy="CE", shots=5, seed=5))[3] == "other group"
+
+
+def test_ce_matches_elements_within_equal_amounts() -> None:
+    # Ca and Ti change places with Ti and Ca: the assignment that costs least counts
+    index = index_of(
+        document("swapped", "TiCaS3", "ABC3", "Ca-S-Ti", 221),
+        document("barium", "BaHfO3", "ABC3", "Ba-Hf-O", 221),
+    )
+    condition = Condition(formula="CaTiS3", space_group=62)
+    chosen = retrieve(index, condition, strategy="CE", shots=1, seed=0)
+    assert ids(chosen) == ["swapped"]
+
+
+def test_ce_without_a_formula_is_c() -> None:
+    index = gaps(0.1, 0.5, 0.9, 2.0)
+    condition = Condition(space_group=225, properties={"band_gap": 0.8})
+    assert ids(retrieve(index, condition, strategy="CE", shots=2)) == ids(
+        retrieve(index, condition, strategy="C", shots=2)
+    )

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-STRATEGIES = ("C", "F", "CF", "R", "CR", "FR", "CFR")
+STRATEGIES = ("C", "F", "CF", "R", "CR", "FR", "CFR", "CE")
 
 
 def _stack(options: list[Callable[[Any], Any]], command: Command) -> Command:

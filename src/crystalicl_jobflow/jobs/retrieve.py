@@ -32,7 +32,7 @@ class RetrieveMaker(Maker):
         :func:`crystalicl_jobflow.stores.open_store` takes. Relative paths become absolute
         when the Maker is made, for jobs run in folders of their own.
     strategy
-        How demonstrations are chosen: C, F, CF, R, CR, FR or CFR.
+        How demonstrations are chosen: C, F, CF, R, CR, FR, CFR or CE.
     shots
         Demonstrations per condition, 0 to 5.
     seed

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pymatgen.core import Composition
 
 from crystalicl_jobflow.retrieval.columns import element_bits
 from crystalicl_jobflow.retrieval.index import DemonstrationIndex
@@ -198,4 +200,62 @@ def distances(
         # equal gaps share a rank, whatever the order of the rows
         total[near] += np.searchsorted(order, gap[near])
         total[near[np.isinf(gap[near])]] = np.inf
+    return total
+
+
+def element_distances(
+    index: DemonstrationIndex, condition: Condition, rows: NDArray[np.intp]
+) -> NDArray[np.float64] | None:
+    """Return how unlike the elements of rows are to those of the formula asked for.
+
+    Elements of equal amounts are put beside each other so that the sum of the differences
+    of their Mendeleev numbers (D. G. Pettifor, Solid State Communications 51, 31 (1984),
+    as pymatgen has them) is least; that sum is the distance.
+
+    Parameters
+    ----------
+    index
+        The pool.
+    condition
+        What is asked for.
+    rows
+        Rows to judge, shape (m,).
+
+    Returns
+    -------
+    numpy.ndarray or None
+        Shape (m,); infinite where the stoichiometry differs. None without a formula.
+    """
+    if condition.formula is None:
+        return None
+    amounts, asked = _mendeleev(condition.formula)
+    formulas = index.columns.formula
+    codes, places = np.unique(formulas.codes[rows], return_inverse=True)
+    found = np.full(len(codes), np.inf)
+    for at, code in enumerate(codes.tolist()):
+        others, numbers = _mendeleev(formulas.vocabulary[code])
+        if others == amounts:
+            # both are sorted within equal amounts, which is the best one-to-one matching
+            found[at] = sum(abs(a - b) for a, b in zip(numbers, asked, strict=True))
+    return found[places]
+
+
+@lru_cache(maxsize=200_000)
+def _mendeleev(formula: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return the amounts, ascending, and the Mendeleev numbers, ascending for each amount."""
+    pairs = sorted(
+        (amount, float(element.mendeleev_no)) for element, amount in Composition(formula).items()
+    )
+    return tuple(pair[0] for pair in pairs), tuple(pair[1] for pair in pairs)
+
+
+def rank_sum(
+    first: NDArray[np.float64] | None, second: NDArray[np.float64] | None
+) -> NDArray[np.float64] | None:
+    """Return the sum of the ranks by two distances, or the one that there is."""
+    if first is None or second is None:
+        return second if first is None else first
+    total = np.zeros(len(first))
+    for gap in (first, second):
+        total += np.searchsorted(np.sort(gap), gap)
     return total

@@ -1,4 +1,4 @@
-"""The selection strategies: C, F, CF, R and the shuffled CR, FR, CFR."""
+"""The selection strategies: C, F, CF, R, the shuffled CR, FR, CFR, and CE."""
 
 from __future__ import annotations
 
@@ -55,7 +55,8 @@ def retrieve(
         ``C``: those that meet the condition; ``F``: a random anchor and its nearest
         neighbours by CrystalNN fingerprint; ``CF``: the same among those that meet the
         condition; ``R``: at random; ``CR``, ``FR``, ``CFR``: the same choice in shuffled
-        order (CrystalICL, section 3.2 and table 4).
+        order (CrystalICL, section 3.2 and table 4). ``CE``, our own: as C, those with the
+        most similar elements first (`matching.element_distances`); without a formula, C.
     shots
         Number of demonstrations, 0 to 5.
     seed
@@ -230,7 +231,9 @@ def _conditional(
         missing = shots - len(picked)
         met = [part.name for part in parts]
         gaps = matching.distances(index, condition, rows, met)
-        if base == "C":
+        if base == "CE":
+            gaps = matching.rank_sum(gaps, matching.element_distances(index, condition, rows))
+        if base in ("C", "CE"):
             new = _nearest(rng, rows, gaps, missing)
         else:
             near = rows if gaps is None else _nearest(rng, rows, gaps, NEIGHBOURHOOD)

@@ -11,7 +11,7 @@ from pymatgen.core import Structure
 from crystalicl_jobflow.schemas.condition import Condition
 from crystalicl_jobflow.schemas.reasons import FailureReason
 
-Strategy = Literal["C", "F", "CF", "R", "CR", "FR", "CFR"]
+Strategy = Literal["C", "F", "CF", "R", "CR", "FR", "CFR", "CE"]
 """How demonstrations are chosen: by condition, by structure, by both, at random; a
 trailing R shuffles the order (CrystalICL, section 3.2 and table 4)."""
 
