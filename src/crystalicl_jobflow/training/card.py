@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from crystalicl_jobflow.training.loop import ARGUMENTS, LOG
+from crystalicl_jobflow.training.state import ARGUMENTS, LOG
 
 COMMAND = "command.txt"
 """File of a training folder that holds the command which ran it."""

@@ -2,22 +2,44 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from crystalicl_jobflow.training.batches import IGNORED, EncodedRow, InstructionBatches, collate
+from crystalicl_jobflow.training.batches import EncodedRow, InstructionBatches
+from crystalicl_jobflow.training.gradients import (
+    compute_gradients,
+    count_learned,
+    evaluate_loss,
+    response_loss,
+)
+from crystalicl_jobflow.training.progress import draw_loss_curve
+from crystalicl_jobflow.training.record import record_arguments
+from crystalicl_jobflow.training.state import (
+    BEST,
+    CHECKPOINT,
+    TrainingState,
+    append_log,
+    load_checkpoint,
+    restore_best,
+    rewind_log,
+    save_checkpoint,
+)
 
-if TYPE_CHECKING:
-    import torch
+__all__ = [
+    "LoopSettings",
+    "TrainingResult",
+    "TrainingState",
+    "learning_rate_factor",
+    "response_loss",
+    "train",
+]
 
-CHECKPOINT = "checkpoint.pt"
-LOG = "log.jsonl"
-ARGUMENTS = "training_args.json"
+REDRAW_AFTER = 60.0
+"""Shortest time (s) between two drawings of the loss curve while a training runs."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +51,8 @@ class LoopSettings:
     learning_rate
         Peak learning rate.
     optimizer
-        'adamw' or 'muon'.
+        'adamw', 'muon', or 'paged_adamw' (bitsandbytes, on a GPU: its state may leave the
+        GPU's memory).
     schedule
         'cosine' to nothing, or 'stable': constant, and linear to nothing over the last
         ``decay_share``.
@@ -45,11 +68,22 @@ class LoopSettings:
         Seconds of training, at most; None for no limit. With a limit the schedule follows
         the clock where that is ahead of the epochs, so that it always ends annealed.
     tokens_per_batch, max_tokens
-        Tokens in a batch, padding included, and in a row.
+        Tokens in a batch, padding included, and in a row; longer rows are left out.
+    accumulate
+        Batches of one optimiser step.
+    bf16
+        Whether to compute in bfloat16 where that is safe (autocast); weights and
+        optimiser keep their precision.
     learn_examples
         Whether crystals shown in prompts are learned too.
     checkpoint_every
         Seconds between checkpoints.
+    validate_every
+        Steps between validations; 0 for one after every epoch. None: at every checkpoint,
+        or after every epoch where there is a patience.
+    patience
+        Validations in a row without a better one after which the training stops, and its
+        best model becomes its result; None for never.
     log_every
         Steps between lines of the log.
     seed
@@ -69,30 +103,41 @@ class LoopSettings:
     time_limit: float | None = None
     tokens_per_batch: int = 4096
     max_tokens: int = 512
+    accumulate: int = 1
+    bf16: bool = False
     learn_examples: bool = True
     checkpoint_every: float = 240.0
+    validate_every: int | None = None
+    patience: int | None = None
     log_every: int = 20
     seed: int = 0
     threads: int | None = None
 
+    def __post_init__(self) -> None:
+        for name in ("accumulate", "patience", "epochs", "log_every"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name} must be at least 1, got {value}")
 
-@dataclass
-class TrainingState:
-    """How far a training has come; everything needed to go on from there."""
-
-    step: int = 0
-    epoch: int = 0
-    chunk: int = 0
-    batch: int = 0
-    tokens: int = 0
-    learned_tokens: int = 0
-    seconds: float = 0.0
-    history: list[dict[str, float]] = field(default_factory=list)
+    @property
+    def validates_at_checkpoints(self) -> bool:
+        """Whether validations follow the clock; they cannot where they decide anything."""
+        return self.validate_every is None and self.patience is None
 
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """What a training gave."""
+    """What a training gave.
+
+    Parameters
+    ----------
+    state
+        Where it ended.
+    finished
+        Whether it came to its end: of the schedule, or of the patience.
+    folder
+        Where it lives.
+    """
 
     state: TrainingState
     finished: bool
@@ -119,48 +164,6 @@ def learning_rate_factor(progress: float, step: int, settings: LoopSettings) -> 
     return warm * min(1.0, left)
 
 
-def response_loss(model: Any, token_ids: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Return the mean cross-entropy (nats per token) of the learned tokens.
-
-    Parameters
-    ----------
-    model
-        A causal language model of ``transformers``, with or without a peft adapter.
-    token_ids, labels
-        Shape (rows, longest), as `collate` gives them.
-    """
-    import torch
-
-    # hidden states first, logits only where something is learned: the vocabulary is the
-    # widest layer, and prompts need none of it
-    causal = model.get_base_model() if hasattr(model, "get_base_model") else model
-    body = causal.base_model
-    hidden = body(input_ids=token_ids, use_cache=False).last_hidden_state
-    targets = labels[:, 1:]
-    learned = targets != IGNORED
-    logits = causal.get_output_embeddings()(hidden[:, :-1][learned])
-    return torch.nn.functional.cross_entropy(logits.float(), targets[learned])
-
-
-def evaluate_loss(model: Any, batches: Sequence[list[EncodedRow]], pad_id: int) -> float:
-    """Return the mean loss per learned token, in nats, without dropout."""
-    import torch
-
-    training = model.training
-    model.eval()
-    total, count = 0.0, 0
-    device = next(model.parameters()).device
-    with torch.no_grad():
-        for rows in batches:
-            token_ids, labels = (item.to(device) for item in collate(rows, pad_id))
-            number = int((labels[:, 1:] != IGNORED).sum())
-            if number:
-                total += float(response_loss(model, token_ids, labels)) * number
-                count += number
-    model.train(training)
-    return total / max(1, count)
-
-
 def train(
     model: Any,
     batches: InstructionBatches,
@@ -183,11 +186,12 @@ def train(
     settings
         How.
     folder
-        Where checkpoint, log and arguments go.
+        Where checkpoint, log, loss curve and models go.
     validation
-        Batches whose loss is logged at every checkpoint.
+        Batches whose loss is measured; the best model is kept in ``folder / 'best'``.
     save
-        Called with the folder at every checkpoint, to write a loadable model.
+        Called with a folder to write a loadable model into it: at every checkpoint, and
+        for the best.
     resume
         Whether to go on from a checkpoint in the folder. Without a time limit, a resumed
         training is step by step the one that was not interrupted.
@@ -197,163 +201,209 @@ def train(
     Returns
     -------
     TrainingResult
-        ``finished`` tells whether the schedule came to its end.
+        With ``patience``, what ``save`` wrote into the folder is the best model,
+        otherwise the last.
+
+    Raises
+    ------
+    ValueError
+        If there is nothing to learn, a patience without a validation, a checkpoint of
+        another model, a row too large for the memory, or a loss that is no number.
     """
-    import torch
+    if settings.patience is not None and not validation:
+        raise ValueError("early stopping (patience) needs a validation share")
+    training = _Training(model, batches, settings, Path(folder), validation, save, progress)
+    if resume:
+        training.resume()
+    rows = sum(map(len, validation))
+    record_arguments(training.folder, settings, batches, model, validation_rows=rows)
+    return training.run()
 
-    from crystalicl_jobflow.training.optimizers import build_optimizers
 
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    if settings.threads:
-        torch.set_num_threads(settings.threads)
-    torch.set_flush_denormal(True)
-    optimizers = build_optimizers(
-        model,
-        name=settings.optimizer,
-        learning_rate=settings.learning_rate,
-        weight_decay=settings.weight_decay,
-    )
-    state = TrainingState()
-    if resume and (folder / CHECKPOINT).is_file():
-        state = _load(folder / CHECKPOINT, model, optimizers)
-    device = next(model.parameters()).device
-    pad_id = batches.tokenizer.pad_token_id
-    _write_arguments(folder, settings, batches, model)
-    started, saved = time.monotonic() - state.seconds, time.monotonic()
-    running: list[float] = []
+class _Training:
+    """One run of a training."""
 
-    def checkpoint(*, validate: bool = True) -> None:
-        state.seconds = time.monotonic() - started
-        if validation and validate:
-            loss = evaluate_loss(model, validation, pad_id)
-            _log(folder, state, {"validation_loss": loss}, progress)
-        _save(folder / CHECKPOINT, model, optimizers, state)
-        if save is not None:
-            save(folder)
+    def __init__(
+        self,
+        model: Any,
+        batches: InstructionBatches,
+        settings: LoopSettings,
+        folder: Path,
+        validation: Sequence[list[EncodedRow]],
+        save: Callable[[Path], None] | None,
+        progress: Callable[[dict[str, float]], None] | None,
+    ) -> None:
+        import torch
 
-    model.train()
-    while state.epoch < settings.epochs:
-        chunks = batches.chunks(state.epoch)
-        if state.chunk >= chunks:
-            state.epoch, state.chunk, state.batch = state.epoch + 1, 0, 0
-            continue
-        rows = batches.batches(state.epoch, state.chunk)
-        while state.batch < len(rows):
-            state.seconds = time.monotonic() - started
-            done = (state.chunk + state.batch / len(rows)) / chunks
-            share = (state.epoch + done) / settings.epochs
-            if settings.time_limit is not None:
-                share = max(share, state.seconds / settings.time_limit)
-            if share >= 1.0:
-                checkpoint()
-                return TrainingResult(state, True, folder)
-            factor = learning_rate_factor(share, state.step, settings)
-            for optimizer in optimizers:
-                for group in optimizer.param_groups:
-                    group["lr"] = settings.learning_rate * factor
-            # dropout depends on the step alone, so that a resumed training is the same
-            torch.manual_seed(settings.seed * 1_000_003 + state.step)
-            batch = rows[state.batch]
-            token_ids, labels = (item.to(device) for item in collate(batch, pad_id))
-            state.batch += 1
-            learned = int((labels[:, 1:] != IGNORED).sum())
-            if not learned:
+        from crystalicl_jobflow.training.optimizers import build_optimizers
+
+        self.model, self.batches, self.settings = model, batches, settings
+        self.validation, self.save, self.progress = validation, save, progress
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        if settings.threads:
+            torch.set_num_threads(settings.threads)
+        torch.set_flush_denormal(True)
+        self.optimizers = build_optimizers(
+            model,
+            name=settings.optimizer,
+            learning_rate=settings.learning_rate,
+            weight_decay=settings.weight_decay,
+        )
+        self.state = TrainingState()
+        self.pad_id = batches.tokenizer.pad_token_id
+        self.running: list[float] = []
+        self.started = self.saved = time.monotonic()
+        self.drawn = -math.inf
+
+    def resume(self) -> None:
+        path = self.folder / CHECKPOINT
+        if path.is_file():
+            self.state = load_checkpoint(path, self.model, self.optimizers)
+            rewind_log(self.folder, self.state.step)
+            self.started = time.monotonic() - self.state.seconds
+
+    def run(self) -> TrainingResult:
+        state, settings = self.state, self.settings
+        self.model.train()
+        while state.epoch < settings.epochs and not state.stopped:
+            chunks = self.batches.chunks(state.epoch)
+            if not chunks:
+                raise ValueError("there is nothing to learn")
+            if state.chunk >= chunks:
+                state.epoch, state.chunk, state.batch = state.epoch + 1, 0, 0
+                if self._validates_after_epochs():
+                    self._validate()
                 continue
-            loss = response_loss(model, token_ids, labels)
-            loss.backward()
-            trainable = [p for p in model.parameters() if p.grad is not None]
-            torch.nn.utils.clip_grad_norm_(trainable, settings.max_grad_norm)
-            for optimizer in optimizers:
-                optimizer.step()
-                optimizer.zero_grad(set_to_none=True)
-            state.step += 1
-            state.tokens += sum(len(row.token_ids) for row in batch)
-            state.learned_tokens += learned
-            running.append(float(loss.detach()))
-            if state.step % settings.log_every == 0:
-                state.seconds = time.monotonic() - started
-                values = {"loss": sum(running) / len(running), "lr": factor, "share": share}
-                _log(folder, state, values, progress)
-                running.clear()
-            if time.monotonic() - saved > settings.checkpoint_every:
-                checkpoint()
-                saved = time.monotonic()
-        state.chunk, state.batch = state.chunk + 1, 0
-    checkpoint()
-    return TrainingResult(state, True, folder)
+            rows = self.batches.batches(state.epoch, state.chunk)
+            for group in self._groups(rows):
+                share = self._share(len(rows), chunks)
+                if share >= 1.0:
+                    return self._finish()
+                self._step(group, share)
+                if settings.validate_every and state.step % settings.validate_every == 0:
+                    self._validate()
+                if state.stopped:
+                    return self._finish()
+                if time.monotonic() - self.saved > settings.checkpoint_every:
+                    self._checkpoint()
+            state.chunk, state.batch = state.chunk + 1, 0
+        return self._finish()
 
+    def _validates_after_epochs(self) -> bool:
+        every = self.settings.validate_every
+        return every == 0 or (every is None and self.settings.patience is not None)
 
-def _log(
-    folder: Path,
-    state: TrainingState,
-    values: dict[str, float],
-    progress: Callable[[dict[str, float]], None] | None,
-) -> None:
-    line = {
-        "step": state.step,
-        "epoch": state.epoch,
-        "tokens": state.tokens,
-        "learned_tokens": state.learned_tokens,
-        "seconds": round(state.seconds, 1),
-        **{name: round(value, 5) for name, value in values.items()},
-    }
-    if "validation_loss" in values:
-        state.history.append(line)
-    with (folder / LOG).open("a", encoding="utf-8") as log:
-        log.write(json.dumps(line) + "\n")
-    if progress is not None:
-        progress(line)
+    def _groups(self, rows: list[list[EncodedRow]]) -> Iterator[list[list[EncodedRow]]]:
+        """Yield the batches of each step from where the state stands, and move it on."""
+        state = self.state
+        while state.batch < len(rows):
+            group = rows[state.batch : state.batch + self.settings.accumulate]
+            if any(count_learned(batch) for batch in group):
+                yield group
+            else:
+                state.batch += len(group)
 
+    def _share(self, batches: int, chunks: int) -> float:
+        """Return the share of the training that is done."""
+        state, settings = self.state, self.settings
+        state.seconds = time.monotonic() - self.started
+        done = (state.chunk + state.batch / batches) / chunks
+        share = (state.epoch + done) / settings.epochs
+        if settings.time_limit is not None:
+            share = max(share, state.seconds / settings.time_limit)
+        return share
 
-def _trainable(model: Any) -> dict[str, torch.Tensor]:
-    return {name: p for name, p in model.named_parameters() if p.requires_grad}
+    def _step(self, group: list[list[EncodedRow]], share: float) -> None:
+        import torch
 
+        state, settings = self.state, self.settings
+        factor = learning_rate_factor(share, state.step, settings)
+        for optimizer in self.optimizers:
+            for parameters in optimizer.param_groups:
+                parameters["lr"] = settings.learning_rate * factor
+        found = compute_gradients(
+            self.model,
+            group,
+            self.pad_id,
+            seed=settings.seed * 1_000_003 + state.step,
+            splits=state.splits,
+            bf16=settings.bf16,
+        )
+        if not math.isfinite(found.loss):
+            raise ValueError(
+                f"the loss is {found.loss} at step {state.step}: lower the learning rate"
+            )
+        trainable = [p for p in self.model.parameters() if p.grad is not None]
+        torch.nn.utils.clip_grad_norm_(trainable, settings.max_grad_norm)
+        for optimizer in self.optimizers:
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        state.batch += len(group)
+        state.step += 1
+        state.tokens += sum(len(row.token_ids) for batch in group for row in batch)
+        state.learned_tokens += sum(map(count_learned, group))
+        self.running.append(found.loss)
+        if found.splits != state.splits:
+            state.splits = found.splits
+            self._log({"splits": found.splits})
+        if state.step % settings.log_every == 0:
+            loss = sum(self.running) / len(self.running)
+            self._log({"loss": loss, "lr": factor, "share": share})
+            self.running.clear()
 
-def _save(path: Path, model: Any, optimizers: list[Any], state: TrainingState) -> None:
-    import torch
+    def _log(self, values: dict[str, float]) -> None:
+        state = self.state
+        state.seconds = time.monotonic() - self.started
+        line = {
+            "step": state.step,
+            "epoch": state.epoch,
+            "tokens": state.tokens,
+            "learned_tokens": state.learned_tokens,
+            "seconds": round(state.seconds, 1),
+            **{name: round(value, 5) for name, value in values.items()},
+        }
+        if "validation_loss" in values:
+            state.history.append(line)
+        append_log(self.folder, line)
+        if self.progress is not None:
+            self.progress(line)
 
-    content = {
-        "parameters": {name: p.detach() for name, p in _trainable(model).items()},
-        "optimizers": [optimizer.state_dict() for optimizer in optimizers],
-        "state": asdict(state),
-    }
-    # written aside first: a training killed while it writes keeps its older checkpoint
-    torch.save(content, path.with_suffix(".new"))
-    path.with_suffix(".new").replace(path)
+    def _validate(self) -> None:
+        state = self.state
+        known = state.history[-1]["step"] if state.history else None
+        if not self.validation or known == state.step:
+            return
+        loss = evaluate_loss(self.model, self.validation, self.pad_id, bf16=self.settings.bf16)
+        self._log({"validation_loss": loss})
+        if state.best_loss is None or loss < state.best_loss:
+            state.best_loss, state.best_step, state.stale = loss, state.step, 0
+            if self.save is not None:
+                self.save(self.folder / BEST)
+            return
+        state.stale += 1
+        patience = self.settings.patience
+        state.stopped = patience is not None and state.stale >= patience
 
+    def _checkpoint(self) -> None:
+        if self.settings.validates_at_checkpoints:
+            self._validate()
+        self.state.seconds = time.monotonic() - self.started
+        save_checkpoint(self.folder / CHECKPOINT, self.model, self.optimizers, self.state)
+        if self.save is not None:
+            self.save(self.folder)
+        if time.monotonic() - self.drawn > REDRAW_AFTER:
+            self._draw()
+        self.saved = time.monotonic()
 
-def _load(path: Path, model: Any, optimizers: list[Any]) -> TrainingState:
-    import torch
+    def _finish(self) -> TrainingResult:
+        self._validate()
+        self._checkpoint()
+        if self.settings.patience is not None and (self.folder / BEST).is_dir():
+            restore_best(self.folder)
+        self._draw()
+        return TrainingResult(self.state, True, self.folder)
 
-    content = torch.load(path, map_location="cpu", weights_only=True)
-    parameters = _trainable(model)
-    if set(parameters) != set(content["parameters"]):
-        raise ValueError(f"{path} is the checkpoint of another model")
-    with torch.no_grad():
-        for name, values in content["parameters"].items():
-            parameters[name].copy_(values)
-    for optimizer, values in zip(optimizers, content["optimizers"], strict=True):
-        optimizer.load_state_dict(values)
-    return TrainingState(**content["state"])
-
-
-def _write_arguments(
-    folder: Path, settings: LoopSettings, batches: InstructionBatches, model: Any
-) -> None:
-    from importlib.metadata import version
-
-    trained = sum(p.numel() for p in _trainable(model).values())
-    content = {
-        "settings": asdict(settings),
-        "text_format": batches.instructions.text_format,
-        "mixture": asdict(batches.instructions.mixture),
-        "instruction_seed": batches.instructions.seed,
-        "crystals": len(batches.instructions.crystals),
-        "weights": batches.instructions.weights,
-        "augment": batches.instructions.augment,
-        "trained_parameters": trained,
-        "versions": {name: version(name) for name in ("torch", "transformers", "peft")},
-    }
-    path = folder / ARGUMENTS
-    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    def _draw(self) -> None:
+        draw_loss_curve(self.folder)
+        self.drawn = time.monotonic()

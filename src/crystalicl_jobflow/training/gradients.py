@@ -1,0 +1,173 @@
+"""Losses and gradients of batches, in as many pieces as the memory asks for."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from crystalicl_jobflow.training.batches import IGNORED, EncodedRow, collate
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True)
+class StepLoss:
+    """What one step's batches gave.
+
+    Parameters
+    ----------
+    loss
+        Mean cross-entropy of the learned tokens, nats per token.
+    splits
+        Pieces into which each batch was cut.
+    """
+
+    loss: float
+    splits: int
+
+
+def response_loss(model: Any, token_ids: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Return the mean cross-entropy (nats per token) of the learned tokens.
+
+    Parameters
+    ----------
+    model
+        A causal language model of ``transformers``, with or without a peft adapter.
+    token_ids, labels
+        Shape (rows, longest), as `collate` gives them.
+    """
+    import torch
+
+    # hidden states first, logits only where something is learned: the vocabulary is the
+    # widest layer, and prompts need none of it
+    causal = model.get_base_model() if hasattr(model, "get_base_model") else model
+    body = causal.base_model
+    hidden = body(input_ids=token_ids, use_cache=False).last_hidden_state
+    targets = labels[:, 1:]
+    learned = targets != IGNORED
+    logits = causal.get_output_embeddings()(hidden[:, :-1][learned])
+    return torch.nn.functional.cross_entropy(logits.float(), targets[learned])
+
+
+def count_learned(rows: Sequence[EncodedRow]) -> int:
+    """Return how many tokens of the rows are learned; a row's first one never is."""
+    return sum(sum(row.learned[1:]) for row in rows)
+
+
+def evaluate_loss(
+    model: Any, batches: Sequence[list[EncodedRow]], pad_id: int, *, bf16: bool = False
+) -> float:
+    """Return the mean loss per learned token, in nats, without dropout."""
+    import torch
+
+    training = model.training
+    model.eval()
+    total, count = 0.0, 0
+    device = next(model.parameters()).device
+    with torch.no_grad(), _precision(device, bf16):
+        for rows in batches:
+            token_ids, labels = (item.to(device) for item in collate(rows, pad_id))
+            number = count_learned(rows)
+            if number:
+                total += float(response_loss(model, token_ids, labels)) * number
+                count += number
+    model.train(training)
+    return total / max(1, count)
+
+
+def compute_gradients(
+    model: Any,
+    batches: Sequence[Sequence[EncodedRow]],
+    pad_id: int,
+    *,
+    seed: int,
+    splits: int = 1,
+    bf16: bool = False,
+) -> StepLoss:
+    """Add up the gradients of the mean loss over all learned tokens of the batches.
+
+    Where the memory does not suffice, the batches are cut into twice as many pieces and
+    begun again: the gradient is the same but for rounding and dropout.
+
+    Parameters
+    ----------
+    model
+        The model; its gradients are empty before.
+    batches
+        Batches of one optimiser step; more than one is gradient accumulation.
+    pad_id
+        Of the tokenizer.
+    seed
+        Of the dropout.
+    splits
+        Pieces of each batch to begin with.
+    bf16
+        Whether to compute in bfloat16 where that is safe (autocast).
+
+    Raises
+    ------
+    ValueError
+        If a single row does not fit into memory.
+    """
+    import torch
+
+    from crystalicl_jobflow.generation.transformers_engine import is_out_of_memory
+
+    most = max(len(rows) for rows in batches)
+    while True:
+        # dropout depends on the step alone, so that a resumed training is the same
+        torch.manual_seed(seed)
+        try:
+            return StepLoss(_accumulate(model, batches, pad_id, splits=splits, bf16=bf16), splits)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+        # outside of the except block: the exception held on to the tensors
+        model.zero_grad(set_to_none=True)
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        if splits >= most:
+            longest = max(len(row.token_ids) for rows in batches for row in rows)
+            raise ValueError(
+                f"out of memory with a single row of {longest} tokens: lower the number of"
+                " tokens in a row, or use gradient checkpointing, bfloat16 or 4bit"
+            )
+        splits = min(2 * splits, most)
+
+
+def _accumulate(
+    model: Any,
+    batches: Sequence[Sequence[EncodedRow]],
+    pad_id: int,
+    *,
+    splits: int,
+    bf16: bool,
+) -> float:
+    device = next(model.parameters()).device
+    total = sum(count_learned(rows) for rows in batches)
+    mean = 0.0
+    for rows in batches:
+        size = -(-len(rows) // splits)
+        for start in range(0, len(rows), size):
+            piece = rows[start : start + size]
+            learned = count_learned(piece)
+            if not learned:
+                continue
+            token_ids, labels = (item.to(device) for item in collate(piece, pad_id))
+            with _precision(device, bf16):
+                loss = response_loss(model, token_ids, labels)
+            share = learned / total
+            (loss * share).backward()
+            mean += float(loss.detach()) * share
+    return mean
+
+
+def _precision(device: Any, bf16: bool) -> Any:
+    import torch
+
+    if not bf16:
+        return contextlib.nullcontext()
+    return torch.autocast(device.type, dtype=torch.bfloat16)
