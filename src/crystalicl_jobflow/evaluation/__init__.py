@@ -4,7 +4,34 @@ from __future__ import annotations
 
 from crystalicl_jobflow.evaluation import thresholds
 from crystalicl_jobflow.evaluation.composition import composition_valid
+from crystalicl_jobflow.evaluation.coverage import (
+    Coverage,
+    StandardScaler,
+    compare_coverage,
+    coverage_cutoffs,
+)
+from crystalicl_jobflow.evaluation.discovery import (
+    DISCOVERY_MEANINGS,
+    Discovery,
+    discover,
+    is_metastable,
+    is_stable,
+    match_reference,
+    unique_crystals,
+)
 from crystalicl_jobflow.evaluation.distances import DistanceReport, distance_report, min_distance
+from crystalicl_jobflow.evaluation.distributions import (
+    DISTRIBUTIONS,
+    DistributionDistance,
+    property_distributions,
+    wasserstein,
+)
+from crystalicl_jobflow.evaluation.fingerprints import (
+    CrystalFingerprints,
+    composition_fingerprint,
+    crystal_fingerprints,
+)
+from crystalicl_jobflow.evaluation.hashing import structure_hash
 from crystalicl_jobflow.evaluation.intervals import rate_with_interval, wilson_interval
 from crystalicl_jobflow.evaluation.matching import (
     MatchResult,
@@ -20,6 +47,12 @@ from crystalicl_jobflow.evaluation.prediction import (
 )
 from crystalicl_jobflow.evaluation.rates import RATE_MEANINGS, evaluate, rate_meaning
 from crystalicl_jobflow.evaluation.reading import candidate_id, read_text
+from crystalicl_jobflow.evaluation.realism import (
+    REALISM_MEANINGS,
+    Realism,
+    judge_realism,
+    realism_rates,
+)
 from crystalicl_jobflow.evaluation.success import asked_for, joint_success, judge
 from crystalicl_jobflow.evaluation.summary import CrystalSummary, crystal_summary, find_space_group
 from crystalicl_jobflow.evaluation.table import (
@@ -37,39 +70,62 @@ from crystalicl_jobflow.evaluation.validate import (
 )
 
 __all__ = [
+    "DISCOVERY_MEANINGS",
+    "DISTRIBUTIONS",
     "PREDICTION_MEANINGS",
     "RATE_MEANINGS",
+    "REALISM_MEANINGS",
+    "Coverage",
+    "CrystalFingerprints",
     "CrystalSummary",
+    "Discovery",
     "DistanceReport",
+    "DistributionDistance",
     "MatchResult",
+    "Realism",
     "SampleMatch",
+    "StandardScaler",
     "StructurePrediction",
     "StructureReport",
     "asked_for",
     "build_candidates",
     "candidate_id",
+    "compare_coverage",
+    "composition_fingerprint",
     "composition_valid",
+    "coverage_cutoffs",
+    "crystal_fingerprints",
     "crystal_summary",
+    "discover",
     "distance_report",
     "evaluate",
     "find_space_group",
+    "is_metastable",
+    "is_stable",
     "joint_success",
     "judge",
+    "judge_realism",
     "match_many",
+    "match_reference",
     "match_structures",
     "metrics_document",
     "min_distance",
     "parquet_available",
+    "property_distributions",
     "rate_meaning",
     "rate_with_interval",
     "read_text",
+    "realism_rates",
     "rejudge",
+    "structure_hash",
     "structure_prediction",
     "structures_table",
     "thresholds",
+    "unique_crystals",
     "unique_groups",
     "validate_completion",
     "validate_structure",
+    "wasserstein",
     "wilson_interval",
     "write_evaluation",
 ]

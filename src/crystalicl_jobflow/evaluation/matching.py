@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from pymatgen.core import Structure
+from pymatgen.core import Element, Structure
 
 from crystalicl_jobflow.evaluation._parallel import Progress, run_chunks
+from crystalicl_jobflow.evaluation.hashing import structure_hash
 from crystalicl_jobflow.evaluation.thresholds import (
     MATCH_ANGLE_TOL,
     MATCH_LTOL,
@@ -80,6 +81,7 @@ def match_structures(
     """
     if not _same_composition(prediction, reference):
         return NO_MATCH
+    prediction, reference = map(without_oxidation_states, (prediction, reference))
     for primitive_cell in (True, False):
         matcher = _matcher(stol, ltol, angle_tol, primitive_cell)
         try:
@@ -116,7 +118,8 @@ def unique_groups(
 
     Only crystals of one reduced formula are compared. Each one joins the first group whose
     founder it matches, and founds a group otherwise, so the cost is crystals times groups
-    of one formula, not crystals squared.
+    of one formula, not crystals squared. Crystals are taken in the order of their hashes, so
+    the groups do not depend on the order in which they are given.
 
     Parameters
     ----------
@@ -132,13 +135,10 @@ def unique_groups(
     Returns
     -------
     list of int
-        For each crystal, the index of its group's founder; its own index for a founder.
-        The number of different crystals is the number of different values.
+        For each crystal, the index of the first one of its group; its own index for the
+        first. The number of different crystals is the number of different values.
     """
-    by_formula: dict[str, list[int]] = {}
-    for index, structure in enumerate(structures):
-        formula = structure.composition.element_composition.reduced_formula
-        by_formula.setdefault(formula, []).append(index)
+    by_formula = formula_buckets(structures)
     tasks = [
         ([structures[index] for index in members], stol, ltol, angle_tol)
         for members in by_formula.values()
@@ -151,6 +151,73 @@ def unique_groups(
     return founders
 
 
+def formula_buckets(structures: Sequence[Structure | None]) -> dict[str, list[int]]:
+    """Return the places of the crystals of each reduced formula, in order.
+
+    Crystals of different reduced formulas are different to ``StructureMatcher``, which
+    compares fractional compositions before anything else. None has no place.
+    """
+    buckets: dict[str, list[int]] = {}
+    for index, structure in enumerate(structures):
+        if structure is not None:
+            formula = structure.composition.element_composition.reduced_formula
+            buckets.setdefault(formula, []).append(index)
+    return buckets
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A crystal as :class:`PairMatcher` compares it.
+
+    Parameters
+    ----------
+    name
+        Hash of its cell and sites.
+    plain
+        Without oxidation states, which are no part of the crystal.
+    reduced
+        Its reduced primitive cell.
+    """
+
+    name: str
+    plain: Structure
+    reduced: Structure
+
+
+class PairMatcher:
+    """``StructureMatcher`` for many comparisons: every crystal is reduced only once.
+
+    Crystals are compared as primitive cells, and, where that reduction changed the number of
+    sites of one of them, as the cells they are: for a few of a thousand crystals one is
+    reduced and the other, the same but for rounding, is not.
+
+    Parameters
+    ----------
+    stol, ltol, angle_tol
+        The matcher's tolerances.
+    """
+
+    def __init__(self, *, stol: float, ltol: float, angle_tol: float) -> None:
+        self._primitive = _matcher(stol, ltol, angle_tol, True)
+        self._as_given = _matcher(stol, ltol, angle_tol, False)
+
+    def prepare(self, structure: Structure) -> Prepared:
+        """Return what is needed to compare a crystal often."""
+        plain = without_oxidation_states(structure)
+        try:
+            reduced = self._primitive._get_reduced_structure(plain, True)
+        except Exception:  # a degenerate cell stays as it is
+            reduced = plain
+        return Prepared(structure_hash(plain), plain, reduced)
+
+    def same(self, first: Prepared, second: Prepared) -> bool:
+        """Tell whether two crystals match."""
+        if first.name == second.name or _fit(self._primitive, first.reduced, second.reduced, True):
+            return True
+        kept = len(first.reduced) == len(first.plain) and len(second.reduced) == len(second.plain)
+        return not kept and _fit(self._as_given, first.plain, second.plain, False)
+
+
 def _match_pair(pair: tuple[Structure, Structure]) -> MatchResult:
     return match_structures(*pair)
 
@@ -159,46 +226,44 @@ def _group_one_formula(task: tuple[list[Structure], float, float, float]) -> lis
     structures, stol, ltol, angle_tol = task
     if len(structures) == 1:
         return [0]
-    matcher = _matcher(stol, ltol, angle_tol, True)
-    founders: list[int] = []
-    found: list[int] = []
-    reduced: list[Structure] = []
-    seen: dict[tuple[bytes, bytes, tuple[object, ...]], int] = {}
+    matcher = PairMatcher(stol=stol, ltol=ltol, angle_tol=angle_tol)
+    members: dict[str, list[int]] = {}  # the very same crystal comes often at a low temperature
+    prepared: dict[str, Prepared] = {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for index, structure in enumerate(structures):
-            key = _identity(structure)
-            reduced.append(_reduce(matcher, structure))
-            if key in seen:  # the very same crystal, as texts at a low temperature often are
-                found.append(seen[key])
-                continue
-            founder = next((f for f in founders if _same(matcher, reduced[f], reduced[-1])), None)
-            if founder is None:
-                founders.append(index)
-                founder = index
-            seen[key] = founder
-            found.append(founder)
+            name = structure_hash(without_oxidation_states(structure))
+            members.setdefault(name, []).append(index)
+            if name not in prepared:
+                prepared[name] = matcher.prepare(structure)
+        # matching is not transitive: in an order of their own, the groups are the same
+        # however the crystals are shuffled
+        groups: dict[str, list[str]] = {}
+        for name in sorted(prepared):
+            founder = next((f for f in groups if matcher.same(prepared[f], prepared[name])), name)
+            groups.setdefault(founder, []).append(name)
+    found = [0] * len(structures)
+    for names in groups.values():
+        places = [index for name in names for index in members[name]]
+        for index in places:
+            found[index] = min(places)
     return found
 
 
-def _identity(structure: Structure) -> tuple[bytes, bytes, tuple[object, ...]]:
-    species = tuple(site.species for site in structure)
-    return structure.lattice.matrix.tobytes(), structure.frac_coords.tobytes(), species
-
-
-def _reduce(matcher: StructureMatcher, structure: Structure) -> Structure:
-    """Reduce once what the matcher would reduce at every comparison."""
-    try:
-        return matcher._get_reduced_structure(structure, matcher._primitive_cell)
-    except Exception:  # a degenerate cell stays as it is
+def without_oxidation_states(structure: Structure) -> Structure:
+    """Return the crystal of elements: Fe2+ and Fe are the same atom to every comparison."""
+    if all(isinstance(specie, Element) for specie in structure.composition):
         return structure
+    plain = structure.copy()
+    plain.remove_oxidation_states()
+    return plain
 
 
-def _same(matcher: StructureMatcher, first: Structure, second: Structure) -> bool:
+def _fit(matcher: StructureMatcher, first: Structure, second: Structure, reduced: bool) -> bool:
     if len(first) != len(second):
         return False
     try:
-        return bool(matcher.fit(first, second, skip_structure_reduction=True))
+        return bool(matcher.fit(first, second, skip_structure_reduction=reduced))
     except Exception:  # degenerate cells match nothing
         return False
 

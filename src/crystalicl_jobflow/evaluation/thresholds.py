@@ -21,6 +21,13 @@ MIN_DISTANCE: Final = 0.5
 MIN_VOLUME: Final = 0.1
 """Smallest allowed cell volume in Å³, inclusive. Source: CDVAE, ``structure_validity``."""
 
+MIN_VOLUME_PER_ATOM: Final = 1.5
+"""Below so many Å³ per atom no energy model is asked; a choice of this package.
+
+The densest crystals of the Materials Project have 4 to 5 Å³ per atom. A potential's neighbour
+lists grow with the density, and its answer means nothing so far from its training data.
+"""
+
 RADII_FRACTION: Final = 0.5
 """Share of the sum of two atomic radii below which two atoms overlap.
 
@@ -55,6 +62,31 @@ UNIQUE_STOL: Final = 0.3
 UNIQUE_LTOL: Final = 0.2
 UNIQUE_ANGLE_TOL: Final = 5.0
 """``StructureMatcher`` tolerances of uniqueness: pymatgen's defaults, as FlowMM and others use."""
+
+COVERAGE_CUTOFFS: Final[dict[str, tuple[float, float]]] = {
+    "mp_20": (0.4, 10.0),
+    "carbon_24": (0.2, 4.0),
+    "perov_5": (0.2, 4.0),
+}
+"""Data set → cut-offs of coverage, inclusive: structural (CrystalNN) and composition (Magpie,
+standardised). Source: CDVAE's ``COV_Cutoffs``. MPTS-52 has none of its own there."""
+
+FINGERPRINT_TIMEOUT: Final = 60.0
+"""Seconds after which a crystal goes without a structural fingerprint; a choice of this package."""
+
+STABLE_E_ABOVE_HULL: Final = 0.0
+"""Energy above the hull in eV/atom at or below which a crystal is stable."""
+
+METASTABLE_E_ABOVE_HULL: Final = 0.1
+"""The same for metastable crystals, inclusive. Source: CDVAE's successors and MatterGen, after
+Sun et al., Sci. Adv. 2, e1600225 (2016)."""
+
+HULL_ROUNDING: Final = 1e-8
+"""What a phase on the hull may lie above it by rounding, eV/atom: pymatgen's
+``PhaseDiagram.numerical_tol``."""
+
+NEGATIVE_FORMATION_ENERGY: Final = 0.0
+"""Formation energy in eV/atom below which a crystal is feasible. Source: CrystalICL, table 7."""
 
 BAND_GAP_TOLERANCE: Final = 0.5
 """Largest difference in eV at which a band gap asked for is met. Source: CrystalICL."""
