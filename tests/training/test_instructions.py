@@ -106,7 +106,7 @@ def test_kinds_come_in_their_shares(prototypes) -> None:
 def test_without_fingerprints_structural_strategies_are_named_as_what_they_are(prototypes) -> None:
     mixture = Mixture(kinds={"few-shot": 1.0}, strategies={"F": 0.5, "CF": 0.5})
     kinds = {i.kind for i in InstructionSet(prototypes, mixture=mixture).epoch(0)}
-    assert kinds <= {"zero-shot", "few-shot R", "few-shot C"}
+    assert kinds == {"few-shot R for F", "few-shot C for CF"}
 
 
 def test_the_paper_condition_asks_for_everything_known(prototypes) -> None:
@@ -139,5 +139,9 @@ def test_property_responses_are_the_number_after_a_blank(prototypes) -> None:
 
 
 def test_an_unknown_variant_is_refused(prototypes) -> None:
-    with pytest.raises(ValueError, match="'xyz' is not one of sgs, sgsw"):
-        crystal_text(prototypes[0].crystal, "xyz")
+    with pytest.raises(ValueError, match="'poscar' is not one of sgs, sgsw, xyz, cif"):
+        crystal_text(prototypes[0].crystal, "poscar")
+    with pytest.raises(ValueError, match="'poscar' is not one of sgs, sgsw, xyz, cif"):
+        InstructionSet(prototypes, text_format="poscar")
+    with pytest.raises(ValueError, match="'vicuna' is not one of crystalicl, alpaca"):
+        InstructionSet(prototypes, template="vicuna")

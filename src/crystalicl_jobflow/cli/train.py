@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from crystalicl_jobflow.cli._common import OneLineGroup, note
+from crystalicl_jobflow.cli.train_instructions import instructions
 
 if TYPE_CHECKING:
     from crystalicl_jobflow.training.recipes import Split
@@ -20,6 +21,9 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
 @click.group(cls=OneLineGroup)
 def train() -> None:
     """Train models and adapters."""
+
+
+train.add_command(instructions)
 
 
 def _data_options(command: Any) -> Any:

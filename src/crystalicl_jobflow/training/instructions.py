@@ -7,29 +7,41 @@ strategies of choosing demonstrations mixed, and property-prediction instruction
 
 from __future__ import annotations
 
+import hashlib
 import random
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TypeVar
+from dataclasses import dataclass
 
 from crystalicl_jobflow.prompts import (
+    check_template,
     crystal_prompt,
     demonstration_sentences,
-    prefix_lines,
     property_prompt,
+    property_response,
     response_text,
+    shown_text,
 )
 from crystalicl_jobflow.retrieval.index import DemonstrationIndex
 from crystalicl_jobflow.retrieval.selection import select
-from crystalicl_jobflow.schemas import PROPERTIES, Condition, Demonstration
-from crystalicl_jobflow.text import SGS, SGSW, SGSCrystal
+from crystalicl_jobflow.schemas import PROPERTIES, Condition
 from crystalicl_jobflow.text.augmentation import equivalent_description
 from crystalicl_jobflow.training.crystals import TrainingCrystal
+from crystalicl_jobflow.training.mixtures import (
+    ABLATIONS,
+    BASE_MIXTURE,
+    FEW_SHOT_MIXTURE,
+    HYBRID_MIXTURE,
+    MIXTURES,
+    Mixture,
+    ablate,
+    draw,
+    draw_condition,
+)
+from crystalicl_jobflow.training.texts import TEXT_FORMATS, crystal_text
 
-_Key = TypeVar("_Key")
-
-TEXT_FORMATS = ("sgs", "sgsw")
-"""Text variants that an instruction set can be written in."""
+_FALLBACKS = {"F": "R", "FR": "R", "CF": "C", "CFR": "CR"}
+"""What is drawn instead of a strategy that needs fingerprints where there are none."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +55,8 @@ class Instruction:
     response
         What follows, from its first character (a line end or a blank) on.
     kind
-        'zero-shot', 'few-shot C' (with the strategy) or 'property'.
+        'zero-shot', 'few-shot C' (with the strategy; 'few-shot C for CF' where there are no
+        fingerprints to serve the one asked for) or 'property'.
     crystal_id
         The crystal it is about.
     demonstration_ids
@@ -60,93 +73,18 @@ class Instruction:
     examples: tuple[tuple[int, int], ...] = ()
 
 
-@dataclass(frozen=True)
-class Mixture:
-    """Shares of what an instruction set holds; each mapping adds up to 1.
-
-    Parameters
-    ----------
-    kinds
-        Kinds of instructions.
-    conditions
-        What a crystal is asked by: 'group' formula and space group; 'formula'; 'all'
-        formula, space group and every property known of it (the paper's example);
-        'subset' any of what is known; 'empty' nothing.
-    strategies
-        How demonstrations are chosen.
-    shots
-        How many are shown.
-    """
-
-    kinds: Mapping[str, float] = field(
-        default_factory=lambda: {"zero-shot": 0.70, "few-shot": 0.25, "property": 0.05}
-    )
-    conditions: Mapping[str, float] = field(
-        default_factory=lambda: {
-            "group": 0.50,
-            "formula": 0.15,
-            "all": 0.15,
-            "subset": 0.14,
-            "empty": 0.06,
-        }
-    )
-    strategies: Mapping[str, float] = field(
-        default_factory=lambda: {"C": 0.7, "CF": 0.1, "F": 0.1, "R": 0.1}
-    )
-    shots: Mapping[int, float] = field(default_factory=lambda: {1: 0.5, 2: 0.2, 3: 0.3})
-
-
-BASE_MIXTURE = Mixture()
-"""What the embedded base model learns from: mostly crystals, some with demonstrations."""
-
-HYBRID_MIXTURE = Mixture(
-    kinds={"zero-shot": 0.45, "few-shot": 0.50, "property": 0.05},
-    shots={1: 0.4, 2: 0.2, 3: 0.4},
-)
-"""The hybrid instruction set that the adapter learns from."""
-
-FEW_SHOT_MIXTURE = Mixture(
-    kinds={"zero-shot": 0.27, "few-shot": 0.70, "property": 0.03},
-    conditions={"group": 0.60, "formula": 0.12, "all": 0.12, "subset": 0.11, "empty": 0.05},
-    strategies={"C": 0.9, "R": 0.1},
-    shots={1: 0.4, 2: 0.2, 3: 0.4},
-)
-"""Mostly demonstrations that meet the condition: a small model learns to use what it is
-shown only when it is shown much of it."""
-
-MIXTURES = {"base": BASE_MIXTURE, "hybrid": HYBRID_MIXTURE, "few-shot": FEW_SHOT_MIXTURE}
-"""Mixtures by name, as the command line knows them."""
-
-
-def crystal_text(crystal: SGSCrystal, text_format: str = "sgs") -> str:
-    """Write a crystal in a text variant, without ``### ``.
-
-    Parameters
-    ----------
-    crystal
-        Group, cell and sites.
-    text_format
-        'sgs', or 'sgsw' with the Wyckoff position (``Mg 4a``) on the element line.
-
-    Raises
-    ------
-    ValueError
-        If the variant is not known.
-    """
-    if text_format not in TEXT_FORMATS:
-        raise ValueError(f"text format {text_format!r} is not one of {', '.join(TEXT_FORMATS)}")
-    return (SGSW if text_format == "sgsw" else SGS).format(crystal)
-
-
 class InstructionSet:
     """Instructions about training crystals, a fresh draw for every epoch.
+
+    What is drawn for a crystal depends on the seed, the epoch, its id and the set of all
+    crystals, not on their order.
 
     Parameters
     ----------
     crystals
-        The crystals to be asked for; also the demonstrations.
+        The crystals to be asked for; also the demonstrations. Their ids are unique.
     text_format
-        Variant of the text.
+        'sgs', 'sgsw', 'xyz' or 'cif'.
     mixture
         Shares of kinds, conditions, strategies and shots.
     seed
@@ -155,12 +93,28 @@ class InstructionSet:
         By source: the share of its crystals that each epoch asks for (0 to 1); sources
         not named have 1.
     pool
-        Index of the same crystals, with fingerprints for the strategies F and CF; None
-        for one without. Where it has none, F is drawn as R and CF as C.
+        Index of the same crystals; None to build it from them, with those fingerprints
+        that their demonstrations hold. Without any, F is drawn as R and CF as C, and the
+        kind of the instruction says so ('few-shot R for F').
     augment
         Share of the zero-shot and property instructions (0 to 1) whose crystal is written
         in another, symmetry-equivalent description (`equivalent_description`). Few-shot
         instructions keep the canonical one, so that what the examples show carries over.
+    template
+        'crystalicl' or 'alpaca', see `crystalicl_jobflow.prompts`.
+    require_fingerprints
+        Refuse strategies that need fingerprints where there are none.
+
+    Attributes
+    ----------
+    fallbacks
+        Strategies of the mixture that the crystals cannot serve, and what is drawn instead.
+
+    Raises
+    ------
+    ValueError
+        If format or template are not known, an id comes twice, or fingerprints are
+        required and missing; one line.
     """
 
     def __init__(
@@ -173,76 +127,139 @@ class InstructionSet:
         weights: Mapping[str, float] | None = None,
         pool: DemonstrationIndex | None = None,
         augment: float = 0.0,
+        template: str = "crystalicl",
+        require_fingerprints: bool = False,
     ) -> None:
+        check_template(template)
+        if text_format not in TEXT_FORMATS:
+            raise ValueError(f"text format {text_format!r} is not one of {', '.join(TEXT_FORMATS)}")
         self.augment = augment
         self.crystals = list(crystals)
         self.text_format = text_format
         self.mixture = mixture
         self.seed = seed
         self.weights = dict(weights or {})
+        self.template = template
         self._texts: dict[int, str] = {}
+        self._order: tuple[int, list[int]] | None = None
         documents = [item.demonstration for item in self.crystals]
+        self._places = {item.demonstration_id: place for place, item in enumerate(documents)}
+        if len(self._places) < len(documents):
+            counts = Counter(item.demonstration_id for item in documents)
+            raise ValueError(f"crystal {counts.most_common(1)[0][0]} comes twice")
         self.pool = pool or DemonstrationIndex.from_documents(
             (document.model_dump() for document in documents), label="training crystals"
         )
-        self._places = {item.demonstration_id: place for place, item in enumerate(documents)}
+        self._compounds: dict[tuple[str, int], list[str]] = defaultdict(list)
+        for item in documents:
+            self._compounds[item.formula, item.space_group].append(item.demonstration_id)
+        self.fallbacks: dict[str, str] = {}
+        if not self.pool.num_fingerprints:
+            asked = {name for name, share in mixture.strategies.items() if share > 0}
+            self.fallbacks = {name: used for name, used in _FALLBACKS.items() if name in asked}
+        if require_fingerprints and self.fallbacks:
+            raise ValueError(
+                f"strategy {next(iter(self.fallbacks))} needs fingerprints and the crystals have"
+                " none; build a pool with them (crystalicl pool build DATA --store POOL.json)"
+                " and give that"
+            )
 
     def order(self, epoch: int) -> list[int]:
         """Return the crystals of an epoch, shuffled, as places in ``crystals``."""
-        rng = random.Random(f"{self.seed}:{epoch}:order")
-        chosen = [
-            index
-            for index, item in enumerate(self.crystals)
-            if rng.random() < self.weights.get(item.demonstration.source, 1.0)
-        ]
-        rng.shuffle(chosen)
-        return chosen
+        if self._order is None or self._order[0] != epoch:
+            ranked = []
+            for index, item in enumerate(self.crystals):
+                name = f"{self.seed}:{epoch}:{item.demonstration.demonstration_id}"
+                digest = hashlib.blake2b(name.encode(), digest_size=16).digest()
+                share = int.from_bytes(digest[:8], "little") / 2**64
+                if share < self.weights.get(item.demonstration.source, 1.0):
+                    ranked.append((digest[8:], index))
+            self._order = (epoch, [index for _, index in sorted(ranked)])
+        return self._order[1]
 
     def epoch(self, epoch: int) -> Iterator[Instruction]:
         """Yield one instruction for each crystal of an epoch."""
         for index in self.order(epoch):
             yield self.instruction(index, epoch)
 
+    def full(self) -> Iterator[Instruction]:
+        """Yield the paper's whole set: every kind of instruction for each crystal.
+
+        For each crystal the zero-shot instruction, a few-shot instruction for every
+        strategy of the mixture, and a property-prediction instruction for every property
+        known of it; kinds and strategies with a share of 0 are left out.
+        """
+        for index in self.order(0):
+            yield from self.all_about(index)
+
+    def all_about(self, index: int) -> Iterator[Instruction]:
+        """Yield every kind of instruction about one crystal; see `full`."""
+        demonstration = self.crystals[index].demonstration
+        kinds = {name for name, share in self.mixture.kinds.items() if share > 0}
+
+        def stream(what: str) -> random.Random:
+            # of its own for each kind: an ablation leaves the other kinds as they are
+            return random.Random(f"{self.seed}:full:{demonstration.demonstration_id}:{what}")
+
+        if "zero-shot" in kinds:
+            yield self._crystal(index, stream("zero-shot"))
+        if "few-shot" in kinds:
+            for strategy in (s for s, share in self.mixture.strategies.items() if share > 0):
+                instruction = self._crystal(index, stream(strategy), strategy)
+                if instruction.demonstration_ids:
+                    yield instruction
+        if "property" in kinds:
+            for name in sorted(demonstration.properties):
+                yield self._property(index, stream(name), name)
+
     def instruction(self, index: int, epoch: int) -> Instruction:
         """Return the instruction about one crystal in one epoch."""
-        rng = random.Random(f"{self.seed}:{epoch}:{index}")
         demonstration = self.crystals[index].demonstration
-        kind = _draw(self.mixture.kinds, rng)
+        rng = random.Random(f"{self.seed}:{epoch}:{demonstration.demonstration_id}")
+        kind = draw(self.mixture.kinds, rng)
         if kind == "property" and demonstration.properties:
-            return self._property(index, rng)
-        condition = draw_condition(demonstration, _draw(self.mixture.conditions, rng), rng)
+            return self._property(index, rng, rng.choice(sorted(demonstration.properties)))
+        strategy = draw(self.mixture.strategies, rng) if kind == "few-shot" else None
+        return self._crystal(index, rng, strategy)
+
+    def text(self, index: int) -> str:
+        """Return a crystal's text in this set's format."""
+        if index not in self._texts:
+            self._texts[index] = crystal_text(self.crystals[index].crystal, self.text_format)
+        return self._texts[index]
+
+    def _crystal(self, index: int, rng: random.Random, strategy: str | None = None) -> Instruction:
+        """Ask for a crystal, with demonstrations where there is a strategy and it finds some."""
+        demonstration = self.crystals[index].demonstration
+        condition = draw_condition(demonstration, draw(self.mixture.conditions, rng), rng)
         shown: list[int] = []
-        strategy = ""
-        if kind == "few-shot":
-            strategy = _draw(self.mixture.strategies, rng)
-            shots = _draw(self.mixture.shots, rng)
-            strategy, shown = self._choose(index, condition, strategy, shots, rng)
-        if not shown:
-            prompt = crystal_prompt(condition, text_format=self.text_format)
-            response = response_text(self._described(index, rng))
-            return Instruction(prompt, response, "zero-shot", demonstration.demonstration_id)
+        kind = "zero-shot"
+        if strategy is not None:
+            used = self.fallbacks.get(strategy, strategy)
+            shown = self._choose(index, condition, used, draw(self.mixture.shots, rng), rng)
+            if shown:
+                kind = f"few-shot {used}" + (f" for {strategy}" if used != strategy else "")
         pairs = [
             (
-                demonstration_sentences(self.crystals[other].demonstration, condition),
+                demonstration_sentences(
+                    self.crystals[other].demonstration, condition, template=self.template
+                ),
                 self.text(other),
             )
             for other in shown
         ]
-        prompt = crystal_prompt(condition, pairs, text_format=self.text_format)
+        prompt = crystal_prompt(
+            condition, pairs, text_format=self.text_format, template=self.template
+        )
+        text = self.text(index) if shown else self._described(index, rng)
         return Instruction(
             prompt,
-            response_text(self.text(index)),
-            f"few-shot {strategy}",
+            response_text(text, template=self.template),
+            kind,
             demonstration.demonstration_id,
             tuple(self.crystals[other].demonstration.demonstration_id for other in shown),
-            tuple(_spans(prompt, [text for _, text in pairs])),
+            tuple(_spans(prompt, [shown_text(text, template=self.template) for _, text in pairs])),
         )
-
-    def text(self, index: int) -> str:
-        """Return a crystal's text in this set's variant."""
-        if index not in self._texts:
-            self._texts[index] = crystal_text(self.crystals[index].crystal, self.text_format)
-        return self._texts[index]
 
     def _described(self, index: int, rng: random.Random) -> str:
         """Return a crystal's text, in another description as often as asked for."""
@@ -253,10 +270,8 @@ class InstructionSet:
 
     def _choose(
         self, index: int, condition: Condition, strategy: str, shots: int, rng: random.Random
-    ) -> tuple[str, list[int]]:
-        """Return the strategy that was used and the places of the demonstrations."""
-        if not self.pool.num_fingerprints:
-            strategy = {"F": "R", "CF": "C", "FR": "R", "CFR": "CR"}.get(strategy, strategy)
+    ) -> list[int]:
+        """Return the places of the demonstrations."""
         asked = self.crystals[index].demonstration
         chosen = select(
             self.pool,
@@ -264,75 +279,42 @@ class InstructionSet:
             strategy=strategy,  # type: ignore[arg-type]
             shots=shots,
             seed=rng.getrandbits(32),
-            exclude_ids=(asked.demonstration_id,),
-        )
-        shown = []
-        for row in chosen.rows:
-            place = self._places.get(self.pool.columns.ids[row])
-            if place is None:
-                continue
-            other = self.crystals[place].demonstration
             # the same compound from another source would give the answer away
-            if (other.formula, other.space_group) != (asked.formula, asked.space_group):
-                shown.append(place)
-        return strategy, shown
+            exclude_ids=self._compounds[asked.formula, asked.space_group],
+        )
+        ids = (self.pool.columns.ids[row] for row in chosen.rows)
+        return [self._places[name] for name in ids if name in self._places]
 
-    def _property(self, index: int, rng: random.Random) -> Instruction:
+    def _property(self, index: int, rng: random.Random, name: str) -> Instruction:
         demonstration = self.crystals[index].demonstration
-        name = rng.choice(sorted(demonstration.properties))
         value = PROPERTIES[name].format(demonstration.properties[name])
-        prompt = property_prompt(name, self._described(index, rng))
-        return Instruction(prompt, f" {value}", "property", demonstration.demonstration_id)
+        return Instruction(
+            property_prompt(name, self._described(index, rng), template=self.template),
+            property_response(value, template=self.template),
+            "property",
+            demonstration.demonstration_id,
+        )
 
 
-def draw_condition(demonstration: Demonstration, kind: str, rng: random.Random) -> Condition:
-    """Ask for a known crystal.
-
-    Parameters
-    ----------
-    demonstration
-        The crystal.
-    kind
-        One of the keys of `Mixture.conditions`.
-    rng
-        Draws the subsets.
-    """
-    formula, group = demonstration.formula, demonstration.space_group
-    properties = dict(demonstration.properties)
-    if kind == "empty":
-        return Condition()
-    if kind == "formula":
-        return Condition(formula=formula)
-    if kind == "group":
-        return Condition(formula=formula, space_group=group)
-    if kind == "all":
-        return Condition(formula=formula, space_group=group, properties=properties)
-    kept = {name: value for name, value in properties.items() if rng.random() < 0.4}
-    # one way of naming the elements at most: the prompt shows no more
-    naming = rng.choice(("formula", "formula", "chemsys", "elements", "anonymous", "none"))
-    elements = None
-    if naming == "elements":
-        count = rng.randint(1, len(demonstration.elements))
-        elements = tuple(rng.sample(demonstration.elements, count))
-    return Condition(
-        formula=formula if naming == "formula" else None,
-        chemsys=demonstration.chemsys if naming == "chemsys" else None,
-        elements=elements,
-        anonymous_formula=demonstration.anonymous_formula if naming == "anonymous" else None,
-        space_group=group if rng.random() < 0.6 else None,
-        num_sites=demonstration.num_sites if rng.random() < 0.2 else None,
-        properties=kept,
-    )
-
-
-def _draw(shares: Mapping[_Key, float], rng: random.Random) -> _Key:
-    return rng.choices(list(shares), list(shares.values()))[0]
-
-
-def _spans(prompt: str, texts: Sequence[str]) -> Iterator[tuple[int, int]]:
+def _spans(prompt: str, shown: Sequence[str]) -> Iterator[tuple[int, int]]:
     start = 0
-    for text in texts:
-        shown = "\n" + prefix_lines(text)
-        start = prompt.index(shown, start)
-        yield start, start + len(shown)
-        start += len(shown)
+    for text in shown:
+        start = prompt.index(text, start)
+        yield start, start + len(text)
+        start += len(text)
+
+
+__all__ = [
+    "ABLATIONS",
+    "BASE_MIXTURE",
+    "FEW_SHOT_MIXTURE",
+    "HYBRID_MIXTURE",
+    "MIXTURES",
+    "TEXT_FORMATS",
+    "Instruction",
+    "InstructionSet",
+    "Mixture",
+    "ablate",
+    "crystal_text",
+    "draw_condition",
+]
