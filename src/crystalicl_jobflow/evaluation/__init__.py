@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from crystalicl_jobflow.evaluation import thresholds
+from crystalicl_jobflow.evaluation.bond_lengths import BondLengths, bond_lengths
+from crystalicl_jobflow.evaluation.cif_validity import CifValidity, cif_validity
 from crystalicl_jobflow.evaluation.composition import composition_valid
 from crystalicl_jobflow.evaluation.coverage import (
     Coverage,
@@ -53,6 +55,13 @@ from crystalicl_jobflow.evaluation.realism import (
     judge_realism,
     realism_rates,
 )
+from crystalicl_jobflow.evaluation.reward import (
+    CrystextValidity,
+    Reward,
+    crystext_reward,
+    crystext_validity,
+    group_advantages,
+)
 from crystalicl_jobflow.evaluation.success import asked_for, joint_success, judge
 from crystalicl_jobflow.evaluation.summary import CrystalSummary, crystal_summary, find_space_group
 from crystalicl_jobflow.evaluation.table import (
@@ -75,31 +84,40 @@ __all__ = [
     "PREDICTION_MEANINGS",
     "RATE_MEANINGS",
     "REALISM_MEANINGS",
+    "BondLengths",
+    "CifValidity",
     "Coverage",
     "CrystalFingerprints",
     "CrystalSummary",
+    "CrystextValidity",
     "Discovery",
     "DistanceReport",
     "DistributionDistance",
     "MatchResult",
     "Realism",
+    "Reward",
     "SampleMatch",
     "StandardScaler",
     "StructurePrediction",
     "StructureReport",
     "asked_for",
+    "bond_lengths",
     "build_candidates",
     "candidate_id",
+    "cif_validity",
     "compare_coverage",
     "composition_fingerprint",
     "composition_valid",
     "coverage_cutoffs",
     "crystal_fingerprints",
     "crystal_summary",
+    "crystext_reward",
+    "crystext_validity",
     "discover",
     "distance_report",
     "evaluate",
     "find_space_group",
+    "group_advantages",
     "is_metastable",
     "is_stable",
     "joint_success",

@@ -6,14 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import spglib
 from pymatgen.core import Structure
 
 from crystalicl_jobflow.evaluation.composition import integer_composition
-from crystalicl_jobflow.evaluation.thresholds import ANGLE_TOLERANCE, SYMPREC
-
-# newer versions of spglib can be told to raise this; older ones only ever return None
-_SPGLIB_ERROR: type[Exception] = getattr(spglib, "SpglibError", RuntimeError)
+from crystalicl_jobflow.evaluation.thresholds import SYMPREC
+from crystalicl_jobflow.text.symmetry import spglib_dataset
 
 
 @dataclass(frozen=True)
@@ -84,16 +81,38 @@ def find_space_group(
         Number, symbol, sites; None, None and the given cell's sites where spglib finds no
         group (atoms on top of each other).
     """
-    kinds: dict[object, int] = {}
-    numbers = [kinds.setdefault(site.species, len(kinds) + 1) for site in structure]
-    cell: Any = (structure.lattice.matrix, structure.frac_coords, numbers)
-    try:
-        dataset = spglib.get_symmetry_dataset(
-            cell, symprec=symprec, angle_tolerance=ANGLE_TOLERANCE
-        )
-    except _SPGLIB_ERROR:
-        dataset = None
+    dataset = _dataset(structure, symprec)
     if dataset is None:
         return None, None, len(structure)
     primitive = int(np.max(dataset.mapping_to_primitive)) + 1
     return int(dataset.number), str(dataset.international), primitive
+
+
+def equivalent_sites(structure: Structure, *, symprec: float = 0.01) -> dict[int, int]:
+    """Return one site of each orbit, and how many sites the orbit has in the cell.
+
+    Parameters
+    ----------
+    structure
+        The crystal.
+    symprec
+        Symmetry tolerance in Å.
+
+    Returns
+    -------
+    dict
+        Index of a site → number of sites equivalent to it, itself included; every site
+        alone where no symmetry is found.
+    """
+    dataset = _dataset(structure, symprec)
+    if dataset is None:
+        return dict.fromkeys(range(len(structure)), 1)
+    first, counts = np.unique(dataset.crystallographic_orbits, return_counts=True)
+    return {int(index): int(count) for index, count in zip(first, counts, strict=True)}
+
+
+def _dataset(structure: Structure, symprec: float) -> Any:
+    """Return spglib's dataset, or None where it finds no symmetry."""
+    kinds: dict[object, int] = {}
+    labels = np.array([kinds.setdefault(site.species, len(kinds) + 1) for site in structure])
+    return spglib_dataset(structure.lattice.matrix, structure.frac_coords, labels, symprec=symprec)

@@ -88,6 +88,38 @@ HULL_ROUNDING: Final = 1e-8
 NEGATIVE_FORMATION_ENERGY: Final = 0.0
 """Formation energy in eV/atom below which a crystal is feasible. Source: CrystalICL, table 7."""
 
+BOND_TOLERANCE: Final = 0.32
+"""Share of the expected length by which a bond may be off, exclusive.
+
+Source: CrystaLLM's ``bond_length_reasonableness_score``; its paper says 30 %.
+"""
+
+HYDROGEN_BOND_FACTOR: Final = 2.5
+"""Bonds of hydrogen stay below so many times the expected length. Source: CrystaLLM."""
+
+IONIC_ELECTRONEGATIVITY: Final = 1.7
+"""Difference of Pauling electronegativities from which a bond is ionic. Source: CrystaLLM."""
+
+BOND_LENGTH_SCORE: Final = 1.0
+"""Share of reasonable bonds that a reasonable crystal has at least. Source: CrystaLLM."""
+
+REWARD_PARTS: Final[dict[str, float]] = {"parse": 0.5, "valid": 0.5, "formula": 0.5}
+"""What CrysText-RL rewards of a sample by itself. Source: CrysText-RL."""
+
+REWARD_MATCH: Final[dict[str, tuple[float, float, float, float]]] = {
+    "match_loose": (0.9, 0.7, 20.0, 0.25),
+    "match_medium": (0.7, 0.5, 15.0, 0.25),
+    "match_tight": (0.5, 0.3, 10.0, 1.0),
+}
+"""Matches that CrysText-RL rewards: stol, ltol, angle_tol in degrees, and what each adds."""
+
+REWARD_PENALTY: Final = -1.0
+"""Reward of a text that is no crystal.
+
+CrysText-RL has a penalty and does not state its size; this one is a choice of this package,
+as large as a third of the highest reward.
+"""
+
 BAND_GAP_TOLERANCE: Final = 0.5
 """Largest difference in eV at which a band gap asked for is met. Source: CrystalICL."""
 

@@ -71,7 +71,7 @@ _COLUMNS = (
     Column("composition_valid", "flag", "Charge-neutral under SMACT."),
     Column("symmetry_adherent", "flag", "The group found is the asked, else the declared one."),
     # CrystaLLM's and CrysText's own validity
-    Column("formula_consistent", "flag", "CrystaLLM: the text's formulas agree with its sites."),
+    Column("formula_consistent", "flag", "CrystaLLM: the formulas in the text agree."),
     Column("multiplicity_consistent", "flag", "CrystaLLM: multiplicities add up to the cell."),
     Column("space_group_consistent", "flag", "CrystaLLM: the group found is the declared one."),
     Column("bond_length_score", "number", "CrystaLLM: share of reasonable bond lengths."),

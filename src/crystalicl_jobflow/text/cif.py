@@ -66,8 +66,7 @@ class CIFFormat:
             With reason and, where known, line, where the text does not hold exactly one
             crystal.
         """
-        lines = _one_block(text)
-        cif = "\n".join(line.text for line in lines) + "\n"
+        cif = data_block(text)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             try:
@@ -82,6 +81,17 @@ class CIFFormat:
         if not structures or not len(structures[0]):
             raise TextError(FailureReason.NO_SITES, "the CIF holds no sites")
         return structures[0]
+
+
+def data_block(text: str) -> str:
+    """Return the one data block of a text, without words before and after.
+
+    Raises
+    ------
+    TextError
+        Where there is none, a second one, or one that was cut off.
+    """
+    return "\n".join(line.text for line in _one_block(text)) + "\n"
 
 
 def _one_block(text: str) -> list[Line]:

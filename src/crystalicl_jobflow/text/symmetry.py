@@ -37,6 +37,8 @@ _LAST_LEFT_TO_SPGLIB = 15
 #: Where no symmetry is found at a tolerance, or its orbits do not add up, go tighter.
 _TIGHTER = (1.0, 0.3, 0.1, 0.01, 0.001)
 _SETTING = moyopy.Setting.spglib()
+#: Newer versions of spglib can be told to raise this; older ones only ever return None.
+_SPGLIB_ERROR: type[Exception] = getattr(spglib, "SpglibError", RuntimeError)
 
 # moyopy remarks on non-primitive input cells, which concern operations we do not use.
 logging.getLogger("moyo").setLevel(logging.ERROR)
@@ -114,12 +116,31 @@ def has_group(
             fast = None
         if fast is not None and fast.number == number:
             return True
-    arrays: Any = (lattice, frac_coords, labels)  # spglib's annotation names lists only
-    try:
-        dataset = spglib.get_symmetry_dataset(arrays, SYMPREC, ANGLE_TOLERANCE)
-    except spglib.SpglibError:
-        return False
+    dataset = spglib_dataset(lattice, frac_coords, labels)
     return dataset is not None and dataset.number == number
+
+
+def spglib_dataset(
+    lattice: NDArray[np.float64],
+    frac_coords: NDArray[np.float64],
+    labels: NDArray[np.integer[Any]],
+    *,
+    symprec: float = SYMPREC,
+) -> Any:
+    """Return what spglib finds at `ANGLE_TOLERANCE`, or None where it finds nothing.
+
+    Parameters
+    ----------
+    lattice, frac_coords, labels
+        The crystal, see `standard_cell`.
+    symprec
+        Tolerance in Å.
+    """
+    cell: Any = (lattice, frac_coords, labels)  # spglib's annotation names lists only
+    try:
+        return spglib.get_symmetry_dataset(cell, symprec, ANGLE_TOLERANCE)
+    except _SPGLIB_ERROR:
+        return None
 
 
 def _candidates(
@@ -213,11 +234,7 @@ def _with_spglib(
     labels: NDArray[np.integer[Any]],
     symprec: float,
 ) -> StandardCell | None:
-    cell: Any = (lattice, frac_coords, labels)  # spglib also takes arrays
-    try:
-        dataset = spglib.get_symmetry_dataset(cell, symprec, ANGLE_TOLERANCE)
-    except spglib.SpglibError:
-        return None
+    dataset = spglib_dataset(lattice, frac_coords, labels, symprec=symprec)
     if dataset is None:
         return None
     orbits, first, counts = np.unique(

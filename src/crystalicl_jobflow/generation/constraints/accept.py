@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
 
+import numpy as np
 from pymatgen.core import Structure
 
 from crystalicl_jobflow.generation.base import AcceptText, GenerationRequest
@@ -51,19 +51,12 @@ def symmetry_accept(
 
 def _found_group(structure: Structure, symprec: float) -> int | None:
     """Return the space-group number as pymatgen's ``SpacegroupAnalyzer`` finds it."""
-    import spglib
+    from crystalicl_jobflow.text.symmetry import spglib_dataset
 
-    from crystalicl_jobflow.text.symmetry import ANGLE_TOLERANCE
-
-    cell: Any = (
-        structure.lattice.matrix,
-        structure.frac_coords,
-        [site.specie.Z for site in structure],
-    )
+    labels = np.array([site.specie.Z for site in structure])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        try:
-            dataset = spglib.get_symmetry_dataset(cell, symprec, ANGLE_TOLERANCE)
-        except spglib.SpglibError:
-            return None
+        dataset = spglib_dataset(
+            structure.lattice.matrix, structure.frac_coords, labels, symprec=symprec
+        )
     return None if dataset is None else int(dataset.number)
