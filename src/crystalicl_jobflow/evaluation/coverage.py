@@ -79,9 +79,12 @@ class Coverage:
         crystal that it covers, -1 for none.
     covered_by
         Shape (reference,): likewise for each reference crystal.
+    nearest
+        Shape (generated,): the structurally nearest reference crystal, covered or not; -1
+        without fingerprints.
     structure_distance, composition_distance
-        Shape (generated,): distance to the nearest reference crystal by either fingerprint,
-        NaN without fingerprints.
+        Shape (generated,): distance to the nearest reference crystal by either fingerprint
+        alone, NaN without fingerprints.
     structure_cutoff, composition_cutoff
         The cut-offs, inclusive.
     """
@@ -93,6 +96,7 @@ class Coverage:
     mean_distances: dict[str, float | None]
     covers: NDArray[np.int64]
     covered_by: NDArray[np.int64]
+    nearest: NDArray[np.int64]
     structure_distance: NDArray[np.float64]
     composition_distance: NDArray[np.float64]
     structure_cutoff: float
@@ -155,7 +159,7 @@ def compare_coverage(
     structure_cutoff, composition_cutoff = cutoffs or coverage_cutoffs(dataset)
     rows, columns = np.flatnonzero(generated.ok), np.flatnonzero(reference.ok)
     scaler = StandardScaler.fit(_with_composition(reference))
-    nearest = _nearest(
+    found = _nearest(
         generated.structure[rows],
         reference.structure[columns],
         scaler.transform(generated.composition[rows]),
@@ -163,33 +167,34 @@ def compare_coverage(
         cutoffs=(structure_cutoff, composition_cutoff),
         max_chunk_bytes=max_chunk_bytes,
     )
-    covers = _spread(len(generated), rows, columns, nearest.pair_of_row)
-    covered_by = _spread(len(reference), columns, rows, nearest.pair_of_column)
+    covers = _spread(len(generated), rows, columns, found.pair_of_row)
+    covered_by = _spread(len(reference), columns, rows, found.pair_of_column)
     separate = [
         int(np.sum((s <= structure_cutoff) & (c <= composition_cutoff)))
         for s, c in (
-            (nearest.structure_column, nearest.composition_column),
-            (nearest.structure_row, nearest.composition_row),
+            (found.structure_column, found.composition_column),
+            (found.structure_row, found.composition_row),
         )
     ]
     structure_distance = np.full(len(generated), np.nan)
     composition_distance = np.full(len(generated), np.nan)
     if len(columns):
-        structure_distance[rows] = nearest.structure_row
-        composition_distance[rows] = nearest.composition_row
+        structure_distance[rows] = found.structure_row
+        composition_distance[rows] = found.composition_row
     return Coverage(
         recall=Rate.from_counts(int(np.sum(covered_by >= 0)), len(reference)),
         precision=Rate.from_counts(int(np.sum(covers >= 0)), len(generated)),
         recall_separate=Rate.from_counts(separate[0], len(reference)),
         precision_separate=Rate.from_counts(separate[1], len(generated)),
         mean_distances={
-            "structure_recall": _mean(nearest.structure_column),
-            "structure_precision": _mean(nearest.structure_row),
-            "composition_recall": _mean(nearest.composition_column),
-            "composition_precision": _mean(nearest.composition_row),
+            "structure_recall": _mean(found.structure_column),
+            "structure_precision": _mean(found.structure_row),
+            "composition_recall": _mean(found.composition_column),
+            "composition_precision": _mean(found.composition_row),
         },
         covers=covers,
         covered_by=covered_by,
+        nearest=_spread(len(generated), rows, columns, found.nearest_of_row),
         structure_distance=structure_distance,
         composition_distance=composition_distance,
         structure_cutoff=structure_cutoff,
@@ -203,6 +208,7 @@ class _Nearest:
 
     structure_row: NDArray[np.float64]
     composition_row: NDArray[np.float64]
+    nearest_of_row: NDArray[np.int64]
     pair_of_row: NDArray[np.int64]
     structure_column: NDArray[np.float64]
     composition_column: NDArray[np.float64]
@@ -225,6 +231,7 @@ def _nearest(
         np.full(rows, np.inf),
         np.full(rows, np.inf),
         np.full(rows, -1, dtype=np.int64),
+        np.full(rows, -1, dtype=np.int64),
         np.full(columns, np.inf),
         np.full(columns, np.inf),
         np.full(columns, -1, dtype=np.int64),
@@ -237,7 +244,9 @@ def _nearest(
         part = slice(start, start + size)
         by_structure = cdist(structure_rows[part], structure_columns)  # (size, columns)
         by_composition = cdist(composition_rows[part], composition_columns)
-        found.structure_row[part] = by_structure.min(axis=1)
+        nearest = by_structure.argmin(axis=1)
+        found.nearest_of_row[part] = nearest
+        found.structure_row[part] = by_structure[np.arange(len(nearest)), nearest]
         found.composition_row[part] = by_composition.min(axis=1)
         np.minimum(found.structure_column, by_structure.min(axis=0), out=found.structure_column)
         np.minimum(

@@ -119,6 +119,8 @@ def crystal_fingerprints(
     ------
     ValueError
         If there is less than one process, or the cache cannot be opened.
+    RuntimeError
+        If not even rock salt has a fingerprint.
     """
     from crystalicl_jobflow.evaluation.fingerprint_cache import open_fingerprint_cache
 
@@ -144,6 +146,8 @@ def crystal_fingerprints(
 
         def keep(done: int, answer: NDArray[np.float64] | str) -> None:
             nonlocal last, fresh
+            if isinstance(answer, str) and _TIMED_OUT not in answer:
+                check_featurizer()
             known[missing[done]] = fresh[missing[done]] = answer
             if store is not None and time.monotonic() - last > _WRITE_EVERY:
                 store.put_many(fresh)
@@ -227,6 +231,27 @@ def structure_fingerprint(task: tuple[Structure, float | None]) -> NDArray[np.fl
     if not np.isfinite(values).all():
         return "structural fingerprint: not finite"
     return np.asarray(values, dtype=np.float64)
+
+
+@cache
+def check_featurizer() -> None:
+    """See that a good crystal has a fingerprint, so that a failure is the crystal's own.
+
+    A library that changed would otherwise make every crystal fail, and coverage 0.
+
+    Raises
+    ------
+    RuntimeError
+        If rock salt has no fingerprint.
+    """
+    from pymatgen.core import Lattice
+
+    rock_salt = Structure.from_spacegroup(
+        "Fm-3m", Lattice.cubic(5.69), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]]
+    )
+    answer = structure_fingerprint((rock_salt, None))
+    if isinstance(answer, str):
+        raise RuntimeError(f"rock salt has no fingerprint, so the library is at fault: {answer}")
 
 
 @cache
