@@ -23,6 +23,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "pool": ("pool:pool", "Build and inspect pools of demonstrations."),
     "train": ("train:train", "Train models and adapters."),
     "benchmark": ("benchmark:benchmark", "Measure quality on a data set."),
+    "report": ("report:report", "Write a page to look at a run."),
 }
 
 

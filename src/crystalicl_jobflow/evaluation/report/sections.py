@@ -1,0 +1,396 @@
+"""The parts of the report as plain values, which the template only lays out."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from crystalicl_jobflow.evaluation.rates import RATE_MEANINGS
+from crystalicl_jobflow.evaluation.report.charts import Distribution, categories, histogram
+from crystalicl_jobflow.evaluation.report.intervals import wilson_interval
+from crystalicl_jobflow.evaluation.report.reference import Reference
+from crystalicl_jobflow.evaluation.report.run import Run
+from crystalicl_jobflow.schemas import (
+    PROPERTIES,
+    STRUCTURE_COLUMNS,
+    Candidate,
+    Rate,
+    space_groups,
+)
+
+LOWER_IS_BETTER = frozenset({"overlap", "redrawn"})
+
+CRYSTAL_SYSTEMS = tuple(dict.fromkeys(space_groups.crystal_system(n) for n in range(1, 231)))
+"""The seven crystal systems, in the order of the space-group numbers."""
+
+MAX_ROWS = 2_000
+"""Most candidates that the page lists; the table of structures has all."""
+
+MAX_EXAMPLES = 3
+"""Most texts shown for one reason of failure."""
+
+_GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("As asked for", ("joint", "formula", "space_group")),
+    ("Validity", (
+        "valid", "structure_valid", "structure_valid_radii", "composition_valid", "overlap",
+        "symmetry_adherence", "negative", "crystallm", "crystext", "formula_consistent",
+        "multiplicity_consistent", "space_group_consistent", "bonds_reasonable", "bond_length",
+    )),
+    ("Against the true structures", ("match", "polymorphs")),
+    ("Within the set, and against known crystals", (
+        "unique", "novel", "coverage", "recall", "precision", "covers",
+    )),
+    ("Stability", ("stable", "metastable", "sun", "metastable_sun", "relaxed")),
+    ("Texts and draws", ("parsed", "finished", "redrawn", "parsed_per_draw")),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class RateRow:
+    """One rate with its interval."""
+
+    name: str
+    title: str
+    meaning: str
+    rate: Rate
+    low: float | None
+    high: float | None
+    lower_is_better: bool
+
+
+@dataclass(frozen=True)
+class ConditionRow:
+    """One condition, and what became of its candidates."""
+
+    label: str
+    count: int
+    parsed: int
+    valid: int
+    met: int | None
+    matched: int | None
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One reason of failure, with examples."""
+
+    reason: str
+    count: int
+    of: int
+    examples: tuple[Candidate, ...]
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the list of candidates."""
+
+    name: str
+    title: str
+    description: str
+    numeric: bool
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One line of the provenance: every value that occurs, with how often."""
+
+    name: str
+    values: tuple[tuple[str, int], ...]
+    of: int = 0
+
+
+@dataclass
+class Provenance:
+    """Where the candidates come from."""
+
+    run: list[Fact] = field(default_factory=list)
+    model: list[Fact] = field(default_factory=list)
+    sampling: list[Fact] = field(default_factory=list)
+    demonstrations: list[Fact] = field(default_factory=list)
+    most_shown: list[tuple[str, int]] = field(default_factory=list)
+    versions: list[Fact] = field(default_factory=list)
+    tolerances: list[tuple[str, str]] = field(default_factory=list)
+
+
+def words(name: str) -> str:
+    """Return a field's name as words."""
+    return name.replace("_", " ").replace(":", ": ")
+
+
+def rate_groups(run: Run) -> list[tuple[str, list[RateRow]]]:
+    """Return all rates, sorted into groups; none is left out."""
+    asked = {name for candidate in run.candidates for name in candidate.success}
+    groups: dict[str, list[RateRow]] = {title: [] for title, _ in _GROUPS}
+    other: list[RateRow] = []
+    for name, rate in run.rates.items():
+        place = _group_of(name, asked)
+        (groups[place] if place else other).append(_rate_row(name, rate, asked))
+    for title, names in _GROUPS:
+        order = {name: rank for rank, name in enumerate(names)}
+        groups[title].sort(key=lambda row: order.get(row.name, len(order)))
+    found = [(title, rows) for title, rows in groups.items() if rows]
+    return [*found, ("Other", other)] if other else found
+
+
+def _group_of(name: str, asked: set[str]) -> str | None:
+    if name in asked:
+        return _GROUPS[0][0]
+    for title, names in _GROUPS:
+        if name in names:
+            return title
+    # longest beginning first: metastable_… is not match_…
+    for title, names in _GROUPS:
+        if any(name.startswith(f"{known}_") for known in names):
+            return title
+    return None
+
+
+def _rate_row(name: str, rate: Rate, asked: set[str]) -> RateRow:
+    bounds = wilson_interval(rate.count, rate.of)
+    meaning = RATE_MEANINGS.get(name, "")
+    if not meaning and name in asked:
+        meaning = f"{words(name)} as asked / candidates asked for it"
+    return RateRow(
+        name=name,
+        title=words(name),
+        meaning=meaning,
+        rate=rate,
+        low=None if bounds is None else bounds[0],
+        high=None if bounds is None else bounds[1],
+        lower_is_better=name in LOWER_IS_BETTER,
+    )
+
+
+def headline(run: Run) -> list[RateRow]:
+    """Return the few rates that the page begins with."""
+    asked = {name for candidate in run.candidates for name in candidate.success}
+    wanted = ("valid", "joint", "match", "metastable_sun", "novel", "unique", "parsed")
+    rows = [_rate_row(name, run.rates[name], asked) for name in wanted if name in run.rates]
+    return [row for row in rows if row.rate.of][:4]
+
+
+def figures(run: Run) -> list[tuple[str, str]]:
+    """Return the figures that are no rates."""
+    return [
+        (words(name), "not known" if value is None else number(value))
+        for name, value in run.metrics.items()
+        if value is None or isinstance(value, int | float)
+    ]
+
+
+def number(value: Any) -> str:
+    """Return a number with few digits, or anything else as text."""
+    if isinstance(value, bool) or value is None:
+        return {True: "yes", False: "no", None: "none"}[value]
+    if isinstance(value, float):
+        return f"{value:.0f}" if value.is_integer() and abs(value) < 1e9 else f"{value:.4g}"
+    return str(value)
+
+
+def conditions(run: Run) -> list[ConditionRow]:
+    """Return what was asked for, in the order in which it was first asked."""
+    places: dict[str, list[int]] = {}
+    for place, candidate in enumerate(run.candidates):
+        places.setdefault(candidate.condition.label(), []).append(place)
+    rows = []
+    for label, members in places.items():
+        met = [run.candidates[i].joint_success for i in members]
+        matched = [run.columns[i]["match"] for i in members if "match" in run.columns[i]]
+        rows.append(
+            ConditionRow(
+                label=label,
+                count=len(members),
+                parsed=sum(run.candidates[i].parsed for i in members),
+                valid=sum(run.candidates[i].valid for i in members),
+                met=None if all(item is None for item in met) else sum(map(bool, met)),
+                matched=sum(map(bool, matched)) if matched else None,
+            )
+        )
+    return rows
+
+
+def distributions(run: Run, reference: Reference | None) -> list[Distribution]:
+    """Return the distributions of the valid crystals beside those of the reference."""
+    valid = [place for place, candidate in enumerate(run.candidates) if candidate.valid]
+    if not valid:
+        return []
+    known = {} if reference is None else reference.values
+    charts = []
+    density = _values(run, valid, "density")
+    if density:
+        charts.append(histogram("Density (g/cm³)", density, known.get("density", ())))
+    elements = [len(run.candidates[i].elements) for i in valid]
+    others = [int(value) for value in known.get("num_elements", ())]
+    charts.append(
+        categories(
+            "Number of elements",
+            [str(value) for value in elements],
+            [str(value) for value in others],
+            order=[str(value) for value in sorted({*elements, *others})],
+        )
+    )
+    for name, spec in PROPERTIES.items():
+        values = _values(run, valid, name)
+        if values:
+            title = f"{spec.phrase[0].upper()}{spec.phrase[1:]} ({spec.unit})"
+            charts.append(histogram(title, values, known.get(name, ())))
+    groups = [c.space_group for c in (run.candidates[i] for i in valid) if c.space_group]
+    others = [int(value) for value in known.get("space_group", ())]
+    if groups:
+        charts.append(
+            categories(
+                "Crystal systems",
+                [space_groups.crystal_system(group) for group in groups],
+                [space_groups.crystal_system(group) for group in others],
+                order=CRYSTAL_SYSTEMS,
+            )
+        )
+        charts.append(
+            categories(
+                "Most frequent space groups",
+                [_group_name(group) for group in groups],
+                [_group_name(group) for group in others],
+            )
+        )
+    return charts
+
+
+def _values(run: Run, places: Iterable[int], name: str) -> list[float]:
+    values = (run.value(place, name) for place in places)
+    return [
+        float(value)
+        for value in values
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    ]
+
+
+_SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
+
+
+def pretty_symbol(symbol: str) -> str:
+    """Return a Hermann–Mauguin symbol as printed: screw axes lowered, bars above digits."""
+    lowered = re.sub(r"_(\d)", lambda found: found[1].translate(_SUBSCRIPTS), symbol)
+    return re.sub(r"-(\d)", "\\1\u0305", lowered)
+
+
+def _group_name(number: int) -> str:
+    return f"{pretty_symbol(space_groups.symbol(number))} ({number})"
+
+
+def failures(run: Run) -> list[Failure]:
+    """Return the reasons of failure, the most frequent first."""
+    by_reason: dict[str, list[Candidate]] = {}
+    for candidate in run.candidates:
+        if candidate.failure_reason is not None:
+            by_reason.setdefault(str(candidate.failure_reason), []).append(candidate)
+    found = [
+        Failure(reason, len(members), len(run.candidates), tuple(members[:MAX_EXAMPLES]))
+        for reason, members in by_reason.items()
+    ]
+    return sorted(found, key=lambda item: (-item.count, item.reason))
+
+
+_LISTED = (
+    "num_sites", "density", "min_distance", "formation_energy_per_atom", "e_above_hull",
+    "band_gap", "match", "rms", "unique", "novel", "stable", "metastable", "bond_length_score",
+    "nearest_reference", "known_as",
+)  # fmt: skip
+
+
+def listed_columns(run: Run) -> list[Column]:
+    """Return the columns of the list of candidates that hold anything in this run."""
+    found = []
+    for name in _LISTED:
+        if any(run.value(place, name) is not None for place in range(len(run.candidates))):
+            known = STRUCTURE_COLUMNS[name]
+            unit = f" ({known.unit})" if known.unit else ""
+            title = {"num_sites": "atoms", "formation_energy_per_atom": "formation energy"}.get(
+                name, words(name)
+            )
+            found.append(
+                Column(name, title + unit, known.description, known.kind in ("number", "integer"))
+            )
+    return found
+
+
+def provenance(run: Run) -> Provenance:
+    """Return where the candidates come from; what differs among them is counted."""
+    records = [candidate.provenance for candidate in run.candidates]
+    models = [record.model.model_dump() for record in records if record.model is not None]
+    drawn = [record.sampling.model_dump() for record in records if record.sampling is not None]
+    shown = Counter(name for record in records for name in record.demonstration_ids)
+    found = Provenance(
+        run=_run_facts(run.document),
+        model=_facts(models),
+        sampling=[
+            *_facts(drawn),
+            *_facts([{"constraint": _constraint(r.constraint)} for r in records]),
+        ],
+        demonstrations=[
+            *_facts(
+                [
+                    {
+                        "strategy": record.strategy,
+                        "demonstrations in the prompt": len(record.demonstration_ids),
+                        "given up to find enough": ", ".join(record.relaxed) or "nothing",
+                    }
+                    for record in records
+                ]
+            ),
+            Fact("different demonstrations", ((str(len(shown)), len(records)),), len(records)),
+        ],
+        most_shown=shown.most_common(10),
+        versions=_facts([record.versions for record in records]),
+        tolerances=[(words(name), number(value)) for name, value in run.tolerances.items()],
+    )
+    found.run.append(
+        Fact("created", ((_span([c.created_at for c in run.candidates]), len(records)),))
+    )
+    return found
+
+
+def _constraint(text: str | None) -> str:
+    """Return a constraint without what differs from condition to condition."""
+    return "none, written freely" if text is None else text.split(";")[0] + " and the condition"
+
+
+def _span(moments: Sequence[Any]) -> str:
+    first, last = (f"{moment:%Y-%m-%d %H:%M} UTC" for moment in (min(moments), max(moments)))
+    return first if first == last else f"{first} to {last}"
+
+
+def _facts(records: Sequence[Mapping[str, Any]]) -> list[Fact]:
+    names = dict.fromkeys(name for record in records for name in record)
+    facts = []
+    for name in names:
+        counts = Counter(number(record[name]) for record in records if record.get(name) is not None)
+        if counts:
+            facts.append(Fact(words(name), tuple(counts.most_common(6)), len(records)))
+    return facts
+
+
+_ELSEWHERE = frozenset(
+    {"rates", "metrics", "reasons", "tolerances", "versions", "model", "sampling", "constraints",
+     "conditions", "cifs", "material_ids", "num_candidates", "num_valid", "strategy", "results"}
+)  # fmt: skip
+
+
+def _run_facts(document: Mapping[str, Any]) -> list[Fact]:
+    """Return the short fields of the run's own file."""
+    facts = []
+    for name, value in document.items():
+        if name in _ELSEWHERE or value is None:
+            continue
+        if isinstance(value, Mapping):
+            parts = [f"{words(str(key))} {number(item)}" for key, item in value.items()]
+            text = ", ".join(parts) if 0 < len(parts) <= 12 else ""
+        elif isinstance(value, list | tuple):
+            text = ", ".join(number(item) for item in value) if 0 < len(value) <= 12 else ""
+        else:
+            text = number(value)
+        if text:
+            facts.append(Fact(words(str(name)), ((text, 1),)))
+    return facts
