@@ -1,0 +1,52 @@
+"""Energies of crystals: named potentials, formation energy, convex hull, property predictors.
+
+Nothing heavy is imported until a model is loaded.
+"""
+
+from __future__ import annotations
+
+from crystalicl_jobflow.evaluation.energies.assess import EnergyAssessment, assess_energies
+from crystalicl_jobflow.evaluation.energies.base import (
+    Energy,
+    EnergyFailure,
+    EnergyModel,
+    Relaxation,
+)
+from crystalicl_jobflow.evaluation.energies.hull import ConvexHull, HullEntry
+from crystalicl_jobflow.evaluation.energies.models import load_energy_model
+from crystalicl_jobflow.evaluation.energies.predictors import (
+    PREDICTORS,
+    PropertyPredictor,
+    fit_trees,
+    load_predictor,
+    predict_properties,
+    predictor_versions,
+)
+from crystalicl_jobflow.evaluation.energies.references import (
+    ElementalReferences,
+    fit_references,
+    load_references,
+    own_references,
+)
+
+__all__ = [
+    "PREDICTORS",
+    "ConvexHull",
+    "ElementalReferences",
+    "Energy",
+    "EnergyAssessment",
+    "EnergyFailure",
+    "EnergyModel",
+    "HullEntry",
+    "PropertyPredictor",
+    "Relaxation",
+    "assess_energies",
+    "fit_references",
+    "fit_trees",
+    "load_energy_model",
+    "load_predictor",
+    "load_references",
+    "own_references",
+    "predict_properties",
+    "predictor_versions",
+]

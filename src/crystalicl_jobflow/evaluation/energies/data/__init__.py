@@ -1,0 +1,1 @@
+"""Tables that ship with the energies, and the scripts that make them."""

@@ -1,0 +1,111 @@
+"""Make ``elemental_references.json``: what CHGNet's energies are measured against.
+
+    python -m crystalicl_jobflow.evaluation.energies.data.build_references mp_20_train.csv.gz
+
+Structures: the Materials Project's PBE structures of the elements that ship with matcalc
+(``elemental_refs/MP-PBE-Element-Refs.json.gz``; Materials Project, CC BY 4.0; matcalc,
+BSD-3-Clause), for each element the one of lowest PBE energy. Yb is not among them (the
+Materials Project changed its pseudopotential); its structure is MatPES-PBE's, and both kinds
+of reference take CHGNet's own energy of it, since CHGNet was trained on the old one.
+
+For ``fitted`` a CSV of crystals with formation energies is needed: 9,594 crystals take about
+five minutes on one core.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import matcalc
+from monty.serialization import loadfn
+
+from crystalicl_jobflow.evaluation.energies.data_sets import read_data_set
+from crystalicl_jobflow.evaluation.energies.models import load_energy_model
+from crystalicl_jobflow.evaluation.energies.references import (
+    TABLE,
+    ElementalReferences,
+    fit_references,
+    own_references,
+)
+
+MODELS = ("chgnet",)
+PROPERTY = "formation_energy_per_atom"
+
+
+def ground_states(name: str) -> dict[str, tuple[Any, float]]:
+    """Return each element's structure of lowest DFT energy, and that energy in eV/atom."""
+    folder = Path(matcalc.__file__).with_name("elemental_refs")
+    found = {}
+    for symbol, entry in loadfn(folder / f"{name}-Element-Refs.json.gz").items():
+        structures, energies = entry["structure"], entry["energy_per_atom"]
+        if not isinstance(structures, list):
+            structures, energies = [structures], [energies]
+        energy, place = min((float(value), place) for place, value in enumerate(energies))
+        found[symbol] = (structures[place], energy)
+    return found
+
+
+def main() -> None:
+    """Build, and write the table beside this file."""
+    mp, matpes = ground_states("MP-PBE"), ground_states("MatPES-PBE")
+    structures = {symbol: structure for symbol, (structure, _) in mp.items()}
+    borrowed = sorted(set(matpes) - set(mp))
+    structures |= {symbol: matpes[symbol][0] for symbol in borrowed}
+    tables = []
+    for name in MODELS:
+        model = load_energy_model(name)
+        source = "Materials Project PBE ground states, from matcalc " + matcalc.__version__
+        own = own_references(
+            model, structures, source=f"{source}; {', '.join(borrowed)} from MatPES-PBE"
+        )
+        energies = {symbol: round(energy, 5) for symbol, (_, energy) in mp.items()}
+        energies |= {symbol: own.energies[symbol] for symbol in borrowed}
+        tables.append(
+            ElementalReferences(
+                "mp",
+                model.name,
+                model.version,
+                energies,
+                f"{source}, uncorrected PBE energies; {', '.join(borrowed)} by the model",
+            )
+        )
+        tables.append(own)
+        for path in sys.argv[1:]:
+            data = read_data_set(path, required=[PROPERTY])
+            answers = model.energies(
+                data.structures, progress=lambda done, of: print(f"\r{done}/{of}", end="")
+            )
+            usable = [
+                (structure.composition, answer.energy_per_atom, values[PROPERTY])
+                for structure, answer, values in zip(
+                    data.structures, answers, data.properties, strict=True
+                )
+                if answer.energy_per_atom is not None
+            ]
+            tables.append(
+                fit_references(
+                    *map(list, zip(*usable, strict=True)),
+                    model=model,
+                    source=f"{len(usable)} crystals of {Path(path).name}",
+                )
+            )
+    documents = [
+        {
+            "kind": table.kind,
+            "model": table.model,
+            "model_version": table.model_version,
+            "source": table.source,
+            "energies": dict(sorted(table.energies.items())),
+        }
+        for table in tables
+    ]
+    out = Path(__file__).with_name(TABLE)
+    out.write_text(json.dumps(documents, indent=1) + "\n", encoding="utf-8")
+    print(f"\n{out}: {', '.join(f'{t.label}: {len(t.energies)} elements' for t in tables)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,213 @@
+"""Energy above the convex hull of known crystals."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pymatgen.core import Composition, Element, Structure
+
+from crystalicl_jobflow.evaluation.energies.base import EnergyModel, Progress
+from crystalicl_jobflow.evaluation.energies.references import ElementalReferences
+
+if TYPE_CHECKING:
+    from pymatgen.analysis.phase_diagram import PhaseDiagram
+
+CACHED_SYSTEMS = 4096
+"""Phase diagrams kept, one per chemical system."""
+
+
+@dataclass(frozen=True)
+class HullEntry:
+    """One known crystal of the hull.
+
+    Parameters
+    ----------
+    entry_id
+        Its name, e.g. ``mp-149``.
+    composition
+        Its composition.
+    formation_energy_per_atom
+        eV/atom.
+    """
+
+    entry_id: str
+    composition: Composition
+    formation_energy_per_atom: float
+
+
+class ConvexHull:
+    """Convex hull of formation energies, one phase diagram per chemical system on demand.
+
+    A diagram is built only from the entries within the chemical system asked about, and
+    kept. Every element takes part with formation energy 0, its elemental reference: a
+    hull without entries of a pure element is whole all the same.
+
+    Parameters
+    ----------
+    entries
+        Known crystals.
+    scale
+        On which scale their formation energies are, in words: a model with its version and
+        references, or the column of a data set. What is measured against the hull must be
+        on the same one.
+
+    Notes
+    -----
+    In formation energies the hull does not depend on the elemental references as long as
+    the crystals measured use the same ones: they are linear in the composition.
+    """
+
+    def __init__(self, entries: Iterable[HullEntry], *, scale: str = "") -> None:
+        self.scale = scale
+        self._by_system: dict[frozenset[str], list[HullEntry]] = {}
+        for entry in entries:
+            system = frozenset(el.symbol for el in entry.composition.elements)
+            self._by_system.setdefault(system, []).append(entry)
+        self._diagram = lru_cache(maxsize=CACHED_SYSTEMS)(self._build)
+
+    def __len__(self) -> int:
+        return sum(map(len, self._by_system.values()))
+
+    @property
+    def entries(self) -> list[HullEntry]:
+        """All entries."""
+        return [entry for entries in self._by_system.values() for entry in entries]
+
+    def within(self, elements: Iterable[str]) -> list[HullEntry]:
+        """Return the entries of a chemical system and of its subsystems."""
+        wanted = frozenset(elements)
+        if 2 ** len(wanted) < len(self._by_system):
+            systems: Iterable[frozenset[str]] = _subsets(wanted)
+        else:
+            systems = [system for system in self._by_system if system <= wanted]
+        return [entry for system in systems for entry in self._by_system.get(system, ())]
+
+    def phase_diagram(self, elements: Iterable[str]) -> PhaseDiagram:
+        """Return pymatgen's phase diagram of a chemical system, over formation energies."""
+        return self._diagram(frozenset(elements))
+
+    def e_above_hull(self, composition: Composition, formation_energy_per_atom: float) -> float:
+        """Return how far a crystal lies above the hull of the known ones, eV/atom.
+
+        Negative where it lies below, that is, where it would make a new corner.
+
+        Parameters
+        ----------
+        composition
+            Of the crystal.
+        formation_energy_per_atom
+            eV/atom, on the hull's scale.
+        """
+        plain = composition.element_composition
+        diagram = self.phase_diagram(el.symbol for el in plain.elements)
+        return float(formation_energy_per_atom - diagram.get_hull_energy_per_atom(plain))
+
+    def decomposition(self, composition: Composition) -> dict[str, float]:
+        """Return the known crystals into which a composition falls apart on the hull.
+
+        Returns
+        -------
+        dict
+            Entry id → share of the atoms; pure elements by their symbols where the
+            elemental reference is the corner.
+        """
+        plain = composition.element_composition
+        diagram = self.phase_diagram(el.symbol for el in plain.elements)
+        return {
+            str(getattr(entry, "name", entry)): float(share)
+            for entry, share in diagram.get_decomposition(plain).items()
+        }
+
+    def _build(self, elements: frozenset[str]) -> PhaseDiagram:
+        from pymatgen.analysis.phase_diagram import PDEntry, PhaseDiagram
+
+        def entry(composition: Composition, energy: float, name: str) -> PDEntry:
+            return PDEntry(composition, energy * composition.num_atoms, name=name)
+
+        entries = [
+            entry(item.composition, item.formation_energy_per_atom, item.entry_id)
+            for item in self.within(elements)
+        ]
+        entries += [entry(Composition(symbol), 0.0, symbol) for symbol in sorted(elements)]
+        return PhaseDiagram(entries, elements=[Element(symbol) for symbol in sorted(elements)])
+
+    def save(self, path: str | Path) -> None:
+        """Write the hull as JSON: its energies are computed once, see :meth:`load`."""
+        document = {
+            "scale": self.scale,
+            "entries": [
+                [item.entry_id, item.composition.formula.replace(" ", ""), energy]
+                for item in self.entries
+                for energy in [round(item.formation_energy_per_atom, 6)]
+            ],
+        }
+        Path(path).write_text(json.dumps(document) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: str | Path) -> ConvexHull:
+        """Read a hull that :meth:`save` wrote.
+
+        Raises
+        ------
+        ValueError
+            If the file holds something else; one line.
+        """
+        try:
+            document = json.loads(Path(path).read_text(encoding="utf-8"))
+            entries = [
+                HullEntry(str(name), Composition(formula), float(energy))
+                for name, formula, energy in document["entries"]
+            ]
+            return cls(entries, scale=str(document["scale"]))
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"{path} holds no convex hull: {error}") from None
+
+    @classmethod
+    def from_structures(
+        cls,
+        structures: Sequence[Structure | None],
+        *,
+        model: EnergyModel,
+        references: ElementalReferences,
+        ids: Sequence[str] | None = None,
+        progress: Progress | None = None,
+    ) -> ConvexHull:
+        """Build the hull from structures with the energies that a model gives them.
+
+        Structures without an energy, or with an element without reference, are left out.
+
+        Parameters
+        ----------
+        structures
+            Known crystals.
+        model
+            The energy model, the same that the crystals measured will be given to.
+        references
+            Its elemental references.
+        ids
+            Names of the structures; their places otherwise.
+        progress
+            Called with (done, of).
+        """
+        names = list(map(str, ids if ids is not None else range(len(structures))))
+        energies = model.energies(structures, progress=progress)
+        entries = [
+            HullEntry(name, plain, references.formation_energy(plain, energy.energy_per_atom))
+            for name, structure, energy in zip(names, structures, energies, strict=True)
+            if structure is not None and energy.energy_per_atom is not None
+            for plain in [structure.composition.element_composition]
+            if not references.missing(plain)
+        ]
+        return cls(entries, scale=references.label)
+
+
+def _subsets(elements: frozenset[str]) -> list[frozenset[str]]:
+    found = [frozenset[str]()]
+    for element in sorted(elements):
+        found += [subset | {element} for subset in found]
+    return found[1:]

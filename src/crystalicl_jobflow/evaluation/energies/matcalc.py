@@ -1,0 +1,143 @@
+"""Any potential that matcalc knows by name, or any calculator of ASE."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from pymatgen.core import Structure
+
+from crystalicl_jobflow.evaluation.energies.ase_relax import _sentence, relax_one
+from crystalicl_jobflow.evaluation.energies.base import (
+    MAX_FORCE,
+    MAX_STEPS,
+    Energy,
+    EnergyFailure,
+    Progress,
+    Relaxation,
+    refusal,
+)
+
+
+class MatcalcModel:
+    """A calculator of ASE as an energy model, see :meth:`load`.
+
+    Parameters
+    ----------
+    calculator
+        With energy, forces and stress.
+    name, version
+        What it is called in results.
+    """
+
+    def __init__(self, calculator: Any, *, name: str, version: str) -> None:
+        self.calculator = calculator
+        self.name = name
+        self.version = version
+
+    @classmethod
+    def load(cls, name: str) -> MatcalcModel:
+        """Load a potential by matcalc's name, e.g. ``TensorNet-MatPES-PBE-2025.2``.
+
+        Raises
+        ------
+        ImportError
+            If matcalc, or the package of this potential, is missing.
+        ValueError
+            If matcalc has no such potential, or its weights cannot be fetched; one line.
+        """
+        try:
+            import matcalc
+        except ImportError:
+            raise ImportError(
+                f'{name} needs matcalc: pip install "crystalicl-jobflow[matcalc]"'
+            ) from None
+        try:
+            with contextlib.redirect_stdout(io.StringIO()):
+                calculator = matcalc.load_fp(name)
+        except ImportError as error:
+            raise ImportError(f"{name}: {_line(error)}") from None
+        except Exception as error:
+            # providers raise whatever their downloads do
+            raise ValueError(f"matcalc cannot load {name!r}: {_line(error)}") from None
+        return cls(calculator, name=f"matcalc:{name}", version=f"matcalc {matcalc.__version__}")
+
+    def energies(
+        self, structures: Sequence[Structure | None], *, progress: Progress | None = None
+    ) -> list[Energy]:
+        """Return the energy of each crystal as it is, eV/atom.
+
+        Parameters
+        ----------
+        structures
+            Crystals; None stays a failure in its place.
+        progress
+            Called with (done, of).
+        """
+        answers = []
+        for number, structure in enumerate(structures, start=1):
+            answers.append(self._energy(structure))
+            if progress is not None:
+                progress(number, len(structures))
+        return answers
+
+    def relax(
+        self,
+        structures: Sequence[Structure | None],
+        *,
+        fmax: float = MAX_FORCE,
+        max_steps: int = MAX_STEPS,
+        progress: Progress | None = None,
+    ) -> list[Relaxation]:
+        """Relax each crystal, positions and cell, one after the other.
+
+        Parameters
+        ----------
+        structures
+            Crystals; None stays a failure in its place.
+        fmax
+            Force limit in eV/Å.
+        max_steps
+            Steps after which to give up on one.
+        progress
+            Called with (done, of).
+        """
+        answers = []
+        for number, structure in enumerate(structures, start=1):
+            refused = refusal(structure)
+            if refused is not None:
+                answer = Relaxation(
+                    None, None, False, failure=refused.failure, message=refused.message
+                )
+            else:
+                assert structure is not None
+                answer = relax_one(structure, self.calculator, fmax=fmax, max_steps=max_steps)
+            answers.append(answer)
+            if progress is not None:
+                progress(number, len(structures))
+        return answers
+
+    def _energy(self, structure: Structure | None) -> Energy:
+        from pymatgen.io.ase import AseAtomsAdaptor
+
+        refused = refusal(structure)
+        if refused is not None or structure is None:
+            assert refused is not None
+            return refused
+        try:
+            atoms: Any = AseAtomsAdaptor.get_atoms(structure)
+            atoms.calc = self.calculator
+            with contextlib.redirect_stdout(io.StringIO()):
+                energy = float(atoms.get_potential_energy()) / len(atoms)
+        except Exception as error:
+            return Energy(None, EnergyFailure.MODEL_FAILED, _sentence(error))
+        if not np.isfinite(energy):
+            return Energy(None, EnergyFailure.MODEL_FAILED, "The energy is not a number.")
+        return Energy(energy)
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300] or type(error).__name__
