@@ -26,6 +26,7 @@ from crystalicl_jobflow.retrieval.index import DemonstrationIndex
 from crystalicl_jobflow.retrieval.selection import select
 from crystalicl_jobflow.schemas import PROPERTIES, Condition
 from crystalicl_jobflow.text.augmentation import equivalent_description
+from crystalicl_jobflow.text.writing import WRITTEN_FORMATS, crystal_text
 from crystalicl_jobflow.training.crystals import TrainingCrystal
 from crystalicl_jobflow.training.mixtures import (
     ABLATIONS,
@@ -38,7 +39,6 @@ from crystalicl_jobflow.training.mixtures import (
     draw,
     draw_condition,
 )
-from crystalicl_jobflow.training.texts import TEXT_FORMATS, crystal_text
 
 _FALLBACKS = {"F": "R", "FR": "R", "CF": "C", "CFR": "CR"}
 """What is drawn instead of a strategy that needs fingerprints where there are none."""
@@ -131,8 +131,10 @@ class InstructionSet:
         require_fingerprints: bool = False,
     ) -> None:
         check_template(template)
-        if text_format not in TEXT_FORMATS:
-            raise ValueError(f"text format {text_format!r} is not one of {', '.join(TEXT_FORMATS)}")
+        if text_format not in WRITTEN_FORMATS:
+            raise ValueError(
+                f"text format {text_format!r} is not one of {', '.join(WRITTEN_FORMATS)}"
+            )
         self.augment = augment
         self.crystals = list(crystals)
         self.text_format = text_format
@@ -310,7 +312,6 @@ __all__ = [
     "FEW_SHOT_MIXTURE",
     "HYBRID_MIXTURE",
     "MIXTURES",
-    "TEXT_FORMATS",
     "Instruction",
     "InstructionSet",
     "Mixture",

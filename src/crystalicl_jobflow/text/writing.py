@@ -1,13 +1,15 @@
-"""Crystals of a training set as text, in every format."""
+"""Analysed crystals as models learn and read them, in every format."""
 
 from __future__ import annotations
 
 from pymatgen.core import Structure
 
-from crystalicl_jobflow.text import CIF, SGS, SGSW, XYZ, SGSCrystal
+from crystalicl_jobflow.text.cif import CIF
+from crystalicl_jobflow.text.sgs import SGS, SGSW, SGSCrystal
+from crystalicl_jobflow.text.xyz import XYZ
 
-TEXT_FORMATS = ("sgs", "sgsw", "xyz", "cif")
-"""Text formats that an instruction set can be written in."""
+WRITTEN_FORMATS = ("sgs", "sgsw", "xyz", "cif")
+"""Text formats that an analysed crystal can be written in."""
 
 
 def crystal_text(crystal: SGSCrystal, text_format: str = "sgs") -> str:
@@ -37,7 +39,7 @@ def crystal_text(crystal: SGSCrystal, text_format: str = "sgs") -> str:
         return XYZ.encode(primitive_cell(SGS.build(crystal)))
     if text_format == "cif":
         return CIF.encode(SGS.build(crystal))
-    raise ValueError(f"text format {text_format!r} is not one of {', '.join(TEXT_FORMATS)}")
+    raise ValueError(f"text format {text_format!r} is not one of {', '.join(WRITTEN_FORMATS)}")
 
 
 def primitive_cell(structure: Structure) -> Structure:
