@@ -19,6 +19,14 @@ _COMMANDS: dict[str, tuple[str, str]] = {
         "prediction:prediction",
         "Predict the crystals of a data set; match rate with 1 to n samples.",
     ),
+    "property": (
+        "property:property_command",
+        "Predict a property of the crystals of a data set; mean absolute error.",
+    ),
+    "energies": (
+        "energies:energies",
+        "Compare predicted properties with the known ones of a data set.",
+    ),
 }
 
 

@@ -12,7 +12,10 @@ from crystalicl_jobflow.evaluation.energies.base import (
     EnergyModel,
     Relaxation,
 )
+from crystalicl_jobflow.evaluation.energies.candidates import judge_properties, predictors_for
+from crystalicl_jobflow.evaluation.energies.errors import PredictionErrors, prediction_errors
 from crystalicl_jobflow.evaluation.energies.hull import ConvexHull, HullEntry
+from crystalicl_jobflow.evaluation.energies.hull_sources import reference_hull
 from crystalicl_jobflow.evaluation.energies.models import load_energy_model
 from crystalicl_jobflow.evaluation.energies.predictors import (
     PREDICTORS,
@@ -38,15 +41,20 @@ __all__ = [
     "EnergyFailure",
     "EnergyModel",
     "HullEntry",
+    "PredictionErrors",
     "PropertyPredictor",
     "Relaxation",
     "assess_energies",
     "fit_references",
     "fit_trees",
+    "judge_properties",
     "load_energy_model",
     "load_predictor",
     "load_references",
     "own_references",
     "predict_properties",
+    "prediction_errors",
     "predictor_versions",
+    "predictors_for",
+    "reference_hull",
 ]

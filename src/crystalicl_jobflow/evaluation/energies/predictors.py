@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from pymatgen.core import Structure
@@ -290,6 +290,6 @@ def predict_properties(
     return values
 
 
-def predictor_versions(predictors: Sequence[PropertyPredictor]) -> Mapping[str, Any]:
+def predictor_versions(predictors: Sequence[PropertyPredictor]) -> dict[str, str]:
     """Return ``predictor:<property>`` → name and version, for provenance."""
     return {f"predictor:{item.property_name}": f"{item.name} {item.version}" for item in predictors}
