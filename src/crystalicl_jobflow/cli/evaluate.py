@@ -7,24 +7,34 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from crystalicl_jobflow.cli._common import UserError, note, progress, stdout_console, table
+from crystalicl_jobflow.cli._common import UserError, note, stages, stdout_console, table
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
 
+    from crystalicl_jobflow.evaluation.energies.data_sets import CrystalData
     from crystalicl_jobflow.schemas import Candidate, Evaluation
 
 
 @click.command(
     epilog="\b\ncrystalicl evaluate crystalicl-demo --out evaluation\n"
-    "crystalicl evaluate candidates.jsonl --reference truth.csv.gz --out evaluation"
+    "crystalicl evaluate candidates.jsonl --reference test.csv.gz --out evaluation\n"
+    "crystalicl evaluate candidates.jsonl --reference test.csv.gz --coverage mp-20 \\\n"
+    "    --known train.csv.gz --novelty --energies chgnet --relax --out evaluation"
 )
-@click.argument("source", metavar="[STORE|candidates.jsonl|DIR]")
+@click.argument("source", metavar="CANDIDATES")
 @click.option(
     "--reference",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="CSV of true structures (column cif), to report match rates against.",
+    metavar="CSV|STORE",
+    help="Known crystals to compare with: true structures, and the reference set.",
 )
+@click.option(
+    "--aligned/--no-aligned",
+    default=True,
+    show_default=True,
+    help="Whether rows of the reference CSV are the truths of the conditions.",
+)
+@click.option("--known", metavar="CSV|STORE", help="What novelty is against.  [the reference]")
 @click.option(
     "--out",
     required=True,
@@ -32,34 +42,125 @@ if TYPE_CHECKING:
     help="Folder for metrics.json, structures.csv, structures.parquet and candidates.jsonl.",
 )
 @click.option("--unique/--no-unique", default=True, show_default=True, help="Count duplicates.")
-@click.option("--processes", type=click.IntRange(1), default=1, show_default=True)
-def evaluate(source: str, reference: Path | None, out: Path, unique: bool, processes: int) -> None:
-    """Evaluate generated crystals: a table of rates with their denominators.
+@click.option("--novelty", is_flag=True, help="Compare with the known crystals.")
+@click.option(
+    "--coverage",
+    metavar="DATASET",
+    help="Coverage of the reference set, with the cut-offs of mp-20, perov-5 or carbon-24.",
+)
+@click.option("--energies", metavar="MODEL", help="Energies and hull, e.g. with chgnet.")
+@click.option("--relax", is_flag=True, help="Relax with the energy model first.")
+@click.option(
+    "--hull",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Convex hull as JSON.  [that of the reference set]",
+)
+@click.option(
+    "--predict",
+    "predictors",
+    multiple=True,
+    metavar="PROPERTY[=MODEL]",
+    help="Predict a property, e.g. band_gap=trees; may be repeated.",
+)
+@click.option("--reward", is_flag=True, help="CrysText-RL's reward of each candidate.")
+@click.option("--cache", metavar="PATH", help="Keep fingerprints in this .sqlite file or store.")
+@click.option(
+    "--workers", "--processes", "processes", type=click.IntRange(1), default=1, show_default=True
+)
+def evaluate(source: str, out: Path, **options: Any) -> None:
+    """Evaluate generated crystals: rates with their denominators, and each one's results.
 
-    SOURCE is a candidates store, a candidates.jsonl file, or a folder that
-    `crystalicl generate` or `crystalicl demo` wrote.
+    CANDIDATES is a candidates store, a candidates.jsonl file, or a folder that
+    `crystalicl generate`, `demo` or `benchmark` wrote.
 
     Rows of the reference CSV belong to candidates by the column candidate_id, or else by
     the column request_index, or else by their position: row 0 is the truth of request 0.
+    With --no-aligned, and for candidates that were asked for nothing, they are a set.
     """
     from crystalicl_jobflow.cli import _output
-    from crystalicl_jobflow.evaluation import evaluate as compute
-    from crystalicl_jobflow.evaluation import parquet_available, write_evaluation
+    from crystalicl_jobflow.evaluation import (
+        EvaluationOptions,
+        evaluate_all,
+        parquet_available,
+        write_evaluation,
+    )
 
     candidates = load_candidates(source)
     if not candidates:
         raise UserError(f"{source} holds no candidates")
-    truths = None if reference is None else read_references(reference, candidates)
-    with progress("Matching") as report:
-        evaluation = compute(
-            candidates, references=truths, unique=unique, processes=processes, progress=report
+    chosen = EvaluationOptions(
+        unique=options["unique"],
+        reward=options["reward"],
+        coverage=options["coverage"],
+        novelty=options["novelty"],
+        energies=options["energies"],
+        relax=options["relax"],
+        hull=options["hull"],
+        predict=dict(_name_and_model(item) for item in options["predictors"]),
+        cache=options["cache"],
+        processes=options["processes"],
+    )
+    reference, known = options["reference"], options["known"]
+    chosen.check(reference=reference is not None, known=(known or reference) is not None)
+    truths = read_truths(reference, candidates) if options["aligned"] else None
+    with stages() as report:
+        evaluation = evaluate_all(
+            candidates,
+            chosen,
+            truths=truths,
+            reference=read_set(reference),
+            known=read_set(known),
+            progress=report,
         )
     _output.write_candidates(out / _output.CANDIDATES, candidates)
-    paths = write_evaluation(out, evaluation, more=_output.shared_provenance(candidates))
+    more = {"reference": reference, "known": known, **_output.shared_provenance(candidates)}
+    paths = write_evaluation(out, evaluation, more=more)
     _print(evaluation)
     if not parquet_available():
         note("No Parquet file: pip install 'crystalicl-jobflow[evaluation]'")
     note(f"Written: {', '.join(map(str, paths))}, {out / _output.CANDIDATES}")
+
+
+def _name_and_model(item: str) -> tuple[str, str | None]:
+    from crystalicl_jobflow.schemas import find_property
+
+    name, _, model = item.partition("=")
+    spec = find_property(name)
+    return (name if spec is None else spec.name), model or None
+
+
+def read_set(spec: str | None) -> CrystalData | None:
+    """Read a set of known crystals from a CSV, a store or another source.
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+    """
+    if spec is None:
+        return None
+    from crystalicl_jobflow.evaluation.energies.data_sets import read_data_set
+
+    data = read_data_set(spec)
+    if data.failed:
+        name, reason = data.failed[0]
+        note(f"{spec}: {len(data.failed)} not read, the first is {name}: {reason}")
+    return data
+
+
+def read_truths(spec: str | None, candidates: list[Candidate]) -> dict[str | int, Structure] | None:
+    """Read the true structures of candidates, where the reference can hold them.
+
+    That is, from a CSV, for candidates that were asked for something, or that the CSV names.
+    """
+    if spec is None or not spec.lower().endswith((".csv", ".csv.gz")):
+        return None
+    path = Path(spec)
+    if not path.is_file():
+        raise UserError(f"{path} does not exist")
+    if all(candidate.condition.is_empty for candidate in candidates):
+        return None
+    return read_references(path, candidates)
 
 
 def load_candidates(source: str) -> list[Candidate]:
@@ -129,7 +230,7 @@ def read_references(path: Path, candidates: list[Candidate]) -> dict[str | int, 
             raise UserError(
                 f"{path}, row {number}: {found} cannot be the truth of candidate"
                 f" {candidate.candidate_id}, asked to be {asked}: add a column candidate_id"
-                " or request_index"
+                " or request_index, or say --no-aligned where the rows are no truths"
             )
         references[name] = structure
     if not references:

@@ -63,6 +63,7 @@ from crystalicl_jobflow.evaluation.reward import (
     group_advantages,
 )
 from crystalicl_jobflow.evaluation.success import asked_for, joint_success, judge
+from crystalicl_jobflow.evaluation.suite import EvaluationOptions, evaluate_all
 from crystalicl_jobflow.evaluation.summary import CrystalSummary, crystal_summary, find_space_group
 from crystalicl_jobflow.evaluation.table import (
     metrics_document,
@@ -93,6 +94,7 @@ __all__ = [
     "Discovery",
     "DistanceReport",
     "DistributionDistance",
+    "EvaluationOptions",
     "MatchResult",
     "Realism",
     "Reward",
@@ -116,6 +118,7 @@ __all__ = [
     "discover",
     "distance_report",
     "evaluate",
+    "evaluate_all",
     "find_space_group",
     "group_advantages",
     "is_metastable",

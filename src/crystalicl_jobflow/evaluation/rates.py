@@ -8,7 +8,9 @@ from typing import Any
 
 from crystalicl_jobflow.evaluation._parallel import Progress
 from crystalicl_jobflow.evaluation.against import References, match_rates
+from crystalicl_jobflow.evaluation.discovery import DISCOVERY_MEANINGS
 from crystalicl_jobflow.evaluation.matching import MatchResult, unique_groups
+from crystalicl_jobflow.evaluation.parts import PART_MEANINGS
 from crystalicl_jobflow.evaluation.prediction import PREDICTION_MEANINGS
 from crystalicl_jobflow.evaluation.reading import check_versions, declares_space_group
 from crystalicl_jobflow.evaluation.rows import structure_row
@@ -66,8 +68,9 @@ def rate_meaning(name: str) -> str | None:
     >>> rate_meaning("formula")
     'formula as asked for / candidates for which it was asked'
     """
-    if name in RATE_MEANINGS:
-        return RATE_MEANINGS[name]
+    for meanings in (RATE_MEANINGS, PART_MEANINGS, DISCOVERY_MEANINGS):
+        if name in meanings:
+            return meanings[name]
     stem, _, count = name.rpartition("_at_")
     if count.isdigit() and f"{stem}_at_{{n}}" in RATE_MEANINGS:
         return RATE_MEANINGS[f"{stem}_at_{{n}}"].replace("{n}", count)
