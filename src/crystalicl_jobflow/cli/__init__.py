@@ -22,6 +22,10 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "text": ("text:text", "Write crystals as text and read them back."),
     "pool": ("pool:pool", "Build and inspect pools of demonstrations."),
     "train": ("train:train", "Train models and adapters."),
+    "predict-property": (
+        "predict:predict_property",
+        "Predict a property of given crystals with the language model.",
+    ),
     "benchmark": ("benchmark:benchmark", "Measure quality on a data set."),
     "report": ("report:report", "Write a page to look at a run."),
 }

@@ -11,7 +11,7 @@ import math
 import re
 import statistics
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pymatgen.core import Structure
 
@@ -46,7 +46,7 @@ MESSAGES = {
 
 
 def predict_property(
-    crystals: Mapping[str, Structure | str],
+    crystals: Mapping[str, Structure | str | Mapping[str, Any]],
     property_name: str,
     generator: TextGenerator | Callable[[], TextGenerator],
     *,
@@ -63,7 +63,7 @@ def predict_property(
     Parameters
     ----------
     crystals
-        By name: structures, or CIF texts.
+        By name: structures, their dictionaries, or CIF texts.
     property_name
         Name or alias of a registered property.
     generator
@@ -176,7 +176,7 @@ def read_answer(completion: Completion, spec: PropertySpec) -> PropertyAnswer:
 
 def _prepared(
     name: str,
-    crystal: Structure | str,
+    crystal: Structure | str | Mapping[str, Any],
     spec: PropertySpec,
     *,
     text_format: str,
