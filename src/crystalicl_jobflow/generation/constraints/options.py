@@ -52,6 +52,9 @@ class ConstraintOptions(BaseModel):
         Cell angles in degrees, least and most.
     line_prefix
         What stands before every line of the text.
+    text_prefix
+        What stands before the first line where that is something else than a line end and
+        the line prefix: nothing, where the prompt ends with a line end.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -65,6 +68,12 @@ class ConstraintOptions(BaseModel):
     length_bounds: tuple[float, float] = (2.0, 150.0)
     angle_bounds: tuple[int, int] = (20, 160)
     line_prefix: str = "### "
+    text_prefix: str | None = None
+
+    @property
+    def opening(self) -> str:
+        """What the model writes before the first line's content."""
+        return "\n" + self.line_prefix if self.text_prefix is None else self.text_prefix
 
     @model_validator(mode="after")
     def _check_bounds(self) -> ConstraintOptions:

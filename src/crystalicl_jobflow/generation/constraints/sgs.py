@@ -106,15 +106,19 @@ class SGSConstraint:
         GenerationError
             If the vocabulary cannot spell such texts.
         """
-        tables = vocabulary_tables(vocabulary, ALPHABET | set(self.options.line_prefix))
+        tables = vocabulary_tables(vocabulary, self._alphabet)
         plan = self._plans.get(vocabulary.fingerprint)
         if plan is None:
             plan = self._plans[vocabulary.fingerprint] = self._bind(vocabulary)
         return SGSState(plan, tables)
 
+    @property
+    def _alphabet(self) -> set[str]:
+        return ALPHABET | set(self.options.line_prefix) | set(self.options.opening)
+
     def _bind(self, vocabulary: TokenVocabulary) -> Plan:
         """Return the plan for a vocabulary, in which only what it can spell is asked."""
-        tables = vocabulary_tables(vocabulary, ALPHABET | set(self.options.line_prefix))
+        tables = vocabulary_tables(vocabulary, self._alphabet)
         line = "\n" + self.options.line_prefix
         writable = tables.table(ELEMENT_VALUES, line).writable
         spelled = ELEMENTS
@@ -129,7 +133,7 @@ class SGSConstraint:
             needed.append((ELEMENT_VALUES, line, plan.target.required))
         if self.groups != ALL_GROUPS:
             symbols = [GROUP_VALUES.strings[number - 1] for number in self.groups]
-            needed.append((GROUP_VALUES, line, symbols))
+            needed.append((GROUP_VALUES, self.options.opening, symbols))
         coordinates = (tables.table(COORDINATE_VALUES, separator) for separator in (line, " "))
         if not all(table.writable.all() for table in coordinates):
             needed.append((COORDINATE_VALUES, line, COORDINATE_VALUES.strings))

@@ -227,7 +227,7 @@ class SGSState:
         self._phase, self._table, self._mask, self._partial = phase, table, mask, ""
 
     def _enter_group(self) -> None:
-        table = self._tables.table(GROUP_VALUES, self._line)
+        table = self._tables.table(GROUP_VALUES, self._plan.options.opening)
         mask = np.zeros(len(GROUP_VALUES), dtype=bool)
         mask[np.array(self._plan.groups) - 1] = True
         self._enter(Phase.GROUP, table, mask & table.writable)
