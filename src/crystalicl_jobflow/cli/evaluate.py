@@ -158,9 +158,20 @@ def read_truths(spec: str | None, candidates: list[Candidate]) -> dict[str | int
     path = Path(spec)
     if not path.is_file():
         raise UserError(f"{path} does not exist")
-    if all(candidate.condition.is_empty for candidate in candidates):
+    if not _names_candidates(path) and all(c.condition.is_empty for c in candidates):
         return None
     return read_references(path, candidates)
+
+
+def _names_candidates(path: Path) -> bool:
+    """Whether a CSV says itself to which candidates its rows belong."""
+    import pandas as pd
+
+    try:
+        columns = pd.read_csv(path, nrows=0).columns
+    except (ValueError, OSError) as error:
+        raise UserError(f"{path} cannot be read as CSV: {error}") from None
+    return bool({"candidate_id", "request_index"} & set(columns))
 
 
 def load_candidates(source: str) -> list[Candidate]:

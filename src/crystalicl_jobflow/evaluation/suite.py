@@ -297,6 +297,13 @@ def _assess(
     part.tolerances["energies"] = f"{elements.label}{', relaxed' if options.relax else ''}"
     if hull is not None:
         part.tolerances["hull"] = f"{len(hull)} entries, {hull.scale}"
+        # where nothing competes, whatever has a negative formation energy is "stable"
+        part.metrics["without_competitors"] = float(
+            sum(
+                item.e_above_hull is not None and not hull.within(candidate.elements)
+                for candidate, item in zip(candidates, assessed, strict=True)
+            )
+        )
     energies = _Energies(
         formation=[item.formation_energy_per_atom for item in assessed],
         hull=None

@@ -5,10 +5,16 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pymatgen.core import Structure
 
 from crystalicl_jobflow.schemas import Candidate, Condition, Generation, Retrieval
 from crystalicl_jobflow.schemas.jobs import GenerateDoc, RetrieveDoc, ValidateDoc
+
+if TYPE_CHECKING:
+    from crystalicl_jobflow.evaluation.energies.data_sets import CrystalData
 
 
 def as_conditions(value: Any) -> list[Condition]:
@@ -60,6 +66,54 @@ def as_candidates(value: Any) -> list[Candidate]:
     return candidates
 
 
+def as_crystals(value: Any) -> CrystalData | None:
+    """Return known crystals from what names or holds them.
+
+    Parameters
+    ----------
+    value
+        None; the name of a source (a CSV with CIFs, a store), read where the job runs;
+        structures or documents with one (``structure``, and where there are
+        ``demonstration_id``, ``candidate_id`` or ``material_id``, and ``properties``), as a
+        list, or as a mapping by id.
+
+    Raises
+    ------
+    ValueError
+        If an item holds no structure; one line.
+    """
+    from crystalicl_jobflow.evaluation.energies.data_sets import CrystalData, read_data_set
+
+    if value is None or isinstance(value, CrystalData):
+        return value
+    if isinstance(value, str | Path):
+        return read_data_set(value)
+    pairs: list[tuple[Any, Any]]
+    if isinstance(value, Mapping) and "structure" not in value:
+        pairs = [(name, item) for name, item in value.items() if not str(name).startswith("@")]
+    else:
+        pairs = [(None, item) for item in _as_list(value)]
+    data = CrystalData([], [], [], name=f"{len(pairs)} crystals given")
+    for place, (name, item) in enumerate(pairs):
+        fields = item if isinstance(item, Mapping) else getattr(item, "__dict__", {})
+        structure = item if isinstance(item, Structure) else fields.get("structure")
+        if isinstance(structure, Mapping):
+            structure = Structure.from_dict(dict(structure))
+        if not isinstance(structure, Structure):
+            raise ValueError(f"known crystal {name or place} holds no structure")
+        own = () if isinstance(item, Structure) else _ID_FIELDS
+        ids = [name, *(fields.get(field) for field in own), place]
+        data.ids.append(str(next(found for found in ids if found is not None)))
+        data.structures.append(structure)
+        data.properties.append(
+            {} if isinstance(item, Structure) else dict(fields.get("properties") or {})
+        )
+    return data
+
+
+_ID_FIELDS = ("demonstration_id", "candidate_id", "material_id")
+
+
 def log_progress(
     logger: logging.Logger, what: str, *, every: float = 10.0
 ) -> Callable[[int, int], None]:
@@ -82,6 +136,20 @@ def log_progress(
         if done == total or now - shown >= every:
             shown = now
             logger.info("%s: %d of %d", what, done, total)
+
+    return report
+
+
+def log_stages(
+    logger: logging.Logger, *, every: float = 10.0
+) -> Callable[[str, int, int | None], None]:
+    """Return a callback that logs the progress of several stages, see :func:`log_progress`."""
+    stages: dict[str, Callable[[int, int], None]] = {}
+
+    def report(what: str, done: int, total: int | None) -> None:
+        if what not in stages:
+            stages[what] = log_progress(logger, what, every=every)
+        stages[what](done, total or 0)
 
     return report
 

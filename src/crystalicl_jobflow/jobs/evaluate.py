@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from jobflow import Maker, job
 from pymatgen.core import Structure
 
-from crystalicl_jobflow.jobs._inputs import as_candidates
-from crystalicl_jobflow.schemas import Evaluation
+from crystalicl_jobflow.jobs._inputs import as_candidates, as_crystals, log_stages
+from crystalicl_jobflow.schemas.jobs import DATA, EvaluateDoc
+
+logger = logging.getLogger(__name__)
 
 _ID_LENGTH = 24  # a candidate id of digits only is no place
 
@@ -19,12 +22,33 @@ _ID_LENGTH = 24  # a candidate id of digits only is no place
 class EvaluateMaker(Maker):
     """Compute rates with their denominators, and each candidate's results.
 
+    What is computed beyond checks, success and matches is off, but for ``unique``; see
+    :class:`crystalicl_jobflow.evaluation.EvaluationOptions`.
+
     Parameters
     ----------
     name
         Name of the job.
+    unique
+        Whether candidates are compared with each other.
+    novelty
+        Whether they are compared with the known crystals.
+    coverage
+        Data set whose cut-offs of coverage are taken, e.g. ``mp-20``.
+    energies
+        Energy model, e.g. ``chgnet``.
+    relax
+        Whether candidates are relaxed with it first.
+    hull
+        Path of a convex hull, instead of one from the reference set.
+    predict
+        Property name to predictor, None for the default one.
+    reward
+        Whether CrysText-RL's reward is computed.
+    cache
+        Path or store where fingerprints are kept.
     processes
-        Processes for the comparisons of crystals.
+        Processes for comparisons and fingerprints.
 
     Examples
     --------
@@ -35,14 +59,29 @@ class EvaluateMaker(Maker):
     >>> job.output.rate
     Traceback (most recent call last):
     ...
-    AttributeError: Evaluation does not have attribute 'rate'.
+    AttributeError: EvaluateDoc does not have attribute 'rate'.
     """
 
     name: str = "evaluate"
+    unique: bool = True
+    novelty: bool = False
+    coverage: str | None = None
+    energies: str | None = None
+    relax: bool = False
+    hull: str | None = None
+    predict: dict[str, str | None] = field(default_factory=dict)
+    reward: bool = False
+    cache: str | None = None
     processes: int = 1
 
-    @job(output_schema=Evaluation, data=["results"])
-    def make(self, candidates: Any, references: Any = None) -> Evaluation:
+    @job(output_schema=EvaluateDoc, data=DATA)
+    def make(
+        self,
+        candidates: Any,
+        references: Any = None,
+        reference_set: Any = None,
+        known: Any = None,
+    ) -> EvaluateDoc:
         """Evaluate the candidates.
 
         Parameters
@@ -53,19 +92,40 @@ class EvaluateMaker(Maker):
             The true crystals: a list with one (or None) per condition, in the order of the
             conditions, or a mapping by candidate id or by place of the condition. None for
             no comparison.
+        reference_set
+            Known crystals as a set, which coverage, distributions, polymorphs and the
+            convex hull are against: structures or documents that hold one, or the name of
+            a CSV or store that can be read where the job runs.
+        known
+            Crystals that novelty is against, likewise; the reference set by default.
 
         Returns
         -------
-        Evaluation
+        EvaluateDoc
             Rates, reasons and figures; the rows of ``results`` lie in the store 'data'.
         """
-        from crystalicl_jobflow.evaluation import evaluate
+        from crystalicl_jobflow.evaluation import EvaluationOptions, evaluate_all
 
-        return evaluate(
+        evaluation = evaluate_all(
             as_candidates(candidates),
-            references=_by_candidate(references),
-            processes=self.processes,
+            EvaluationOptions(
+                unique=self.unique,
+                novelty=self.novelty,
+                coverage=self.coverage,
+                energies=self.energies,
+                relax=self.relax,
+                hull=self.hull,
+                predict=self.predict,
+                reward=self.reward,
+                cache=self.cache,
+                processes=self.processes,
+            ),
+            truths=_by_candidate(references),
+            reference=as_crystals(reference_set),
+            known=as_crystals(known),
+            progress=log_stages(logger),
         )
+        return EvaluateDoc.from_evaluation(evaluation)
 
 
 def _by_candidate(references: Any) -> dict[str | int, Structure] | None:

@@ -11,6 +11,7 @@ from pymatgen.core import Structure
 from crystalicl_jobflow.schemas.documents import (
     Candidate,
     Document,
+    Evaluation,
     Generation,
     ModelInfo,
     Retrieval,
@@ -20,6 +21,9 @@ BATCH_SIZE = 100
 """Documents in one blob of the additional store. A candidate of 240 atoms takes 85 kB, so
 a hundred stay below MongoDB's 16 MB; a thousand blobs of one candidate each would take the
 file-based stores minutes, whose upserts are quadratic."""
+
+ROWS_SIZE = 2000
+"""Rows of a table in one blob: a row has some 2 kB."""
 
 BATCH = "batch"
 """Key under which a batch lies in a job's output, and which goes to the store ``data``."""
@@ -37,6 +41,11 @@ def _to_batches(items: list[Any], info: SerializationInfo) -> list[dict[str, Any
     ]
 
 
+def _rows_to_batches(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    starts = range(0, len(rows), ROWS_SIZE)
+    return [{BATCH: rows[start : start + ROWS_SIZE]} for start in starts]
+
+
 def _from_batches(value: Any) -> Any:
     if isinstance(value, list | tuple) and any(
         isinstance(item, Mapping) and set(item) == {BATCH} for item in value
@@ -51,6 +60,14 @@ Batched = Annotated[
     PlainSerializer(_to_batches),
 ]
 """A list that is stored in batches, ``[{"batch": [...]}, ...]``, and read as a plain list."""
+
+
+BatchedRows = Annotated[
+    list[dict[str, Any]],
+    BeforeValidator(_from_batches),
+    PlainSerializer(_rows_to_batches),
+]
+"""Rows of a table, stored in batches of :data:`ROWS_SIZE`, and read as a plain list."""
 
 
 class RetrieveDoc(Document):
@@ -90,6 +107,8 @@ class GenerateDoc(Document):
     num_samples: int = Field(0, description="Texts asked for.")
     num_completions: int = Field(0, description="Texts written.")
     num_tokens: int = 0
+    num_draws: int = Field(0, description="Draws made, also those thrown away or less probable.")
+    num_tokens_drawn: int = Field(0, description="Tokens of all draws.")
     seconds: float | None = Field(None, description="Time spent writing, over all shards, in s.")
     model: ModelInfo | None = None
     num_shards: int = Field(1, description="Jobs among which the samples were divided.")
@@ -120,6 +139,8 @@ class GenerateDoc(Document):
             num_samples=num_samples,
             num_completions=len(completions),
             num_tokens=sum(item.num_tokens for item in completions),
+            num_draws=sum(item.draws or item.attempts for item in completions),
+            num_tokens_drawn=sum(item.tokens_drawn or item.num_tokens for item in completions),
             seconds=seconds,
             model=generations[0].model if generations else None,
             num_shards=num_shards,
@@ -165,3 +186,17 @@ class ValidateDoc(Document):
             num_valid=sum(candidate.valid for candidate in candidates),
             reasons=dict(sorted(reasons.items())),
         )
+
+
+class EvaluateDoc(Evaluation):
+    """What an evaluation job returns: an evaluation whose rows lie in the store 'data'."""
+
+    results: BatchedRows = Field(
+        default_factory=list,
+        description="One row per candidate, see STRUCTURE_COLUMNS; in the store 'data'.",
+    )
+
+    @classmethod
+    def from_evaluation(cls, evaluation: Evaluation) -> EvaluateDoc:
+        """Build the document from what the evaluation room returns."""
+        return cls(**dict(evaluation))
