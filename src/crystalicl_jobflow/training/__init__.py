@@ -14,25 +14,31 @@ from crystalicl_jobflow.training.crystals import (
     read_training_crystals,
     training_crystal,
 )
-from crystalicl_jobflow.training.instructions import (
-    BASE_MIXTURE,
-    HYBRID_MIXTURE,
-    Instruction,
-    InstructionSet,
-    Mixture,
-    crystal_text,
-)
+from crystalicl_jobflow.training.export import InstructionFile, export_instructions
+from crystalicl_jobflow.training.instructions import Instruction, InstructionSet, crystal_text
 from crystalicl_jobflow.training.loop import LoopSettings, TrainingResult, train
 from crystalicl_jobflow.training.lora import PAPER_LOOP, LoraSettings, train_lora
+from crystalicl_jobflow.training.mixtures import (
+    ABLATIONS,
+    BASE_MIXTURE,
+    FEW_SHOT_MIXTURE,
+    HYBRID_MIXTURE,
+    Mixture,
+    ablate,
+)
 from crystalicl_jobflow.training.recipes import Split, base_recipe, load_split, lora_recipe
+from crystalicl_jobflow.training.sources import TrainingData, read_pool, read_training_data
 from crystalicl_jobflow.training.tokenizer import build_tokenizer
 
 __all__ = [
+    "ABLATIONS",
     "BASE_MIXTURE",
+    "FEW_SHOT_MIXTURE",
     "HYBRID_MIXTURE",
     "PAPER_LOOP",
     "BaseSize",
     "Instruction",
+    "InstructionFile",
     "InstructionSet",
     "LoopSettings",
     "LoraSettings",
@@ -40,14 +46,19 @@ __all__ = [
     "SkippedRow",
     "Split",
     "TrainingCrystal",
+    "TrainingData",
     "TrainingResult",
+    "ablate",
     "base_recipe",
     "build_base_model",
     "build_tokenizer",
     "crystal_text",
+    "export_instructions",
     "load_split",
     "lora_recipe",
+    "read_pool",
     "read_training_crystals",
+    "read_training_data",
     "train",
     "train_base",
     "train_lora",
