@@ -24,10 +24,14 @@ TEXTS = (PEROVSKITE, ROCK_SALT, NO_CRYSTAL, OVERLAPPING)
 
 
 class RecitingGenerator:
-    """Answers with one of a few texts, chosen by seed, key, sample and attempt."""
+    """Answers with one of a few texts, chosen by seed, key, sample and attempt.
 
-    def __init__(self, texts: Sequence[str] = TEXTS) -> None:
+    Shorter texts are the more probable ones.
+    """
+
+    def __init__(self, texts: Sequence[str] = TEXTS, *, log_probs: bool = True) -> None:
         self.texts = texts
+        self.log_probs = log_probs
         self.calls: list[list[GenerationRequest]] = []
 
     @property
@@ -64,10 +68,12 @@ class RecitingGenerator:
         accept: AcceptText | None,
     ) -> Completion:
         rejected: Counter[str] = Counter()
+        tokens_drawn = 0
         for attempt in range(sampling.max_redraws + 1):
             name = f"{sampling.seed}/{request.key}/{request.first_sample + sample}/{attempt}"
             number = int(hashlib.sha256(name.encode()).hexdigest(), 16)
             text = response_text(self.texts[number % len(self.texts)])
+            tokens_drawn += len(text.split())
             reason = None if accept is None else accept(text, request)
             if reason is None or attempt == sampling.max_redraws:
                 break
@@ -81,4 +87,8 @@ class RecitingGenerator:
             attempts=attempt + 1,
             rejected=dict(rejected),
             constraint=None if request.constraint is None else request.constraint.describe(),
+            log_prob=-0.1 * len(text) if self.log_probs else None,
+            flaw=reason,
+            draws=attempt + 1,
+            tokens_drawn=tokens_drawn,
         )

@@ -6,16 +6,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from crystalicl_jobflow.generation import GenerationError
 from crystalicl_jobflow.generation.constraints import ConstraintOptions, ImpossibleConditionError
 from crystalicl_jobflow.generation.pipeline import (
     generate_for_retrievals,
+    keep_most_probable,
     merge_generations,
     plan_tasks,
     request_keys,
     split_tasks,
 )
 from crystalicl_jobflow.prompts import crystal_prompt
-from crystalicl_jobflow.schemas import Condition, Demonstration, Retrieval, SamplingParams
+from crystalicl_jobflow.schemas import (
+    Completion,
+    Condition,
+    Demonstration,
+    FailureReason,
+    Retrieval,
+    SamplingParams,
+)
 from reciting import NO_CRYSTAL, OVERLAPPING, PEROVSKITE, ROCK_SALT, RecitingGenerator
 
 CONDITIONS = [
@@ -212,3 +221,77 @@ def test_shards_put_together_are_the_undivided_run(num_samples, shard_size, data
     merged = merge_generations(parts)
     assert [item.completions for item in merged] == [item.completions for item in whole]
     assert [item.prompt for item in merged] == [item.prompt for item in whole]
+
+
+def test_best_of_keeps_the_most_probable_of_the_same_draws():
+    asked = [retrieval(condition) for condition in CONDITIONS]
+    drawn = SamplingParams(max_redraws=2)
+    single = generate_for_retrievals(
+        asked, RecitingGenerator(), num_samples=12, constrain=False, sampling=drawn
+    )
+    counted: list[tuple[int, int]] = []
+    best = generate_for_retrievals(
+        asked, RecitingGenerator(), num_samples=3, constrain=False,
+        sampling=drawn.model_copy(update={"best_of": 4}),
+        progress=lambda done, total: counted.append((done, total)),
+    )  # fmt: skip
+    assert counted == [(12, 12)]  # samples, not draws
+    for every, kept in zip(single, best, strict=True):
+        assert [item.sample_index for item in kept.completions] == [0, 1, 2]
+        for number, choice in enumerate(kept.completions):
+            group = every.completions[4 * number : 4 * number + 4]
+            readable = [item for item in group if item.flaw is None] or group
+            assert choice.log_prob == max(item.log_prob for item in readable)
+            assert choice.text in [item.text for item in readable]
+            assert choice.draws == sum(item.attempts for item in group)
+            assert choice.tokens_drawn == sum(item.tokens_drawn for item in group)
+        assert kept.sampling.best_of == 4
+
+
+def test_a_probable_text_that_is_no_crystal_goes_last():
+    def completion(log_prob: float, flaw: FailureReason | None) -> Completion:
+        return Completion(
+            request_index=0, sample_index=0, text=f"{log_prob} {flaw}", finished=True,
+            num_tokens=1, log_prob=log_prob, flaw=flaw,
+        )  # fmt: skip
+
+    rubbish = completion(-1.0, FailureReason.NO_SITES)
+    overlapping = completion(-2.0, FailureReason.ATOMS_OVERLAP)
+    crystal = completion(-3.0, None)
+    truncated = completion(-0.5, FailureReason.TRUNCATED)
+    for group, expected in (
+        ([rubbish, overlapping, crystal], crystal),
+        ([rubbish, overlapping], overlapping),
+        ([rubbish, truncated], truncated),
+        ([crystal, completion(-3.0, None).model_copy(update={"text": "later"})], crystal),
+    ):  # fmt: skip
+        (kept,) = keep_most_probable(group, len(group))
+        assert kept.text == expected.text
+        assert (kept.draws, kept.tokens_drawn) == (len(group), len(group))
+
+
+def test_an_engine_without_probabilities_cannot_choose():
+    with pytest.raises(GenerationError, match="best of 2: this engine does not tell"):
+        generate_for_retrievals(
+            [retrieval(CONDITIONS[1])], RecitingGenerator(log_probs=False), constrain=False,
+            sampling=SamplingParams(best_of=2),
+        )  # fmt: skip
+
+
+@given(best_of=st.integers(1, 4), shard_size=st.integers(1, 9))
+def test_shards_of_best_of_put_together_are_the_undivided_run(best_of, shard_size):
+    asked = [retrieval(condition) for condition in CONDITIONS]
+    sampling = SamplingParams(best_of=best_of, max_redraws=0)
+    whole = generate_for_retrievals(
+        asked, RecitingGenerator(), num_samples=3, constrain=False, sampling=sampling
+    )
+    tasks = plan_tasks(CONDITIONS, 3)
+    shards = [
+        generate_for_retrievals(
+            [asked[task.index] for task in shard], RecitingGenerator(), constrain=False,
+            sampling=sampling, tasks=shard,
+        )
+        for shard in split_tasks(tasks, shard_size)
+    ]  # fmt: skip
+    together = merge_generations(shards)
+    assert [item.completions for item in together] == [item.completions for item in whole]

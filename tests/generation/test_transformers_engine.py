@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import chain
 from typing import Any
 
@@ -15,6 +16,7 @@ from crystalicl_jobflow.generation import (
     GenerationRequest,
     TokenVocabulary,
 )
+from crystalicl_jobflow.generation.rows import Row
 from crystalicl_jobflow.generation.transformers_engine import ROUNDING, is_out_of_memory
 from crystalicl_jobflow.schemas import Completion, FailureReason, SamplingParams
 
@@ -396,3 +398,54 @@ def test_long_runs_reuse_columns(generator: Any, monkeypatch: pytest.MonkeyPatch
     assert texts(answers) == expected
     total = sum(completion.num_tokens for row in answers for completion in row)
     assert total / 4 > 2 * max(widths)
+
+
+@pytest.mark.parametrize("constrained", [False, True])
+@pytest.mark.parametrize("size", [2, 32])
+def test_the_log_probability_is_the_models_own(
+    generator: Any, size: int, constrained: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever temperature, nucleus and constraint chose: log softmax of the scores."""
+    written: dict[tuple[int, int], tuple[int, ...]] = {}
+    close = Row.completion
+
+    def watched(row: Row, reason: FailureReason | None = None) -> Completion:
+        ends = [generator.tokenizer.eos_token_id] * row.finished
+        written[row.request_index, row.sample_index] = (*row.tokens, *ends)
+        return close(row, reason)
+
+    monkeypatch.setattr(Row, "completion", watched)
+    generator.batch_size = size
+    constraint = EveryOther(0, refuse=6) if constrained else None
+    requests = [replace(request, constraint=constraint) for request in REQUESTS]
+    sampling = SamplingParams(seed=3, max_new_tokens=30, temperature=1.7, top_p=0.8)
+    answers = generator.generate(requests, sampling)
+    for completion in chain(*answers):
+        prompt = generator.encode(requests[completion.request_index].prompt)
+        ids = written[completion.request_index, completion.sample_index]
+        with torch.inference_mode():
+            scores = generator.model(input_ids=torch.tensor([[*prompt, *ids]])).logits[0]
+        logs = torch.log_softmax(scores.double(), dim=1)
+        start = len(prompt) - 1
+        total = sum(float(logs[start + place, token]) for place, token in enumerate(ids))
+        assert completion.log_prob == pytest.approx(total, abs=0.0051)
+        assert completion.draws == 1
+        assert completion.tokens_drawn == completion.num_tokens > 0
+
+
+def test_a_probability_too_close_to_a_step_is_computed_alone(
+    generator: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone: list[float] = []
+    exact = type(generator).log_prob_alone
+
+    def watched(self: Any, prompt_ids: Any, written: Any) -> float:
+        alone.append(exact(self, prompt_ids, written))
+        return alone[-1]
+
+    monkeypatch.setattr(type(generator), "log_prob_alone", watched)
+    monkeypatch.setitem(ROUNDING, torch.float32, 1.0)  # everything is too close
+    answers = generator.generate(REQUESTS[:1], SAMPLING)
+    found = sorted(completion.log_prob for completion in answers[0])
+    assert len(alone) == len(found)
+    assert found == [round(value, 2) for value in sorted(alone)]

@@ -263,3 +263,11 @@ def test_progress_is_logged_now_and_then_and_at_the_end(caplog):
 def test_a_retrieval_is_taken_as_it_is():
     retrieval = Retrieval(condition=ASKED, strategy="R", shots=2, seed=4)
     assert as_retrievals([retrieval.model_dump()]) == [retrieval]
+
+
+def test_best_of_counts_all_its_draws(reciting):
+    sampling = {"best_of": 3, "max_redraws": 0}
+    doc = run(GenerateMaker(num_samples=2, constrain=False, sampling=sampling).make(ASKED))
+    assert (doc.num_samples, doc.num_completions, doc.num_draws) == (2, 2, 6)
+    assert doc.num_tokens_drawn > doc.num_tokens
+    assert [request.num_samples for request in reciting.calls[0]] == [6]

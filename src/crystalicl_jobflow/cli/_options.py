@@ -196,6 +196,14 @@ def sampling_options(command: Command) -> Command:
                 show_default=True,
                 help="How often a sample that is no crystal is drawn again.",
             ),
+            click.option(
+                "--best-of",
+                type=click.IntRange(1),
+                default=1,
+                show_default=True,
+                metavar="K",
+                help="Draw K texts for each sample and keep the most probable; K times the work.",
+            ),
         ],
         command,
     )
@@ -205,7 +213,7 @@ def read_sampling(options: Mapping[str, Any]) -> SamplingParams:
     """Build the sampling parameters that the options ask for."""
     from crystalicl_jobflow.schemas import SamplingParams
 
-    names = ("seed", "temperature", "top_p", "max_new_tokens", "max_redraws")
+    names = ("seed", "temperature", "top_p", "max_new_tokens", "max_redraws", "best_of")
     return SamplingParams(**{name: options[name] for name in names})
 
 

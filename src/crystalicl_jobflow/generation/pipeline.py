@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from crystalicl_jobflow.generation.base import (
     AcceptText,
+    GenerationError,
     GenerationRequest,
     ProgressCallback,
     RowConstraint,
@@ -166,7 +167,9 @@ def generate_for_retrievals(
     generator
         The language model, or what loads it: called once everything else is in order.
     sampling
-        Temperature, nucleus, limits and seed; the defaults where None.
+        Temperature, nucleus, limits and seed; the defaults where None. With ``best_of`` k,
+        sample s is the most probable of the draws k s to k s + k - 1, those that are no
+        crystal last.
     num_samples
         Texts per retrieval. Not used where ``tasks`` are given.
     text_format
@@ -214,13 +217,14 @@ def generate_for_retrievals(
 
     # constraints of all conditions first: an impossible one is told before hours of work
     constraints = build_constraints(conditions, constrain, text_format=text_format)
+    best_of = sampling.best_of
     requests = [
         GenerationRequest(
             prompt=_prompt(retrieval, text_format),
-            num_samples=task.num_samples,
+            num_samples=task.num_samples * best_of,
             key=task.key,
             constraint=constraint,
-            first_sample=task.first_sample,
+            first_sample=task.first_sample * best_of,
         )
         for retrieval, task, constraint in zip(retrievals, tasks, constraints, strict=True)
     ]
@@ -231,7 +235,7 @@ def generate_for_retrievals(
         requests,
         sampling,
         accept=accept_texts(requests, conditions, text_format),
-        progress=progress,
+        progress=_of_samples(progress, best_of),
     )
     seconds = time.perf_counter() - started
 
@@ -245,7 +249,8 @@ def generate_for_retrievals(
             demonstration_ids=[d.demonstration_id for d in retrieval.demonstrations],
             relaxed=list(retrieval.relaxed),
             completions=[
-                _numbered(completion, task, number) for number, completion in enumerate(completions)
+                _numbered(completion, task, number)
+                for number, completion in enumerate(keep_most_probable(completions, best_of))
             ],
             sampling=sampling,
             model=generator.info,
@@ -354,6 +359,55 @@ def _prompt(retrieval: Retrieval, text_format: str) -> str:
         for demonstration in retrieval.demonstrations
     ]
     return crystal_prompt(retrieval.condition, pairs, text_format=text_format)
+
+
+def keep_most_probable(completions: Sequence[Completion], best_of: int) -> list[Completion]:
+    """Keep one of every ``best_of`` texts: the most probable under the model.
+
+    A text that is as it should be goes before one with a flaw, and a mild flaw before a bad
+    one. The total log-probability decides, not the mean over the tokens; of equal ones, the
+    first.
+
+    Parameters
+    ----------
+    completions
+        Texts for one prompt, in the order of their samples.
+    best_of
+        Texts of which one is kept.
+
+    Returns
+    -------
+    list of Completion
+        Each with the draws and tokens of all texts that it was chosen from.
+
+    Raises
+    ------
+    GenerationError
+        If the engine does not tell probabilities; one line.
+    """
+    if best_of == 1:
+        return list(completions)
+    from crystalicl_jobflow.generation.rows import severity
+
+    if any(completion.log_prob is None for completion in completions):
+        raise GenerationError(f"best of {best_of}: this engine does not tell log-probabilities")
+    kept = []
+    for start in range(0, len(completions), best_of):
+        group = completions[start : start + best_of]
+        best = min(group, key=lambda item: (severity(item.flaw), -(item.log_prob or 0.0)))
+        totals = {
+            "draws": sum(item.draws or item.attempts for item in group),
+            "tokens_drawn": sum(item.tokens_drawn or item.num_tokens for item in group),
+        }
+        kept.append(best.model_copy(update=totals))
+    return kept
+
+
+def _of_samples(progress: ProgressCallback | None, best_of: int) -> ProgressCallback | None:
+    """Return a callback that counts samples where the engine counts draws."""
+    if progress is None or best_of == 1:
+        return progress
+    return lambda done, total: progress(done // best_of, total // best_of)
 
 
 def _numbered(completion: Completion, task: GenerationTask, number: int) -> Completion:

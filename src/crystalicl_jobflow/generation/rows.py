@@ -16,6 +16,10 @@ from crystalicl_jobflow.schemas import Completion, FailureReason, SamplingParams
 STOP_MARKERS = ("### Instruction", "### Response")
 """Where a model that rambles begins another exchange: its answer ends before."""
 
+LOG_PROB_DECIMALS = 2
+"""Decimals of the logarithm of a text's probability: much coarser than rounding errors, so
+that few texts lie too close to a step to tell on which side they are."""
+
 _TAIL = 4 * max(len(marker) for marker in STOP_MARKERS)
 
 
@@ -48,8 +52,14 @@ class Draw:
     @property
     def rank(self) -> tuple[int, float]:
         """Sort key: the best draw has the smallest."""
-        severity = _MILD.index(self.reason) if self.reason in _MILD else len(_MILD)
-        return severity, -self.room
+        return severity(self.reason), -self.room
+
+
+def severity(reason: FailureReason | None) -> int:
+    """Return how bad a reason for another draw is: 0 for none, the mildest first."""
+    if reason is None:
+        return 0
+    return 1 + (_MILD.index(reason) if reason in _MILD else len(_MILD))
 
 
 @dataclass
@@ -69,6 +79,7 @@ class Row:
     attempt: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
     best: Draw | None = None
+    tokens_before: int = 0
 
     def __post_init__(self) -> None:
         self.stream = RowStream(
@@ -79,6 +90,8 @@ class Row:
             attempt=self.attempt,
         )
         self.tokens: list[int] = []
+        self.last: int | None = None
+        self.log_prob = 0.0
         self.numbers_used = 0
         self.done = False
         self.finished = False
@@ -111,6 +124,7 @@ class Row:
             Numbers of the row's stream used so far, this draw included.
         """
         self.numbers_used = numbers_used
+        self.last = token
         if token in self.vocabulary.eos_token_ids:
             self.end(finished=True)
             return
@@ -135,6 +149,12 @@ class Row:
         self.text = self._bytes.decode("utf-8", "replace")
 
     @property
+    def written(self) -> list[int]:
+        """Token ids drawn, the end token included."""
+        ended = self.last is not None and self.last in self.vocabulary.eos_token_ids
+        return [*self.tokens, self.last] if ended else list(self.tokens)  # type: ignore[list-item]
+
+    @property
     def gave_up(self) -> bool:
         """Whether the constraint had to give up one of its softer rules."""
         return bool(getattr(self.state, "relaxed", ()))
@@ -151,6 +171,7 @@ class Row:
             attempt=self.attempt + 1,
             rejected=self.rejected + Counter([str(reason)]),
             best=self._better(reason),
+            tokens_before=self.tokens_before + len(self.tokens),
         )
 
     def _better(self, reason: FailureReason) -> Draw:
@@ -171,7 +192,13 @@ class Row:
         best = self._better(reason)
         rejected = self.rejected + Counter([str(reason)]) - Counter([str(best.reason)])
         return best.completion.model_copy(
-            update={"attempts": self.attempt + 1, "rejected": dict(sorted(rejected.items()))}
+            update={
+                "attempts": self.attempt + 1,
+                "rejected": dict(sorted(rejected.items())),
+                "flaw": best.reason,
+                "draws": self.attempt + 1,
+                "tokens_drawn": self.tokens_before + len(self.tokens),
+            }
         )
 
     def _completion(self) -> Completion:
@@ -189,4 +216,7 @@ class Row:
             attempts=self.attempt + 1,
             rejected=dict(sorted(self.rejected.items())),
             constraint=described,
+            log_prob=round(self.log_prob, LOG_PROB_DECIMALS),
+            draws=self.attempt + 1,
+            tokens_drawn=self.tokens_before + len(self.tokens),
         )

@@ -34,7 +34,7 @@ class TokenSampler:
     ) -> None:
         self._generator = generator
         self._sampling = sampling
-        self._tolerance = tolerance
+        self.tolerance = tolerance
         self._barred: torch.Tensor | None = None
 
     def advance(self, rows: Sequence[Row], logits: torch.Tensor, slots: Sequence[int]) -> None:
@@ -51,15 +51,30 @@ class TokenSampler:
         """
         free = [place for place, row in enumerate(rows) if row.state is None]
         bound = [place for place, row in enumerate(rows) if row.state is not None]
+        for row in rows:
+            row.last = None
         if free:
             self._advance_free([rows[place] for place in free], logits[[slots[p] for p in free]])
         if bound:
             self._advance_bound([rows[place] for place in bound], logits, [slots[p] for p in bound])
+        self._weigh(rows, logits, slots)
+
+    @staticmethod
+    def _weigh(rows: Sequence[Row], logits: torch.Tensor, slots: Sequence[int]) -> None:
+        """Add each token's log-probability under the model, at temperature 1 and unbarred."""
+        taken = [(row, slot) for row, slot in zip(rows, slots, strict=True) if row.last is not None]
+        if not taken:
+            return
+        lines = torch.tensor([slot for _, slot in taken], device=logits.device)
+        ids = torch.tensor([row.last for row, _ in taken], device=logits.device)
+        scores = logits[lines, ids] - torch.logsumexp(logits, dim=1)[lines]
+        for (row, _), score in zip(taken, scores.tolist(), strict=True):
+            row.log_prob += score
 
     def _advance_free(self, rows: Sequence[Row], logits: torch.Tensor) -> None:
         """Draw from the whole vocabulary."""
         uniforms = np.array([row.stream.uniform(row.numbers_used) for row in rows])
-        tokens, doubtful = self._draw_free(logits, uniforms, tolerance=self._tolerance)
+        tokens, doubtful = self._draw_free(logits, uniforms, tolerance=self.tolerance)
         for place in np.flatnonzero(doubtful).tolist():
             alone = self._generator.read_alone(rows[place].context)
             tokens[place] = self._draw_free(alone[None], uniforms[[place]], tolerance=0.0)[0][0]
@@ -159,7 +174,7 @@ class TokenSampler:
             uniforms = np.array(
                 [rows[pending[i]].stream.uniform(int(used[i])) for i in lines.tolist()]
             )
-            drawn = self._draw_bound(scores[lines], uniforms, tolerance=self._tolerance)
+            drawn = self._draw_bound(scores[lines], uniforms, tolerance=self.tolerance)
             for order in np.flatnonzero(drawn.doubtful & ~exact[lines]).tolist():
                 line = int(lines[order])
                 alone = self._generator.read_alone(rows[pending[line]].context)

@@ -25,7 +25,7 @@ from crystalicl_jobflow.generation.base import (
     TokenVocabulary,
 )
 from crystalicl_jobflow.generation.kv_cache import Prefix, SlotCache
-from crystalicl_jobflow.generation.rows import Row
+from crystalicl_jobflow.generation.rows import LOG_PROB_DECIMALS, Row
 from crystalicl_jobflow.generation.token_sampler import TokenSampler
 from crystalicl_jobflow.schemas import Completion, FailureReason, ModelInfo, SamplingParams
 
@@ -197,6 +197,17 @@ class TransformersGenerator:
             cache=None,
         )[0]
 
+    def log_prob_alone(self, prompt_ids: Sequence[int], written: Sequence[int]) -> float:
+        """Return the logarithm of a text's probability, computed without any company."""
+        if not written:
+            return 0.0
+        ids = torch.tensor([[*prompt_ids, *written]], device=self.device)
+        last_only = {"logits_to_keep": len(written) + 1} if self._last_only else {}
+        logits = self.model(input_ids=ids, use_cache=False, **last_only).logits[0]
+        scores = logits[-len(written) - 1 : -1].double()  # (written, vocabulary)
+        picked = scores.gather(1, ids[0, -len(written) :, None])[:, 0]
+        return float((picked - torch.logsumexp(scores, dim=1)).sum())
+
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Return whether an error says that memory ran out, on a GPU or in main memory."""
@@ -364,8 +375,16 @@ class _Run:
     def _drop(self) -> None:
         self.slots, self.cache, self.logits = [], None, None
 
+    def _settle(self, row: Row) -> None:
+        """Compute a text's probability alone where the batch could change its last digit."""
+        steps = row.log_prob * 10**LOG_PROB_DECIMALS
+        to_edge = abs(steps % 1 - 0.5) / 10**LOG_PROB_DECIMALS
+        if to_edge < self.sampler.tolerance * len(row.written) ** 0.5:
+            row.log_prob = self.generator.log_prob_alone(row.prompt_ids, row.written)
+
     def _close(self, row: Row) -> None:
         """Keep a finished text, or ask for another draw."""
+        self._settle(row)
         reason: FailureReason | None = None
         if self.accept is not None:
             if not row.finished:

@@ -50,9 +50,10 @@ class GenerateMaker(Maker):
     quantization
         None, '8bit' or '4bit'.
     sampling
-        Temperature, nucleus, limits and seed.
+        Temperature, nucleus, limits and seed; ``best_of`` k draws k texts for each sample
+        and keeps the most probable.
     num_samples
-        Texts per condition.
+        Texts per condition that are kept.
     constrain
         Whether texts are held to their condition as they are written: True, False or
         options (a ``ConstraintOptions`` or a mapping of its fields).

@@ -89,6 +89,12 @@ class SamplingParams(Document):
     max_redraws: int = Field(
         5, ge=0, description="How often one sample that is no crystal is drawn again."
     )
+    best_of: int = Field(
+        1,
+        ge=1,
+        description="Texts drawn for each sample, of which the most probable is kept; all of"
+        " them cost.",
+    )
 
 
 class ModelInfo(Document):
@@ -118,6 +124,21 @@ class Completion(Document):
     )
     constraint: str | None = Field(
         None, description="Constraint under which the text was written, in words; None for none."
+    )
+    log_prob: float | None = Field(
+        None,
+        description="Natural logarithm of the text's probability, its end included, under the"
+        " model as it is: at temperature 1, without nucleus and constraint. None where the engine"
+        " does not tell.",
+    )
+    flaw: FailureReason | None = Field(
+        None, description="Why the text would have been drawn again, had draws been left."
+    )
+    draws: int = Field(
+        0, description="Draws made in all, those of less probable texts included; 0: not counted."
+    )
+    tokens_drawn: int = Field(
+        0, description="Tokens of all draws, also of those thrown away; 0: not counted."
     )
 
 
@@ -151,6 +172,11 @@ class Provenance(Document):
     constraint: str | None = None
     finished: bool = True
     num_tokens: int = 0
+    log_prob: float | None = Field(
+        None, description="Logarithm of the text's probability under the model as it is."
+    )
+    draws: int = Field(0, description="Draws made in all, see Completion.")
+    tokens_drawn: int = Field(0, description="Tokens of all draws, see Completion.")
     sampling: SamplingParams | None = None
     model: ModelInfo | None = None
     versions: dict[str, str] = Field(default_factory=dict)

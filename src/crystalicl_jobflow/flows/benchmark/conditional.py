@@ -67,14 +67,16 @@ class BenchmarkResult:
 
     @property
     def speed(self) -> dict[str, float | None]:
-        """Tokens, texts and crystals per second of writing, loading not counted.
+        """Tokens, draws and crystals per second of writing, loading not counted.
 
-        Tokens are those of the texts that were kept; texts that were drawn again cost
-        time, and count as nothing.
+        ``tokens`` are those of the texts that were kept, ``tokens_drawn`` and ``draws`` all,
+        also those of texts that were drawn again or were less probable.
         """
         seconds = self.seconds.get("generate", 0.0)
-        tokens = sum(candidate.provenance.num_tokens for candidate in self.candidates)
-        draws = sum(candidate.provenance.attempts for candidate in self.candidates)
+        known = [candidate.provenance for candidate in self.candidates]
+        tokens = sum(item.num_tokens for item in known)
+        tokens_drawn = sum(item.tokens_drawn or item.num_tokens for item in known)
+        draws = sum(item.draws or item.attempts for item in known)
         crystals = sum(candidate.parsed for candidate in self.candidates)
 
         def per_second(count: int) -> float | None:
@@ -83,8 +85,10 @@ class BenchmarkResult:
         return {
             "seconds": round(seconds, 3),
             "tokens": tokens,
+            "tokens_drawn": tokens_drawn,
             "draws": draws,
             "tokens_per_second": per_second(tokens),
+            "tokens_drawn_per_second": per_second(tokens_drawn),
             "draws_per_second": per_second(draws),
             "crystals_per_second": per_second(crystals),
         }
@@ -260,7 +264,8 @@ def sample_all(
     if folder is None:
         return [work(asked, 0)]
     per_condition = max((item.task.num_samples for item in asked), default=1)
-    size = folder.begin(part_size(per_condition, batch_size=SETTINGS.BATCH_SIZE))
+    draws = per_condition * writing.sampling.best_of
+    size = folder.begin(part_size(draws, batch_size=SETTINGS.BATCH_SIZE))
     found = 0
 
     def resumed(conditions: int) -> None:
