@@ -15,7 +15,7 @@ from pymatgen.core import Composition, Structure
 
 from crystalicl_jobflow.evaluation._parallel import Progress, run_chunks
 from crystalicl_jobflow.evaluation.hashing import structure_hash
-from crystalicl_jobflow.evaluation.thresholds import FINGERPRINT_TIMEOUT
+from crystalicl_jobflow.evaluation.thresholds import FINGERPRINT_MIN_VOLUME, FINGERPRINT_TIMEOUT
 
 if TYPE_CHECKING:
     from maggma.core import Store
@@ -31,6 +31,7 @@ COMPOSITION_FINGERPRINT_SIZE = 132
 NO_STRUCTURE = "no crystal"
 """Why an entry without a structure has no fingerprints."""
 
+_PORTION = 64
 _TIMED_OUT = "took longer than"
 _WRITE_EVERY = 60.0  # s between writes to the cache: what an interruption may cost
 
@@ -124,6 +125,8 @@ def crystal_fingerprints(
     """
     from crystalicl_jobflow.evaluation.fingerprint_cache import open_fingerprint_cache
 
+    if processes < 1:
+        raise ValueError(f"processes must be at least 1, got {processes}")
     keys = [None if crystal is None else structure_hash(crystal) for crystal in structures]
     distinct: dict[str, Structure] = {}
     for key, crystal in zip(keys, structures, strict=True):
@@ -153,9 +156,11 @@ def crystal_fingerprints(
                 store.put_many(fresh)
                 fresh, last = {}, time.monotonic()
 
-        _run(tasks, keep, processes=processes, progress=progress)
-        if store is not None and fresh:
-            store.put_many(fresh)
+        try:
+            _run(tasks, keep, processes=processes, progress=progress)
+        finally:  # interrupted, too
+            if store is not None and fresh:
+                store.put_many(fresh)
     return _assemble(structures, keys, known, computed=len(missing), cached=cached)
 
 
@@ -167,7 +172,7 @@ def _run(
     progress: Progress | None,
 ) -> None:
     # in portions, so that what is done is kept when the work is interrupted
-    portion = 64 * processes
+    portion = _PORTION * processes
     for start in range(0, len(tasks), portion):
         answers = run_chunks(
             structure_fingerprint, tasks[start : start + portion], processes=processes
@@ -222,6 +227,10 @@ def structure_fingerprint(task: tuple[Structure, float | None]) -> NDArray[np.fl
     from crystalicl_jobflow.retrieval.parallel import time_limit
 
     crystal, timeout = task
+    if len(crystal) == 0:
+        return "structural fingerprint: no atoms"
+    if not crystal.volume / len(crystal) >= FINGERPRINT_MIN_VOLUME:
+        return f"structural fingerprint: less than {FINGERPRINT_MIN_VOLUME} Å³ per atom"
     try:
         with time_limit(timeout):
             values = crystal_fingerprint(crystal)

@@ -74,6 +74,12 @@ standardised). Source: CDVAE's ``COV_Cutoffs``. MPTS-52 has none of its own ther
 FINGERPRINT_TIMEOUT: Final = 60.0
 """Seconds after which a crystal goes without a structural fingerprint; a choice of this package."""
 
+FINGERPRINT_MIN_VOLUME: Final = 0.5
+"""Volume per atom in Å³ below which a crystal has no structural fingerprint.
+
+A choice of this package: hydrogen at 500 GPa has more than 1 Å³, and the neighbours of a heap
+of atoms are so many that one site takes longer than :data:`FINGERPRINT_TIMEOUT`."""
+
 STABLE_E_ABOVE_HULL: Final = 0.0
 """Energy above the hull in eV/atom at or below which a crystal is stable."""
 
