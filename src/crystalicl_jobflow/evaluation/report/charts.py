@@ -10,8 +10,9 @@ import numpy as np
 from markupsafe import Markup, escape
 from numpy.typing import NDArray
 
-WIDTH, HEIGHT = 420, 210
-_LEFT, _RIGHT, _TOP, _BOTTOM = 40, 10, 12, 40
+WIDTH, HEIGHT = 480, 210
+_LEFT, _RIGHT, _TOP, _BOTTOM = 40, 10, 12, 28
+_LETTER = 6.2  # width of a letter in a label, about
 MOST_BINS = 30
 _CLIPPED = 0.5  # per cent of the values at either end that go into the outermost bins
 
@@ -178,7 +179,7 @@ def _chart(chart: Distribution) -> Markup:
         parts.append(_steps([share / ceiling * high for share in chart.reference], slot, high))
     parts.append(_axis(chart, slot, high))
     return Markup(
-        f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img"'
+        f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT + _deeper(chart, slot):.0f}" role="img"'
         f' aria-label="{escape(chart.title)}">{"".join(parts)}</svg>'
     )
 
@@ -223,6 +224,12 @@ def _grid(ceiling: float, wide: float, high: float) -> str:
     return "".join(lines)
 
 
+def _deeper(chart: Distribution, slot: float) -> float:
+    """Return how much room tilted labels need; none where they fit side by side."""
+    longest = _LETTER * max((len(label) for label in chart.labels), default=0)
+    return 0.0 if chart.edges or longest <= slot else 0.53 * longest
+
+
 def _axis(chart: Distribution, slot: float, high: float) -> str:
     """Return the labels under the bars; of many bins only some."""
     y = _TOP + high + 15
@@ -235,8 +242,7 @@ def _axis(chart: Distribution, slot: float, high: float) -> str:
                 f'<text x="{x:.1f}" y="{y}" text-anchor="middle">{chart.edges[place]:g}</text>'
             )
         return "".join(texts)
-    longest = max((len(label) for label in chart.labels), default=0)
-    tilted = longest * 6.2 > slot
+    tilted = _deeper(chart, slot) > 0
     for place, label in enumerate(chart.labels):
         x = _LEFT + (place + 0.5) * slot
         turn = f' transform="rotate(-32 {x:.1f} {y})" text-anchor="end"' if tilted else (

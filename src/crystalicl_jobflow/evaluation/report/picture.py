@@ -15,7 +15,6 @@ from crystalicl_jobflow.evaluation.report.scene import Scene, element_colour, el
 SIZE = 300
 """Width and height of the picture in its own units."""
 
-_MARGIN = 8
 _EDGE_PARTS = 6  # an edge of the cell is drawn in parts, so that atoms can hide some of it
 
 
@@ -39,11 +38,7 @@ def crystal_svg(scene: Scene, *, label: str) -> Markup:
     label
         The picture in words; escaped here.
     """
-    reach = max(
-        float(np.linalg.norm(scene.corners, axis=1).max(initial=1.0)),
-        float(np.linalg.norm(scene.positions, axis=1).max(initial=0.0)),
-    )
-    scale = (SIZE / 2 - _MARGIN) / (reach + 0.6)
+    scale = SIZE / 2 / scene.reach
     marks = [*_edges(scene, scale), *_bonds(scene, scale), *_atoms(scene, scale)]
     marks.sort(key=lambda mark: mark.depth)
     half = SIZE / 2
@@ -101,6 +96,8 @@ def _bonds(scene: Scene, scale: float) -> list[_Mark]:
         middle = ends.mean(axis=0)
         for atom, end in zip(pair, ends, strict=True):
             colour = _mixed(element_colour(scene.elements[atom]), 0, 0.15)
+            along = (middle - end) / max(float(np.linalg.norm(middle - end)), 1e-9)
+            end = end + 0.8 * element_radius(scene.elements[atom]) * along  # not from within it
             svg = (
                 f'<line class="bond" stroke="{colour}" stroke-width="{width:.1f}"'
                 f" {_line(end, middle, scale)}/>"
@@ -115,5 +112,6 @@ def _atoms(scene: Scene, scale: float) -> list[_Mark]:
         x, y = _place(position, scale)
         radius = element_radius(symbol) * scale
         svg = f'<circle cx="{x}" cy="{y}" r="{radius:.1f}" fill="url(#atom-{symbol})"/>'
-        marks.append(_Mark(float(position[2]), svg))
+        # by its foremost point: the parts of lines within the sphere are behind it
+        marks.append(_Mark(float(position[2]) + element_radius(symbol), svg))
     return marks

@@ -5,15 +5,18 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from crystalicl_jobflow.evaluation.matching import unique_groups
 from crystalicl_jobflow.evaluation.report.run import Run
 
 ORDER = (
-    "valid and as asked first, then valid, then read as a crystal but not valid; within these the"
-    " lowest energy above the hull, then the lowest formation energy where known; then those that"
-    " match their reference, by displacement; one of each set of duplicates, and the conditions"
-    " take turns"
+    "Valid and as asked for first; within that by energy above the hull and formation energy where"
+    " they are known, then by displacement from the true crystal. Repeated crystals are shown once,"
+    " and the conditions take turns."
 )
 """The order in words, for the page."""
+
+COMPARED_PER_CRYSTAL = 10
+"""Crystals compared for each one shown, where the run did not look for duplicates itself."""
 
 
 def best_candidates(run: Run, top: int) -> list[int]:
@@ -30,8 +33,8 @@ def best_candidates(run: Run, top: int) -> list[int]:
         Most candidates to return.
     """
     drawable = [i for i, c in enumerate(run.candidates) if c.structure is not None]
-    drawable = _without_duplicates(run, drawable)
     drawable.sort(key=lambda place: (*_key(run, place), place))
+    drawable = _without_duplicates(run, drawable, top)
     turns: dict[str, int] = {}
     ranked = []
     for rank, place in enumerate(drawable):
@@ -41,23 +44,14 @@ def best_candidates(run: Run, top: int) -> list[int]:
     return [place for *_, place in sorted(ranked)[:top]]
 
 
-def _without_duplicates(run: Run, places: list[int]) -> list[int]:
+def _without_duplicates(run: Run, places: list[int], top: int) -> list[int]:
+    """Return one of each set of equal crystals, the best, of places in their order."""
     if any("unique" in row or "duplicate_of" in row for row in run.columns):
-        return [
-            i
-            for i in places
-            if not run.columns[i].get("duplicate_of") and run.columns[i].get("unique") is not False
-        ]
-    # without a comparison of the crystals: equal texts are the same crystal
-    seen: set[tuple[str, str]] = set()
-    kept = []
-    for place in places:
-        candidate = run.candidates[place]
-        key = (candidate.condition.label(), candidate.text.strip())
-        if key not in seen:
-            seen.add(key)
-            kept.append(place)
-    return kept
+        return [i for i in places if not run.columns[i].get("duplicate_of")]
+    compared = places[: COMPARED_PER_CRYSTAL * top]  # the page needs no more than its best
+    structures = [run.candidates[i].structure for i in compared]
+    founders = unique_groups([item for item in structures if item is not None])
+    return [place for rank, place in enumerate(compared) if founders[rank] == rank]
 
 
 def _grade(run: Run, place: int) -> int:

@@ -10,7 +10,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pymatgen.core import Structure
+from pymatgen.core import Element, Structure
+
+from crystalicl_jobflow.text.radii import atomic_radius
 
 MAX_ATOMS = 600
 """Most atoms drawn of one crystal; larger cells are drawn without images on their borders."""
@@ -20,6 +22,12 @@ MAX_BONDED_ATOMS = 400
 
 RADIUS_SCALE = 0.36
 """Drawn radius per atomic radius: small enough to look into the cell."""
+
+BOND_FACTOR = 1.15
+"""Longest bond drawn, as a multiple of the sum of two atomic radii; a choice for the eye."""
+
+ALLOY_BOND_FACTOR = 1.05
+"""The same among metals alone, whose many neighbours would hide each other."""
 
 _BORDER = 0.02  # fractional: atoms this near a face are drawn on the opposite one, too
 _NO_COLOUR = "#b0b0b0"
@@ -51,12 +59,22 @@ class Scene:
         """Pairs of corners that an edge of the cell joins."""
         return [(i, i | bit) for i in range(8) for bit in (1, 2, 4) if not i & bit]
 
+    @property
+    def reach(self) -> float:
+        """Half the extent in Å that a picture needs, however the crystal is turned."""
+        farthest = [
+            np.linalg.norm(points, axis=1).max() for points in (self.corners, self.positions)
+        ]
+        widest = max(element_radius(symbol) for symbol in self.elements)
+        return float(max(farthest)) + widest + 0.1
+
     def document(self) -> dict[str, Any]:
         """Return the scene as the page's script reads it, rounded to 0.001 Å."""
         return {
             "e": list(self.elements),
             "x": np.round(self.positions, 3).tolist(),
             "b": self.bonds.tolist(),
+            "r": round(self.reach, 3),
             "c": np.round(self.corners, 3).tolist(),
         }
 
@@ -98,8 +116,6 @@ def element_colour(symbol: str) -> str:
 
 def element_radius(symbol: str) -> float:
     """Return the drawn radius of an element, Å."""
-    from crystalicl_jobflow.text.radii import atomic_radius
-
     return RADIUS_SCALE * (atomic_radius(symbol) or 1.5)
 
 
@@ -153,28 +169,23 @@ def _orientation(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _bonds(elements: list[str], positions: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Return the pairs that Jmol's rule of bonding radii joins (pymatgen's ``JmolNN``)."""
+    """Return the pairs near enough to be joined by a stick.
+
+    Sums of Slater's radii are bond lengths, ionic, covalent and metallic alike, to about
+    0.12 Å (J. Chem. Phys. 41, 3199 (1964)). Two metals are not joined where there is a
+    non-metal, which is what holds them together.
+    """
     if not 1 < len(elements) <= MAX_BONDED_ATOMS:
         return np.empty((0, 2), dtype=np.int64)
-    from pymatgen.analysis.local_env import JmolNN
-
-    rule = JmolNN()
-    kinds = sorted(set(elements))
-    longest = np.array(
-        [[_longest_bond(rule, first, second) for second in kinds] for first in kinds]
-    )
-    kind = np.array([kinds.index(element) for element in elements])
+    radii = np.array([atomic_radius(element) for element in elements])
+    metallic = np.array([bool(Element(element).is_metal) for element in elements])
+    factor = ALLOY_BOND_FACTOR if metallic.all() else BOND_FACTOR
+    longest = factor * (radii[:, None] + radii[None])
     distances = np.linalg.norm(positions[:, None] - positions[None], axis=-1)  # (atoms, atoms)
-    near = (distances <= longest[kind[:, None], kind[None]]) & (distances >= rule.min_bond_distance)
-    pairs = np.argwhere(np.triu(near, 1))
-    return pairs.astype(np.int64)
-
-
-def _longest_bond(rule: Any, first: str, second: str) -> float:
-    try:
-        return float(rule.get_max_bond_distance(first, second))
-    except KeyError:  # elements that Jmol's table does not have
-        return 0.0
+    near = distances <= longest
+    if not metallic.all():
+        near &= ~(metallic[:, None] & metallic[None])
+    return np.argwhere(np.triu(near, 1)).astype(np.int64)
 
 
 @cache

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from markupsafe import Markup, escape
+
 from crystalicl_jobflow.evaluation.rates import RATE_MEANINGS
 from crystalicl_jobflow.evaluation.report.charts import Distribution, categories, histogram
 from crystalicl_jobflow.evaluation.report.intervals import wilson_interval
@@ -190,6 +192,28 @@ def number(value: Any) -> str:
     return str(value)
 
 
+def formula_html(formula: str | None) -> Markup:
+    """Return a formula with its amounts lowered; everything else escaped."""
+    return Markup(
+        re.sub(r"(?<=[A-Za-z)\]])(\d+\.?\d*)", r"<sub>\1</sub>", str(escape(formula or "")))
+    )
+
+
+def cell_text(run: Run, place: int, column: Column) -> str:
+    """Return what a candidate's cell in a column says; an empty text where nothing is known."""
+    value = run.value(place, column.name)
+    if value is None:
+        return ""
+    if isinstance(value, float) and column.numeric:
+        return f"{value:.3f}"
+    return number(value)
+
+
+def asked_for(run: Run) -> list[str]:
+    """Return what was asked for in words, over all conditions."""
+    return list(dict.fromkeys(words(name) for c in run.candidates for name in c.success))
+
+
 def conditions(run: Run) -> list[ConditionRow]:
     """Return what was asked for, in the order in which it was first asked."""
     places: dict[str, list[int]] = {}
@@ -335,7 +359,7 @@ def provenance(run: Run) -> Provenance:
                     {
                         "strategy": record.strategy,
                         "demonstrations in the prompt": len(record.demonstration_ids),
-                        "given up to find enough": ", ".join(record.relaxed) or "nothing",
+                        "given up to find enough": words(", ".join(record.relaxed)) or "nothing",
                     }
                     for record in records
                 ]

@@ -3,10 +3,12 @@
 // It moves to the crystal that the reader points at; the others show the picture of how they
 // were left, or the still picture that the page came with.
 (() => {
+  document.documentElement.classList.remove("no-script");
   const data = JSON.parse(document.getElementById("data").textContent);
   const stages = [...document.querySelectorAll(".stage")];
   const bonds = document.getElementById("bonds");
   const views = new Map(); // stage -> how it was turned
+  const FIELD_OF_VIEW = 20; // degrees, the library's own; half of what is seen is the distance times its tangent
   let viewer = null;
   let host = null;
   let current = null;
@@ -66,6 +68,15 @@
     }
   }
 
+  function reset() {
+    viewer.setView([0, 0, 0, 0, 0, 0, 0, 1]);
+    viewer.zoomTo(); // sets how deep the view reaches
+    viewer.setView([0, 0, 0, 0, 0, 0, 0, 1]);
+    const reach = data.scenes[Number(current.dataset.scene)].r;
+    viewer.setPerceivedDistance(reach / Math.tan(FIELD_OF_VIEW * Math.PI / 180));
+    viewer.render();
+  }
+
   function leave() {
     if (!current) return;
     views.set(current, viewer.getView());
@@ -86,10 +97,7 @@
     viewer.resize();
     draw(stage);
     if (views.has(stage)) viewer.setView(views.get(stage));
-    else {
-      viewer.setView([0, 0, 0, 0, 0, 0, 0, 1]);
-      viewer.zoomTo();
-    }
+    else reset();
     viewer.render();
     stage.classList.add("turned");
     stage.querySelector("img")?.remove();
@@ -104,15 +112,15 @@
   }
 
   const KEYS = {
-    ArrowLeft: () => viewer.rotate(-10, "y"), ArrowRight: () => viewer.rotate(10, "y"),
-    ArrowUp: () => viewer.rotate(-10, "x"), ArrowDown: () => viewer.rotate(10, "x"),
+    ArrowLeft: () => viewer.rotate(-10, "vy"), ArrowRight: () => viewer.rotate(10, "vy"),
+    ArrowUp: () => viewer.rotate(-10, "vx"), ArrowDown: () => viewer.rotate(10, "vx"),
     "+": () => viewer.zoom(1.15), "=": () => viewer.zoom(1.15), "-": () => viewer.zoom(1 / 1.15),
-    0: () => { viewer.setView([0, 0, 0, 0, 0, 0, 0, 1]); viewer.zoomTo(); viewer.render(); },
+    0: reset,
   };
   for (const stage of stages) {
     // a finger scrolls the page over crystals until it taps one
     stage.addEventListener("pointerenter", (event) => {
-      if (event.pointerType !== "touch") enter(stage);
+      if (event.pointerType !== "touch" && !event.buttons) enter(stage);
     });
     stage.addEventListener("click", () => { enter(stage); stage.focus({ preventScroll: true }); });
     stage.addEventListener("focus", () => enter(stage));
