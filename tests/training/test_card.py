@@ -18,7 +18,8 @@ from crystalicl_jobflow.training import (
     train_base,
     train_lora,
 )
-from crystalicl_jobflow.training.card import model_card, pack
+from crystalicl_jobflow.training.card import model_card
+from crystalicl_jobflow.training.ship import pack
 
 
 @pytest.fixture(scope="module")

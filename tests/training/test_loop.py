@@ -181,7 +181,7 @@ def test_muon_leaves_embeddings_and_norms_to_adamw(tokenizer, tiny_size) -> None
     shapes = [tuple(p.shape) for group in muon.param_groups for p in group["params"]]
     assert len(shapes) == 7 * tiny_size.num_layers
     assert (len(tokenizer), tiny_size.hidden_size) not in shapes
-    with pytest.raises(ValueError, match="'sgd' is not one of adamw, muon"):
+    with pytest.raises(ValueError, match="'sgd' is not one of adamw, paged_adamw, muon"):
         build_optimizers(model, name="sgd", learning_rate=1e-3, weight_decay=0.1)
     assert adamw.param_groups[1]["weight_decay"] == 0.0
 

@@ -11,13 +11,17 @@ from crystalicl_jobflow.jobs.evaluate import EvaluateMaker
 from crystalicl_jobflow.jobs.generate import GenerateMaker, gather_generations
 from crystalicl_jobflow.jobs.relax import relax_each
 from crystalicl_jobflow.jobs.retrieve import RetrieveMaker
+from crystalicl_jobflow.jobs.train import InstructionsMaker, TrainMaker, write_card
 from crystalicl_jobflow.jobs.validate import ValidateMaker
 
 __all__ = [
     "EvaluateMaker",
     "GenerateMaker",
+    "InstructionsMaker",
     "RetrieveMaker",
+    "TrainMaker",
     "ValidateMaker",
     "gather_generations",
     "relax_each",
+    "write_card",
 ]

@@ -63,7 +63,7 @@ class RetrieveMaker(Maker):
     exclude_ids: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.pool = _lasting(self.pool)
+        self.pool = lasting_store(self.pool)
 
     @job(output_schema=RetrieveDoc, data=DATA)
     def make(self, conditions: Any) -> RetrieveDoc:
@@ -94,7 +94,7 @@ class RetrieveMaker(Maker):
         return RetrieveDoc.from_retrievals(retrievals)
 
 
-def _lasting(pool: StoreSpec) -> StoreSpec:
+def lasting_store(pool: StoreSpec) -> StoreSpec:
     """Return the spec in a form that means the same in another folder and process."""
     if isinstance(pool, MemoryStore) and not isinstance(pool, JSONStore | MontyStore):
         raise ValueError("a pool in memory does not reach a job; name a file, folder or server")

@@ -1,7 +1,8 @@
 """CIF texts: written and read with pymatgen.
 
 Crystals are written with their space group and one site of each orbit, as CrystaLLM and
-CrysText train on (pymatgen's `CifWriter` with a symmetry tolerance).
+CrysText train on (pymatgen's `CifWriter` with a symmetry tolerance). The short text that
+models are trained on is written here: CrystaLLM's standardisation of the same fields.
 """
 
 from __future__ import annotations
@@ -9,17 +10,30 @@ from __future__ import annotations
 import re
 import warnings
 
-from pymatgen.core import Element, Structure
+import numpy as np
+from pymatgen.core import Composition, Element, Lattice, Structure
 from pymatgen.io.cif import CifParser, CifWriter
 
 from crystalicl_jobflow.schemas.reasons import FailureReason
+from crystalicl_jobflow.text import spacegroups
 from crystalicl_jobflow.text.errors import TextError
 from crystalicl_jobflow.text.lines import Line
-from crystalicl_jobflow.text.species import species_names
+from crystalicl_jobflow.text.sgs import SGSCrystal
+from crystalicl_jobflow.text.species import read_species, species_names
 from crystalicl_jobflow.text.symmetry import SYMPREC
 
 #: Occupancies that add up to a little more than 1 are scaled, as pymatgen offers.
 OCCUPANCY_TOLERANCE = 1.05
+
+
+#: Fields of a site, in the order in which they are written.
+SITE_FIELDS = tuple(
+    f"_atom_site_{name}"
+    for name in (
+        "type_symbol", "label", "symmetry_multiplicity", "fract_x", "fract_y", "fract_z",
+        "occupancy",
+    )
+)  # fmt: skip
 
 
 class CIFFormat:
@@ -56,6 +70,60 @@ class CIFFormat:
             except Exception:  # no group at this tolerance: every atom can still be written
                 text = str(CifWriter(bare))
         return text.strip("\n")
+
+    def format(self, crystal: SGSCrystal) -> str:
+        """Write a crystal as models learn it: short, without symmetry operations.
+
+        As CrystaLLM standardises pymatgen's text (Antunes et al. 2024, Methods): the cell's
+        whole composition in the block's name, four decimals, and the space group by its
+        symbol, whose operations a reader puts in. CrystaLLM leaves one operation as a place
+        holder and names the atoms' properties before; here neither is written.
+
+        Parameters
+        ----------
+        crystal
+            As `SGSFormat.analyze` gives it; its sites keep their order.
+        """
+        number = crystal.space_group_number
+        lengths, angles = spacegroups.constrain_lattice(crystal.lengths, crystal.angles, number)
+        # indices of pymatgen's labels count sites; multiplicities may not be known
+        multiplicities = [
+            site.multiplicity or int(spacegroups.snap(points[None], number).multiplicity[0])
+            for site in crystal.sites
+            for points in [np.array(site.frac_coords, dtype=float)]
+        ]
+        amounts: dict[str, float] = {}
+        rows = []
+        for index, (site, multiplicity) in enumerate(
+            zip(crystal.sites, multiplicities, strict=True)
+        ):
+            coords = " ".join(_four(value % 1) for value in site.frac_coords)
+            for element, share in read_species(site.species)[1].items():
+                amounts[element.symbol] = amounts.get(element.symbol, 0) + share * multiplicity
+                rows.append(
+                    f"{element.symbol} {element.symbol}{index} {multiplicity} {coords} {share:g}"
+                )
+        formula = Composition(amounts)
+        names = [f"{name}{amount:g}" for name, amount in amounts.items()]
+        volume = Lattice.from_parameters(*lengths, *angles).volume
+        lines = [
+            f"data_{''.join(names)}",
+            f"_symmetry_space_group_name_H-M {crystal.space_group_symbol}",
+            *(f"_cell_length_{axis} {x:.4f}" for axis, x in zip("abc", lengths, strict=True)),
+            *(
+                f"_cell_angle_{name} {x:.4f}"
+                for name, x in zip(("alpha", "beta", "gamma"), angles, strict=True)
+            ),
+            f"_symmetry_Int_Tables_number {number}",
+            f"_chemical_formula_structural {formula.reduced_formula}",
+            f"_chemical_formula_sum '{' '.join(names)}'",
+            f"_cell_volume {volume:.4f}",
+            f"_cell_formula_units_Z {formula.get_reduced_composition_and_factor()[1]:g}",
+            "loop_",
+            *SITE_FIELDS,
+            *rows,
+        ]
+        return "\n".join(lines)
 
     def decode(self, text: str) -> Structure:
         """Read the one crystal in a text.
@@ -165,6 +233,11 @@ def _without_words_after(block: list[Line]) -> list[Line]:
 
 def _is_cif(line: Line) -> bool:
     return line.text.lstrip().startswith(("_", "loop_", "#", ";"))
+
+
+def _four(value: float) -> str:
+    """Write a fraction at four decimals, wrapped into [0, 1) after rounding."""
+    return f"{round(value * 10_000) % 10_000 / 10_000:.4f}"
 
 
 #: CrystaLLM's and CrysText's text.

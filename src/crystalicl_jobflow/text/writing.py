@@ -38,7 +38,7 @@ def crystal_text(crystal: SGSCrystal, text_format: str = "sgs") -> str:
     if text_format == "xyz":
         return XYZ.encode(primitive_cell(SGS.build(crystal)))
     if text_format == "cif":
-        return CIF.encode(SGS.build(crystal))
+        return CIF.format(crystal)
     raise ValueError(f"text format {text_format!r} is not one of {', '.join(WRITTEN_FORMATS)}")
 
 

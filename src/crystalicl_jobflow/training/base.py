@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from crystalicl_jobflow.training.batches import InstructionBatches
-from crystalicl_jobflow.training.instructions import Instruction, InstructionSet
+from crystalicl_jobflow.training.batches import InstructionBatches, InstructionSource
+from crystalicl_jobflow.training.instructions import Instruction
 from crystalicl_jobflow.training.loop import LoopSettings, TrainingResult, train
 from crystalicl_jobflow.training.tokenizer import MAX_POSITIONS, build_tokenizer, number_words
 
@@ -99,7 +99,7 @@ def add_dropout(model: Any, rate: float) -> None:
 
 
 def train_base(
-    instructions: InstructionSet,
+    instructions: InstructionSource,
     folder: str | Path,
     *,
     settings: LoopSettings | None = None,
@@ -133,7 +133,7 @@ def train_base(
     settings = settings or LoopSettings()
     size = size or BaseSize()
     if start is None:
-        tokenizer: Any = build_tokenizer()
+        tokenizer: Any = build_tokenizer(instructions.text_format)
         model: Any = build_base_model(tokenizer, size, seed=settings.seed)
     else:
         from transformers import AutoModelForCausalLM, AutoTokenizer

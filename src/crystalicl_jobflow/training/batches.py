@@ -5,15 +5,30 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from crystalicl_jobflow.training.instructions import Instruction, InstructionSet
+from crystalicl_jobflow.training.instructions import Instruction
 
 if TYPE_CHECKING:
     import torch
 
 IGNORED = -100
 """Label of a token that is not learned (the convention of PyTorch and transformers)."""
+
+
+class InstructionSource(Protocol):
+    """Where a training's instructions come from: `InstructionSet`, `InstructionFile`."""
+
+    seed: int
+    text_format: str
+
+    def order(self, epoch: int) -> list[int]:
+        """Return the instructions of an epoch by their numbers, in order."""
+        ...
+
+    def instruction(self, index: int, epoch: int) -> Instruction:
+        """Return an instruction by its number."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -133,7 +148,7 @@ class InstructionBatches:
     Parameters
     ----------
     instructions
-        The set.
+        Where they come from.
     tokenizer
         A fast ``transformers`` tokenizer with an end token.
     tokens_per_batch, max_tokens
@@ -146,7 +161,7 @@ class InstructionBatches:
 
     def __init__(
         self,
-        instructions: InstructionSet,
+        instructions: InstructionSource,
         tokenizer: Any,
         *,
         tokens_per_batch: int,
@@ -174,6 +189,11 @@ class InstructionBatches:
             max_tokens=self.max_tokens,
             rng=random.Random(f"{self.instructions.seed}:{epoch}:{chunk}:batches"),
         )
+
+    def left_out(self, epoch: int, chunk: int, batches: Sequence[Sequence[EncodedRow]]) -> int:
+        """Return how many instructions of a chunk were too long for its batches."""
+        order = self.instructions.order(epoch)[chunk * self.chunk : (chunk + 1) * self.chunk]
+        return len(order) - sum(map(len, batches))
 
     def fixed(self, instructions: Iterable[Instruction]) -> list[list[EncodedRow]]:
         """Return batches of given instructions, for measuring a loss."""

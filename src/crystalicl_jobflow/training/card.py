@@ -1,20 +1,24 @@
-"""The embedded model as it ships: files packed small, and a card that tells its story."""
+"""Model cards, written from what trainings leave behind."""
 
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from crystalicl_jobflow.training.state import ARGUMENTS, LOG
+from crystalicl_jobflow.training.progress import CURVE
+from crystalicl_jobflow.training.record import DataFile, read_data
+from crystalicl_jobflow.training.state import ARGUMENTS, read_log
 
 COMMAND = "command.txt"
 """File of a training folder that holds the command which ran it."""
 
-LARGEST = 40_000_000
-"""Most bytes that base model and adapter may have together."""
+CARD = "MODEL_CARD.md"
+"""The card in a training's folder."""
+
+LORA_ARGUMENTS = "lora_args.json"
+"""Base model and adapter of a tuning."""
 
 SOURCES = """\
 - Materials Project: A. Jain *et al.*, APL Materials 1, 011002 (2013), CC-BY 4.0, in the
@@ -32,71 +36,6 @@ SHOWN_RATES = (
     "composition_valid",
     "match",
 )
-
-
-def pack(
-    base: str | Path,
-    adapter: str | Path,
-    out: str | Path,
-    *,
-    dtype: str = "float16",
-    base_name: str = "embedded",
-) -> int:
-    """Write a base model and its adapter as they ship.
-
-    Parameters
-    ----------
-    base, adapter
-        Folders of a trained base model and of its adapter.
-    out
-        Gets ``base`` and ``adapter``; what is there is replaced.
-    dtype
-        Precision of the base model's weights; the adapter keeps its own.
-    base_name
-        Name of the base model in the adapter's configuration.
-
-    Returns
-    -------
-    int
-        Bytes written.
-
-    Raises
-    ------
-    ValueError
-        If a folder holds no model or adapter, the precision is not known, or all is
-        larger than `LARGEST`.
-    """
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    from crystalicl_jobflow.training.base import save_base
-
-    base, adapter, out = Path(base), Path(adapter), Path(out)
-    precision = getattr(torch, dtype, None)
-    if not isinstance(precision, torch.dtype):
-        raise ValueError(f"dtype {dtype!r} is not known")
-    for folder, name in ((base, "config.json"), (adapter, "adapter_config.json")):
-        if not (folder / name).is_file():
-            raise ValueError(f"{folder} has no {name}")
-    for name in ("base", "adapter"):
-        shutil.rmtree(out / name, ignore_errors=True)
-    model = AutoModelForCausalLM.from_pretrained(base)
-    save_base(model, AutoTokenizer.from_pretrained(base), out / "base", dtype=precision)
-    (out / "adapter").mkdir(parents=True)
-    shutil.copyfile(
-        adapter / "adapter_model.safetensors", out / "adapter" / "adapter_model.safetensors"
-    )
-    config = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))
-    config["base_model_name_or_path"] = base_name
-    text = json.dumps(config, indent=2, sort_keys=True) + "\n"
-    (out / "adapter" / "adapter_config.json").write_text(text, encoding="utf-8")
-    files = [path for path in out.rglob("*") if path.is_file()]
-    for path in files:
-        path.chmod(0o644)  # safetensors writes for the owner alone
-    size = sum(path.stat().st_size for path in files)
-    if size > LARGEST:
-        raise ValueError(f"{out} has {size} bytes, more than {LARGEST}")
-    return size
 
 
 def model_card(
@@ -127,53 +66,224 @@ def model_card(
     ValueError
         If a folder or file is not what it should be.
     """
+    folders = [Path(folder) for folder in trainings]
     parts = [
         "# The embedded model",
         "A small Llama-architecture language model with a LoRA adapter that writes crystals"
         " as SGS text for the prompts of CrystalICL. It ships so that everything runs on any"
         " machine; it is no match for a large model that was tuned the same way.",
         "## Training data\n\nThe training files of\n\n" + SOURCES,
+        _data(folders),
         "## Training",
-        *(_training(Path(folder)) for folder in trainings),
+        *(_training(folder) for folder in folders),
+        *_measured(folders, metrics, notes),
     ]
-    commands = [command for folder in trainings if (command := _command(Path(folder)))]
+    return _join(parts)
+
+
+def training_card(
+    folder: str | Path,
+    *,
+    metrics: Mapping[str, str | Path] | None = None,
+    notes: str = "",
+) -> str:
+    """Write the card of one training.
+
+    Parameters
+    ----------
+    folder
+        Of the training.
+    metrics, notes
+        As in `model_card`.
+
+    Returns
+    -------
+    str
+        Markdown, with the fields that the Hugging Face hub reads in front.
+
+    Raises
+    ------
+    ValueError
+        If a folder or file is not what it should be.
+    """
+    folder = Path(folder)
+    arguments = _read(folder / ARGUMENTS)
+    tuned = _optional(folder / LORA_ARGUMENTS)
+    text = arguments["text_format"].upper()
+    if tuned:
+        about = (
+            f"A LoRA adapter on `{tuned['base_model']}` that writes crystals as {text} text for"
+            " the prompts of CrystalICL."
+        )
+        head = {"base_model": tuned["base_model"], "library_name": "peft"}
+    else:
+        about = (
+            f"A Llama-architecture language model of {arguments['trained_parameters']:,}"
+            f" parameters that writes crystals as {text} text."
+        )
+        head = {"library_name": "transformers"}
+    # as JSON, which YAML contains: names may hold what YAML would read otherwise
+    front = "".join(f"{name}: {json.dumps(value)}\n" for name, value in head.items())
+    parts = [
+        f"---\n{front}pipeline_tag: text-generation\ntags: [crystalicl, materials]\n---",
+        f"# {folder.absolute().name}",
+        about,
+        _data([folder]),
+        "## Training",
+        _training(folder),
+        f"![Loss over the steps]({CURVE})" if (folder / CURVE).is_file() else "",
+        *_measured([folder], metrics, notes),
+    ]
+    return _join(parts)
+
+
+def write_training_card(
+    folder: str | Path,
+    *,
+    metrics: Mapping[str, str | Path] | None = None,
+    notes: str = "",
+) -> Path:
+    """Write `training_card` into the training's folder and beside its weights.
+
+    Returns
+    -------
+    Path
+        The card in the training's folder.
+    """
+    return save_card(Path(folder), training_card(folder, metrics=metrics, notes=notes))
+
+
+def with_figures(card: str, metrics: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return a card with measured figures at its end.
+
+    Parameters
+    ----------
+    card
+        Of `training_card`.
+    metrics
+        Label of a measurement, and a mapping that holds ``rates``.
+    """
+    return _join([card, "## Figures", _figures(metrics)]) if metrics else card
+
+
+def save_card(folder: Path, card: str) -> Path:
+    """Write a card into a training's folder and beside its weights, and return its place."""
+    for name in ("adapter", "model"):
+        if (folder / name).is_dir():  # the hub shows README.md; peft leaves an empty form there
+            beside = card.replace(f"]({CURVE})", f"](../{CURVE})")
+            (folder / name / "README.md").write_text(beside, encoding="utf-8")
+    (folder / CARD).write_text(card, encoding="utf-8")
+    return folder / CARD
+
+
+def _join(parts: Sequence[str]) -> str:
+    return "\n\n".join(part.strip() for part in parts if part.strip()) + "\n"
+
+
+def _measured(
+    folders: Sequence[Path], metrics: Mapping[str, str | Path] | None, notes: str
+) -> list[str]:
+    parts = []
+    commands = [command for folder in folders if (command := _command(folder))]
     if commands:
         parts.append("To train it again:\n\n```\n" + "\n".join(commands) + "\n```")
     if metrics:
-        parts += ["## Figures", _figures(metrics)]
-    if notes:
-        parts.append(notes.strip())
-    return "\n\n".join(part.strip() for part in parts) + "\n"
+        parts += ["## Figures", _figures({name: _read(Path(p)) for name, p in metrics.items()})]
+    return [*parts, notes]
+
+
+def _data(folders: Sequence[Path]) -> str:
+    files: dict[str, DataFile] = {}
+    for folder in folders:
+        files |= {item.sha256: item for item in read_data(folder)}
+    if not files:
+        return ""
+    rows = "\n".join(
+        f"| {item.name} | {item.source or '-'} | {item.licence} | `{item.sha256}` |"
+        for item in files.values()
+    )
+    return f"## Data\n\n| file | source | licence | SHA-256 |\n|---|---|---|---|\n{rows}"
 
 
 def _training(folder: Path) -> str:
     arguments = _read(folder / ARGUMENTS)
-    log = folder / LOG
-    if not log.is_file():
-        raise ValueError(f"{folder} has no {LOG}")
-    lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    lines = read_log(folder)
+    if not lines:
+        raise ValueError(f"{folder} has an empty log")
     last = lines[-1]
-    losses = [line for line in lines if "loss" in line]
+    losses = [line["loss"] for line in lines if "loss" in line]
     held_out = [line for line in lines if "validation_loss" in line]
     settings: dict[str, Any] = arguments["settings"]
-    rows = {
+    rows: dict[str, Any] = {
         "crystals": arguments["crystals"],
+        "instructions in an epoch": _number(arguments.get("instructions")),
         "text": arguments["text_format"],
+        "mixture": _mixture(arguments.get("mixture")),
+        "symmetry-equivalent descriptions": _share(arguments.get("augment")),
+        **_adapter(folder),
         "trained parameters": f"{arguments['trained_parameters']:,}",
-        "epochs": f"{last['epoch']} whole ones",
+        "epochs": f"{last['epoch']} whole ones of {settings['epochs']}",
         "steps": f"{last['step']:,}",
         "tokens": f"{last['tokens']:,}, of which {last['learned_tokens']:,} learned",
+        "learned": (
+            "responses and the crystals shown in prompts"
+            if settings["learn_examples"]
+            else "responses only"
+        ),
+        "tokens in a step": (
+            f"{settings['tokens_per_batch'] * settings.get('accumulate', 1):,} at most;"
+            f" {settings['max_tokens']:,} in a row"
+        ),
+        "precision": "bfloat16 autocast" if settings.get("bf16") else "that of the weights",
+        "device": arguments.get("device"),
         "wall time": f"{last['seconds'] / 60:.0f} min",
         "optimiser": f"{settings['optimizer']}, peak learning rate {settings['learning_rate']:g},"
         f" schedule '{settings['schedule']}', weight decay {settings['weight_decay']:g}",
+        "early stopping": settings.get("patience") and f"patience {settings['patience']}",
         "seed": settings["seed"],
-        "training loss at the end": f"{losses[-1]['loss']:.3f} nats per token" if losses else "-",
-        "loss on held-out formulas": (
-            f"{held_out[-1]['validation_loss']:.3f} nats per token" if held_out else "-"
-        ),
+        "training loss at the end": f"{losses[-1]:.3f} nats per token" if losses else "-",
+        "loss on held-out formulas": _held_out(held_out),
+        "versions": ", ".join(f"{name} {v}" for name, v in arguments["versions"].items()),
     }
-    table = "\n".join(f"| {name} | {value} |" for name, value in rows.items())
-    return f"### {folder.name}\n\n| | |\n|---|---|\n{table}"
+    table = "\n".join(f"| {name} | {value} |" for name, value in rows.items() if value is not None)
+    return f"### {folder.absolute().name}\n\n| | |\n|---|---|\n{table}"
+
+
+def _held_out(lines: Sequence[Mapping[str, float]]) -> str:
+    if not lines:
+        return "-"
+    best = min(lines, key=lambda line: line["validation_loss"])
+    text = f"{lines[-1]['validation_loss']:.3f} nats per token"
+    if best is lines[-1]:
+        return text
+    return f"{text} at the end, {best['validation_loss']:.3f} at step {best['step']:,}, the best"
+
+
+def _adapter(folder: Path) -> dict[str, str]:
+    tuned = _optional(folder / LORA_ARGUMENTS)
+    if not tuned:
+        return {}
+    text = f"LoRA r {tuned['rank']}, α {tuned['alpha']}, dropout {tuned['dropout']:g}"
+    if tuned.get("quantization"):
+        text += f", base in {tuned['quantization']} (QLoRA)"
+    return {"base model": str(tuned["base_model"]), "adapter": text}
+
+
+def _mixture(mixture: Mapping[str, Mapping[str, float]] | None) -> str | None:
+    if not mixture:
+        return None
+    return "; ".join(
+        f"{part}: " + ", ".join(f"{name} {share:g}" for name, share in shares.items())
+        for part, shares in mixture.items()
+    )
+
+
+def _number(value: int | None) -> str | None:
+    return None if value is None else f"{value:,}"
+
+
+def _share(value: float | None) -> str | None:
+    return f"{value:.0%} of the zero-shot instructions".replace("%", " %") if value else None
 
 
 def _command(folder: Path) -> str:
@@ -181,8 +291,7 @@ def _command(folder: Path) -> str:
     return path.read_text(encoding="utf-8").strip() if path.is_file() else ""
 
 
-def _figures(metrics: Mapping[str, str | Path]) -> str:
-    documents = {label: _read(Path(path)) for label, path in metrics.items()}
+def _figures(documents: Mapping[str, Mapping[str, Any]]) -> str:
     names = [
         name
         for name in SHOWN_RATES
@@ -197,6 +306,10 @@ def _figures(metrics: Mapping[str, str | Path]) -> str:
             cells.append(f"{rate['rate']:.3f} ({rate['count']}/{rate['of']})" if known else "-")
         lines.append(f"| {label} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def _optional(path: Path) -> dict[str, Any]:
+    return _read(path) if path.is_file() else {}
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -276,6 +276,8 @@ class _Training:
                     self._validate()
                 continue
             rows = self.batches.batches(state.epoch, state.chunk)
+            if state.batch == 0:
+                state.left_out += self.batches.left_out(state.epoch, state.chunk, rows)
             for group in self._groups(rows):
                 share = self._share(len(rows), chunks)
                 if share >= 1.0:
@@ -288,6 +290,9 @@ class _Training:
                 if time.monotonic() - self.saved > settings.checkpoint_every:
                     self._checkpoint()
             state.chunk, state.batch = state.chunk + 1, 0
+        if not state.step:
+            most = settings.max_tokens
+            raise ValueError(f"there is nothing to learn: no instruction fits into {most} tokens")
         return self._finish()
 
     def _validates_after_epochs(self) -> bool:

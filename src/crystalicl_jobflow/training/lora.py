@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from crystalicl_jobflow.training.batches import InstructionBatches
-from crystalicl_jobflow.training.instructions import Instruction, InstructionSet
+from crystalicl_jobflow.generation.loading import EMBEDDED_FOLDER
+from crystalicl_jobflow.settings import EMBEDDED_MODEL
+from crystalicl_jobflow.training.batches import InstructionBatches, InstructionSource
+from crystalicl_jobflow.training.card import LORA_ARGUMENTS
+from crystalicl_jobflow.training.instructions import Instruction
 from crystalicl_jobflow.training.loop import LoopSettings, TrainingResult, train
 
 
@@ -44,6 +47,10 @@ class LoraSettings:
     device: str = "auto"
     gradient_checkpointing: bool = False
 
+    def __post_init__(self) -> None:
+        if self.target_modules is not None:  # a list where a database kept it
+            object.__setattr__(self, "target_modules", tuple(self.target_modules))
+
 
 PAPER_LOOP = LoopSettings(
     learning_rate=5e-4,
@@ -62,6 +69,13 @@ PAPER_LOOP = LoopSettings(
 def load_base(base_model: str | Path, settings: LoraSettings) -> tuple[Any, Any]:
     """Load a base model and its tokenizer for tuning.
 
+    Parameters
+    ----------
+    base_model
+        Name on the Hugging Face hub, folder, or 'embedded' for the model that ships.
+    settings
+        Precision, quantisation, device.
+
     Returns
     -------
     model, tokenizer
@@ -72,12 +86,55 @@ def load_base(base_model: str | Path, settings: LoraSettings) -> tuple[Any, Any]
     ValueError
         If the model cannot be loaded or quantised as asked; the message is one line.
     """
-    import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    device = settings.device
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+    options = check_lora(settings)
+    device = _device(settings)
+    place = EMBEDDED_FOLDER / "base" if str(base_model) == EMBEDDED_MODEL else base_model
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(place)
+        model: Any = AutoModelForCausalLM.from_pretrained(place, **options)
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().split("\n")[0]
+        raise ValueError(f"model {base_model} cannot be loaded: {reason}") from error
+    if settings.quantization is None:
+        model.to(device)
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return model, tokenizer
+
+
+def _device(settings: LoraSettings) -> str:
+    import torch
+
+    if settings.device != "auto":
+        return settings.device
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def check_lora(settings: LoraSettings) -> dict[str, Any]:
+    """Check what can be checked before data or a model are read.
+
+    Returns
+    -------
+    dict
+        Precision, quantisation and place, as ``from_pretrained`` takes them.
+
+    Raises
+    ------
+    ValueError
+        If there is no such precision, device or quantisation, or no GPU for it.
+    ImportError
+        If bitsandbytes is missing for a quantisation.
+    """
+    import torch
+
+    device = _device(settings)
+    try:
+        if torch.device(device).type == "cuda" and not torch.cuda.is_available():
+            raise RuntimeError
+    except RuntimeError:
+        raise ValueError(f"there is no device {device}") from None
     options: dict[str, Any] = {}
     if settings.quantization is not None:
         options["quantization_config"] = quantization_config(settings.quantization, device)
@@ -88,17 +145,7 @@ def load_base(base_model: str | Path, settings: LoraSettings) -> tuple[Any, Any]
             raise ValueError(f"dtype {settings.dtype!r} is not known")
     else:
         options["dtype"] = torch.float32 if device == "cpu" else "auto"
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(base_model)
-        model: Any = AutoModelForCausalLM.from_pretrained(base_model, **options)
-    except (OSError, ValueError) as error:
-        reason = str(error).strip().split("\n")[0]
-        raise ValueError(f"model {base_model} cannot be loaded: {reason}") from error
-    if settings.quantization is None:
-        model.to(device)
-    if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token
-    return model, tokenizer
+    return options
 
 
 def quantization_config(quantization: str, device: str) -> Any:
@@ -164,7 +211,7 @@ def add_adapter(model: Any, settings: LoraSettings) -> Any:
 
 def train_lora(
     base_model: str | Path,
-    instructions: InstructionSet,
+    instructions: InstructionSource,
     folder: str | Path,
     *,
     lora: LoraSettings | None = None,
@@ -178,7 +225,7 @@ def train_lora(
     Parameters
     ----------
     base_model
-        Name on the Hugging Face hub, or folder.
+        As in `load_base`.
     instructions
         What it learns.
     folder
@@ -201,9 +248,13 @@ def train_lora(
     import torch
 
     lora = lora or LoraSettings()
+    if lora.quantization is not None and settings.optimizer == "adamw":
+        # as QLoRA's paper trains: the optimiser's state may leave the GPU at peaks of memory
+        settings = replace(settings, optimizer="paged_adamw")
     torch.manual_seed(settings.seed)
     model, tokenizer = load_base(base_model, lora)
     model = add_adapter(model, lora)
+    base_name = EMBEDDED_MODEL if str(base_model) == EMBEDDED_MODEL else base_name
     if base_name is not None:
         model.peft_config["default"].base_model_name_or_path = base_name
     batches = InstructionBatches(
@@ -215,7 +266,7 @@ def train_lora(
     )
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "lora_args.json").write_text(
+    (folder / LORA_ARGUMENTS).write_text(
         json.dumps({"base_model": str(base_name or base_model), **asdict(lora)}, indent=2) + "\n",
         encoding="utf-8",
     )

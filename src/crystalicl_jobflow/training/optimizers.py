@@ -7,6 +7,9 @@ from typing import Any
 
 import torch
 
+OPTIMIZERS = ("adamw", "paged_adamw", "muon")
+"""Names of `build_optimizers`."""
+
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 """Coefficients of the quintic iteration (Jordan et al. 2024, Muon)."""
 
@@ -77,6 +80,16 @@ def orthogonalize(matrix: torch.Tensor, *, steps: int = 5) -> torch.Tensor:
     return x if wide else x.T
 
 
+def _paged_adamw() -> Any:
+    try:
+        from bitsandbytes.optim import PagedAdamW
+    except ImportError as error:
+        raise ImportError(
+            "paged_adamw needs bitsandbytes: pip install 'crystalicl-jobflow[quantization]'"
+        ) from error
+    return PagedAdamW
+
+
 def build_optimizers(
     model: torch.nn.Module, *, name: str, learning_rate: float, weight_decay: float
 ) -> list[torch.optim.Optimizer]:
@@ -87,7 +100,8 @@ def build_optimizers(
     model
         The model.
     name
-        'adamw'; or 'muon' for the matrices of the layers, and AdamW for the rest.
+        'adamw'; 'paged_adamw' for bitsandbytes' whose state may leave a GPU's memory; or
+        'muon' for the matrices of the layers, and AdamW for the rest.
     learning_rate
         Peak learning rate.
     weight_decay
@@ -97,9 +111,11 @@ def build_optimizers(
     ------
     ValueError
         If the name is not known.
+    ImportError
+        If bitsandbytes is missing for 'paged_adamw'.
     """
-    if name not in ("adamw", "muon"):
-        raise ValueError(f"optimizer {name!r} is not one of adamw, muon")
+    if name not in OPTIMIZERS:
+        raise ValueError(f"optimizer {name!r} is not one of {', '.join(OPTIMIZERS)}")
     hidden, matrices, vectors = [], [], []
     for parameter_name, parameter in model.named_parameters():
         if not parameter.requires_grad:
@@ -114,11 +130,9 @@ def build_optimizers(
         {"params": matrices, "weight_decay": weight_decay},
         {"params": vectors, "weight_decay": 0.0},
     ]
-    optimizers: list[torch.optim.Optimizer] = [
-        torch.optim.AdamW(
-            [group for group in groups if group["params"]], lr=learning_rate, betas=(0.9, 0.98)
-        )
-    ]
+    groups = [group for group in groups if group["params"]]
+    adamw = _paged_adamw() if name == "paged_adamw" else torch.optim.AdamW
+    optimizers: list[torch.optim.Optimizer] = [adamw(groups, lr=learning_rate, betas=(0.9, 0.98))]
     if hidden:
         optimizers.append(Muon(hidden, lr=learning_rate, weight_decay=weight_decay))
     return optimizers

@@ -7,15 +7,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from crystalicl_jobflow.stores import StoreSpec
 from crystalicl_jobflow.training.base import BaseSize, train_base
-from crystalicl_jobflow.training.crystals import (
-    SkippedRow,
-    TrainingCrystal,
-    read_training_crystals,
-    without_formulas,
-)
+from crystalicl_jobflow.training.batches import InstructionSource
+from crystalicl_jobflow.training.card import write_training_card
+from crystalicl_jobflow.training.crystals import SkippedRow, TrainingCrystal, without_formulas
 from crystalicl_jobflow.training.instructions import (
-    BASE_MIXTURE,
     HYBRID_MIXTURE,
     Instruction,
     InstructionSet,
@@ -23,6 +20,7 @@ from crystalicl_jobflow.training.instructions import (
 )
 from crystalicl_jobflow.training.loop import LoopSettings, TrainingResult
 from crystalicl_jobflow.training.lora import PAPER_LOOP, LoraSettings, train_lora
+from crystalicl_jobflow.training.record import DataFile, describe_data, record_data
 
 MAX_ORBITS = 12
 """Most Wyckoff orbits of a crystal that the embedded model learns."""
@@ -43,15 +41,37 @@ class Split:
         Held out, from the first file only.
     skipped
         Rows that could not be read.
+    data
+        Where they come from.
     """
 
     training: list[TrainingCrystal]
     validation: list[TrainingCrystal]
     skipped: list[SkippedRow]
+    data: tuple[DataFile, ...] = ()
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What a model learns from, ready to be trained on.
+
+    Parameters
+    ----------
+    instructions
+        An `InstructionSet`, drawn anew for each epoch, or an `InstructionFile`.
+    validation
+        Instructions whose loss is measured.
+    data
+        Where the instructions come from, for the card.
+    """
+
+    instructions: InstructionSource
+    validation: list[Instruction]
+    data: tuple[DataFile, ...] = ()
 
 
 def load_split(
-    paths: Sequence[str | Path],
+    data: Sequence[StoreSpec],
     *,
     cache: str | Path | None = None,
     workers: int = 1,
@@ -59,42 +79,53 @@ def load_split(
     max_orbits: int = MAX_ORBITS,
     validation_share: float = 0.05,
     seed: int = 0,
+    licences: Mapping[str, str] | None = None,
 ) -> Split:
     """Read crystals and hold some formulas out.
 
     Parameters
     ----------
-    paths
-        CSV files; validation comes from the first.
+    data
+        CSV files with a column ``cif``, pools, CIF files and folders, as in
+        `read_training_data`; validation comes from the first.
     cache, workers, limit
-        As in `read_training_crystals`.
+        As in `read_training_data`.
     max_orbits
         Crystals with more Wyckoff orbits are left out.
     validation_share
-        Share of the first file's reduced formulas that is held out, of all files.
+        Share of the first source's reduced formulas that is held out, of all sources.
     seed
         Chooses the formulas.
+    licences
+        By name of a file or store: its licence, as in `describe_data`.
 
     Raises
     ------
     ValueError
         If a file cannot be read, or nothing is left to learn from.
     """
-    paths = [Path(path) for path in paths]
-    first, skipped = read_training_crystals(paths[:1], cache=cache, workers=workers, limit=limit)
-    others, lost = read_training_crystals(paths[1:], cache=cache, workers=workers, limit=limit)
-    first = [crystal for crystal in first if crystal.num_orbits <= max_orbits]
-    others = [crystal for crystal in others if crystal.num_orbits <= max_orbits]
+    from crystalicl_jobflow.training.sources import read_training_data
+
+    found = [
+        read_training_data([item], cache=cache, workers=workers, limit=limit, max_orbits=max_orbits)
+        for item in data
+    ]
     held_out = choose_formulas(
-        (crystal.demonstration.formula for crystal in first), validation_share, seed=seed
+        (crystal.demonstration.formula for crystal in found[0].crystals),
+        validation_share,
+        seed=seed,
     )
-    training = without_formulas(first + others, held_out)
+    training = without_formulas([item for part in found for item in part.crystals], held_out)
     if not training:
         raise ValueError("no crystal is left to learn from")
     return Split(
         training,
-        [crystal for crystal in first if crystal.demonstration.formula in held_out],
-        skipped + lost,
+        [item for item in found[0].crystals if item.demonstration.formula in held_out],
+        [row for part in found for row in part.skipped],
+        tuple(
+            describe_data(item, part.crystals, licences=licences)
+            for item, part in zip(data, found, strict=True)
+        ),
     )
 
 
@@ -122,100 +153,143 @@ def validation_instructions(
     return list(asked.epoch(0))
 
 
-def base_recipe(
+def crystal_lesson(
     split: Split,
-    folder: str | Path,
     *,
     text_format: str = "sgs",
+    mixture: Mixture = HYBRID_MIXTURE,
     weights: Mapping[str, float] | None = None,
-    mixture: Mixture = BASE_MIXTURE,
     augment: float = 0.0,
+    seed: int = 0,
+) -> Lesson:
+    """Make a lesson of crystals: a fresh draw of instructions for every epoch.
+
+    Parameters
+    ----------
+    split
+        Of `load_split`.
+    text_format, mixture, weights, augment, seed
+        As in `InstructionSet`; weights by file name without ending.
+    """
+    instructions = InstructionSet(
+        split.training,
+        text_format=text_format,
+        mixture=mixture,
+        seed=seed,
+        weights=weights,
+        augment=augment,
+    )
+    return Lesson(
+        instructions, validation_instructions(split.validation, text_format=text_format), split.data
+    )
+
+
+def file_lesson(
+    path: str | Path,
+    *,
+    validation_share: float = 0.05,
+    seed: int = 0,
+    licences: Mapping[str, str] | None = None,
+    data: Sequence[DataFile] = (),
+    limit: int = 256,
+) -> Lesson:
+    """Make a lesson of an instruction file.
+
+    Parameters
+    ----------
+    path
+        JSONL file with the columns ``prompt`` and ``completion``, as
+        `crystalicl_jobflow.training.export.export_instructions` writes it.
+    validation_share
+        Share of the formulas whose instructions are held out.
+    seed
+        Of the order of the instructions; the held-out formulas are always the same.
+    licences
+        As in `load_split`.
+    data
+        Where the instructions' crystals come from, for the card.
+    limit
+        Instructions whose loss is measured, at most.
+
+    Raises
+    ------
+    ValueError
+        If the file cannot be read, or nothing is left to learn from.
+    """
+    from crystalicl_jobflow.training.export import InstructionFile
+
+    training, validation = InstructionFile(path, seed=seed).split(validation_share)
+    chosen = random.Random(0).sample(validation, min(limit, len(validation)))
+    return Lesson(training, chosen, (*data, describe_data(path, licences=licences)))
+
+
+def base_recipe(
+    lesson: Lesson,
+    folder: str | Path,
+    *,
     settings: LoopSettings | None = None,
     size: BaseSize | None = None,
     start: str | Path | None = None,
     progress: Callable[[dict[str, float]], None] | None = None,
 ) -> TrainingResult:
-    """Train a base model on a split.
+    """Train a base model on a lesson, and write its card.
 
     Parameters
     ----------
-    split
-        Of `load_split`.
+    lesson
+        What it learns from.
     folder
         Where the training lives; the model ends in ``folder / 'model'``.
-    text_format
-        'sgs' or 'sgsw'.
-    weights
-        By file name without ending: share of its crystals in each epoch.
-    augment
-        As in `InstructionSet`.
-    mixture, settings, size, start, progress
+    settings, size, start, progress
         As in `train_base`.
     """
-    settings = settings or LoopSettings()
-    instructions = InstructionSet(
-        split.training,
-        text_format=text_format,
-        mixture=mixture,
-        seed=settings.seed,
-        weights=weights,
-        augment=augment,
-    )
-    return train_base(
-        instructions,
+    record_data(folder, lesson.data)
+    result = train_base(
+        lesson.instructions,
         folder,
         settings=settings,
         size=size,
-        validation=validation_instructions(split.validation, text_format=text_format),
+        validation=lesson.validation,
         start=start,
         progress=progress,
     )
+    write_training_card(folder)
+    return result
 
 
 def lora_recipe(
-    split: Split,
+    lesson: Lesson,
     base_model: str | Path,
     folder: str | Path,
     *,
-    text_format: str = "sgs",
-    weights: Mapping[str, float] | None = None,
-    mixture: Mixture = HYBRID_MIXTURE,
     settings: LoopSettings = PAPER_LOOP,
     lora: LoraSettings | None = None,
     base_name: str | None = None,
     progress: Callable[[dict[str, float]], None] | None = None,
 ) -> TrainingResult:
-    """Tune an adapter on a split's hybrid instruction set.
+    """Tune an adapter on a lesson, and write its card.
 
     Parameters
     ----------
-    split
-        Of `load_split`.
+    lesson
+        What it learns from.
     base_model
         Name on the Hugging Face hub, or folder.
     folder
         Where the training lives; the adapter ends in ``folder / 'adapter'``.
-    text_format
-        'sgs' or 'sgsw'.
-    weights, mixture
-        As in `InstructionSet`.
     settings, lora, base_name, progress
         As in `train_lora`.
     """
-    instructions = InstructionSet(
-        split.training,
-        text_format=text_format,
-        mixture=mixture,
-        seed=settings.seed,
-        weights=weights,
-    )
-    return train_lora(
+    record_data(folder, lesson.data)
+    result = train_lora(
         base_model,
-        instructions,
+        lesson.instructions,
         folder,
         lora=lora,
         settings=settings,
-        validation=validation_instructions(split.validation, text_format=text_format),
+        validation=lesson.validation,
         base_name=base_name,
         progress=progress,
     )
+    write_training_card(folder)
+    return result

@@ -15,6 +15,7 @@ from crystalicl_jobflow.training.state import ARGUMENTS, trainable
 
 if TYPE_CHECKING:
     from crystalicl_jobflow.training.batches import InstructionBatches
+    from crystalicl_jobflow.training.crystals import TrainingCrystal
     from crystalicl_jobflow.training.loop import LoopSettings
 
 DATA = "data.json"
@@ -52,14 +53,15 @@ _PACKAGES = (
 
 @dataclass(frozen=True)
 class DataFile:
-    """A file that a training learned from.
+    """A file or store that a training learned from.
 
     Parameters
     ----------
     name
-        Of the file, without its folder.
+        Of the file, without its folder; or of the store.
     sha256
-        Of its content, hexadecimal.
+        Of the file's content, hexadecimal; of a store, that of the ids and texts of the
+        crystals taken from it, one line each, sorted.
     size
         In bytes.
     source
@@ -75,31 +77,45 @@ class DataFile:
     licence: str = UNKNOWN_LICENCE
 
 
-def describe_file(
-    path: str | Path, *, licences: Mapping[str, str] | None = None
+def describe_data(
+    data: Any,
+    crystals: Sequence[TrainingCrystal] = (),
+    *,
+    licences: Mapping[str, str] | None = None,
 ) -> DataFile:
-    """Hash a file and look up its source.
+    """Hash what was learned from, and look up its source.
 
     Parameters
     ----------
-    path
-        The file.
+    data
+        A file, or any other source that crystals came from.
+    crystals
+        Those that came from it; needed where it is no file.
     licences
-        By file name, with or without its endings: the licence, where it is none of the
-        public data sets of `KNOWN_DATA` or differs from theirs.
+        By name, with or without endings: the licence, where it is none of the public data
+        sets of `KNOWN_DATA` or differs from theirs.
     """
-    path = Path(path)
-    digest = hashlib.sha256()
-    with path.open("rb") as content:
-        while block := content.read(1 << 20):
-            digest.update(block)
+    digest, size = hashlib.sha256(), 0
+    if isinstance(data, str | Path) and Path(data).is_file():
+        name = Path(data).name
+        with Path(data).open("rb") as content:
+            while block := content.read(1 << 20):
+                digest.update(block)
+                size += len(block)
+    else:
+        # no user name or password of an address
+        name = str(data).rstrip("/").rsplit("/", 1)[-1].rsplit("@", 1)[-1]
+        documents = (item.demonstration for item in crystals)
+        for line in sorted(f"{item.demonstration_id}\t{item.text!r}\n" for item in documents):
+            digest.update(line.encode())
+            size += len(line.encode())
     source, licence = next(
-        (known for start, known in KNOWN_DATA.items() if path.name.startswith(start)),
+        (known for start, known in KNOWN_DATA.items() if name.startswith(start)),
         ("", UNKNOWN_LICENCE),
     )
-    for name in (path.name, path.name.split(".")[0]):
-        licence = (licences or {}).get(name, licence)
-    return DataFile(path.name, digest.hexdigest(), path.stat().st_size, source, licence)
+    for key in (name, name.split(".")[0]):
+        licence = (licences or {}).get(key, licence)
+    return DataFile(name, digest.hexdigest(), size, source, licence)
 
 
 def record_data(folder: str | Path, files: Sequence[DataFile]) -> None:

@@ -49,6 +49,8 @@ class TrainingState:
         Validations since then.
     stopped
         Whether patience ran out.
+    left_out
+        Instructions of all epochs that were too long to be read.
     """
 
     step: int = 0
@@ -64,6 +66,7 @@ class TrainingState:
     best_step: int = 0
     stale: int = 0
     stopped: bool = False
+    left_out: int = 0
 
 
 def trainable(model: Any) -> dict[str, torch.Tensor]:

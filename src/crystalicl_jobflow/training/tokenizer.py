@@ -3,6 +3,7 @@ r"""A word-level tokenizer for crystal texts and prompts.
 Every word of the SGS text is one token, and so is every fixed phrase of the prompts: a
 space-group line, an element line, a coordinate, a length, an angle, ``The spacegroup number
 is 221.``. A zero-shot prompt then costs about ten tokens and a crystal 7 + 4 n for n orbits.
+A variant of the tokenizer knows the words of CIF texts besides.
 Nothing is normalised away: decoding the ids of an ASCII text gives the text back, character
 by character, because every printable character is a token as well.
 
@@ -24,6 +25,7 @@ from pymatgen.core import Element
 from crystalicl_jobflow.prompts import MAX_SHOTS, RESPONSE, crystal_prompt, property_prompt
 from crystalicl_jobflow.schemas import PROPERTIES, Condition
 from crystalicl_jobflow.text import spacegroups
+from crystalicl_jobflow.text.cif import SITE_FIELDS
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -66,8 +68,14 @@ class WordFamily:
 
 
 @cache
-def word_families() -> tuple[WordFamily, ...]:
-    """Return the kinds of words in the order in which they are looked for."""
+def word_families(text_format: str = "sgs") -> tuple[WordFamily, ...]:
+    """Return the kinds of words in the order in which they are looked for.
+
+    Parameters
+    ----------
+    text_format
+        'sgs', which serves SGSW and XYZ as well, or 'cif' for the words of CIF texts too.
+    """
     elements = [Element.from_Z(number).symbol for number in range(1, 119)]
     symbols = [spacegroups.symbol(number) for number in range(1, 231)]
     wyckoff = sorted(
@@ -103,6 +111,8 @@ def word_families() -> tuple[WordFamily, ...]:
         _words("wyckoff position", " ", wyckoff, end),
         _words("element", "", elements, r"(?![a-z])"),
     ]
+    if text_format == "cif":
+        families += _cif_families(symbols, elements, coordinates)
     # what begins other words comes after them
     openings = [f"{start}The spacegroup number is " for start in (LINE, " ", "")]
     families.append(WordFamily("opening", *_literal([*openings, LINE])))
@@ -112,8 +122,13 @@ def word_families() -> tuple[WordFamily, ...]:
     return (*families, WordFamily("character", left, r"[\s\S]"))
 
 
-def build_tokenizer() -> PreTrainedTokenizerFast:
+def build_tokenizer(text_format: str = "sgs") -> PreTrainedTokenizerFast:
     r"""Build the tokenizer of the embedded model.
+
+    Parameters
+    ----------
+    text_format
+        Text that it is for: 'sgs', 'sgsw', 'xyz' or 'cif'.
 
     Returns
     -------
@@ -134,7 +149,7 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
     from tokenizers.processors import TemplateProcessing
     from transformers import PreTrainedTokenizerFast
 
-    families = word_families()
+    families = word_families("cif" if text_format == "cif" else "sgs")
     words = list(SPECIAL_TOKENS)
     for family in families:
         words += family.words
@@ -166,6 +181,40 @@ def number_words() -> Iterator[tuple[str, str, float]]:
         if family.values is not None:
             for word, value in zip(family.words, family.values, strict=True):
                 yield family.name, word, value
+
+
+def _cif_families(
+    symbols: list[str], elements: list[str], coordinates: list[str]
+) -> list[WordFamily]:
+    """Return the words of CIF texts: fields, and numbers of four decimals in two parts.
+
+    ``0.2500`` is ``0.25`` and ``00``: CrystaLLM writes digit by digit, which takes three
+    times as many tokens.
+    """
+    fields = [
+        "data_", "loop_", "_symmetry_space_group_name_H-M", "_symmetry_Int_Tables_number",
+        "_chemical_formula_structural", "_chemical_formula_sum", "_cell_volume",
+        "_cell_formula_units_Z", *SITE_FIELDS,
+        *(f"_cell_length_{axis}" for axis in "abc"),
+        *(f"_cell_angle_{name}" for name in ("alpha", "beta", "gamma")),
+    ]  # fmt: skip
+    lengths = [f"{index / 10:.1f}" for index in range(10, round(MAX_LENGTH * 10))]
+    angles = [str(angle) for angle in range(ANGLES[0], ANGLES[1] + 1)]
+    four = r"(?=\d\d(?!\d))"
+    return [
+        WordFamily("field", *_literal([LINE + field for field in fields])),
+        _words("space group", " ", symbols, r"(?![\w./-])"),
+        _numbers("coordinate", " ", coordinates, r"0\.\d\d" + four),
+        _numbers("length", " ", lengths, r"(?:[1-9]|[1-7]\d)\.\d(?=\d\d\d(?!\d))"),
+        _numbers("angle", " ", angles, r"(?:[2-9]\d|1[0-5]\d|160)(?=\.\d\d\d\d(?!\d))"),
+        WordFamily(
+            "decimals",
+            tuple(f"{index:02d}" for index in range(100)),
+            r"(?:(?<=\.)\d\d(?=\d\d(?!\d))|(?<=\.\d\d)\d\d(?!\d))",
+        ),
+        _words("element", " ", elements, r"(?![a-z])"),
+        _words("count", " ", [str(index) for index in range(1, 231)], r"(?![\w.+/-])"),
+    ]
 
 
 def _numbers(name: str, start: str, numbers: list[str], *patterns: str) -> WordFamily:
