@@ -60,7 +60,7 @@ def test_everything_that_can_be_asked_has_a_sentence() -> None:
         properties={"band_gap": 1.5, "formation_energy_per_atom": -2.0},
     )
     assert condition_sentences(asked, template="alpaca") == (
-        "It has a space group number one of 221, 62. Formation energy per atom = -2.0 eV/atom."
+        "It has a space group number one of 62, 221. Formation energy per atom = -2.0 eV/atom."
         " Band gap = 1.5 eV. Chemical system is Ca-O-Ti. It has 5 sites."
     )
 

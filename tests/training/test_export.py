@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import random
 from collections import Counter
@@ -45,7 +46,7 @@ def test_the_full_set_holds_every_kind_for_each_crystal(small, tmp_path) -> None
     assert info["kinds"] == dict(sorted(Counter(row["kind"] for row in written).items()))
     # shuffled: what is said of one crystal does not stand together
     names = [row["crystal_id"] for row in written]
-    together = sum(first == second for first, second in zip(names, names[1:], strict=False))
+    together = sum(first == second for first, second in itertools.pairwise(names))
     assert together < len(names) / 4
 
 
