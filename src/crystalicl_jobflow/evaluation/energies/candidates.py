@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from crystalicl_jobflow.evaluation.energies.predictors import (
     PREDICTORS,
@@ -66,11 +66,25 @@ def judge_properties(
     predicted = predict_properties(structures, predictors)
     versions = predictor_versions(predictors)
     return [
-        _judged(item, values, versions) for item, values in zip(candidates, predicted, strict=True)
+        with_properties(item, values, versions)
+        for item, values in zip(candidates, predicted, strict=True)
     ]
 
 
-def _judged(candidate: Candidate, values: dict[str, float], versions: dict[str, str]) -> Candidate:
+def with_properties(
+    candidate: Candidate, values: Mapping[str, float], versions: Mapping[str, str]
+) -> Candidate:
+    """Give one candidate property values, and judge anew what was asked of it.
+
+    Parameters
+    ----------
+    candidate
+        A validated candidate; one without a crystal comes back as it is.
+    values
+        Property → value.
+    versions
+        What the values come from, for ``provenance.versions``.
+    """
     summary = _summary(candidate)
     if summary is None:
         return candidate

@@ -153,11 +153,10 @@ class CHGNetModel:
         answers = []
         with self._quiet():
             for number, structure in enumerate(structures, start=1):
-                refused = refusal(structure, max_atomic_number=MAX_ATOMIC_NUMBER)
-                if refused is not None or structure is None:
-                    assert refused is not None
+                graph = self._graph(structure)
+                if structure is None or isinstance(graph, Energy):
                     answer = Relaxation(
-                        None, None, False, failure=refused.failure, message=refused.message
+                        None, None, False, failure=graph.failure, message=graph.message
                     )
                 else:
                     answer = relax_one(structure, self.calculator, fmax=fmax, max_steps=max_steps)

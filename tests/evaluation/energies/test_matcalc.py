@@ -1,0 +1,93 @@
+"""Calculators of ASE as energy models, and potentials by matcalc's names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pymatgen.core import Lattice, Structure
+
+from crystalicl_jobflow.evaluation.energies import EnergyFailure, EnergyModel, load_energy_model
+from crystalicl_jobflow.evaluation.energies.matcalc import MatcalcModel
+
+calculators = pytest.importorskip("ase.calculators.emt", reason="needs ase")
+
+
+@pytest.fixture
+def emt() -> MatcalcModel:
+    """Return ASE's effective medium theory, made for Al, Cu, Ag, Au, Ni, Pd and Pt."""
+    return MatcalcModel(calculators.EMT(), name="emt", version="1")
+
+
+@pytest.fixture
+def copper() -> Structure:
+    return Structure.from_spacegroup("Fm-3m", Lattice.cubic(3.7), ["Cu"], [[0, 0, 0]])
+
+
+def test_energy_is_per_atom(emt: MatcalcModel, copper: Structure) -> None:
+    assert isinstance(emt, EnergyModel)
+    (cell,) = emt.energies([copper])
+    (double,) = emt.energies([copper * (2, 1, 1)])
+    assert cell.energy_per_atom == pytest.approx(double.energy_per_atom)
+
+
+def test_relaxation_finds_emts_own_copper(emt: MatcalcModel, copper: Structure) -> None:
+    """EMT's copper has a = 3.59 Å and, by its choice of zero, next to no energy there."""
+    (found,) = emt.relax([copper], fmax=0.001)
+    assert found.converged
+    assert found.structure is not None
+    assert found.structure.lattice.a == pytest.approx(3.59, abs=0.01)
+    assert found.energy_per_atom == pytest.approx(0.0, abs=0.01)
+
+
+def test_what_the_calculator_raises_stays_with_its_crystal(
+    emt: MatcalcModel, copper: Structure
+) -> None:
+    iron = copper.copy()
+    iron.replace_species({"Cu": "Fe"})
+    for answers in (emt.energies([iron, None, copper]), emt.relax([iron, None, copper])):
+        assert [item.failure for item in answers] == [
+            EnergyFailure.MODEL_FAILED,
+            EnergyFailure.NO_STRUCTURE,
+            None,
+        ]
+        assert "Fe" in str(answers[0].message)
+
+
+def test_a_crystal_that_falls_apart_is_given_up(copper: Structure) -> None:
+    from ase.calculators.calculator import Calculator, all_changes
+
+    class Expanding(Calculator):
+        """Pushes the cell outwards for ever."""
+
+        implemented_properties = ("energy", "forces", "stress")
+
+        def calculate(
+            self, atoms: Any = None, properties: Any = None, changes: Any = all_changes
+        ) -> None:
+            import numpy as np
+
+            super().calculate(atoms, properties, changes)
+            assert self.atoms is not None
+            self.results = {
+                "energy": -float(self.atoms.get_volume()),
+                "forces": np.zeros((len(self.atoms), 3)),
+                "stress": np.array([-1.0, -1.0, -1.0, 0.0, 0.0, 0.0]),
+            }
+
+    (found,) = MatcalcModel(Expanding(), name="e", version="1").relax([copper])
+    assert found.failure == EnergyFailure.FELL_APART
+    assert found.energy_per_atom is None
+    assert found.steps < 500
+
+
+def test_a_name_that_matcalc_does_not_know() -> None:
+    pytest.importorskip("matcalc", reason="needs matcalc")
+    with pytest.raises((ValueError, ImportError), match="no-such-potential"):
+        load_energy_model("matcalc:no-such-potential")
+
+
+@pytest.mark.parametrize("name", ["matcalc", "matcalc:", "mace", ""])
+def test_other_names_get_one_line(name: str) -> None:
+    with pytest.raises(ValueError, match="no energy model"):
+        load_energy_model(name)
