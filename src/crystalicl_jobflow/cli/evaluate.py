@@ -52,8 +52,14 @@ if TYPE_CHECKING:
 @click.option("--relax", is_flag=True, help="Relax with the energy model first.")
 @click.option(
     "--hull",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Convex hull as JSON.  [that of the reference set]",
+    metavar="CSV|STORE|JSON",
+    help="Known crystals of the convex hull.  [the reference set]",
+)
+@click.option(
+    "--reference-energies/--no-reference-energies",
+    default=True,
+    show_default=True,
+    help="Energies of all reference crystals, for their distribution.",
 )
 @click.option(
     "--predict",
@@ -96,6 +102,7 @@ def evaluate(source: str, out: Path, **options: Any) -> None:
         energies=options["energies"],
         relax=options["relax"],
         hull=options["hull"],
+        reference_energies=options["reference_energies"],
         predict=dict(_name_and_model(item) for item in options["predictors"]),
         cache=options["cache"],
         processes=options["processes"],

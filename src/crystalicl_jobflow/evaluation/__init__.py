@@ -41,6 +41,7 @@ from crystalicl_jobflow.evaluation.matching import (
     match_structures,
     unique_groups,
 )
+from crystalicl_jobflow.evaluation.options import EvaluationOptions
 from crystalicl_jobflow.evaluation.prediction import (
     PREDICTION_MEANINGS,
     SampleMatch,
@@ -63,7 +64,7 @@ from crystalicl_jobflow.evaluation.reward import (
     group_advantages,
 )
 from crystalicl_jobflow.evaluation.success import asked_for, joint_success, judge
-from crystalicl_jobflow.evaluation.suite import EvaluationOptions, evaluate_all
+from crystalicl_jobflow.evaluation.suite import evaluate_all
 from crystalicl_jobflow.evaluation.summary import CrystalSummary, crystal_summary, find_space_group
 from crystalicl_jobflow.evaluation.table import (
     metrics_document,

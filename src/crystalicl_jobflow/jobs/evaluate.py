@@ -40,7 +40,9 @@ class EvaluateMaker(Maker):
     relax
         Whether candidates are relaxed with it first.
     hull
-        Path of a convex hull, instead of one from the reference set.
+        Source of the convex hull, instead of the reference set; read where the job runs.
+    reference_energies
+        Whether all crystals of the reference set get energies, for their distribution.
     predict
         Property name to predictor, None for the default one.
     reward
@@ -69,6 +71,7 @@ class EvaluateMaker(Maker):
     energies: str | None = None
     relax: bool = False
     hull: str | None = None
+    reference_energies: bool = True
     predict: dict[str, str | None] = field(default_factory=dict)
     reward: bool = False
     cache: str | None = None
@@ -115,6 +118,7 @@ class EvaluateMaker(Maker):
                 energies=self.energies,
                 relax=self.relax,
                 hull=self.hull,
+                reference_energies=self.reference_energies,
                 predict=self.predict,
                 reward=self.reward,
                 cache=self.cache,
