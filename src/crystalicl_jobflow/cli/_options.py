@@ -120,6 +120,15 @@ format_option = click.option(
 )
 
 
+template_option = click.option(
+    "--template",
+    type=click.Choice(["crystalicl", "alpaca"]),
+    default="crystalicl",
+    show_default=True,
+    help="Words of the prompt: the CrystalICL paper's or CrysText's.",
+)
+
+
 def constraint_options(command: Command) -> Command:
     """Add the options of constrained decoding."""
     return _stack(

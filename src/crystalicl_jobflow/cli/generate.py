@@ -20,6 +20,7 @@ from crystalicl_jobflow.cli._options import (
     read_sampling,
     retrieval_options,
     sampling_options,
+    template_option,
 )
 from crystalicl_jobflow.cli._pool import open_pool
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 @retrieval_options
 @click.option("--samples", type=click.IntRange(1), default=8, show_default=True)
 @format_option
+@template_option
 @constraint_options
 @sampling_options
 @model_options
@@ -93,6 +95,7 @@ def generate(**options: Any) -> None:
             sampling=sampling,
             num_samples=options["samples"],
             text_format=options["text_format"],
+            template=options["template"],
             constrain=constraint,
             progress=report,
         )

@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from crystalicl_jobflow.cli._common import note, progress, stdout_console, table
-from crystalicl_jobflow.cli._options import format_option, model_options, read_generator
+from crystalicl_jobflow.cli._options import (
+    format_option,
+    model_options,
+    read_generator,
+    template_option,
+)
 
 if TYPE_CHECKING:
     from crystalicl_jobflow.schemas.predictions import PropertyPrediction
@@ -37,13 +42,7 @@ def prediction_options(command: Command) -> Command:
             help="Temperature of several answers.  [0.7]",
         ),
         format_option,
-        click.option(
-            "--template",
-            type=click.Choice(["crystalicl", "alpaca"]),
-            default="crystalicl",
-            show_default=True,
-            help="Words of the prompt.",
-        ),
+        template_option,
         click.option(
             "--constrain/--no-constrain",
             default=True,

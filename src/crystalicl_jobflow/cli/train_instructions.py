@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from crystalicl_jobflow.cli._common import note, progress
+from crystalicl_jobflow.cli._options import template_option
 
 if TYPE_CHECKING:
     from crystalicl_jobflow.training.mixtures import Mixture
@@ -43,13 +44,7 @@ ABLATION_NAMES = ("only-C", "only-F", "only-CF", "only-random", "no-auxiliary")
     show_default=True,
     help="Text of the crystals.",
 )
-@click.option(
-    "--template",
-    type=click.Choice(["crystalicl", "alpaca"]),
-    default="crystalicl",
-    show_default=True,
-    help="Words of the prompts: the CrystalICL paper's or CrysText's.",
-)
+@template_option
 @click.option(
     "--mixture",
     type=click.Choice(MIXTURE_NAMES),

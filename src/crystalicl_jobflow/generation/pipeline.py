@@ -154,6 +154,7 @@ def generate_for_retrievals(
     sampling: SamplingParams | None = None,
     num_samples: int = 1,
     text_format: str = "sgs",
+    template: str = "crystalicl",
     constrain: bool | ConstraintOptions = True,
     tasks: Sequence[GenerationTask] | None = None,
     progress: ProgressCallback | None = None,
@@ -174,6 +175,8 @@ def generate_for_retrievals(
         Texts per retrieval. Not used where ``tasks`` are given.
     text_format
         Name of the crystal text: 'sgs', 'sgsw', 'xyz' or 'cif'.
+    template
+        Words of the prompt: 'crystalicl' or 'alpaca', see `crystalicl_jobflow.prompts`.
     constrain
         Whether the texts are held to the condition as they are written, and how. What no
         constraint exists for (a text format, an empty vocabulary) is written freely.
@@ -196,7 +199,7 @@ def generate_for_retrievals(
         If no crystal can meet one of the conditions under its constraint. Raised before
         anything is generated.
     ValueError
-        If tasks and retrievals differ in number, or the text format is unknown.
+        If tasks and retrievals differ in number, or text format or template are unknown.
 
     Examples
     --------
@@ -216,11 +219,13 @@ def generate_for_retrievals(
         raise ValueError(f"{len(tasks)} tasks for {len(retrievals)} retrievals")
 
     # constraints of all conditions first: an impossible one is told before hours of work
-    constraints = build_constraints(conditions, constrain, text_format=text_format)
+    constraints = build_constraints(
+        conditions, constrain, text_format=text_format, template=template
+    )
     best_of = sampling.best_of
     requests = [
         GenerationRequest(
-            prompt=_prompt(retrieval, text_format),
+            prompt=_prompt(retrieval, text_format, template),
             num_samples=task.num_samples * best_of,
             key=task.key,
             constraint=constraint,
@@ -268,6 +273,7 @@ def build_constraints(
     constrain: bool | ConstraintOptions = True,
     *,
     text_format: str = "sgs",
+    template: str = "crystalicl",
 ) -> list[RowConstraint | None]:
     """Return the constraint of each condition, or None where it is written freely.
 
@@ -279,6 +285,8 @@ def build_constraints(
         False for no constraints, True for the default options, or options.
     text_format
         Name of the crystal text.
+    template
+        Template of the prompt: decides what stands before each line of the text.
 
     Raises
     ------
@@ -290,6 +298,8 @@ def build_constraints(
     from crystalicl_jobflow.generation.constraints import ConstraintOptions, build_constraint
 
     options = ConstraintOptions() if constrain is True else constrain
+    if template == "alpaca":  # plain lines, and the prompt ends with a line end
+        options = options.model_copy(update={"line_prefix": "", "text_prefix": ""})
     built: dict[str, RowConstraint | None] = {}
     constraints = []
     for condition in conditions:
@@ -341,24 +351,33 @@ def _parse_failure(text: str, text_format: str) -> FailureReason | None:
     return None
 
 
-def _prompt(retrieval: Retrieval, text_format: str) -> str:
+def _prompt(retrieval: Retrieval, text_format: str, template: str) -> str:
     """Return the prompt; the pool's SGS texts are rewritten where another format is asked."""
     if text_format == "sgs" or not retrieval.demonstrations:
         return crystal_prompt(
-            retrieval.condition, retrieval.demonstrations, text_format=text_format
+            retrieval.condition,
+            retrieval.demonstrations,
+            text_format=text_format,
+            template=template,
         )
     from crystalicl_jobflow.prompts import demonstration_sentences
-    from crystalicl_jobflow.text import get_text
+    from crystalicl_jobflow.text import SGS
+    from crystalicl_jobflow.text.writing import crystal_text
 
-    written, read = get_text(text_format), get_text("sgs")
     pairs = [
         (
-            demonstration_sentences(demonstration, retrieval.condition),
-            written.encode(demonstration.structure or read.decode(demonstration.text)),
+            demonstration_sentences(demonstration, retrieval.condition, template=template),
+            # as training writes them: another cell or other digits would be news to the model
+            crystal_text(
+                SGS.analyze(
+                    demonstration.structure or SGS.decode(demonstration.text), demonstration.symprec
+                ),
+                text_format,
+            ),
         )
         for demonstration in retrieval.demonstrations
     ]
-    return crystal_prompt(retrieval.condition, pairs, text_format=text_format)
+    return crystal_prompt(retrieval.condition, pairs, text_format=text_format, template=template)
 
 
 def keep_most_probable(completions: Sequence[Completion], best_of: int) -> list[Completion]:

@@ -59,6 +59,8 @@ class GenerateMaker(Maker):
         options (a ``ConstraintOptions`` or a mapping of its fields).
     text_format
         Name of the crystal text.
+    template
+        Words of the prompt: 'crystalicl' or 'alpaca'.
     batch_size
         Texts written at once, at most.
     num_threads
@@ -94,6 +96,7 @@ class GenerateMaker(Maker):
     num_samples: int = 1
     constrain: Any = True
     text_format: str = "sgs"
+    template: str = "crystalicl"
     batch_size: int = field(default_factory=lambda: SETTINGS.BATCH_SIZE)
     num_threads: int | None = field(default_factory=lambda: SETTINGS.NUM_THREADS)
     num_shards: int | None = None
@@ -173,6 +176,7 @@ class GenerateMaker(Maker):
             load,
             sampling=self.sampling,
             text_format=self.text_format,
+            template=self.template,
             constrain=_constraint_options(self.constrain),
             tasks=tasks,
             progress=log_progress(logger, self.name),
