@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 from pymatgen.core import Element, Structure
@@ -183,6 +183,13 @@ class Prepared:
     plain: Structure
     reduced: Structure
 
+    @cached_property
+    def whole(self) -> Structure:
+        """The given cell, Niggli-reduced, with all its sites."""
+        if len(self.reduced) == len(self.plain):
+            return self.reduced
+        return _reduce(self.plain, primitive=False)
+
 
 class PairMatcher:
     """``StructureMatcher`` for many comparisons: every crystal is reduced only once.
@@ -198,24 +205,21 @@ class PairMatcher:
     """
 
     def __init__(self, *, stol: float, ltol: float, angle_tol: float) -> None:
-        self._primitive = _matcher(stol, ltol, angle_tol, True)
-        self._as_given = _matcher(stol, ltol, angle_tol, False)
+        self._matcher = _matcher(stol, ltol, angle_tol, True)
 
     def prepare(self, structure: Structure) -> Prepared:
         """Return what is needed to compare a crystal often."""
         plain = without_oxidation_states(structure)
-        try:
-            reduced = self._primitive._get_reduced_structure(plain, True)
-        except Exception:  # a degenerate cell stays as it is
-            reduced = plain
-        return Prepared(structure_hash(plain), plain, reduced)
+        return Prepared(structure_hash(plain), plain, _reduce(plain, primitive=True))
 
     def same(self, first: Prepared, second: Prepared) -> bool:
         """Tell whether two crystals match."""
-        if first.name == second.name or _fit(self._primitive, first.reduced, second.reduced, True):
+        if first.name == second.name or _fit(self._matcher, first.reduced, second.reduced):
             return True
-        kept = len(first.reduced) == len(first.plain) and len(second.reduced) == len(second.plain)
-        return not kept and _fit(self._as_given, first.plain, second.plain, False)
+        if len(first.plain) != len(second.plain):
+            return False
+        kept = first.whole is first.reduced and second.whole is second.reduced
+        return not kept and _fit(self._matcher, first.whole, second.whole)
 
 
 def _match_pair(pair: tuple[Structure, Structure]) -> MatchResult:
@@ -259,11 +263,22 @@ def without_oxidation_states(structure: Structure) -> Structure:
     return plain
 
 
-def _fit(matcher: StructureMatcher, first: Structure, second: Structure, reduced: bool) -> bool:
+def _reduce(structure: Structure, *, primitive: bool) -> Structure:
+    """Do once what the matcher would do at every comparison."""
+    from pymatgen.analysis.structure_matcher import StructureMatcher
+
+    try:
+        return StructureMatcher._get_reduced_structure(structure, primitive)
+    except Exception:  # a degenerate cell stays as it is
+        return structure
+
+
+def _fit(matcher: StructureMatcher, first: Structure, second: Structure) -> bool:
+    """Compare reduced crystals."""
     if len(first) != len(second):
         return False
     try:
-        return bool(matcher.fit(first, second, skip_structure_reduction=reduced))
+        return bool(matcher.fit(first, second, skip_structure_reduction=True))
     except Exception:  # degenerate cells match nothing
         return False
 
