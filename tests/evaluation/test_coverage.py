@@ -111,7 +111,7 @@ def test_nothing_generated_covers_nothing() -> None:
 
 
 def test_cut_offs_are_those_of_the_data_set() -> None:
-    assert coverage_cutoffs("mp_20") == (0.4, 10.0)
+    assert coverage_cutoffs("mp_20") == coverage_cutoffs("MP-20") == (0.4, 10.0)
     assert coverage_cutoffs("perov_5") == coverage_cutoffs("carbon_24") == (0.2, 4.0)
     apart = prints([0.3]), prints([0.0])
     assert compare_coverage(*apart, dataset="mp_20").recall.count == 1

@@ -106,13 +106,18 @@ class Coverage:
 def coverage_cutoffs(dataset: str) -> tuple[float, float]:
     """Return the structural and the composition cut-off of a dataset.
 
+    Parameters
+    ----------
+    dataset
+        ``mp_20``, ``carbon_24`` or ``perov_5``; ``MP-20`` will do.
+
     Raises
     ------
     ValueError
         If there are none for it.
     """
     try:
-        return COVERAGE_CUTOFFS[dataset]
+        return COVERAGE_CUTOFFS[dataset.lower().replace("-", "_")]
     except KeyError:
         known = ", ".join(COVERAGE_CUTOFFS)
         raise ValueError(f"no coverage cut-offs for dataset {dataset!r}; known: {known}") from None
