@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from crystalicl_jobflow.flows.generate import CrystalGenerationFlowMaker
+from crystalicl_jobflow.flows.train import TrainFlowMaker
 
-__all__ = ["CrystalGenerationFlowMaker"]
+__all__ = ["CrystalGenerationFlowMaker", "TrainFlowMaker"]

@@ -11,8 +11,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
-from jobflow import Maker, OnMissing, job
-from jobflow.core.job import JobConfig
+from jobflow import CURRENT_JOB, JobConfig, Maker, OnMissing, job
 from monty.json import jsanitize
 
 from crystalicl_jobflow.jobs._inputs import log_progress
@@ -264,7 +263,7 @@ class TrainMaker(Maker):
         if self.method == "lora":
             check_lora(self.lora)
         loop = self.loop or (PAPER_LOOP if self.method == "lora" else LoopSettings())
-        folder = Path(self.folder or self.name).expanduser().absolute()
+        folder = Path(self.folder or _own_folder(self.name)).expanduser().absolute()
         folder.mkdir(parents=True, exist_ok=True)
         resumed = (folder / CHECKPOINT).is_file()
         lesson = self._lesson(data, folder, seed=loop.seed)
@@ -287,6 +286,9 @@ class TrainMaker(Maker):
         from crystalicl_jobflow.training.mixtures import MIXTURES
         from crystalicl_jobflow.training.recipes import crystal_lesson, file_lesson, load_split
 
+        if isinstance(data, Mapping) and "instructions" in data:  # as a database kept it
+            known = InstructionsDoc.model_fields
+            data = InstructionsDoc(**{name: data[name] for name in data if name in known})
         path = _instruction_file(data, folder)
         if path is not None:
             return file_lesson(
@@ -353,6 +355,12 @@ def write_card(training: Any, evaluations: Mapping[str, Any] | None = None) -> C
     return CardDoc(card=card, path=path, rates=rates)
 
 
+def _own_folder(name: str) -> str:
+    """Return a folder that no other job uses, also where jobs share their working folder."""
+    this = CURRENT_JOB.job
+    return name if this is None else f"{name}-{this.uuid[:8]}"
+
+
 def _settings(kind: type[Any], value: Any) -> Any:
     """Return settings that a database may have turned into a mapping."""
     if not isinstance(value, Mapping):
@@ -387,9 +395,8 @@ def _is_instruction(item: Any) -> bool:
 def _sources(data: Any) -> Any:
     from crystalicl_jobflow.training.record import DataFile
 
-    if not isinstance(data, InstructionsDoc):
-        return ()
-    return tuple(DataFile(**item.model_dump()) for item in data.data)
+    found = data.data if isinstance(data, InstructionsDoc) else []
+    return tuple(DataFile(**item.model_dump()) for item in found)
 
 
 def _train_doc(maker: TrainMaker, result: Any, *, resumed: bool) -> TrainDoc:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from crystalicl_jobflow.training.batches import InstructionBatches, InstructionSource
 from crystalicl_jobflow.training.instructions import Instruction
 from crystalicl_jobflow.training.loop import LoopSettings, TrainingResult, train
+from crystalicl_jobflow.training.state import without_bars
 from crystalicl_jobflow.training.tokenizer import MAX_POSITIONS, build_tokenizer, number_words
 
 if TYPE_CHECKING:
@@ -187,7 +188,8 @@ def save_base(
         from copy import deepcopy
 
         model = deepcopy(model).to(dtype)
-    model.save_pretrained(folder, safe_serialization=True)
+    with without_bars():
+        model.save_pretrained(folder, safe_serialization=True)
     tokenizer.save_pretrained(folder)
 
 

@@ -14,6 +14,7 @@ from crystalicl_jobflow.training.batches import InstructionBatches, InstructionS
 from crystalicl_jobflow.training.card import LORA_ARGUMENTS
 from crystalicl_jobflow.training.instructions import Instruction
 from crystalicl_jobflow.training.loop import LoopSettings, TrainingResult, train
+from crystalicl_jobflow.training.state import CHECKPOINT, without_bars
 
 
 @dataclass(frozen=True)
@@ -265,17 +266,33 @@ def train_lora(
         examples=settings.learn_examples,
     )
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / LORA_ARGUMENTS).write_text(
-        json.dumps({"base_model": str(base_name or base_model), **asdict(lora)}, indent=2) + "\n",
-        encoding="utf-8",
-    )
+    _record_adapter(folder, {"base_model": str(base_name or base_model), **asdict(lora)})
+
+    def save(place: Path) -> None:
+        with without_bars():
+            model.save_pretrained(place / "adapter", safe_serialization=True)
+
     return train(
         model,
         batches,
         settings,
         folder,
         validation=batches.fixed(validation),
-        save=lambda place: model.save_pretrained(place / "adapter", safe_serialization=True),
+        save=save,
         progress=progress,
     )
+
+
+def _record_adapter(folder: Path, arguments: dict[str, Any]) -> None:
+    """Write what is tuned; refuse a folder in which something else was begun."""
+    path = folder / LORA_ARGUMENTS
+    if path.is_file() and (folder / CHECKPOINT).is_file():
+        before = json.loads(path.read_text(encoding="utf-8"))
+        for name in ("base_model", "rank", "alpha"):
+            if before.get(name, arguments[name]) != arguments[name]:
+                raise ValueError(
+                    f"{folder} holds a training with {name} {before[name]}, not"
+                    f" {arguments[name]}: name another folder"
+                )
+    folder.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(arguments, indent=2) + "\n", encoding="utf-8")

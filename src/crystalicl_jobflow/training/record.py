@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from crystalicl_jobflow.training.state import ARGUMENTS, trainable
+from crystalicl_jobflow.training.state import ARGUMENTS, CHECKPOINT, trainable
 
 if TYPE_CHECKING:
     from crystalicl_jobflow.training.batches import InstructionBatches
@@ -119,9 +119,23 @@ def describe_data(
 
 
 def record_data(folder: str | Path, files: Sequence[DataFile]) -> None:
-    """Write the files of a training into its folder."""
+    """Write the files of a training into its folder.
+
+    Raises
+    ------
+    ValueError
+        If the folder holds a begun training on other data.
+    """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    before = {item.sha256: item.name for item in read_data(folder)}
+    if (folder / CHECKPOINT).is_file() and before:
+        if before.keys() != {item.sha256 for item in files}:
+            raise ValueError(
+                f"{folder} holds a training on other data ({', '.join(before.values())}):"
+                " name another folder"
+            )
+        return
     text = json.dumps([asdict(item) for item in files], indent=2) + "\n"
     (folder / DATA).write_text(text, encoding="utf-8")
 
