@@ -72,10 +72,9 @@ def test_batches_give_what_single_crystals_give(
     alone = [chgnet.energies([item])[0] for item in (silicon, None, nacl, cscl)]
     for one, other in zip(together, alone, strict=True):
         assert one.failure == other.failure
+        expected = other.energy_per_atom
         assert one.energy_per_atom == (
-            None
-            if other.energy_per_atom is None
-            else pytest.approx(other.energy_per_atom, abs=1e-5)
+            None if expected is None else pytest.approx(expected, abs=1e-5)
         )
 
 

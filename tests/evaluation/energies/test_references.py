@@ -67,7 +67,7 @@ def test_a_file_holds_what_was_saved(tmp_path: Path) -> None:
     saved = ElementalReferences("mine", "chgnet", "0.3.0", {"O": -4.9, "Al": -3.7}, "by hand")
     saved.save(path)
     assert load_references(CHGNET, path) == saved
-    with pytest.raises(ValueError, match="references of chgnet 0.3.0, not of other 1"):
+    with pytest.raises(ValueError, match=r"references of chgnet 0\.3\.0, not of other 1"):
         load_references(SimpleNamespace(name="other", version="1"), path)
     path.write_text("[1]")
     with pytest.raises(ValueError, match="holds no elemental references"):

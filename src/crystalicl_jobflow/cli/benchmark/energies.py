@@ -3,22 +3,34 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from crystalicl_jobflow.cli._common import note, progress, stdout_console, table
+from crystalicl_jobflow.cli._common import UserError, note, progress, stdout_console, table
 
 if TYPE_CHECKING:
-    from crystalicl_jobflow.evaluation.energies import PropertyPredictor
+    from pymatgen.core import Structure
+
+    from crystalicl_jobflow.evaluation.energies import (
+        Energy,
+        EnergyModel,
+        PropertyPredictor,
+        Relaxation,
+    )
+    from crystalicl_jobflow.evaluation.energies.base import Progress
 
 ERRORS = "errors.json"
 PREDICTIONS = "predictions.csv"
+CHUNK = 64
+"""Crystals predicted between two reports of progress."""
 
 
 @click.command(
     epilog="\b\ncrystalicl benchmark energies --dataset test.csv.gz --limit 200\n"
+    "crystalicl benchmark energies --dataset test.csv.gz --references mp --references own\n"
     "crystalicl benchmark energies --dataset test.csv.gz --property band_gap --out gaps"
 )
 @click.option("--dataset", required=True, metavar="CSV", help="Crystals with known values.")
@@ -29,10 +41,16 @@ PREDICTIONS = "predictions.csv"
     show_default=True,
     help="What is predicted.",
 )
-@click.option("--predictor", help="chgnet, trees, megnet, or an .npz of trees.  [the first]")
+@click.option(
+    "--predictor",
+    "predictors",
+    multiple=True,
+    help="chgnet, trees, megnet, or an .npz of trees; several are compared.  [the first]",
+)
 @click.option(
     "--references",
-    help="Elemental references of an energy model: mp, own, fitted or a .json.  [mp]",
+    multiple=True,
+    help="Elemental references of energy models: mp, own, fitted or a .json.  [mp]",
 )
 @click.option("--limit", type=click.IntRange(1), help="Rows drawn from the data set.  [all]")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the rows.")
@@ -44,90 +62,140 @@ PREDICTIONS = "predictions.csv"
 def energies(
     dataset: str,
     property_name: str,
-    predictor: str | None,
-    references: str | None,
+    predictors: tuple[str, ...],
+    references: tuple[str, ...],
     limit: int | None,
     seed: int,
     out: Path | None,
 ) -> None:
     """Compare predicted properties with the known ones of a data set, crystals as they are."""
+    from crystalicl_jobflow.evaluation.energies import prediction_errors
     from crystalicl_jobflow.evaluation.energies.data_sets import read_data_set
-    from crystalicl_jobflow.evaluation.energies.errors import prediction_errors
     from crystalicl_jobflow.schemas import find_property
 
     spec = find_property(property_name)
     name = property_name if spec is None else spec.name
     unit = "" if spec is None else spec.unit
-    model = _predictor(name, predictor, references)
+    models = _predictors(name, predictors, references)
     data = read_data_set(dataset, required=[name], limit=limit, seed=seed)
     for row, reason in data.failed:
         note(f"Not read: {row}: {reason}")
-    started = time.perf_counter()
-    values: list[float | None] = []
+    values: list[list[float | None]] = [[] for _ in models]
+    seconds = [0.0] * len(models)
     with progress("Predict") as report:
-        for start in range(0, len(data), 64):
-            values += model.predict(data.structures[start : start + 64])
-            report(len(values), len(data))
-    seconds = time.perf_counter() - started
+        for start in range(0, len(data), CHUNK):
+            crystals = data.structures[start : start + CHUNK]
+            for place, model in enumerate(models):
+                began = time.perf_counter()
+                values[place] += model.predict(crystals)
+                seconds[place] += time.perf_counter() - began
+            report(start + len(crystals), len(data))
     known = [properties[name] for properties in data.properties]
-    errors = prediction_errors(name, values, known)
+    errors = [prediction_errors(name, row, known) for row in values]
 
-    label = f"{name} by {model.name} {model.version}, {Path(dataset).name}"
-    shown = table("", f">{unit}" if unit else ">", title=label)
-    for words, value in (
-        ("mean absolute error", errors.mae),
-        ("median absolute error", errors.median),
-        ("root mean square error", errors.rmse),
-        ("mean error", errors.mean),
-        ("mean absolute error of the median", errors.baseline_mae),
-    ):
-        shown.add_row(words, "-" if value is None else f"{value:.4f}")
-    console = stdout_console()
-    console.print(shown)
-    met = "-" if errors.met is None else f"{100 * errors.met:.1f} %"
-    console.print(
-        f"{errors.predicted} of {errors.count} crystals predicted;"
-        f" {met} meet the known value by the rule of conditional success"
+    labels = [f"{model.name} {model.version}" for model in models]
+    heading = f">{unit}" if unit else ">Error"
+    shown = table(
+        "Predictor", ">Crystals", f"{heading}, mean", ">median", ">RMS", ">signed", ">Met %"
     )
+    for label, found in zip(labels, errors, strict=True):
+        numbers = (found.mae, found.median, found.rmse, found.mean)
+        shown.add_row(
+            label,
+            f"{found.predicted} of {found.count}",
+            *("-" if value is None else f"{value:.4f}" for value in numbers),
+            "-" if found.met is None else f"{100 * found.met:.1f}",
+        )
+    console = stdout_console()
+    console.print(f"{name}, {Path(dataset).name}: absolute errors of crystals as they are")
+    console.print(shown)
+    if errors[0].baseline_mae is not None:
+        click.echo(f"Answering the median of all: {errors[0].baseline_mae:.4f} {unit}")
     if out is not None:
-        _write(out, data.ids, known, values, {
+        document = {
             "property": name,
-            "predictor": model.name,
-            "version": model.version,
-            "dataset": Path(dataset).name,
-            "seed": seed,
-            "limit": limit,
             "unit": unit,
-            "seconds": round(seconds, 2),
-            **errors.as_dict(),
-        })  # fmt: skip
+            "dataset": Path(dataset).name,
+            "limit": limit,
+            "seed": seed,
+            "not_read": dict(data.failed),
+            "predictors": [
+                {
+                    "predictor": model.name,
+                    "version": model.version,
+                    "seconds": round(spent, 2),
+                    **found.as_dict(),
+                }
+                for model, spent, found in zip(models, seconds, errors, strict=True)
+            ],
+        }
+        _write(out, document, data.ids, known, dict(zip(labels, values, strict=True)))
         click.echo(f"Written: {out / ERRORS}, {out / PREDICTIONS}")
 
 
-def _predictor(name: str, predictor: str | None, references: str | None) -> PropertyPredictor:
-    from crystalicl_jobflow.cli._common import UserError
+class _Once:
+    """An energy model that is asked once about the same crystals, whatever the references."""
+
+    def __init__(self, model: EnergyModel) -> None:
+        self.model = model
+        self.name, self.version = model.name, model.version
+        self.last: tuple[Sequence[Structure | None], list[Energy]] | None = None
+
+    def energies(
+        self, structures: Sequence[Structure | None], *, progress: Progress | None = None
+    ) -> list[Energy]:
+        """Return what the model answered the last time, if it was asked the same."""
+        if self.last is None or self.last[0] is not structures:
+            self.last = (structures, self.model.energies(structures, progress=progress))
+        return self.last[1]
+
+    def relax(
+        self,
+        structures: Sequence[Structure | None],
+        *,
+        fmax: float = 0.1,
+        max_steps: int = 500,
+        progress: Progress | None = None,
+    ) -> list[Relaxation]:
+        """Relax with the model."""
+        return self.model.relax(structures, fmax=fmax, max_steps=max_steps, progress=progress)
+
+
+def _predictors(
+    name: str, predictors: Sequence[str], references: Sequence[str]
+) -> list[PropertyPredictor]:
     from crystalicl_jobflow.evaluation.energies import load_predictor, load_references
     from crystalicl_jobflow.evaluation.energies.predictors import FormationEnergyPredictor
 
-    found = load_predictor(name, predictor)
-    if references is None:
-        return found
-    if not isinstance(found, FormationEnergyPredictor):
-        raise UserError(f"--references belong to an energy model, not to {found.name} of {name}")
-    return FormationEnergyPredictor(found.model, load_references(found.model, references))
+    found: list[PropertyPredictor] = []
+    energetic = False
+    for predictor in predictors or (None,):
+        loaded = load_predictor(name, predictor)
+        if references and isinstance(loaded, FormationEnergyPredictor):
+            energetic = True
+            model = _Once(loaded.model)
+            found += [
+                FormationEnergyPredictor(model, load_references(model, kind)) for kind in references
+            ]
+        else:
+            found.append(loaded)
+    if references and not energetic:
+        names = ", ".join(item.name for item in found)
+        raise UserError(f"--references belong to an energy model, not to {names} of {name}")
+    return found
 
 
 def _write(
     out: Path,
+    document: dict[str, object],
     ids: list[str],
     known: list[float],
-    values: list[float | None],
-    document: dict[str, object],
+    values: Mapping[str, Sequence[float | None]],
 ) -> None:
     import pandas as pd
 
     from crystalicl_jobflow.cli import _output
 
     _output.write_json(out / ERRORS, document)
-    rows = pd.DataFrame({"material_id": ids, "known": known, "predicted": values})
+    rows = pd.DataFrame({"material_id": ids, "known": known, **dict(values)})
     rows.to_csv(out / PREDICTIONS, index=False)
