@@ -219,6 +219,39 @@ def test_only_crystals_of_one_reduced_formula_are_compared(
     assert all(one == other for one, other in compared)
 
 
+def test_a_large_formula_is_shared_among_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    from crystalicl_jobflow.evaluation import discovery
+
+    monkeypatch.setattr(discovery, "_LARGE", 10)
+    tall = [
+        Structure(Lattice.tetragonal(4.0, 4.0 * ratio), ["Cs", "Cl"], [[0] * 3, [0.5] * 3])
+        for ratio in (1.0, 1.05, 1.9, 2.0, 3.1)
+    ]
+    samples: list[Structure | None] = [*tall, None, caesium_chloride(anion="Br")]
+    references = [tall[4], tall[2], tall[0]]
+    alone = match_reference(samples, references)
+    assert match_reference(samples, references, processes=2) == alone
+    assert alone == [2, 2, 1, 1, 0, None, None]
+
+
+def test_what_repeats_exactly_is_compared_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model at a low temperature writes the same text again and again."""
+    fits = 0
+    original = StructureMatcher.fit
+
+    def counting(self: StructureMatcher, *crystals: Structure, **how: bool) -> bool:
+        nonlocal fits
+        fits += 1
+        return original(self, *crystals, **how)
+
+    monkeypatch.setattr(StructureMatcher, "fit", counting)
+    samples: list[Structure | None] = [caesium_chloride(), caesium_chloride(4.3)] * 40
+    assert set(unique_crystals(samples)) == {0}
+    assert fits == 1
+    assert match_reference(samples, [caesium_chloride(4.2), caesium_chloride(4.4)]) == [0] * 80
+    assert fits == 3  # each of the two with the first reference, which it matches
+
+
 # --- stability
 
 

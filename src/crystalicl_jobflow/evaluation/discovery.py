@@ -26,6 +26,8 @@ from crystalicl_jobflow.schemas import Rate
 Energies = Sequence[float | None] | NDArray[np.float64] | Mapping[int, float | None]
 """Energies above the hull in eV/atom by place, None or NaN (or absent) where there is none."""
 
+_LARGE = 2000  # pairs of one formula, some seconds: worth the start of another process
+
 DISCOVERY_MEANINGS: dict[str, str] = {
     "unique": "different crystals / samples",
     "novel": "crystals that match no reference crystal / samples",
@@ -108,7 +110,7 @@ def discover(
     processes
         Processes to share the formulas among.
     progress
-        Called with (formulas done, formulas in all) while references are compared.
+        Called with (tasks done, tasks) while references are compared.
 
     Raises
     ------
@@ -229,9 +231,9 @@ def match_reference(
     stol, ltol, angle_tol
         ``StructureMatcher``'s tolerances.
     processes
-        Processes to share the formulas among.
+        Processes to share the formulas among, and the samples of one that has many.
     progress
-        Called with (formulas done, formulas in all).
+        Called with (tasks done, tasks): a task is a formula, or a part of one.
 
     Returns
     -------
@@ -240,20 +242,28 @@ def match_reference(
     """
     generated = formula_buckets(structures)
     known = formula_buckets(references)
-    shared = [formula for formula in generated if formula in known]
+    portions: list[tuple[str, list[int]]] = []
+    for formula, places in generated.items():
+        if formula in known:
+            # all of carbon is one formula: a large one is shared among the processes
+            large = processes > 1 and len(places) * len(known[formula]) > _LARGE
+            step = -(-len(places) // processes) if large else len(places)
+            portions += [
+                (formula, places[start : start + step]) for start in range(0, len(places), step)
+            ]
     tasks = [
         (
-            [structures[index] for index in generated[formula]],
-            [references[index] for index in known[formula]],
+            [structures[place] for place in places],
+            [references[place] for place in known[formula]],
             (stol, ltol, angle_tol),
         )
-        for formula in shared
+        for formula, places in portions
     ]
     answers = run_chunks(_match_one_formula, tasks, processes=processes, progress=progress)
     matched: list[int | None] = [None] * len(structures)
-    for formula, local in zip(shared, answers, strict=True):
-        for index, found in zip(generated[formula], local, strict=True):
-            matched[index] = None if found is None else known[formula][found]
+    for (formula, places), local in zip(portions, answers, strict=True):
+        for place, found in zip(places, local, strict=True):
+            matched[place] = None if found is None else known[formula][found]
     return matched
 
 
