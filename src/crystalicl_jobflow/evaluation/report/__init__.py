@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from crystalicl_jobflow.evaluation.report.intervals import CONFIDENCE, wilson_interval
+from crystalicl_jobflow.evaluation.intervals import CONFIDENCE, wilson_interval
 from crystalicl_jobflow.evaluation.report.page import (
     MOST_TOP,
     REPORT_FILE,

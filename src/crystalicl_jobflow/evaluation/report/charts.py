@@ -33,7 +33,7 @@ class Distribution:
         Crystals that the shares are of.
     edges
         Edges of the bins, one more than labels; empty for categories.
-    remark
+    remarks
         What a reader has to know.
     figures
         Medians and the like, as (what, value) in words.
@@ -46,8 +46,8 @@ class Distribution:
     num_generated: int = 0
     num_reference: int = 0
     edges: tuple[float, ...] = ()
-    remark: str = ""
-    figures: tuple[tuple[str, str], ...] = field(default=())
+    remarks: list[str] = field(default_factory=list)
+    figures: list[tuple[str, str]] = field(default_factory=list)
 
     @property
     def svg(self) -> Markup:
@@ -86,8 +86,8 @@ def histogram(
         num_generated=len(own),
         num_reference=len(other),
         edges=tuple(edges),
-        remark="The outermost bars hold everything beyond them." if clipped else "",
-        figures=tuple(figures),
+        remarks=["The outermost bars hold everything beyond them."] if clipped else [],
+        figures=figures,
     )
 
 

@@ -120,6 +120,7 @@ def build_page(run: Run, *, reference: Reference | None = None, top: int = TOP) 
                 "place": place,
                 "candidate": run.candidates[place],
                 "picture": crystal_svg(scene, label=_in_words(run, place)),
+                "marks": sections.marks(run, place),
                 "cif": _cif_link(run, place),
                 "legend": [
                     (symbol, element_colour(symbol)) for symbol in sorted(set(scene.elements))
@@ -160,6 +161,7 @@ def _cif_link(run: Run, place: int) -> tuple[str, str]:
     from pymatgen.io.cif import CifWriter
 
     candidate = run.candidates[place]
+    assert candidate.structure is not None
     symprec = float(candidate.provenance.tolerances.get("symprec", SYMPREC))
     try:
         text = str(CifWriter(candidate.structure, symprec=symprec))
@@ -193,5 +195,5 @@ def _template() -> Any:
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters["percent"] = lambda share: f"{100 * share:.1f} %"
+    environment.filters["percent"] = lambda share: f"{100 * share:.1f}\u00a0%"
     return environment.from_string(_resource("templates/page.html.j2"))

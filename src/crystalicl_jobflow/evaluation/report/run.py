@@ -34,6 +34,8 @@ class Run:
         All of them, in their order.
     rates, metrics, reasons, tolerances
         As :class:`~crystalicl_jobflow.schemas.Evaluation` has them.
+    meanings
+        What each rate divides by what, where the run's file says so.
     document
         The whole of the file that the rates come from; empty where they were computed now.
     columns
@@ -49,6 +51,7 @@ class Run:
     metrics: dict[str, float | None] = field(default_factory=dict)
     reasons: dict[str, int] = field(default_factory=dict)
     tolerances: dict[str, Any] = field(default_factory=dict)
+    meanings: dict[str, str] = field(default_factory=dict)
     document: dict[str, Any] = field(default_factory=dict)
     columns: list[dict[str, Any]] = field(default_factory=list)
     sources: list[str] = field(default_factory=list)
@@ -154,6 +157,11 @@ def build_run(
         sources=list(sources),
     )
     if rates:
+        run.meanings = {
+            name: str(rate["meaning"])
+            for name, rate in document["rates"].items()
+            if name in rates and rate.get("meaning")
+        }
         run.metrics = dict(document.get("metrics") or {})
         run.reasons = dict(document.get("reasons") or {})
         run.tolerances = dict(document.get("tolerances") or {})

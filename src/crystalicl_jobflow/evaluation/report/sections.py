@@ -10,9 +10,9 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
-from crystalicl_jobflow.evaluation.rates import RATE_MEANINGS
+from crystalicl_jobflow.evaluation.intervals import wilson_interval
+from crystalicl_jobflow.evaluation.rates import rate_meaning
 from crystalicl_jobflow.evaluation.report.charts import Distribution, categories, histogram
-from crystalicl_jobflow.evaluation.report.intervals import wilson_interval
 from crystalicl_jobflow.evaluation.report.reference import Reference
 from crystalicl_jobflow.evaluation.report.run import Run
 from crystalicl_jobflow.schemas import (
@@ -38,14 +38,16 @@ _GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("As asked for", ("joint", "formula", "space_group")),
     ("Validity", (
         "valid", "structure_valid", "structure_valid_radii", "composition_valid", "overlap",
-        "symmetry_adherence", "negative", "crystallm", "crystext", "formula_consistent",
+        "symmetry_adherence", "crystallm", "crystext", "formula_consistent",
         "multiplicity_consistent", "space_group_consistent", "bonds_reasonable", "bond_length",
     )),
     ("Against the true structures", ("match", "polymorphs")),
     ("Within the set, and against known crystals", (
         "unique", "novel", "coverage", "recall", "precision", "covers",
     )),
-    ("Stability", ("stable", "metastable", "sun", "metastable_sun", "relaxed")),
+    ("Energy and stability", (
+        "energy", "relaxed", "negative", "stable", "metastable", "sun", "metastable_sun",
+    )),
     ("Texts and draws", ("parsed", "finished", "redrawn", "parsed_per_draw")),
 )  # fmt: skip
 
@@ -129,7 +131,7 @@ def rate_groups(run: Run) -> list[tuple[str, list[RateRow]]]:
     other: list[RateRow] = []
     for name, rate in run.rates.items():
         place = _group_of(name, asked)
-        (groups[place] if place else other).append(_rate_row(name, rate, asked))
+        (groups[place] if place else other).append(_rate_row(run, name, rate))
     for title, names in _GROUPS:
         order = {name: rank for rank, name in enumerate(names)}
         groups[title].sort(key=lambda row: order.get(row.name, len(order)))
@@ -150,15 +152,12 @@ def _group_of(name: str, asked: set[str]) -> str | None:
     return None
 
 
-def _rate_row(name: str, rate: Rate, asked: set[str]) -> RateRow:
+def _rate_row(run: Run, name: str, rate: Rate) -> RateRow:
     bounds = wilson_interval(rate.count, rate.of)
-    meaning = RATE_MEANINGS.get(name, "")
-    if not meaning and name in asked:
-        meaning = f"{words(name)} as asked / candidates asked for it"
     return RateRow(
         name=name,
         title=words(name),
-        meaning=meaning,
+        meaning=run.meanings.get(name) or rate_meaning(name) or "",
         rate=rate,
         low=None if bounds is None else bounds[0],
         high=None if bounds is None else bounds[1],
@@ -168,9 +167,8 @@ def _rate_row(name: str, rate: Rate, asked: set[str]) -> RateRow:
 
 def headline(run: Run) -> list[RateRow]:
     """Return the few rates that the page begins with."""
-    asked = {name for candidate in run.candidates for name in candidate.success}
     wanted = ("valid", "joint", "match", "metastable_sun", "novel", "unique", "parsed")
-    rows = [_rate_row(name, run.rates[name], asked) for name in wanted if name in run.rates]
+    rows = [_rate_row(run, name, run.rates[name]) for name in wanted if name in run.rates]
     return [row for row in rows if row.rate.of][:4]
 
 
@@ -246,6 +244,7 @@ def distributions(run: Run, reference: Reference | None) -> list[Distribution]:
     density = _values(run, valid, "density")
     if density:
         charts.append(histogram("Density (g/cm³)", density, known.get("density", ())))
+        charts[-1].figures.extend(_distance(run, "density", "g/cm³"))
     elements = [len(run.candidates[i].elements) for i in valid]
     others = [int(value) for value in known.get("num_elements", ())]
     charts.append(
@@ -256,11 +255,17 @@ def distributions(run: Run, reference: Reference | None) -> list[Distribution]:
             order=[str(value) for value in sorted({*elements, *others})],
         )
     )
+    charts[-1].figures.extend(_distance(run, "num_elements", ""))
     for name, spec in PROPERTIES.items():
         values = _values(run, valid, name)
         if values:
             title = f"{spec.phrase[0].upper()}{spec.phrase[1:]} ({spec.unit})"
             charts.append(histogram(title, values, known.get(name, ())))
+            charts[-1].figures.extend(_distance(run, name, spec.unit))
+            if known.get(name):
+                charts[-1].remarks.append(
+                    f"Generated: predicted ({_predictor(run, name)}); reference: its own values."
+                )
     groups = [c.space_group for c in (run.candidates[i] for i in valid) if c.space_group]
     others = [int(value) for value in known.get("space_group", ())]
     if groups:
@@ -280,6 +285,27 @@ def distributions(run: Run, reference: Reference | None) -> list[Distribution]:
             )
         )
     return charts
+
+
+def _distance(run: Run, name: str, unit: str) -> list[tuple[str, str]]:
+    """Return the run's own Wasserstein distance of a property, which its reference gave it."""
+    value = run.metrics.get(f"wasserstein:{name}")
+    if value is None:
+        return []
+    against = run.tolerances.get("distributions_against")
+    words_of = "Wasserstein distance" + (f" from {against}" if against else "")
+    return [(words_of, f"{value:.3g} {unit}".strip())]
+
+
+def _predictor(run: Run, name: str) -> str:
+    """Return the model behind a predicted property, where the run's file names it."""
+    keys = [f"predictor:{name}"]
+    if name in ("formation_energy_per_atom", "e_above_hull"):
+        keys.append("energies")
+    for key in keys:
+        if key in run.tolerances:
+            return str(run.tolerances[key])
+    return "by a model that the run's file does not name"
 
 
 def _values(run: Run, places: Iterable[int], name: str) -> list[float]:
@@ -319,9 +345,32 @@ def failures(run: Run) -> list[Failure]:
 
 _LISTED = (
     "num_sites", "density", "min_distance", "formation_energy_per_atom", "e_above_hull",
-    "band_gap", "match", "rms", "unique", "novel", "stable", "metastable", "bond_length_score",
-    "nearest_reference", "known_as",
+    "band_gap", "match", "rms", "unique", "novel", "known_as", "stable", "metastable", "relaxed",
+    "bond_length_score", "crystext_reward", "structure_distance",
 )  # fmt: skip
+
+
+_TITLES = {
+    "num_sites": "atoms",
+    "min_distance": "shortest distance",
+    "formation_energy_per_atom": "formation energy",
+    "e_above_hull": "energy above hull",
+}
+
+
+def marks(run: Run, place: int) -> list[str]:
+    """Return what was found about a crystal beyond its validity, in a few words each."""
+    found = []
+    if run.value(place, "stable") is not None:
+        names = [name for name in ("stable", "metastable") if run.value(place, name)]
+        found.append(names[0] if names else "unstable")
+    novel, known = run.value(place, "novel"), run.value(place, "known_as")
+    if novel is not None:
+        found.append("novel" if novel else f"known as {known}" if known else "known")
+    if run.value(place, "match") is not None:
+        match = run.value(place, "match")
+        found.append("matches the true crystal" if match else "differs from the true crystal")
+    return found
 
 
 def listed_columns(run: Run) -> list[Column]:
@@ -331,11 +380,13 @@ def listed_columns(run: Run) -> list[Column]:
         if any(run.value(place, name) is not None for place in range(len(run.candidates))):
             known = STRUCTURE_COLUMNS[name]
             unit = f" ({known.unit})" if known.unit else ""
-            title = {"num_sites": "atoms", "formation_energy_per_atom": "formation energy"}.get(
-                name, words(name)
-            )
             found.append(
-                Column(name, title + unit, known.description, known.kind in ("number", "integer"))
+                Column(
+                    name,
+                    _TITLES.get(name, words(name)) + unit,
+                    known.description,
+                    known.kind in ("number", "integer"),
+                )
             )
     return found
 
