@@ -1,0 +1,239 @@
+"""Everything that an evaluation can compute, over one set of candidates."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+from pymatgen.core import Lattice, Structure
+
+from crystalicl_jobflow.evaluation import EvaluationOptions, evaluate_all, rate_meaning
+from crystalicl_jobflow.evaluation.energies import (
+    ElementalReferences,
+    Energy,
+    EnergyFailure,
+    Relaxation,
+)
+from crystalicl_jobflow.evaluation.energies.data_sets import CrystalData
+from crystalicl_jobflow.schemas import Candidate, Condition, Evaluation
+from crystalicl_jobflow.text import CIF, SGS
+
+from .conftest import CSCL, FENI, NACL
+
+Make = Callable[..., Candidate]
+
+ENERGIES = {"NaCl": -2.0, "CsCl": -2.5, "KCl": -1.0, "FeNi": 0.05}
+"""eV/atom, by hand; the elements have 0."""
+
+
+class ModelByHand:
+    """Energies from a table; caesium chloride does not converge when it is relaxed."""
+
+    name = "by hand"
+    version = "1"
+
+    def energies(
+        self, structures: Sequence[Structure | None], *, progress: Any = None
+    ) -> list[Energy]:
+        return [
+            Energy(None, EnergyFailure.NO_STRUCTURE, "There is no crystal.")
+            if structure is None
+            else Energy(ENERGIES[structure.composition.reduced_formula])
+            for structure in structures
+        ]
+
+    def relax(
+        self, structures: Sequence[Structure | None], *, progress: Any = None, **_: Any
+    ) -> list[Relaxation]:
+        answers = []
+        for structure, energy in zip(structures, self.energies(structures), strict=True):
+            stuck = structure is not None and "Cs" in structure.composition
+            answers.append(
+                Relaxation(
+                    structure,
+                    energy.energy_per_atom,
+                    structure is not None and not stuck,
+                    failure=EnergyFailure.NOT_CONVERGED if stuck else energy.failure,
+                    message="It did not converge." if stuck else energy.message,
+                )
+            )
+        return answers
+
+
+@pytest.fixture
+def by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    elements = ElementalReferences(
+        "zero", "by hand", "1", dict.fromkeys(("Na", "Cl", "Cs", "K", "Fe", "Ni"), 0.0)
+    )
+    place = "crystalicl_jobflow.evaluation.energies"
+    monkeypatch.setattr(f"{place}.load_energy_model", lambda name: ModelByHand())
+    monkeypatch.setattr(f"{place}.load_references", lambda model: elements)
+
+
+@pytest.fixture
+def candidates(make: Make) -> list[Candidate]:
+    """Rock salt twice, caesium chloride, iron nickel, and two texts that are no crystal."""
+    texts = [NACL, CSCL, "nonsense", NACL.replace("5.7 5.7 5.7", "5.6 5.6 5.6"), FENI, ""]
+    return [make(text, sample_index=i) for i, text in enumerate(texts)]
+
+
+def crystals(*structures: Structure, name: str = "known") -> CrystalData:
+    ids = [f"{name}-{i}" for i in range(len(structures))]
+    return CrystalData(ids, list(structures), [{} for _ in structures], name=name)
+
+
+def counts(evaluation: Evaluation, *names: str) -> list[tuple[int, int]]:
+    return [(evaluation.rates[name].count, evaluation.rates[name].of) for name in names]
+
+
+def column(evaluation: Evaluation, name: str) -> list[Any]:
+    return [row.get(name) for row in evaluation.results]
+
+
+def test_what_is_long_is_off(candidates: list[Candidate]) -> None:
+    evaluation = evaluate_all(candidates)
+    assert not {"novel", "stable", "energy", "coverage_recall"} & set(evaluation.rates)
+    assert counts(evaluation, "unique", "crystext_valid") == [(3, 6), (4, 6)]
+    assert all(rate_meaning(name) for name in evaluation.rates)
+
+
+def test_energies_hull_and_sun_worked_by_hand(
+    candidates: list[Candidate], by_hand: None, nacl: Structure, cscl: Structure
+) -> None:
+    # rock salt is known and on the hull; the others are new, and Fe-Ni has no competitor
+    options = EvaluationOptions(energies="by hand", novelty=True)
+    evaluation = evaluate_all(candidates, options, reference=crystals(nacl))
+    assert column(evaluation, "formation_energy_per_atom") == [-2.0, -2.5, None, -2.0, 0.05, None]
+    assert column(evaluation, "e_above_hull") == pytest.approx([0, -2.5, None, 0, 0.05, None])
+    assert column(evaluation, "energy_error")[2] == "There is no crystal."
+    names = ["energy", "negative_formation_energy", "stable", "metastable"]
+    assert counts(evaluation, *names) == [(4, 6), (3, 6), (3, 6), (4, 6)]
+    assert counts(evaluation, "novel", "sun", "metastable_sun") == [(2, 6), (1, 6), (2, 6)]
+    assert column(evaluation, "known_as") == ["known-0", None, None, "known-0", None, None]
+    assert evaluation.metrics["without_competitors"] == 2
+    assert evaluation.tolerances["energies"] == "by hand 1, references zero"
+    assert all(rate_meaning(name) for name in evaluation.rates)
+
+
+def test_a_relaxation_that_fails_counts_as_unstable(
+    candidates: list[Candidate], by_hand: None, nacl: Structure
+) -> None:
+    options = EvaluationOptions(energies="by hand", relax=True)
+    evaluation = evaluate_all(candidates, options, reference=crystals(nacl))
+    assert column(evaluation, "relaxed") == [True, False, False, True, True, False]
+    assert column(evaluation, "e_above_hull")[1] == pytest.approx(-2.5)  # told, not counted
+    assert counts(evaluation, "relaxed", "stable", "energy") == [(3, 6), (2, 6), (3, 6)]
+
+
+def test_energies_judge_what_was_asked(make: Make, by_hand: None) -> None:
+    asked = Condition(properties={"formation_energy_per_atom": -1.0})
+    candidates = [
+        make(text, condition=asked, sample_index=i) for i, text in enumerate([NACL, FENI, ""])
+    ]
+    assert evaluate_all(candidates).rates["formation_energy_per_atom"].of == 0
+    evaluation = evaluate_all(candidates, EvaluationOptions(energies="by hand"))
+    assert counts(evaluation, "formation_energy_per_atom", "joint") == [(1, 3), (1, 3)]
+    assert column(evaluation, "success_formation_energy_per_atom") == [True, False, False]
+    assert column(evaluation, "failure_reason")[1] == "condition_not_met"
+
+
+def test_the_reference_set_against_itself(
+    make: Make, mp_20: Callable[[int], list[tuple[Structure, int, str]]]
+) -> None:
+    texts = [SGS.encode(structure) for structure, _, _ in mp_20(8)]
+    candidates = [make(text, sample_index=i) for i, text in enumerate(texts)]
+    known = crystals(*(c.structure for c in candidates if c.structure is not None))
+    evaluation = evaluate_all(
+        candidates, EvaluationOptions(coverage="mp-20", novelty=True), reference=known
+    )
+    names = ["coverage_recall", "coverage_precision", "polymorphs"]
+    assert counts(evaluation, *names) == [(8, 8)] * 3
+    assert counts(evaluation, "novel") == [(0, 8)]
+    assert column(evaluation, "structure_distance") == pytest.approx([0] * 8, abs=1e-6)
+    assert column(evaluation, "nearest_reference") == known.ids
+    assert column(evaluation, "known_as") == known.ids
+    assert evaluation.metrics["coverage_distance:structure_recall"] == pytest.approx(0, abs=1e-6)
+    if all(candidate.valid for candidate in candidates):
+        assert evaluation.metrics["wasserstein:density"] == pytest.approx(0, abs=1e-9)
+
+
+def test_shuffled_candidates_have_the_same_sums(
+    candidates: list[Candidate], by_hand: None, nacl: Structure, cscl: Structure
+) -> None:
+    options = EvaluationOptions(energies="by hand", novelty=True, coverage="perov-5", reward=True)
+    known = crystals(nacl, cscl)
+    first = evaluate_all(candidates, options, reference=known)
+    shuffled = random.Random(1).sample(candidates, len(candidates))
+    again = evaluate_all(shuffled, options, reference=known)
+    assert again.rates == first.rates
+    assert again.metrics == pytest.approx(first.metrics, nan_ok=True)
+
+
+def test_a_failure_stays_in_every_denominator(
+    candidates: list[Candidate], by_hand: None, nacl: Structure
+) -> None:
+    options = EvaluationOptions(energies="by hand", novelty=True, coverage="mp-20", relax=True)
+    evaluation = evaluate_all(candidates, options, reference=crystals(nacl))
+    of_others = {
+        "overlap": 4,  # parsed candidates: less is better
+        "coverage_recall": 1,  # reference crystals
+        "coverage_recall_separate": 1,
+        "polymorphs": 1,
+        "polymorphs_of_many": 0,
+        "parsed_per_draw": 6,
+    }
+    for name, rate in evaluation.rates.items():
+        assert rate.of == of_others.get(name, 6), name
+
+
+def test_polymorphs_of_what_was_asked(make: Make, nacl: Structure, cscl: Structure) -> None:
+    high_pressure = Structure(Lattice.cubic(3.3), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])
+    asked = Condition(formula="NaCl")
+    candidates = [make(t, condition=asked, sample_index=i) for i, t in enumerate([NACL, CSCL])]
+    evaluation = evaluate_all(candidates, reference=crystals(high_pressure, nacl, cscl))
+    assert counts(evaluation, "polymorphs", "polymorphs_of_many") == [(1, 2), (1, 2)]
+    assert column(evaluation, "matched_polymorph") == ["known-1", None]
+
+
+def test_cif_texts_are_judged_by_crystallms_rules(make: Make, nacl: Structure) -> None:
+    good = CIF.encode(nacl)
+    candidates = [
+        make(good, text_format="cif"),
+        make(good.replace("'Na4 Cl4'", "'Na8 Cl8'"), text_format="cif", sample_index=1),
+        make("data_NaCl", text_format="cif", sample_index=2),
+        make(NACL, sample_index=3),
+    ]
+    evaluation = evaluate_all(candidates)
+    names = ["crystallm_valid", "formula_consistent", "multiplicity_consistent"]
+    assert counts(evaluation, *names) == [(1, 3), (2, 3), (1, 3)]
+    assert column(evaluation, "crystallm_valid") == [True, False, False, None]
+    assert evaluation.metrics["bond_length_score"] == 1
+
+
+def test_rewards_of_what_was_asked(make: Make, nacl: Structure) -> None:
+    asked = Condition(formula="NaCl")
+    candidates = [
+        make(text, condition=asked, sample_index=i) for i, text in enumerate([NACL, CSCL, ""])
+    ]
+    evaluation = evaluate_all(candidates, EvaluationOptions(reward=True), truths={0: nacl})
+    assert column(evaluation, "crystext_reward") == [3.0, 1.0, -1.0]
+    assert evaluation.metrics["crystext_reward"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"coverage": "mp-20"}, "coverage needs a reference set"),
+        ({"coverage": "mp-21"}, "mp_21"),
+        ({"novelty": True}, "novelty needs known crystals"),
+        ({"relax": True}, "needs an energy model"),
+        ({"hull": "hull.json"}, "needs an energy model"),
+    ],
+)
+def test_what_cannot_be_computed_is_refused_at_once(
+    options: dict[str, Any], message: str, candidates: list[Candidate]
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        evaluate_all(candidates, EvaluationOptions(**options))

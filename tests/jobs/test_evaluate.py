@@ -1,0 +1,104 @@
+"""EvaluateMaker: reference sets in any form, rows in the additional store."""
+
+from __future__ import annotations
+
+import pytest
+from jobflow import Flow, JobStore, job, run_locally
+from maggma.stores import MemoryStore
+from pymatgen.core import Lattice, Structure
+
+from crystalicl_jobflow.evaluation import build_candidates
+from crystalicl_jobflow.jobs import EvaluateMaker
+from crystalicl_jobflow.jobs._inputs import as_crystals
+from crystalicl_jobflow.schemas import Candidate, Completion, Generation, ModelInfo, SamplingParams
+from crystalicl_jobflow.schemas.jobs import ROWS_SIZE, EvaluateDoc
+
+CSCL = "Pm-3m\n4.1 4.1 4.1\n90 90 90\nCs\n0.00 0.00 0.00\nCl\n0.50 0.50 0.50"
+
+
+def memory_store() -> JobStore:
+    return JobStore(MemoryStore(), additional_stores={"data": MemoryStore()})
+
+
+@pytest.fixture
+def cscl() -> Structure:
+    return Structure(Lattice.cubic(4.12), ["Cs", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])
+
+
+@pytest.fixture
+def candidates() -> list[Candidate]:
+    texts = [CSCL, CSCL.replace("Cs", "Rb"), "nonsense"]
+    generation = Generation(
+        condition={},
+        prompt="",
+        sampling=SamplingParams(),
+        model=ModelInfo(engine="by hand", base_model="nobody"),
+        completions=[
+            Completion(request_index=0, sample_index=i, text=text, finished=True, num_tokens=9)
+            for i, text in enumerate(texts)
+        ],
+    )
+    return build_candidates([generation])
+
+
+@job
+def known_crystals(structure):
+    return [structure]
+
+
+@pytest.mark.parametrize("form", ["reference", "list", "csv"])
+def test_a_reference_set_in_any_form(form, cscl, candidates, tmp_path):
+    store = memory_store()
+    jobs = []
+    if form == "reference":
+        jobs = [known_crystals(cscl)]
+        reference = jobs[0].output
+    elif form == "list":
+        reference = [cscl]
+    else:
+        import pandas as pd
+
+        reference = str(tmp_path / "known.csv")
+        row = {"material_id": "mp-22865", "cif": cscl.to(fmt="cif")}
+        pd.DataFrame([row]).to_csv(reference, index=False)
+    evaluate = EvaluateMaker(novelty=True).make(candidates, reference_set=reference)
+    run_locally(Flow([*jobs, evaluate]), store=store, ensure_success=True, log=False)
+    document = evaluate.output.resolve(store)
+    assert isinstance(document, EvaluateDoc)
+    assert (document.rates["novel"].count, document.rates["novel"].of) == (1, 3)
+    assert document.results[0]["known_as"] == ("mp-22865" if form == "csv" else "0")
+    assert document.metrics["wasserstein:num_elements"] == 0
+
+
+def test_rows_lie_in_the_additional_store(candidates):
+    store = memory_store()
+    evaluate = EvaluateMaker().make(candidates)
+    run_locally(evaluate, store=store, ensure_success=True, log=False)
+    (document,) = store.query()
+    assert candidates[0].candidate_id not in str(document["output"])
+    (blob,) = store.additional_stores["data"].query()
+    assert candidates[0].candidate_id in str(blob)
+    assert [row["formula"] for row in evaluate.output.resolve(store).results] == [
+        "CsCl",
+        "RbCl",
+        None,
+    ]
+
+
+def test_many_rows_are_divided_and_read_as_one_list():
+    rows = [{"candidate_id": str(i)} for i in range(2 * ROWS_SIZE + 1)]
+    document = EvaluateDoc(num_candidates=len(rows), results=rows)
+    stored = document.model_dump(mode="json")
+    assert [len(blob["batch"]) for blob in stored["results"]] == [ROWS_SIZE, ROWS_SIZE, 1]
+    assert EvaluateDoc.model_validate(stored) == document
+
+
+def test_crystals_from_documents_keep_their_ids(cscl, candidates):
+    assert as_crystals(None) is None
+    data = as_crystals(candidates[:2])
+    assert data.ids == [candidate.candidate_id for candidate in candidates[:2]]
+    data = as_crystals({"a": cscl, "b": {"structure": cscl.as_dict()}})
+    assert data.ids == ["a", "b"]
+    assert data.structures == [cscl, cscl]
+    with pytest.raises(ValueError, match="known crystal 0 holds no structure"):
+        as_crystals([{"formula": "CsCl"}])
