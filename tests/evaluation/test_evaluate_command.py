@@ -108,3 +108,74 @@ def test_a_missing_or_empty_source_is_one_line(tmp_path: Path) -> None:
         assert result.exit_code == 2
         assert message in result.stderr
         assert len(result.stderr.strip().splitlines()) == 1
+
+
+def one_line(result: Result, message: str) -> None:
+    assert result.exit_code == 2, result.output
+    assert message in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_a_reference_set_that_is_no_truth(
+    candidates: Path, tmp_path: Path, nacl: Structure, cscl: Structure
+) -> None:
+    path = references(tmp_path / "r.csv", cscl, nacl, material_id=["mp-1", "mp-2"])
+    out = tmp_path / "out"
+    result = run(candidates, "--reference", path, "--no-aligned", "--novelty", "--out", out)
+    assert result.exit_code == 0, result.output
+    rates = json.loads((out / "metrics.json").read_text())["rates"]
+    assert "match" not in rates
+    assert [rates["polymorphs"][part] for part in ("count", "of")] == [2, 2]
+    assert [rates["novel"][part] for part in ("count", "of")] == [0, 3]
+    table = pd.read_csv(out / "structures.csv")
+    assert list(table["known_as"][:2]) == ["mp-2", "mp-1"]
+    assert list(table["matched_polymorph"][:2]) == ["mp-2", "mp-1"]
+
+
+def test_what_was_asked_for_nothing_has_no_truth(
+    make: Callable[..., Candidate], tmp_path: Path, cscl: Structure
+) -> None:
+    path = tmp_path / "candidates.jsonl"
+    candidate = make(NACL)
+    path.write_text(candidate.model_dump_json() + "\n")
+    by_place = references(tmp_path / "r.csv", cscl)
+    by_id = references(tmp_path / "i.csv", cscl, candidate_id=[candidate.candidate_id])
+    for reference, has_match in ((by_place, False), (by_id, True)):
+        result = run(path, "--reference", reference, "--out", tmp_path / "out")
+        assert result.exit_code == 0, result.output
+        rates = json.loads((tmp_path / "out" / "metrics.json").read_text())["rates"]
+        assert ("match" in rates) == has_match
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--novelty"], "novelty needs known crystals"),
+        (["--coverage", "mp-20"], "coverage needs a reference set"),
+        (["--coverage", "mp-21"], "mp_21"),
+        (["--relax"], "needs an energy model"),
+        (["--energies", "chgnot"], "no energy model 'chgnot'"),
+        (["--predict", "luck"], "no predictor of luck"),
+        (["--predict", "band_gap=luck"], "no predictor 'luck' of band_gap"),
+        (["--reference", "nowhere.csv"], "nowhere.csv does not exist"),
+        (["--known", "nowhere.csv", "--novelty"], "nowhere.csv"),
+    ],
+)
+def test_what_cannot_be_computed_is_one_line(
+    candidates: Path, tmp_path: Path, options: list[str], message: str
+) -> None:
+    one_line(run(candidates, *options, "--out", tmp_path / "out"), message)
+    assert not (tmp_path / "out" / "metrics.json").exists()
+
+
+def test_a_predicted_property_is_judged(make: Callable[..., Candidate], tmp_path: Path) -> None:
+    condition = Condition(properties={"band_gap": 5.0})
+    path = tmp_path / "candidates.jsonl"
+    path.write_text(make(NACL, condition=condition).model_dump_json() + "\n")
+    result = run(path, "--predict", "band_gap=trees", "--out", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    written = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert written["rates"]["band_gap"]["of"] == 1
+    assert "trees" in written["tolerances"]["predictor:band_gap"]
+    table = pd.read_csv(tmp_path / "out" / "structures.csv")
+    assert table["band_gap"][0] > 0
