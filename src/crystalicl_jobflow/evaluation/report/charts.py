@@ -72,7 +72,7 @@ def histogram(
     low, high = np.percentile(both, [_CLIPPED, 100 - _CLIPPED]) if len(both) > 200 else (
         both.min(), both.max(),
     )  # fmt: skip
-    edges = _round_edges(float(low), float(high), len(own))
+    edges = _round_edges(float(low), float(high), max(len(own), len(other)))
     clipped = int(np.sum((both < edges[0]) | (both > edges[-1])))
     labels = [f"{a:g} to {b:g}" for a, b in pairwise(edges.tolist())]
     figures = [("median, generated", f"{np.median(own):.3g}")]
@@ -138,8 +138,8 @@ def _shares(values: Sequence[str], labels: Sequence[str]) -> tuple[float, ...]:
 
 
 def _round_edges(low: float, high: float, count: int) -> NDArray[np.float64]:
-    """Return edges at round values, about the square root of the count of them."""
-    wanted = int(np.clip(np.sqrt(max(count, 1)) * 1.5, 8, MOST_BINS))
+    """Return edges at round values, about twice the root of the count of them."""
+    wanted = int(np.clip(2 * np.sqrt(count), 8, MOST_BINS))
     width = (high - low) / wanted
     if width <= 0:
         width = abs(low) * 0.1 or 1.0

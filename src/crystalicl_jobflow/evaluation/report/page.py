@@ -15,8 +15,9 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from crystalicl_jobflow import __version__
-from crystalicl_jobflow.evaluation.report import sections
+from crystalicl_jobflow.evaluation.report import sections, wording
 from crystalicl_jobflow.evaluation.report.picture import crystal_svg, gradients_svg
+from crystalicl_jobflow.evaluation.report.provenance import provenance
 from crystalicl_jobflow.evaluation.report.ranking import ORDER, best_candidates
 from crystalicl_jobflow.evaluation.report.reference import Reference, read_reference
 from crystalicl_jobflow.evaluation.report.run import Run, read_run
@@ -138,12 +139,12 @@ def build_page(run: Run, *, reference: Reference | None = None, top: int = TOP) 
         "failures": sections.failures(run),
         "columns": sections.listed_columns(run),
         "max_rows": sections.MAX_ROWS,
-        "provenance": sections.provenance(run),
-        "number": sections.number,
-        "pretty": sections.pretty_symbol,
-        "formula": sections.formula_html,
+        "provenance": provenance(run),
+        "number": wording.number,
+        "pretty": wording.pretty_symbol,
+        "formula": wording.formula_html,
         "cell_text": sections.cell_text,
-        "words": sections.words,
+        "words": wording.words,
         "version": __version__,
         "written": datetime.now(UTC),
     }
