@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import re
 import warnings
+from functools import cache
 
 import numpy as np
-from pymatgen.core import Composition, Element, Lattice, Structure
+from pymatgen.core import Composition, Element, Lattice, Structure, SymmOp
 from pymatgen.io.cif import CifParser, CifWriter
 
 from crystalicl_jobflow.schemas.reasons import FailureReason
@@ -134,7 +135,7 @@ class CIFFormat:
             With reason and, where known, line, where the text does not hold exactly one
             crystal.
         """
-        cif = data_block(text)
+        cif = with_operations(data_block(text))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             try:
@@ -149,6 +150,36 @@ class CIFFormat:
         if not structures or not len(structures[0]):
             raise TextError(FailureReason.NO_SITES, "the CIF holds no sites")
         return structures[0]
+
+
+def with_operations(block: str) -> str:
+    """Return a data block with the operations of its space group, where it has none.
+
+    pymatgen finds them itself, by the same symbol, but takes up to half a second for it
+    every time.
+    """
+    if re.search(r"^\s*_(symmetry_equiv_pos|space_group_symop)", block, re.MULTILINE):
+        return block
+    found = re.search(
+        r"^\s*_(?:symmetry_space_group_name_H-M|space_group_name_H-M_alt)\s+(.+?)\s*$",
+        block,
+        re.MULTILINE,
+    )
+    try:
+        number = spacegroups.number(found[1].strip("'\"")) if found else None
+    except ValueError:  # another setting, or no group: pymatgen knows
+        number = None
+    return block if number is None else block + _operation_loop(number)
+
+
+@cache
+def _operation_loop(number: int) -> str:
+    operations = spacegroups.operations(number)
+    lines = ["loop_", "_symmetry_equiv_pos_as_xyz"]
+    for rotation, translation in zip(operations.rotations, operations.translations, strict=True):
+        operation = SymmOp.from_rotation_and_translation(rotation, translation)
+        lines.append(f"'{operation.as_xyz_str()}'")
+    return "\n".join(lines) + "\n"
 
 
 def data_block(text: str) -> str:
