@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -187,7 +187,7 @@ def _predictors(
 
 def _write(
     out: Path,
-    document: dict[str, object],
+    document: Mapping[str, Any],
     ids: list[str],
     known: list[float],
     values: Mapping[str, Sequence[float | None]],
