@@ -114,15 +114,18 @@ def test_every_property_has_a_predictor_that_needs_no_network() -> None:
 class TestMegnet:
     def test_without_matgl_one_line(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "matgl", None)
-        with pytest.raises(ImportError, match="pip install matgl"):
+        with pytest.raises(ImportError, match="pip install 'matgl>=4'"):
             load_predictor("band_gap", "megnet")
 
     def test_without_network_one_line(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def fetch(name: str) -> None:
-            raise OSError(f"no route\nto {name}")
+            # as matgl 4 does
+            raise RuntimeError("Unknown error occurred") from OSError(f"no route\nto {name}")
 
         monkeypatch.setitem(sys.modules, "matgl", SimpleNamespace(load_model=fetch))
-        with pytest.raises(ValueError, match=r"Eform cannot be loaded \(no route to") as caught:
+        with pytest.raises(
+            ValueError, match=r"MEGNet-Eform-MP-2018.6.1 cannot be loaded \(no route to"
+        ) as caught:
             load_predictor("formation_energy_per_atom", "megnet")
         assert "\n" not in str(caught.value)
 

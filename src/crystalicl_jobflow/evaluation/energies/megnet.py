@@ -10,10 +10,11 @@ import numpy as np
 from pymatgen.core import Structure
 
 WEIGHTS = {
-    "formation_energy_per_atom": "MEGNet-MP-2018.6.1-Eform",
-    "band_gap": "MEGNet-MP-2019.4.1-BandGap-mfi",
+    "formation_energy_per_atom": "MEGNet-Eform-MP-2018.6.1",
+    "band_gap": "MEGNet-BandGap-mfi-MP-2019.4.1",
 }
-"""Property → pretrained model of matgl, trained on the Materials Project."""
+"""Property → pretrained model by the name that matgl has for it since version 2; both were trained
+on the Materials Project."""
 
 FIDELITY = {"band_gap": 0}
 """Property → state label of a multi-fidelity model: 0 is PBE, as the Materials Project has."""
@@ -78,13 +79,14 @@ def _load(weights: str) -> Any:
         import matgl
     except ImportError:
         raise ImportError(
-            "MEGNet needs matgl, whose weights are fetched at first use: pip install matgl"
+            "MEGNet needs matgl, whose weights are fetched at first use: pip install 'matgl>=4'"
         ) from None
     try:
         return matgl.load_model(weights)
     except Exception as error:
-        # matgl raises what its download raises; the user needs one line
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        # matgl wraps what its download raises in an error that says nothing
+        cause = error.__cause__ or error
+        reason = " ".join(str(cause).split())[:200] or type(cause).__name__
         raise ValueError(
             f"MEGNet's weights {weights} cannot be loaded ({reason}); without network use the"
             " predictor 'trees'"
