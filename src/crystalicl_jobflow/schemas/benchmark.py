@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from pydantic import Field
 
 from crystalicl_jobflow.schemas.documents import Candidate, Document
@@ -39,3 +42,71 @@ class SamplePart(Document):
     seconds: dict[str, float] = Field(
         default_factory=dict, description="Wall time of generate, check and match, in s."
     )
+
+
+class RunDoc(Document):
+    """One run of a benchmark: a row of its table with one seed."""
+
+    label: str = Field(description="Name of the row.")
+    seed: int
+    figures: dict[str, float | None] = Field(
+        default_factory=dict, description="Rates and other figures by name."
+    )
+    metrics: dict[str, Any] = Field(
+        default_factory=dict, description="All that metrics.json holds of the run."
+    )
+    missing_parts: list[int] = Field(
+        default_factory=list, description="Parts whose job failed, counted from 1; not counted."
+    )
+
+    @classmethod
+    def from_metrics(
+        cls, label: str, seed: int, metrics: Mapping[str, Any], *, missing: list[int] | None = None
+    ) -> RunDoc:
+        """Build the document of a run from what ``metrics.json`` holds."""
+        figures: dict[str, float | None] = dict(metrics["metrics"])
+        figures |= {name: rate["rate"] for name, rate in metrics["rates"].items()}
+        for row in metrics.get("prediction", ()):
+            figures[f"match_at_{row['n']}"] = row["match_rate"]
+            figures[f"match_valid_at_{row['n']}"] = row["match_rate_valid"]
+            figures[f"rms_at_{row['n']}"] = row["rms"]
+            figures[f"rms_valid_at_{row['n']}"] = row["rms_valid"]
+        figures |= {
+            name: metrics["speed"][name] for name in ("tokens_per_second", "crystals_per_second")
+        }
+        return cls(
+            label=label,
+            seed=seed,
+            figures=figures,
+            metrics=dict(metrics),
+            missing_parts=missing or [],
+        )
+
+
+class TableRow(Document):
+    """A row of a table: ours, or a published one."""
+
+    label: str
+    data_set: str = Field("", description="Name of the data set.")
+    source: str = Field("here", description="'here', or the paper and its table's number.")
+    mean: dict[str, float | None] = Field(default_factory=dict, description="By figure's name.")
+    std: dict[str, float | None] = Field(
+        default_factory=dict, description="Standard deviation over the runs; None for one run."
+    )
+    of: dict[str, int] = Field(
+        default_factory=dict, description="Runs in which there is such a figure."
+    )
+    runs: int = 0
+    missing_runs: int = Field(0, description="Runs whose jobs failed.")
+    missing_parts: int = Field(0, description="Parts of the other runs whose jobs failed.")
+
+
+class TableDoc(Document):
+    """A benchmark's table: our rows, and published ones beside them."""
+
+    title: str
+    columns: list[str] = Field(default_factory=list, description="Figures shown, by name.")
+    rows: list[TableRow] = Field(default_factory=list)
+    published: list[TableRow] = Field(default_factory=list)
+    notes: list[str] = Field(default_factory=list)
+    repeats: int = 1

@@ -19,6 +19,18 @@ _COMMANDS: dict[str, tuple[str, str]] = {
         "prediction:prediction",
         "Predict the crystals of a data set; match rate with 1 to n samples.",
     ),
+    "unconditional": (
+        "unconditional:unconditional",
+        "Write crystals without a condition; validity, coverage, distributions.",
+    ),
+    "cross-domain": (
+        "cross_domain:cross_domain",
+        "Ask for crystals of one data set with demonstrations of another.",
+    ),
+    "ablation": (
+        "ablation:ablation",
+        "Compare strategies, numbers of demonstrations, or models trained on less.",
+    ),
     "property": (
         "property:property_command",
         "Predict a property of the crystals of a data set; mean absolute error.",

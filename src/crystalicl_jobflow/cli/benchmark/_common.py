@@ -1,174 +1,351 @@
-"""What the benchmark commands share: options, the folder of a run, its metrics."""
+"""What the benchmark commands share: options, settings, runs and tables."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from crystalicl_jobflow.cli._common import note, stages
+from crystalicl_jobflow.cli._common import UserError, note, stages, stdout_console, table
 from crystalicl_jobflow.cli._options import (
+    STRATEGIES,
     constraint_options,
     format_option,
     model_options,
     read_constraint,
-    read_generator,
     read_sampling,
-    retrieval_options,
     sampling_options,
+    template_option,
 )
 from crystalicl_jobflow.cli._pool import open_pool
 
 if TYPE_CHECKING:
-    from crystalicl_jobflow.flows.benchmark import BenchmarkResult, RunFolder
+    from crystalicl_jobflow.flows.benchmark import BenchmarkSetting, ModelChoice, Suite
     from crystalicl_jobflow.retrieval import DemonstrationIndex
+    from crystalicl_jobflow.schemas.benchmark import RunDoc, TableDoc
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+MOST_SHOTS = 5
 
-def dataset_options(command: Command, *, shots: int = 3) -> Command:
-    """Add the options of every benchmark that asks a model for crystals of a data set."""
-    options: list[Callable[[Any], Any]] = [
-        click.option(
-            "--dataset", required=True, metavar="CSV", help="True crystals, e.g. mp_20_test.csv.gz."
-        ),
-        click.option(
-            "--condition",
-            "names",
-            default="formula,space_group",
-            show_default=True,
-            help="What is asked of each crystal: fields of a condition and properties.",
-        ),
-        partial(retrieval_options, shots=shots),
-        click.option(
-            "--limit", type=click.IntRange(1), help="Rows drawn from the data set.  [all]"
-        ),
-        format_option,
-        constraint_options,
-        sampling_options,
-        model_options,
-        click.option("--processes", type=click.IntRange(1), default=1, show_default=True),
-        click.option(
-            "--out",
-            type=click.Path(file_okay=False, path_type=Path),
-            required=True,
-            help="Folder for metrics.json and candidates.jsonl; a run that was killed goes on.",
-        ),
-    ]
+
+def _add(command: Command, options: Sequence[Callable[[Any], Any]]) -> Command:
     for option in reversed(options):
         command = option(command)
     return command
 
 
-def run_on_dataset(
-    options: Mapping[str, Any], *, samples: int, unique: bool
-) -> tuple[BenchmarkResult | None, RunFolder]:
-    """Do the run that the options of :func:`dataset_options` ask for.
+def dataset_options(
+    command: Command, *, shots: str = "3", several: bool = False, strategy: bool = True
+) -> Command:
+    """Add the options of every benchmark that asks for the crystals of a data set.
 
-    Returns
-    -------
-    tuple
-        What was measured, None where the folder holds this very run, finished; the folder.
+    Parameters
+    ----------
+    command
+        The command.
+    shots
+        Default numbers of demonstrations, with commas; empty for no such option.
+    several
+        Whether several data sets may be given.
+    strategy
+        Whether one strategy is an option.
     """
-    from crystalicl_jobflow.flows.benchmark import (
-        RunFolder,
-        condition_names,
-        conditional_benchmark,
+    retrieval: list[Callable[[Any], Any]] = []
+    if shots:
+        retrieval.append(
+            click.option(
+                "--shots",
+                default=shots,
+                show_default=True,
+                metavar="N[,N…]",
+                help="Demonstrations in each prompt; a row of the table for each number.",
+            )
+        )
+    if strategy:
+        retrieval.append(
+            click.option(
+                "--strategy",
+                type=click.Choice(STRATEGIES),
+                default="C",
+                show_default=True,
+                help="How they are chosen: by condition, structure, both, at random; R shuffles.",
+            )
+        )
+    return _add(
+        command,
+        [
+            click.option(
+                "--dataset",
+                required=True,
+                multiple=several,
+                metavar="CSV",
+                help="True crystals, e.g. mp_20_test.csv.gz." + (" Repeatable." if several else ""),
+            ),
+            click.option(
+                "--condition",
+                "names",
+                default="formula,space_group",
+                show_default=True,
+                help="What is asked of each crystal: fields of a condition and properties;"
+                " 'paper' for what the paper asks on this data set.",
+            ),
+            predictor_option,
+            *retrieval,
+            click.option(
+                "--pool",
+                metavar="STORE",
+                help="Store or CSV of demonstrations.  [default: the prototypes, built once]",
+            ),
+            click.option(
+                "--limit", type=click.IntRange(1), help="Rows drawn from the data set.  [all]"
+            ),
+            run_options,
+        ],
     )
 
-    names = condition_names(options["names"])
-    sampling = read_sampling(options)
+
+predictor_option = click.option(
+    "--predictor",
+    "predictors",
+    multiple=True,
+    metavar="PROPERTY=NAME",
+    help="What predicts a property, e.g. band_gap=trees.  [default for what is asked]",
+)
+
+
+def run_options(command: Command) -> Command:
+    """Add the options that every benchmark of generated crystals has."""
+    return _add(
+        command,
+        [
+            click.option(
+                "--repeats",
+                type=click.IntRange(1),
+                default=1,
+                show_default=True,
+                help="Runs of each row, with seeds SEED, SEED + 1, …; the paper has 5.",
+            ),
+            click.option("--label", default="", help="Name of the model in the tables."),
+            format_option,
+            template_option,
+            constraint_options,
+            sampling_options,
+            model_options,
+            click.option("--processes", type=click.IntRange(1), default=1, show_default=True),
+            click.option(
+                "--out",
+                type=click.Path(file_okay=False, path_type=Path),
+                required=True,
+                help="Folder for metrics.json, candidates.jsonl and the tables; a run that was"
+                " killed goes on.",
+            ),
+        ],
+    )
+
+
+def read_setting(options: Mapping[str, Any], **changes: Any) -> BenchmarkSetting:
+    """Build the setting that all rows of a command have in common.
+
+    Parameters
+    ----------
+    options
+        The command's.
+    **changes
+        Fields of the setting that the command decides.
+
+    Raises
+    ------
+    ValueError
+        If a name is not known; one line.
+    """
+    from crystalicl_jobflow.flows.benchmark import (
+        DEFAULT_CONDITIONS,
+        BenchmarkSetting,
+        condition_names,
+        data_set_name,
+    )
+
+    dataset = str(changes.get("dataset") or options["dataset"])
+    names: list[str] = []
+    if options.get("names") == "paper":
+        names = list(DEFAULT_CONDITIONS.get(data_set_name(dataset), ("formula", "space_group")))
+    elif options.get("names"):
+        names = condition_names(options["names"])
     constraint = read_constraint(options)
-    settings = {
-        "dataset": Path(options["dataset"]).name,
-        "dataset_sha256": file_hash(options["dataset"]),
-        "condition": names,
-        "limit": options["limit"],
-        "samples": samples,
-        "seed": options["seed"],
-        "shots": options["shots"],
-        "strategy": options["strategy"] if options["shots"] else None,
-        "pool": options["pool"] if options["shots"] else None,
-        "text_format": options["text_format"],
-        "constrain": constraint if isinstance(constraint, bool) else vars(constraint),
-        "sampling": sampling.model_dump(),
-        "model": model_identity(options),
+    return BenchmarkSetting(
+        **{
+            "label": options.get("label") or "",
+            "dataset": dataset,
+            "condition": names,
+            "limit": options.get("limit"),
+            "pool": options.get("pool"),
+            "strategy": options.get("strategy") or "C",
+            "sampling": read_sampling(options),
+            "text_format": options["text_format"],
+            "template": options["template"],
+            "constrain": constraint if isinstance(constraint, bool) else vars(constraint),
+            "predictors": read_predictors(options.get("predictors") or (), names),
+            "model": read_model(options),
+            **changes,
+        }
+    )
+
+
+def read_model(options: Mapping[str, Any], **changes: Any) -> ModelChoice:
+    """Return the model that the options name; settings where they do not."""
+    from crystalicl_jobflow.flows.benchmark import ModelChoice
+
+    chosen = {
+        "base_model": options.get("model"),
+        "adapter": options.get("adapter"),
+        "device": options.get("device"),
+        "dtype": options.get("dtype"),
+        "quantization": options.get("quantization"),
+        "batch_size": options.get("batch_size"),
+        **changes,
     }
-    folder = RunFolder(options["out"], settings)
-    if folder.finished is not None:
-        return None, folder
-    if folder.resumed:
-        note(f"Going on with the run in {options['out']}")
-    pool: DemonstrationIndex | None = None
-    if options["shots"]:
-        pool = open_pool(options["pool"], strategy=options["strategy"])
-    with stages() as report:
-        result = conditional_benchmark(
-            options["dataset"],
-            generator=lambda: read_generator(options),
-            condition=names,
-            pool=pool,
-            shots=options["shots"],
-            strategy=options["strategy"],
-            samples=samples,
-            limit=options["limit"],
-            seed=options["seed"],
-            sampling=sampling,
-            text_format=options["text_format"],
-            constrain=constraint,
-            processes=options["processes"],
-            progress=report,
-            folder=folder,
-            unique=unique,
-        )
-    for name, reason in result.failed:
-        note(f"Not read: {name}: {reason}")
-    for name, reason in result.impossible:
-        note(f"Written freely: {name}: {reason}")
-    return result, folder
-
-
-def run_metrics(result: BenchmarkResult, folder: RunFolder) -> dict[str, Any]:
-    """Return what ``metrics.json`` holds of every run: rates, settings, speed, provenance."""
-    from crystalicl_jobflow.cli import _output
-
-    return {
-        **_output.rates_document(result.evaluation),
-        **{name: value for name, value in folder.settings.items() if name != "sampling"},
-        "num_conditions": len(result.material_ids),
-        "not_read": dict(result.failed),
-        "written_freely": dict(result.impossible),
-        "seconds": result.seconds,
-        "speed": result.speed,
-        **_output.shared_provenance(result.candidates),
-        "material_ids": result.material_ids,
-    }
+    return ModelChoice(**{name: value for name, value in chosen.items() if value is not None})
 
 
 def model_identity(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return what names the model that the options ask for, with hashes of local weights."""
-    from crystalicl_jobflow.generation.loading import model_hashes
-    from crystalicl_jobflow.settings import SETTINGS
-
-    base = options.get("model") or SETTINGS.MODEL
-    adapter = options.get("adapter") or SETTINGS.ADAPTER
-    return {
-        "base": base,
-        "adapter": adapter,
-        **model_hashes(base, adapter),
-        "dtype": options.get("dtype"),
-        "quantization": options.get("quantization"),
-    }
+    return read_model(options).identity()
 
 
 def file_hash(path: str | Path) -> str | None:
     """Return the SHA-256 of a file; None for what is no file (a folder, a store)."""
-    file = Path(path)
-    if not file.is_file():
-        return None
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
+    from crystalicl_jobflow.flows.benchmark.settings import file_hash as of_file
+
+    return of_file(path)
+
+
+def read_shots(text: str) -> list[int]:
+    """Read numbers of demonstrations, e.g. ``0,3``.
+
+    Raises
+    ------
+    UserError
+        If one is no number from 0 to 5.
+    """
+    items = [item.strip() for item in str(text).split(",") if item.strip()]
+    if not items or any(not item.isdigit() or int(item) > MOST_SHOTS for item in items):
+        raise UserError(f"--shots {text}: give numbers from 0 to {MOST_SHOTS}, e.g. 0,3")
+    return list(dict.fromkeys(map(int, items)))
+
+
+def read_predictors(choices: Sequence[str], names: Sequence[str]) -> dict[str, str | None]:
+    """Return what predicts the properties that are asked for, and others that are named.
+
+    Parameters
+    ----------
+    choices
+        ``PROPERTY=NAME``, for those that are not to have the default predictor.
+    names
+        What is asked for.
+
+    Raises
+    ------
+    UserError
+        If a choice is not of this form.
+    """
+    from crystalicl_jobflow.schemas import find_property
+
+    chosen: dict[str, str | None] = {}
+    for choice in choices:
+        asked, _, predictor = choice.partition("=")
+        spec = find_property(asked)
+        if not predictor or spec is None:
+            raise UserError(f"--predictor {choice}: give PROPERTY=NAME, e.g. band_gap=trees")
+        chosen[spec.name] = predictor
+    if all(find_property(name) is None for name in names):
+        return chosen  # nothing heavy is imported where no property is asked for
+    from crystalicl_jobflow.evaluation.energies import PREDICTORS
+
+    return {**{name: None for name in names if name in PREDICTORS}, **chosen}
+
+
+def run_suite(suite: Suite, options: Mapping[str, Any], *, cache: Any = None) -> list[RunDoc]:
+    """Do all runs of a suite, or what is missing of them; write and print the tables.
+
+    Parameters
+    ----------
+    suite
+        The rows.
+    options
+        ``seed``, ``repeats``, ``processes`` and ``out``.
+    cache
+        Where fingerprints are kept.
+
+    Returns
+    -------
+    list of RunDoc
+        One per row and seed.
+    """
+    from crystalicl_jobflow.flows.benchmark import RunFolder, run_setting, write_tables
+
+    out: Path = options["out"]
+    seeds = range(options["seed"], options["seed"] + options["repeats"])
+    single = len(suite.settings) == len(seeds) == 1
+    plan = []
+    for setting in suite.settings:
+        for seed in seeds:
+            place = out if single else out / setting.slug / f"seed_{seed}"
+            # all of them first: a folder of another run is told before hours of work
+            plan.append((setting, seed, RunFolder(place, setting.identity(seed))))
+    pools = lru_cache(maxsize=4)(_open_pool)
+    runs = []
+    for number, (setting, seed, folder) in enumerate(plan, start=1):
+        if not single:
+            note(f"Run {number} of {len(plan)}: {setting.label}, seed {seed}")
+        if folder.finished is not None:
+            note(f"Finished before: {folder.folder / 'metrics.json'}")
+        elif folder.resumed:
+            note(f"Going on with the run in {folder.folder}")
+        with stages() as report:
+            run, result = run_setting(
+                setting,
+                seed,
+                folder=folder,
+                pools=pools,
+                processes=options["processes"],
+                cache=cache,
+                progress=report,
+            )
+        if result is not None:
+            for name, reason in result.failed:
+                note(f"Not read: {name}: {reason}")
+            for name, reason in result.impossible:
+                note(f"Written freely: {name}: {reason}")
+        runs.append(run)
+    tables = suite.make_tables(runs, repeats=len(seeds))
+    paths = write_tables(out, tables)
+    for item in tables:
+        print_table(item)
+    if single:
+        paths = [out / "metrics.json", out / "candidates.jsonl", *paths]
+    click.echo(f"Written: {', '.join(map(str, paths))}")
+    return runs
+
+
+def print_table(item: TableDoc) -> None:
+    """Print a table of ours, without the published rows that the file has."""
+    from crystalicl_jobflow.flows.benchmark.tables import WORDS
+
+    heads = [f">{WORDS.get(name, name.replace('_', ' '))}" for name in item.columns]
+    shown = table("", *heads, ">Runs", title=item.title)
+    for row in item.rows:
+        cells = []
+        for name in item.columns:
+            mean, std = row.mean.get(name), row.std.get(name)
+            text = "-" if mean is None else f"{mean:.4f}"
+            cells.append(text if std is None else f"{text} ± {std:.4f}")
+        shown.add_row(row.label, *cells, str(row.runs))
+    stdout_console().print(shown)
+
+
+def _open_pool(spec: str | None, strategy: str) -> DemonstrationIndex:
+    return open_pool(spec, strategy=strategy)

@@ -8,25 +8,38 @@ from typing import Any
 import click
 
 from crystalicl_jobflow.cli._common import stdout_console
-from crystalicl_jobflow.cli.benchmark._common import dataset_options, run_metrics, run_on_dataset
+from crystalicl_jobflow.cli.benchmark._common import (
+    dataset_options,
+    read_setting,
+    read_shots,
+    run_suite,
+)
 
 
 @click.command(
     epilog="\b\ncrystalicl benchmark conditional --dataset test.csv.gz --pool train.csv.gz \\\n"
-    "    --shots 3 --limit 100 --seed 0 --out run"
+    "    --shots 0,3 --limit 1000 --repeats 5 --out run"
 )
-@partial(dataset_options, shots=3)
+@partial(dataset_options, shots="3")
 @click.option("--samples", type=click.IntRange(1), default=1, show_default=True)
 def conditional(**options: Any) -> None:
-    """Ask for the crystals of a data set by their conditions, and compare."""
-    from crystalicl_jobflow.cli import _output
+    """Ask for the crystals of a data set by their conditions, and compare.
 
-    result, folder = run_on_dataset(options, samples=options["samples"], unique=True)
-    if result is None:
-        click.echo(f"Finished before: {folder.folder / 'metrics.json'}")
-        return
-    folder.finish(result.parts, run_metrics(result, folder))
-    names = ", ".join(folder.settings["condition"])
-    title = f"{len(result.material_ids)} conditions ({names}), {options['shots']} shots"
-    stdout_console().print(_output.rates_table(result.evaluation, title=title))
-    click.echo(f"Written: {folder.folder / 'metrics.json'}, {folder.folder / 'candidates.jsonl'}")
+    The tables beside the published ones are those of CrystalICL's tables 1 and 7 and
+    figure 4.
+    """
+    from crystalicl_jobflow.cli._output import rates_table
+    from crystalicl_jobflow.flows.benchmark import conditional_suite
+    from crystalicl_jobflow.schemas import Evaluation, Rate
+
+    setting = read_setting(options, samples=options["samples"])
+    suite = conditional_suite(
+        setting, shots=read_shots(options["shots"]), strategy=options["strategy"]
+    )
+    runs = run_suite(suite, options)
+    if len(runs) == 1:
+        (run,) = runs
+        rates = {name: Rate(**rate) for name, rate in run.metrics["rates"].items()}
+        measured = Evaluation(num_candidates=0, rates=rates, metrics=run.metrics["metrics"])
+        title = f"{run.metrics['num_conditions']} conditions, {run.metrics['shots']} shots"
+        stdout_console().print(rates_table(measured, title=title))

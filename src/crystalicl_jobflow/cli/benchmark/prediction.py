@@ -8,7 +8,12 @@ from typing import Any
 import click
 
 from crystalicl_jobflow.cli._common import stdout_console, table
-from crystalicl_jobflow.cli.benchmark._common import dataset_options, run_metrics, run_on_dataset
+from crystalicl_jobflow.cli.benchmark._common import (
+    dataset_options,
+    read_setting,
+    read_shots,
+    run_suite,
+)
 
 _SHOWN = (1, 2, 3, 5, 10, 20, 50, 100)
 
@@ -17,7 +22,7 @@ _SHOWN = (1, 2, 3, 5, 10, 20, 50, 100)
     epilog="\b\ncrystalicl benchmark prediction --dataset test.csv.gz \\\n"
     "    --condition formula,space_group --n 20 --limit 100 --seed 0 --out run"
 )
-@partial(dataset_options, shots=0)
+@partial(dataset_options, shots="0")
 @click.option(
     "--n",
     type=click.IntRange(1),
@@ -27,22 +32,20 @@ _SHOWN = (1, 2, 3, 5, 10, 20, 50, 100)
 )
 def prediction(**options: Any) -> None:
     """Predict the crystals of a data set; match rate with 1 to n samples."""
-    from crystalicl_jobflow.flows.benchmark import prediction_rates
+    from crystalicl_jobflow.flows.benchmark import prediction_suite
 
-    result, folder = run_on_dataset(options, samples=options["n"], unique=False)
-    metrics = folder.finished
-    if result is not None:
-        comparisons = [item for part in result.parts for item in part.comparisons]
-        rows = prediction_rates(result.candidates, comparisons, options["n"])
-        metrics = {"prediction": rows, **run_metrics(result, folder)}
-        folder.finish(result.parts, metrics)
-    assert metrics is not None
-    rows = metrics["prediction"]
+    setting = read_setting(options, kind="prediction", samples=options["n"])
+    suite = prediction_suite(setting, shots=read_shots(options["shots"]))
+    runs = run_suite(suite, options)
+    if len(runs) > 1:
+        return
+    metrics = runs[0].metrics
     names = ", ".join(metrics["condition"])
     shown = table(
         ">n", ">Match %", ">RMS", ">Match, valid %", ">RMS, valid",
         title=f"{metrics['num_conditions']} conditions ({names}), {metrics['shots']} shots",
     )  # fmt: skip
+    rows = metrics["prediction"]
     for row in rows:
         if row["n"] in _SHOWN or row["n"] == len(rows):
             shown.add_row(
@@ -57,7 +60,6 @@ def prediction(**options: Any) -> None:
     click.echo(
         f"{speed['tokens_per_second']} tokens and {speed['crystals_per_second']} crystals a second"
     )
-    click.echo(f"Written: {folder.folder / 'metrics.json'}, {folder.folder / 'candidates.jsonl'}")
 
 
 def _percent(share: float | None) -> str:

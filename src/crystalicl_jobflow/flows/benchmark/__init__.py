@@ -9,19 +9,62 @@ from crystalicl_jobflow.flows.benchmark.asking import (
     draw_crystals,
 )
 from crystalicl_jobflow.flows.benchmark.conditional import (
-    BenchmarkResult,
     conditional_benchmark,
-    prediction_rates,
+    unconditional_benchmark,
 )
 from crystalicl_jobflow.flows.benchmark.parts import RunFolder
+from crystalicl_jobflow.flows.benchmark.results import BenchmarkResult, prediction_rates
+from crystalicl_jobflow.flows.benchmark.runs import run_setting
+from crystalicl_jobflow.flows.benchmark.settings import (
+    DATA_SETS,
+    DEFAULT_CONDITIONS,
+    BenchmarkSetting,
+    ModelChoice,
+    data_set_name,
+)
+from crystalicl_jobflow.flows.benchmark.suites import (
+    Suite,
+    conditional_suite,
+    cross_domain_suite,
+    models_suite,
+    prediction_suite,
+    shots_suite,
+    strategies_suite,
+    unconditional_suite,
+)
+from crystalicl_jobflow.flows.benchmark.tables import (
+    benchmark_table,
+    markdown,
+    seed_figures,
+    write_tables,
+)
 
 __all__ = [
     "CONDITION_FIELDS",
+    "DATA_SETS",
+    "DEFAULT_CONDITIONS",
     "BenchmarkResult",
+    "BenchmarkSetting",
+    "ModelChoice",
     "RunFolder",
+    "Suite",
+    "benchmark_table",
     "condition_names",
     "condition_of",
     "conditional_benchmark",
+    "conditional_suite",
+    "cross_domain_suite",
+    "data_set_name",
     "draw_crystals",
+    "markdown",
+    "models_suite",
     "prediction_rates",
+    "prediction_suite",
+    "run_setting",
+    "seed_figures",
+    "shots_suite",
+    "strategies_suite",
+    "unconditional_benchmark",
+    "unconditional_suite",
+    "write_tables",
 ]

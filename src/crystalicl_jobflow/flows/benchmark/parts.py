@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from crystalicl_jobflow.schemas import Evaluation
 from crystalicl_jobflow.schemas.benchmark import SamplePart
 
 PARTS = "parts"
 RUN = "run.json"
 METRICS = "metrics.json"
 CANDIDATES = "candidates.jsonl"
+STRUCTURES = "structures.csv"
 
 TEXTS_PER_PART = 512
 """Texts written between two savings: large enough that the draining of the last batch of
@@ -115,12 +117,22 @@ class RunFolder:
             parts.append(part)
         return parts
 
-    def finish(self, parts: Sequence[SamplePart], metrics: Mapping[str, Any]) -> None:
-        """Write the candidates into one file and the metrics last, and drop the parts."""
+    def finish(
+        self,
+        parts: Sequence[SamplePart],
+        metrics: Mapping[str, Any],
+        evaluation: Evaluation | None = None,
+    ) -> None:
+        """Write candidates, the table of structures, and last the metrics; drop the parts."""
         lines = (
             candidate.model_dump_json() + "\n" for part in parts for candidate in part.candidates
         )
         self._write(self.folder / CANDIDATES, lines)
+        if evaluation is not None:
+            from crystalicl_jobflow.evaluation import structures_table
+
+            table = structures_table(evaluation)
+            self._write(self.folder / STRUCTURES, table.to_csv(index=False))
         self._write(self.folder / METRICS, json.dumps(metrics, indent=2, default=str) + "\n")
         for path in sorted((self.folder / PARTS).glob("[0-9]*.json")):
             path.unlink()

@@ -7,9 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pydantic import Field
 from pymatgen.core import Structure
 
 from crystalicl_jobflow.flows.benchmark.asking import StageProgress
+from crystalicl_jobflow.generation.pipeline import GenerationTask, plan_tasks, split_tasks
 from crystalicl_jobflow.schemas import (
     Candidate,
     Condition,
@@ -19,33 +21,23 @@ from crystalicl_jobflow.schemas import (
     Strategy,
 )
 from crystalicl_jobflow.schemas.benchmark import Comparison, SamplePart
+from crystalicl_jobflow.schemas.documents import Crystal, Document
 
 if TYPE_CHECKING:
+    from crystalicl_jobflow.evaluation.energies import PropertyPredictor
     from crystalicl_jobflow.generation import TextGenerator
     from crystalicl_jobflow.generation.constraints import ConstraintOptions
-    from crystalicl_jobflow.generation.pipeline import GenerationTask
     from crystalicl_jobflow.retrieval import DemonstrationIndex
 
 LoadGenerator = Callable[[], "TextGenerator"]
 
 
-@dataclass(frozen=True)
-class Asked:
-    """One condition of a benchmark.
+class Asked(Document):
+    """One condition of a benchmark, or some samples of one."""
 
-    Parameters
-    ----------
-    retrieval
-        The condition and what its prompt shows.
-    task
-        Its place among all conditions, its random streams and its samples.
-    truth
-        The true crystal; None where there is none to compare with.
-    """
-
-    retrieval: Retrieval
-    task: GenerationTask
-    truth: Structure | None = None
+    retrieval: Retrieval = Field(description="The condition, and what its prompt shows.")
+    task: GenerationTask = Field(description="Its place, its random streams, its samples.")
+    truth: Crystal | None = Field(None, description="The true crystal, where there is one.")
 
 
 @dataclass(frozen=True)
@@ -60,11 +52,14 @@ class Writing:
         Text that the model is asked for.
     constrain
         Whether texts are held to their condition as they are written, and how.
+    template
+        Words of the prompts.
     """
 
     sampling: SamplingParams
     text_format: str = "sgs"
     constrain: bool | ConstraintOptions = True
+    template: str = "crystalicl"
 
 
 def ask(
@@ -99,7 +94,6 @@ def ask(
     ValueError
         If shots are asked for without a pool.
     """
-    from crystalicl_jobflow.generation.pipeline import plan_tasks
     from crystalicl_jobflow.retrieval import retrieve_many
 
     if shots and pool is None:
@@ -111,7 +105,30 @@ def ask(
             Retrieval(condition=item, strategy=strategy, shots=0, seed=seed) for item in conditions
         ]
     tasks = plan_tasks(conditions, samples)
-    return [Asked(*item) for item in zip(retrievals, tasks, truths, strict=True)]
+    return [
+        Asked(retrieval=retrieval, task=task, truth=truth)
+        for retrieval, task, truth in zip(retrievals, tasks, truths, strict=True)
+    ]
+
+
+SAMPLES_PER_TASK = 64
+"""Texts of one condition that stay together where there is only one, as without conditions."""
+
+
+def ask_nothing(samples: int, *, seed: int = 0) -> list[Asked]:
+    """Ask for crystals without any condition.
+
+    Parameters
+    ----------
+    samples
+        Texts in all.
+    seed
+        Seed of the run.
+    """
+    nothing = Condition()
+    retrieval = Retrieval(condition=nothing, strategy="C", shots=0, seed=seed)
+    tasks = split_tasks(plan_tasks([nothing], samples), SAMPLES_PER_TASK)
+    return [Asked(retrieval=retrieval, task=task) for part in tasks for task in part]
 
 
 def sample_part(
@@ -123,6 +140,7 @@ def sample_part(
     progress: StageProgress | None = None,
     before: int = 0,
     total: int | None = None,
+    predictors: Sequence[PropertyPredictor] = (),
 ) -> SamplePart:
     """Write the texts of some conditions, read and check them, compare with the truth.
 
@@ -140,6 +158,8 @@ def sample_part(
         Called with (what, done, total).
     before, total
         Texts of the whole run that are done before this part, and all of its texts.
+    predictors
+        Give crystals the properties that are asked for, to judge them by.
 
     Returns
     -------
@@ -147,6 +167,7 @@ def sample_part(
         A condition that no text can meet is written freely, and named.
     """
     from crystalicl_jobflow.evaluation import build_candidates
+    from crystalicl_jobflow.evaluation.energies import judge_properties
 
     report = progress or (lambda _what, _done, _total: None)
     whole = sum(item.task.num_samples for item in asked) if total is None else total
@@ -165,6 +186,10 @@ def sample_part(
         progress=lambda done, _of: report("Check", before + done, whole),
     )
     seconds["check"] = time.perf_counter() - clock
+    if predictors:
+        clock = time.perf_counter()
+        candidates = judge_properties(candidates, predictors)
+        seconds["predict"] = time.perf_counter() - clock
 
     clock = time.perf_counter()
     truths = {item.task.index: item.truth for item in asked}
@@ -251,12 +276,16 @@ def _write(
             generator,
             sampling=writing.sampling,
             text_format=writing.text_format,
+            template=writing.template,
             constrain=held,
             tasks=[item.task for item in items],
             progress=_after(report, done, total),
         )
         done += sum(item.task.num_samples for item in items)
-    return sorted(generations, key=lambda item: item.completions[0].request_index)
+    return sorted(
+        generations,
+        key=lambda item: (item.completions[0].request_index, item.completions[0].sample_index),
+    )
 
 
 def _after(report: StageProgress, before: int, total: int) -> Callable[[int, int], None]:

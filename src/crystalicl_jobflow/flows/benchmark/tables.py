@@ -1,0 +1,228 @@
+"""Tables of a benchmark: mean and standard deviation over runs, beside published figures."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from crystalicl_jobflow.schemas.benchmark import RunDoc, TableDoc, TableRow
+
+SUCCESS = ("formula", "space_group", "formation_energy_per_atom", "band_gap")
+
+COLUMNS: dict[str, tuple[str, ...]] = {
+    "conditional": (*SUCCESS, "joint"),
+    "realism": ("overlap", "symmetry_adherence", "negative_formation_energy"),
+    "unconditional": (
+        "composition_valid",
+        "structure_valid_radii",
+        "valid",
+        "coverage_recall",
+        "coverage_precision",
+        "wasserstein:density",
+        "wasserstein:formation_energy_per_atom",
+        "wasserstein:num_elements",
+        "unique",
+        "novel",
+    ),
+    "prediction": ("match_at_{n}", "rms_at_{n}", "match_valid_at_{n}", "rms_valid_at_{n}"),
+}
+"""Figures that each kind of table shows; those that no run has are left out."""
+
+WORDS = {
+    "formation_energy_per_atom": "formation energy",
+    "structure_valid_radii": "structure valid",
+    "negative_formation_energy": "negative energy",
+    "wasserstein:density": "W(density)",
+    "wasserstein:formation_energy_per_atom": "W(formation energy)",
+    "wasserstein:num_elements": "W(elements)",
+}
+"""Headings that differ from the figure's name."""
+
+
+@cache
+def seed_figures() -> dict[str, Any]:
+    """Return the published figures: sources, and tables by number.
+
+    All of them stand in ``seed_figures.json``, with the numbers that their tables have in
+    the papers (CrystalICL's; ``CrystaLLM 3`` is the other paper's).
+    """
+    text = resources.files(__package__).joinpath("seed_figures.json").read_text("utf-8")
+    document: dict[str, Any] = json.loads(text)
+    return document
+
+
+def seed_rows(tables: Iterable[str], *, data_set: str | None = None) -> list[TableRow]:
+    """Return published rows.
+
+    Parameters
+    ----------
+    tables
+        Numbers, see :func:`seed_figures`.
+    data_set
+        Only rows on this data set; None for all.
+    """
+    rows = []
+    for number in tables:
+        table = seed_figures()["tables"][number]
+        where = number if number.startswith(table["source"]) else f"{table['source']} {number}"
+        for row in table["rows"]:
+            if data_set is not None and row["dataset"] != data_set:
+                continue
+            std = row.get("std", [None] * len(table["columns"]))
+            rows.append(
+                TableRow(
+                    label=row["label"],
+                    data_set=row["dataset"],
+                    source=where,
+                    mean=dict(zip(table["columns"], row["mean"], strict=True)),
+                    std=dict(zip(table["columns"], std, strict=True)),
+                )
+            )
+    return rows
+
+
+def table_row(label: str, runs: Sequence[RunDoc], *, asked: int, data_set: str) -> TableRow:
+    """Return the mean and the standard deviation of every figure over the runs of a row.
+
+    Parameters
+    ----------
+    label
+        Name of the row.
+    runs
+        Those that there are.
+    asked
+        Runs that there should be.
+    data_set
+        Name of the data set.
+
+    Returns
+    -------
+    TableRow
+        The standard deviation is that of a sample (divided by the number of runs less
+        one); None for a single run. A figure that some of the runs lack is the mean of the
+        others, and counted in ``of``.
+    """
+    names = dict.fromkeys(name for run in runs for name in run.figures)
+    mean: dict[str, float | None] = {}
+    std: dict[str, float | None] = {}
+    of: dict[str, int] = {}
+    for name in names:
+        values = [v for run in runs if (v := run.figures.get(name)) is not None]
+        of[name] = len(values)
+        mean[name] = statistics.fmean(values) if values else None
+        std[name] = statistics.stdev(values) if len(values) > 1 else None
+    return TableRow(
+        label=label,
+        data_set=data_set,
+        source="here",
+        mean=mean,
+        std=std,
+        of=of,
+        runs=len(runs),
+        missing_runs=asked - len(runs),
+        missing_parts=sum(len(run.missing_parts) for run in runs),
+    )
+
+
+def benchmark_table(
+    title: str,
+    labels: Mapping[str, str],
+    runs: Sequence[RunDoc | None],
+    *,
+    columns: Sequence[str],
+    repeats: int,
+    tables: Sequence[str] = (),
+    notes: Sequence[str] = (),
+) -> TableDoc:
+    """Put the runs of a benchmark into a table, with published rows below.
+
+    Parameters
+    ----------
+    title
+        Words above the table.
+    labels
+        Label of each row → name of its data set, in order.
+    runs
+        Runs of all rows; None for one that failed.
+    columns
+        Figures shown, where any run has them.
+    repeats
+        Runs that each row should have.
+    tables
+        Numbers of the published tables, see :func:`seed_figures`; rows on the data sets of
+        ours, and the columns that these have.
+    notes
+        Remarks below the table.
+    """
+    present = [run for run in runs if run is not None]
+    rows = [
+        table_row(
+            label, [run for run in present if run.label == label], asked=repeats, data_set=data_set
+        )
+        for label, data_set in labels.items()
+    ]
+    shown = [name for name in columns if any(row.mean.get(name) is not None for row in rows)]
+    published = [
+        row
+        for data_set in dict.fromkeys(labels.values())
+        for row in seed_rows(tables, data_set=data_set)
+        if any(row.mean.get(name) is not None for name in shown)
+    ]
+    remarks = list(notes)
+    for number in tables:
+        note = seed_figures()["tables"][number].get("note")
+        if note is not None:
+            remarks.append(f"CrystalICL, {number}: {note}.")
+    missing = sum(row.missing_runs for row in rows)
+    if missing:
+        remarks.append(f"{missing} runs are missing: their jobs failed.")
+    return TableDoc(
+        title=title, columns=shown, rows=rows, published=published, notes=remarks, repeats=repeats
+    )
+
+
+def markdown(table: TableDoc) -> str:
+    """Return a table as Markdown: ours first, published rows below with their sources."""
+    several = len({row.data_set for row in (*table.rows, *table.published)}) > 1
+    heads = [WORDS.get(name, name.replace("_", " ")) for name in table.columns]
+    first = ["", "data set"] if several else [""]
+    lines = [f"## {table.title}", "", _line([*first, *heads, "from"])]
+    lines.append(_line(["---"] * (len(first) + len(heads) + 1)))
+    for row in (*table.rows, *table.published):
+        cells = [_cell(row.mean.get(name), row.std.get(name)) for name in table.columns]
+        where = row.source
+        if row.source == "here":
+            where = f"here, {row.runs} run{'s' if row.runs != 1 else ''}"
+        names = [row.label, row.data_set] if several else [row.label]
+        lines.append(_line([*names, *cells, where]))
+    notes = [*table.notes]
+    if table.repeats > 1:
+        notes.insert(0, "± is the standard deviation over the runs.")
+    for note in notes:
+        lines += ["", note]
+    return "\n".join(lines) + "\n"
+
+
+def write_tables(folder: Path, tables: Sequence[TableDoc]) -> list[Path]:
+    """Write tables as ``table.md`` and ``table.json``; return the paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / "table.md", folder / "table.json"]
+    paths[0].write_text("\n".join(map(markdown, tables)), encoding="utf-8")
+    documents = [table.model_dump(mode="json") for table in tables]
+    paths[1].write_text(json.dumps(documents, indent=2) + "\n", encoding="utf-8")
+    return paths
+
+
+def _cell(mean: float | None, std: float | None) -> str:
+    if mean is None:
+        return "-"
+    return f"{mean:.4f}" if std is None else f"{mean:.4f} ± {std:.4f}"
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
