@@ -114,6 +114,14 @@ def test_several_processes_give_the_same(nacl: Structure, cscl: Structure) -> No
         crystal_fingerprints(crystals, processes=0)
 
 
+def test_pools_and_evaluation_mean_the_same_fingerprint() -> None:
+    from crystalicl_jobflow.evaluation import thresholds
+    from crystalicl_jobflow.retrieval import fingerprints as retrieval
+
+    assert module.STRUCTURE_FINGERPRINT_SIZE == retrieval.FINGERPRINT_SIZE
+    assert thresholds.FINGERPRINT_TIMEOUT == retrieval.FINGERPRINT_TIMEOUT
+
+
 # --- failures
 
 
