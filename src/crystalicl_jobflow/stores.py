@@ -16,6 +16,9 @@ from typing import TYPE_CHECKING, Any
 from maggma.core import Store
 from maggma.stores import JSONStore, MemoryStore, MongoStore, MontyStore
 
+from crystalicl_jobflow.redaction import redact
+from crystalicl_jobflow.sqlite_store import SQLiteStore
+
 if TYPE_CHECKING:
     from jobflow import JobStore
 
@@ -29,7 +32,7 @@ DEMONSTRATION_KEY = "demonstration_id"
 """Key field of the pool."""
 
 _FORMS = (
-    "a *.json file, a folder or *.db file (MontyDB), mongodb://host/database/collection,"
+    "a *.sqlite file, a *.json file, a folder or *.db file (MontyDB), mongodb://host/database/collection,"
     " memory:, a *.yaml configuration, a dict or a maggma Store"
 )
 
@@ -47,7 +50,8 @@ def open_store(
     Parameters
     ----------
     spec
-        ``memory:``; a path ending in ``.json`` or ``.json.gz`` (JSONStore); an existing
+        ``memory:``; a path ending in ``.sqlite`` (SQLiteStore: indexed, one file); one ending
+        in ``.json`` or ``.json.gz`` (JSONStore); an existing
         folder, or a path ending in ``.db`` or a slash (MontyStore on sqlite);
         ``mongodb://`` or ``mongodb+srv://`` followed by ``host/database[/collection]``
         (MongoStore); a ``.yaml`` or ``.yml`` file or a dict that holds a serialised store
@@ -286,7 +290,7 @@ def _from_text(text: str, collection: str, key: str, must_exist: bool) -> Store:
     if text in ("memory:", ":memory:", "memory://"):
         return MemoryStore(collection, key=key)
     if "://" in text or not text:
-        raise ValueError(f"store {text!r} is not understood; give {_FORMS}")
+        raise ValueError(f"store {redact(text)!r} is not understood; give {_FORMS}")
     path = Path(text).expanduser().absolute()
     name = path.name.lower()
     if path.is_dir() or name.endswith(".db") or text.endswith(("/", os.sep)):
@@ -296,6 +300,11 @@ def _from_text(text: str, collection: str, key: str, must_exist: bool) -> Store:
             raise ValueError(f"store {text} does not exist")
         path.parent.mkdir(parents=True, exist_ok=True)
         return JSONStore(str(path), key=key, read_only=False)
+    if name.endswith(".sqlite"):
+        if must_exist and not path.is_file():
+            raise ValueError(f"store {text} does not exist")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return SQLiteStore(path, collection, key=key)
     if name.endswith((".yaml", ".yml")):
         loaded = _load_file(path)
         if isinstance(loaded, Store):
@@ -330,14 +339,11 @@ def _from_uri(uri: str, collection: str, key: str) -> Store:
     )
 
 
-def redact(text: str) -> str:
-    """Return a URI without its user name and password, for messages and documents."""
-    return re.sub(r"//[^@/]*@", "//", text)
-
-
 def store_label(store: Store) -> str:
     """Return the store in words, without credentials, e.g. ``JSONStore /data/pool.json``."""
     kind = type(store).__name__
+    if isinstance(store, SQLiteStore):
+        return f"{kind} {store.path}/{store.collection_name}"
     if isinstance(store, JSONStore):
         return f"{kind} {', '.join(map(str, store.paths))}"
     if isinstance(store, MontyStore):
@@ -364,7 +370,8 @@ def _load_file(path: Path) -> Any:
 
 
 def _first(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    text = redact(str(error)).strip()
+    return text.splitlines()[0] if text else type(error).__name__
 
 
 def _from_mapping(spec: Any, collection: str, key: str, where: str, must_exist: bool) -> Store:
@@ -414,7 +421,7 @@ def _by_type(
 
     arguments = dict(spec)
     kind = str(arguments.pop("type", ""))
-    cls = getattr(maggma.stores, kind, None)
+    cls = SQLiteStore if kind == "SQLiteStore" else getattr(maggma.stores, kind, None)
     if not (isinstance(cls, type) and issubclass(cls, Store)):
         raise ValueError(f"{where}: {kind!r} is not a maggma store")
     if "index" in arguments and isinstance(arguments["index"], Mapping):
@@ -423,7 +430,7 @@ def _by_type(
             f"{where}, index", must_exist,
         )  # fmt: skip
     arguments.setdefault("key", key)
-    if issubclass(cls, MongoStore) and not issubclass(cls, JSONStore):
+    if issubclass(cls, MongoStore | SQLiteStore) and not issubclass(cls, JSONStore):
         arguments.setdefault("collection_name", collection)
     if issubclass(cls, JSONStore):
         paths = arguments.get("paths", ())
@@ -434,6 +441,12 @@ def _by_type(
             if must_exist and not Path(path).is_file():
                 raise ValueError(f"{where}: store {path} does not exist")
             Path(path).parent.mkdir(parents=True, exist_ok=True)
+    if issubclass(cls, SQLiteStore) and arguments.get("path", ":memory:") != ":memory:":
+        file = Path(arguments["path"]).expanduser().absolute()
+        if must_exist and not file.is_file():
+            raise ValueError(f"{where}: store {file} does not exist")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        arguments["path"] = str(file)
     if issubclass(cls, MontyStore):
         folder = Path(arguments.get("database_path", ".")).expanduser().absolute()
         if must_exist and not folder.is_dir():

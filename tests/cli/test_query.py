@@ -29,10 +29,14 @@ def test_filters(run: Run, generated: Path) -> None:
     invalid = found(run, generated, "--invalid")
     assert 0 < len(valid) < 8
     assert len(valid) + len(invalid) == 8
-    assert {item["formula"] for item in found(run, generated, "--formula", "O3CaTi")} == {"CaTiO3"}
+    assert {item["formula_pretty"] for item in found(run, generated, "--formula", "O3CaTi")} == {
+        "CaTiO3"
+    }
     assert all("O" in item["elements"] for item in found(run, generated, "--elements", "O"))
     rock_salt = found(run, generated, "--chemsys", "Cl-Na", "--space-group", "Fm-3m")
-    assert {(item["formula"], item["space_group"]) for item in rock_salt} == {("NaCl", 225)}
+    assert {(item["formula_pretty"], item["symmetry"]["number"]) for item in rock_salt} == {
+        ("NaCl", 225)
+    }
     assert found(run, generated, "--limit", 2) == everything[:2]
     assert found(run, generated, "--property", "band_gap=0:10") == []
 

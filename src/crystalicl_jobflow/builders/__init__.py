@@ -1,21 +1,36 @@
-"""Maggma Builders: structures to demonstrations, job outputs to candidates."""
+"""Maggma Builders: structures to demonstrations, job outputs to candidates; their query."""
 
 from __future__ import annotations
 
 from crystalicl_jobflow.builders.candidates import (
     CandidateBuilder,
     open_candidate_store,
-    query_candidates,
-    read_candidate,
     store_candidates,
 )
 from crystalicl_jobflow.builders.demonstrations import DemonstrationBuilder
+from crystalicl_jobflow.builders.indexes import CANDIDATE_INDEXES, index_for
+from crystalicl_jobflow.builders.query import (
+    CandidateQuery,
+    count_documents,
+    find_documents,
+    find_structures,
+    query_candidates,
+    read_candidate,
+    read_document,
+)
 
 __all__ = [
+    "CANDIDATE_INDEXES",
     "CandidateBuilder",
+    "CandidateQuery",
     "DemonstrationBuilder",
+    "count_documents",
+    "find_documents",
+    "find_structures",
+    "index_for",
     "open_candidate_store",
     "query_candidates",
     "read_candidate",
+    "read_document",
     "store_candidates",
 ]

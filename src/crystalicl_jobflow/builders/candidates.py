@@ -1,30 +1,28 @@
-"""The store of candidates: one queryable document per generated crystal."""
+"""The store of candidates: job outputs become one queryable document per crystal."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from maggma.core import Builder, Store
-from maggma.stores import MemoryStore, MongoStore
 
-from crystalicl_jobflow.schemas import Candidate, Condition, Range, find_property
-from crystalicl_jobflow.stores import StoreSpec, connect_store, open_store, write_documents
+from crystalicl_jobflow.builders.blobs import BlobStore, blobs_for
+from crystalicl_jobflow.builders.indexes import CANDIDATE_INDEXES, CANDIDATE_KEY, ensure_indexes
+from crystalicl_jobflow.builders.outputs import SOURCES, job_parts
+from crystalicl_jobflow.builders.parts import Part, candidate_part
+from crystalicl_jobflow.builders.writing import retrying, write_parts
+from crystalicl_jobflow.schemas import Candidate
+from crystalicl_jobflow.sqlite_store import SQLiteStore
+from crystalicl_jobflow.stores import StoreSpec, connect_store, open_store
 
 if TYPE_CHECKING:
     from jobflow import JobStore
 
 CANDIDATES = "candidates"
 """Name of the collection that holds the candidates."""
-
-CANDIDATE_KEY = "candidate_id"
-"""Key field of the candidates."""
-
-JOB_FIELDS = ("job_uuid", "job_index")
-"""Fields that the Builder adds to a candidate: the job it comes from."""
-
-INDEXED = ("formula", "chemsys", "elements", "space_group", "valid", "job_uuid")
 
 
 def open_candidate_store(spec: StoreSpec, *, must_exist: bool = False) -> Store:
@@ -33,7 +31,8 @@ def open_candidate_store(spec: StoreSpec, *, must_exist: bool = False) -> Store:
     Parameters
     ----------
     spec
-        Path, URI, configuration or store.
+        Path, URI, configuration or store. ``FILE.sqlite`` is what to take without a server:
+        it has indexes.
     must_exist
         Refuse a file or folder that does not exist instead of creating it.
 
@@ -42,25 +41,36 @@ def open_candidate_store(spec: StoreSpec, *, must_exist: bool = False) -> Store:
     ValueError
         If the spec is not understood; one line.
     """
-    return open_store(spec, CANDIDATES, key=CANDIDATE_KEY, must_exist=must_exist)
+    store = open_store(spec, CANDIDATES, key=CANDIDATE_KEY, must_exist=must_exist)
+    if isinstance(store, SQLiteStore):
+        store.indexes = [list(fields) for fields in CANDIDATE_INDEXES]
+        ensure_indexes(store)
+    return store
 
 
 def store_candidates(
     candidates: Iterable[Candidate],
     store: Store,
     *,
-    fields: Mapping[str, Any] | None = None,
+    run: str | None = None,
+    blobs: Store | BlobStore | None = None,
+    updated: datetime | None = None,
 ) -> int:
-    """Store candidates, in bulk; one with a known id takes the known one's place.
+    """Store candidates, in bulk; what is known of them from jobs stays.
 
     Parameters
     ----------
     candidates
-        Candidates; of several with one id the last is stored.
+        Candidates; of several with one id the last is stored, and takes the place of what
+        was stored of its text and checks before.
     store
         A connected store with the key ``candidate_id``.
-    fields
-        Further fields for each document, such as the job it comes from.
+    run
+        A name for where they come from, by which they can be found.
+    blobs
+        Where large fields go, see :func:`~crystalicl_jobflow.builders.blobs.blobs_for`.
+    updated
+        When they changed; now by default.
 
     Returns
     -------
@@ -72,133 +82,45 @@ def store_candidates(
     ValueError
         If the store has another key.
     """
-    if store.key != CANDIDATE_KEY:
-        raise ValueError(f"a candidates store has the key {CANDIDATE_KEY!r}, not {store.key!r}")
-    documents = {
-        candidate.candidate_id: {**_document(candidate), **(fields or {})}
-        for candidate in candidates
-    }
-    if not documents:
-        return 0
-    if isinstance(store, MongoStore) and not isinstance(store, MemoryStore):
-        for name in (CANDIDATE_KEY, *INDEXED):
-            store.ensure_index(name, unique=name == CANDIDATE_KEY)
-        return write_documents(store, documents.values())
-    # Replacing is a search through everything in the file-based stores, so what is the same
-    # already is left alone: storing again what is stored costs one reading.
-    known = {
-        stored[CANDIDATE_KEY]: _same(stored, documents[stored[CANDIDATE_KEY]])
-        for stored in store.query()
-        if stored[CANDIDATE_KEY] in documents
-    }
-    changed = [document for name, document in documents.items() if not known.get(name, False)]
-    return write_documents(store, changed, existing=set(known))
-
-
-def query_candidates(
-    store: Store,
-    *,
-    formula: str | None = None,
-    elements: Sequence[str] | str | None = None,
-    chemsys: str | None = None,
-    space_group: int | str | Sequence[int] | None = None,
-    valid: bool | None = None,
-    properties: Mapping[str, float | Range | tuple[float | None, float | None]] | None = None,
-    criteria: Mapping[str, Any] | None = None,
-    limit: int | None = None,
-) -> list[Candidate]:
-    """Search stored candidates by what they are (not by what was asked for).
-
-    Parameters
-    ----------
-    store
-        A connected store of candidates.
-    formula
-        Formula; its reduced form is compared.
-    elements
-        Elements that must be present; others may be.
-    chemsys
-        The exact chemical system, e.g. 'Ca-O-Ti'.
-    space_group
-        Number or symbol found in the crystal, or several.
-    valid
-        Only valid or only invalid ones.
-    properties
-        Property name or alias to a range, or to a value (met within 1e-6).
-    criteria
-        Further conditions in MongoDB's language.
-    limit
-        At most so many, in the order of the store.
-
-    Returns
-    -------
-    list of Candidate
-        Those that meet everything.
-
-    Raises
-    ------
-    ConditionError
-        If a formula, element, group or property is not known, or a range reversed.
-
-    Examples
-    --------
-    >>> store = open_candidate_store("memory:")
-    >>> query_candidates(store, elements=["Ca", "O"], valid=True, properties={"band_gap": (1, 3)})
-    []
-    """
-    asked = Condition.build(
-        formula=formula,
-        elements=elements,
-        chemsys=chemsys,
-        space_group=space_group,
-        properties=dict(properties) if properties else None,
-    )
-    terms: list[dict[str, Any]] = [dict(criteria)] if criteria else []
-    if asked.formula is not None:
-        terms.append({"formula": asked.formula})
-    if asked.elements is not None:
-        terms.append({"elements": {"$all": list(asked.elements)}})
-    if asked.chemsys is not None:
-        terms.append({"chemsys": asked.chemsys})
-    if asked.space_groups is not None:
-        groups = asked.space_groups
-        terms.append({"space_group": groups[0] if len(groups) == 1 else {"$in": list(groups)}})
-    if valid is not None:
-        terms.append({"valid": valid})
-    terms += [
-        {f"properties.{name}": _bounds(value)}
-        for name, value in asked.properties.items()
-        if find_property(name) is not None
-    ]
-    found = store.query({"$and": terms} if terms else {}, limit=limit or 0)
-    return [read_candidate(document) for document in found]
-
-
-def read_candidate(document: Mapping[str, Any]) -> Candidate:
-    """Return the candidate in a stored document, without what stores add to it."""
-    return Candidate.model_validate(
-        {name: value for name, value in document.items() if name in Candidate.model_fields}
-    )
+    _check_key(store)
+    parts = []
+    for candidate in candidates:
+        part = candidate_part(candidate.model_dump(mode="json"))
+        part.replaces = True
+        part.run_ids = {run} if run else set()
+        parts.append(part)
+    if parts:
+        retrying(lambda: ensure_indexes(store))
+    return write_parts(parts, store, blobs=blobs_for(store, blobs), updated=updated)
 
 
 class CandidateBuilder(Builder):
-    """Copy the candidates of validation jobs from a job store into a store of their own.
+    """Gather what jobs say about candidates into one document each.
 
-    Incremental: jobs whose candidates are there already are passed over.
+    Reads the outputs of generation, validation, evaluation and relaxation jobs, and of any
+    relaxation job of atomate2 whose metadata names its candidate (``candidate_id``, or
+    ``candidate_ids`` in the order of a list of crystals).
+
+    Incremental: a job that was read to its end is not read again, until it runs again. Safe to
+    stop at any moment and to run again, and beside other builders: jobs may come in any order,
+    and each only adds to the documents.
 
     Parameters
     ----------
     job_store
-        Job store with the outputs of ``ValidateMaker`` jobs and its additional stores.
+        Job store with its additional stores.
     candidates
         Store with the key ``candidate_id``.
+    blobs
+        Where fields go that are too large for one document: a maggma store with the key
+        ``blob_uuid``. By default GridFS beside the collection, on a MongoDB server.
     query
         Further conditions on the job documents, in MongoDB's language, e.g.
         ``{"metadata.project": "perovskites"}``.
     rebuild
-        Whether jobs are read again whose candidates are there already.
+        Whether jobs are read again that were read before.
     chunk_size
-        Jobs whose candidates are written at once.
+        Jobs whose parts are merged at once.
 
     Examples
     --------
@@ -213,12 +135,15 @@ class CandidateBuilder(Builder):
         job_store: JobStore,
         candidates: Store,
         *,
+        blobs: Store | None = None,
         query: Mapping[str, Any] | None = None,
         rebuild: bool = False,
         chunk_size: int = 10,
     ) -> None:
+        _check_key(candidates)
         self.job_store = job_store
         self.candidates = candidates
+        self.blobs = blobs
         self.query = dict(query or {})
         self.rebuild = rebuild
         super().__init__(sources=job_store, targets=candidates, chunk_size=chunk_size)
@@ -229,18 +154,24 @@ class CandidateBuilder(Builder):
         connect_store(self.candidates)
 
     def get_items(self) -> Iterator[dict[str, Any]]:
-        """Yield the documents of validation jobs, with their candidates."""
-        criteria = {"output.@class": "ValidateDoc", **self.query}
-        done = set() if self.rebuild else set(self.candidates.distinct("job_uuid"))
+        """Yield the documents of jobs that speak of candidates, with their large data."""
+        retrying(lambda: ensure_indexes(self.candidates))
+        criteria = {"$and": [SOURCES, self.query]} if self.query else SOURCES
+        done: set[str] = set()
+        if not self.rebuild:
+            done = set(retrying(lambda: self.candidates.distinct("completes")))
+        fields = ["uuid", "index", "completed_at"]
+        found = retrying(lambda: list(self.job_store.query(criteria, properties=list(fields))))
         names = [
             (document["uuid"], document["index"])
-            for document in self.job_store.query(criteria, properties=["uuid", "index"])
-            if document["uuid"] not in done
+            for document in sorted(found, key=lambda item: str(item.get("completed_at")))
+            if _mark(document) not in done
         ]
         self.total = len(names)
         for uuid, index in names:
+            wanted = {"uuid": uuid, "index": index}
             try:
-                document = self.job_store.query_one({"uuid": uuid, "index": index}, load=True)
+                document = retrying(lambda: self.job_store.query_one(wanted, load=True))  # noqa: B023
             except KeyError as error:
                 # a job whose blobs were removed must not hide all others
                 self.logger.warning("job %s: its data is missing (%s), passed over", uuid, error)
@@ -248,19 +179,34 @@ class CandidateBuilder(Builder):
             if document is not None:
                 yield document
 
-    def process_item(self, item: dict[str, Any]) -> tuple[dict[str, Any], list[Candidate]]:
-        """Return the job's name and its candidates."""
-        job = {"job_uuid": item["uuid"], "job_index": item["index"]}
-        batches = item["output"]["candidates"]
-        return job, [read_candidate(entry) for batch in batches for entry in batch["batch"]]
+    def process_item(self, item: dict[str, Any]) -> list[Part]:
+        """Return what the job says about its candidates.
 
-    def update_targets(self, items: list[tuple[dict[str, Any], list[Candidate]]]) -> None:
-        """Store the candidates."""
-        for job, candidates in items:
-            store_candidates(candidates, self.candidates, fields=job)
+        A job whose output is not understood says nothing, with a warning.
+        """
+        try:
+            parts = list(job_parts(item))
+        except (KeyError, TypeError, ValueError) as error:
+            self.logger.warning(
+                "job %s: its output is not understood (%s: %s), passed over",
+                item.get("uuid"), type(error).__name__, str(error).splitlines()[:1],
+            )  # fmt: skip
+            return []
+        if parts:
+            # written last, and only when everything else of the job has been: a builder that
+            # is killed in between reads the job again
+            parts.append(Part(parts[0].candidate_id, completes={_mark(item)}))
+        return parts
+
+    def update_targets(self, items: list[list[Part]]) -> None:
+        """Merge the parts into the store."""
+        blobs = retrying(lambda: blobs_for(self.candidates, self.blobs))
+        said = [part for parts in items for part in parts]
+        write_parts((part for part in said if not part.completes), self.candidates, blobs=blobs)
+        write_parts((part for part in said if part.completes), self.candidates, blobs=blobs)
 
     def run(self, log_level: int = logging.WARNING) -> None:
-        """Copy what is new.
+        """Read what is new.
 
         Parameters
         ----------
@@ -269,34 +215,25 @@ class CandidateBuilder(Builder):
         """
         self.logger.setLevel(log_level)
         self.connect()
+        chunk: list[list[Part]] = []
         for item in self.get_items():
-            self.update_targets([self.process_item(item)])
+            chunk.append(self.process_item(item))
+            if len(chunk) >= self.chunk_size:
+                self.update_targets(chunk)
+                chunk = []
+        if chunk:
+            self.update_targets(chunk)
         self.finalize()
 
     def finalize(self) -> None:
         """Leave the stores open: they are their owner's, and one in memory cannot reopen."""
 
 
-def _document(candidate: Candidate) -> dict[str, Any]:
-    document = candidate.model_dump(mode="json")
-    # a date, not its text: databases sort and compare it
-    document["created_at"] = candidate.created_at
-    return document
+def _check_key(store: Store) -> None:
+    if store.key != CANDIDATE_KEY:
+        raise ValueError(f"a candidates store has the key {CANDIDATE_KEY!r}, not {store.key!r}")
 
 
-def _same(stored: Mapping[str, Any], document: Mapping[str, Any]) -> bool:
-    """Return whether nothing but the moment of the checks differs."""
-    return all(
-        stored.get(name) == value for name, value in document.items() if name != "created_at"
-    )
-
-
-def _bounds(asked: float | Range) -> dict[str, float]:
-    if not isinstance(asked, Range):
-        return {"$gte": asked - 1e-6, "$lte": asked + 1e-6}
-    bounds = {}
-    if asked.min is not None:
-        bounds["$gte"] = asked.min
-    if asked.max is not None:
-        bounds["$lte"] = asked.max
-    return bounds
+def _mark(job: Mapping[str, Any]) -> str:
+    """Return the name of one run of one job."""
+    return f"{job['uuid']}/{job['index']}/{job.get('completed_at') or ''}"

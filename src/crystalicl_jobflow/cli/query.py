@@ -2,36 +2,67 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from crystalicl_jobflow.cli._common import UserError, note, stdout_console
-from crystalicl_jobflow.cli._options import read_condition
+from crystalicl_jobflow.cli._options import split_properties
 
 if TYPE_CHECKING:
-    from crystalicl_jobflow.schemas import Candidate
+    from maggma.core import Store
+
+    from crystalicl_jobflow.builders import CandidateQuery
+
+TABLE_LIMIT = 200
+"""Rows of a table where no limit is given; everything else prints all."""
 
 
 @click.command(
     epilog="\b\ncrystalicl query crystalicl-demo --valid --space-group 221\n"
-    "crystalicl query candidates.db --elements Ca,O --format cif --out cifs"
+    "crystalicl query candidates.sqlite --elements Ca,O --stable --sort energy_above_hull\n"
+    "crystalicl query candidates.sqlite --novel --format cif --out cifs"
 )
 @click.argument("source", metavar="[STORE|candidates.jsonl|DIR]", default="crystalicl-out")
+@click.option("--id", "candidate_ids", metavar="ID,…", help="Ids, or the beginnings of ids.")
 @click.option("--formula", help="Reduced formula, e.g. CaTiO3.")
+@click.option("--anonymous-formula", help="Anonymised formula, e.g. ABC3.")
+@click.option("--chemsys", help="Exact chemical system, e.g. Ca-Ti-O; several with commas.")
 @click.option("--elements", help="Elements that must be present, e.g. Ca,O.")
-@click.option("--chemsys", help="Exact chemical system, e.g. Ca-Ti-O.")
-@click.option("--space-group", help="Number or symbol found in the crystal.")
-@click.option("--valid/--invalid", default=None, help="Only valid or only invalid crystals.")
+@click.option("--without-elements", help="Elements that must not be present, e.g. Pb,Hg.")
+@click.option("--only-elements", help="Elements of which it may consist, e.g. Ca,Ti,O.")
+@click.option("--space-group", help="Number or symbol found; several with commas.")
+@click.option("--crystal-system", help="triclinic, monoclinic, … cubic.")
+@click.option("--num-elements", metavar="N|LOW:HIGH", help="Number of different elements.")
+@click.option("--num-sites", metavar="N|LOW:HIGH", help="Atoms in the primitive cell.")
 @click.option(
     "--property",
     "properties",
     multiple=True,
     metavar="NAME=LOW:HIGH",
-    help="Range of a property, e.g. formation_energy_per_atom=:0; repeatable.",
+    help="Range of a number, e.g. energy_above_hull=:0.1 or density=3:5; repeatable.",
 )
-@click.option("--limit", type=click.IntRange(1), help="At most so many.")
+@click.option("--valid/--invalid", default=None, help="Only valid or only invalid crystals.")
+@click.option("--stable/--unstable", default=None, help="At or below the convex hull, or above.")
+@click.option("--metastable/--not-metastable", default=None, help="At most 0.1 eV/atom above it.")
+@click.option("--novel/--known", default=None, help="Matches no known crystal, or one.")
+@click.option("--unique/--duplicate", default=None, help="First of its kind, or a repetition.")
+@click.option("--relaxed/--relaxation-failed", default=None, help="How its relaxation ended.")
+@click.option("--as-asked/--differs", "success", default=None, help="Everything asked for is met.")
+@click.option("--reason", "failure_reason", metavar="CODE", help="Why it failed.")
+@click.option("--run", metavar="NAME|UUID", help="Of one run, Flow or job.")
+@click.option("--sort", metavar="FIELD", help="Smallest first; without a value comes last.")
+@click.option("--descending", is_flag=True, help="Largest first.")
+@click.option(
+    "--limit",
+    type=click.IntRange(1),
+    help=f"At most so many.  [default: {TABLE_LIMIT} in a table, else all]",
+)
+@click.option("--skip", type=click.IntRange(0), default=0, help="Pass so many over.")
+@click.option("--fields", metavar="FIELD,…", help="Only these fields, e.g. formula_pretty,text.")
 @click.option(
     "--format",
     "output",
@@ -44,58 +75,97 @@ if TYPE_CHECKING:
     type=click.Path(file_okay=False, path_type=Path),
     help="With --format cif: folder for one file per crystal, instead of printing them.",
 )
-def query(source: str, output: str, out: Path | None, **options: Any) -> None:
+@click.option("--count", is_flag=True, help="Print only how many there are.")
+def query(source: str, **options: Any) -> None:
     """Search generated crystals.
 
     SOURCE is a candidates store, a candidates.jsonl file, or a folder that
     `crystalicl generate` or `crystalicl demo` wrote.
     """
-    if out is not None and output != "cif":
+    output: str = options["output"]
+    if options["out"] is not None and output != "cif":
         raise UserError("--out goes with --format cif")
-    # a condition reads and checks formulas, elements, groups and ranges as everywhere else
-    asked = read_condition(options)
+    if options["descending"] and options["sort"] is None:
+        raise UserError("--descending goes with --sort")
+    if options["fields"] is not None and output == "cif":
+        raise UserError("--fields does not go with --format cif")
+    asked = _read_query(options)
 
-    from crystalicl_jobflow.builders.candidates import query_candidates
+    from crystalicl_jobflow.builders import count_documents, find_documents
+    from crystalicl_jobflow.cli import _documents
 
+    fields = None
+    if options["fields"] is not None:
+        fields = [name.strip() for name in options["fields"].split(",") if name.strip()]
+    elif output == "table":
+        fields = list(_documents.TABLE_FIELDS)
+    elif output == "cif":
+        fields = ["structure", "formula_pretty", "symmetry"]
     store = open_candidates(Path(source), source)
-    found: list[Candidate] = query_candidates(
-        store,
-        formula=asked.formula,
-        elements=asked.elements,
-        chemsys=asked.chemsys,
-        space_group=asked.space_group,
-        valid=options["valid"],
-        properties=asked.properties or None,
-        limit=options["limit"],
-    )
-    _print(found, output, out)
-
-
-def _print(found: list[Candidate], output: str, out: Path | None) -> None:
-    from crystalicl_jobflow.cli import _output
-
+    if options["count"]:
+        click.echo(count_documents(store, asked))
+        return
+    limit = options["limit"] or (TABLE_LIMIT if output == "table" else None)
+    found = find_documents(
+        store, asked, sort=options["sort"], descending=options["descending"], limit=limit,
+        skip=options["skip"], fields=fields,
+    )  # fmt: skip
     if output == "json":
-        for candidate in found:
-            click.echo(candidate.model_dump_json())
+        for document in found:
+            click.echo(_documents.json_line(document))
+    elif output == "cif":
+        _print_cifs(found, options["out"])
+    else:
+        documents = list(found)
+        _print_table(documents, fields if options["fields"] is not None else None)
+        if options["limit"] is None and len(documents) == limit:
+            note(f"The first {limit} of {count_documents(store, asked)}; --limit shows more.")
+
+
+def _read_query(options: dict[str, Any]) -> CandidateQuery:
+    from crystalicl_jobflow.builders.query import CandidateQuery
+
+    names = (
+        "candidate_ids", "formula", "anonymous_formula", "chemsys", "elements",
+        "without_elements", "only_elements", "crystal_system", "num_elements", "num_sites",
+        "valid", "stable", "metastable", "novel", "unique", "relaxed", "success",
+        "failure_reason", "run",
+    )  # fmt: skip
+    groups = options["space_group"]
+    return CandidateQuery(
+        **{name: options[name] for name in names},
+        space_group=None if groups is None else [g for g in groups.split(",") if g.strip()],
+        properties=split_properties(options["properties"]) or None,
+    )
+
+
+def _print_cifs(found: Iterable[dict[str, Any]], out: Path | None) -> None:
+    from crystalicl_jobflow.cli import _documents
+
+    if out is not None:
+        paths = _documents.write_cifs(out, found)
+        note(f"{len(paths)} CIF files in {out}")
         return
-    if output == "cif":
-        if out is not None:
-            paths = _output.write_cifs(out, found)
-            note(f"{len(paths)} CIF files in {out}")
-            return
-        for candidate in found:
-            if candidate.structure is not None:
-                click.echo(_output.cif_text(candidate))
-        return
-    console = stdout_console()
-    if not found:
+    for document in found:
+        if document.get("structure") is not None:
+            click.echo(_documents.cif_text(document))
+
+
+def _print_table(documents: list[dict[str, Any]], fields: list[str] | None) -> None:
+    from crystalicl_jobflow.cli import _documents
+
+    if not documents:
         note("No candidate meets this.")
         return
-    console.print(_output.candidate_table(found))
-    console.print(f"{len(found)} candidates")
+    console = stdout_console()
+    if fields is None:
+        console.print(_documents.document_table(documents))
+    else:
+        console.print(_documents.field_table(documents, fields))
+    console.print(f"{len(documents)} candidates")
 
 
-def open_candidates(path: Path, spec: str) -> Any:
+def open_candidates(path: Path, spec: str) -> Store:
     """Open a candidates store, or read a candidates file into one in memory.
 
     Raises
@@ -103,7 +173,7 @@ def open_candidates(path: Path, spec: str) -> Any:
     UserError
         If there is nothing of the kind.
     """
-    from crystalicl_jobflow.builders.candidates import open_candidate_store, store_candidates
+    from crystalicl_jobflow.builders import open_candidate_store, store_candidates
     from crystalicl_jobflow.cli import _output
 
     if path.is_dir() and (path / _output.CANDIDATES).is_file():
@@ -112,7 +182,8 @@ def open_candidates(path: Path, spec: str) -> Any:
         if not path.is_file():
             raise UserError(f"{path} does not exist")
         store = open_candidate_store("memory:")
-        store_candidates(_output.read_candidates(path), store)
+        written = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+        store_candidates(_output.read_candidates(path), store, updated=written)
         return store
     if "://" not in spec and not path.exists():
         raise UserError(f"{spec} does not exist")

@@ -1,0 +1,151 @@
+"""What the outputs of jobs, as a JobStore holds them, say about candidates."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from crystalicl_jobflow.builders.parts import (
+    Part,
+    candidate_part,
+    evaluation_part,
+    generation_parts,
+    relaxation_part,
+    without_marks,
+)
+from crystalicl_jobflow.schemas.jobs import BATCH
+
+KINDS = {
+    "GenerateDoc": "generate",
+    "ValidateDoc": "validate",
+    "EvaluateDoc": "evaluate",
+    "RelaxDoc": "relax",
+}
+"""Class of a job's output → what the job did."""
+
+SOURCES: dict[str, Any] = {
+    "$or": [
+        {"output.@class": {"$in": sorted(KINDS)}},
+        {"metadata.candidate_id": {"$exists": True}},
+        {"metadata.candidate_ids": {"$exists": True}},
+    ]
+}
+"""Which documents of a job store speak of candidates."""
+
+
+def job_parts(document: Mapping[str, Any]) -> Iterator[Part]:
+    """Yield what a job's output says, candidate by candidate.
+
+    Parameters
+    ----------
+    document
+        The document of a JobStore, with the data of its additional stores loaded.
+
+    Raises
+    ------
+    KeyError, TypeError, ValueError
+        If the output is not of its kind.
+    """
+    output = document.get("output") or {}
+    kind = KINDS.get(output.get("@class", "")) if isinstance(output, Mapping) else None
+    origin = {
+        "name": kind or "relax",
+        "job_uuid": document["uuid"],
+        "job_index": document["index"],
+        "job_name": str(document.get("name") or ""),
+        "completed_at": str(document.get("completed_at") or ""),
+    }
+    for part in _parts(kind, document, output, origin):
+        part.origins = [origin]
+        part.stamp = origin["completed_at"]
+        part.run_ids = {document["uuid"], *(document.get("hosts") or ())}
+        run = (document.get("metadata") or {}).get("run")
+        if isinstance(run, str) and run:
+            part.run_ids.add(run)
+        yield part
+
+
+def _parts(
+    kind: str | None,
+    document: Mapping[str, Any],
+    output: Any,
+    origin: Mapping[str, Any],
+) -> Iterator[Part]:
+    if kind == "generate":
+        for generation in _unbatched(output["generations"]):
+            yield from generation_parts(generation)
+    elif kind == "validate":
+        yield from map(candidate_part, _unbatched(output["candidates"]))
+    elif kind == "evaluate":
+        for row in _unbatched(output["results"]):
+            yield evaluation_part(row, origin)
+    elif kind == "relax":
+        for relaxation in _unbatched(output["relaxations"]):
+            yield relaxation_part(relaxation, origin)
+    else:
+        metadata = document.get("metadata") or {}
+        names = metadata.get("candidate_ids") or [metadata["candidate_id"]]
+        results = output if isinstance(output, list) else [output]
+        if len(results) != len(names):
+            raise ValueError(f"{len(results)} results for {len(names)} candidates")
+        for name, result in zip(names, results, strict=True):
+            yield relaxation_part(atomate2_relaxation(name, result), origin)
+
+
+def _unbatched(batches: Sequence[Any]) -> Iterator[Any]:
+    for batch in batches:
+        if isinstance(batch, Mapping) and set(batch) == {BATCH}:
+            yield from batch[BATCH]
+        else:
+            yield batch
+
+
+def atomate2_relaxation(candidate_id: str, result: Any) -> dict[str, Any]:
+    """Return the relaxation in a document of atomate2, of a force field or of VASP.
+
+    Parameters
+    ----------
+    candidate_id
+        The candidate that was relaxed.
+    result
+        ``ForceFieldTaskDocument`` or ``TaskDoc`` in JSON form; None for a job that failed.
+
+    Returns
+    -------
+    dict
+        A :class:`~crystalicl_jobflow.schemas.candidates.CandidateRelaxation` in JSON form.
+    """
+    if not isinstance(result, Mapping):
+        return {
+            "candidate_id": candidate_id,
+            "converged": False,
+            "level": "forcefield",
+            "failure_reason": "failed",
+            "failure_message": "The relaxation has no result.",
+        }
+    found = without_marks(result)
+    output = found.get("output") or {}
+    force_field = "forcefield_name" in found or "ase_calculator_name" in found
+    converged = found.get("is_force_converged")
+    if converged is None and found.get("state") is not None:
+        converged = str(found["state"]).rsplit(".", 1)[-1].lower() in ("successful", "success")
+    method = found.get("forcefield_name") or found.get("ase_calculator_name") or "VASP"
+    if found.get("forcefield_version"):
+        method = f"{method} {found['forcefield_version']}"
+    if not force_field and found.get("run_type"):
+        method = f"VASP {found['run_type']}"
+    relaxation: dict[str, Any] = {
+        "candidate_id": candidate_id,
+        "structure": output.get("structure") or found.get("structure"),
+        "energy_per_atom": output.get("energy_per_atom"),
+        "converged": converged,
+        "steps": output.get("n_steps"),
+        "level": "forcefield" if force_field else "dft",
+        "method": str(method),
+        "failure_reason": None,
+        "failure_message": None,
+    }
+    if converged is False:
+        relaxation["failure_reason"] = "not_converged"
+        relaxation["failure_message"] = "The relaxation did not converge."
+    return relaxation

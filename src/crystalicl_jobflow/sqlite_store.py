@@ -1,0 +1,496 @@
+"""A maggma store in one SQLite file, with indexes that are used.
+
+The stores that maggma embeds look at every document for every question, and take time
+quadratic in their number to be written. This one answers from indexes, in one file, without a
+server; several processes can write to it, one after the other.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import bson
+from maggma.core import Sort, Store, StoreError
+
+from crystalicl_jobflow.sqlite_criteria import (
+    Fields,
+    column_value,
+    dig,
+    flat_values,
+    quoted,
+    translate,
+)
+
+BUSY_SECONDS = 120.0
+"""How long a writer waits for another one."""
+
+_BATCH = 500
+
+
+class SQLiteStore(Store):
+    """Documents in one SQLite file, found by the fields that are indexed.
+
+    Criteria are MongoDB's. What they say about indexed fields, SQLite answers; what they say
+    about others is compared document by document.
+
+    Parameters
+    ----------
+    path
+        The file; ``:memory:`` for none. Parents must exist.
+    collection_name
+        Name of the collection; a file may hold several.
+    key
+        Key field, unique.
+    indexes
+        Indexes as sequences of fields (dotted below others), made when connecting.
+    **kwargs
+        For maggma's Store.
+
+    Examples
+    --------
+    >>> from crystalicl_jobflow.sqlite_store import SQLiteStore
+    >>> store = SQLiteStore(":memory:", key="name", indexes=[("size",)])
+    >>> store.connect()
+    >>> store.update([{"name": "a", "size": 2}, {"name": "b", "size": 1}])
+    >>> [item["name"] for item in store.query({"size": {"$lt": 3}}, sort={"size": 1})]
+    ['b', 'a']
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        collection_name: str = "documents",
+        *,
+        key: str = "task_id",
+        indexes: Sequence[Sequence[str]] = (),
+        **kwargs: Any,
+    ) -> None:
+        self.path = str(path)
+        self.collection_name = collection_name
+        self.indexes = [list(fields) for fields in indexes]
+        self._connection: sqlite3.Connection | None = None
+        self._lock = threading.RLock()
+        self._in_transaction = False
+        super().__init__(key=key, **kwargs)
+
+    @property
+    def name(self) -> str:
+        """Name of the source of data."""
+        return f"sqlite://{self.path}/{self.collection_name}"
+
+    @property
+    def _collection(self) -> Any:
+        raise NotImplementedError("an SQLiteStore has no pymongo collection")
+
+    @property
+    def _db(self) -> sqlite3.Connection:
+        if self._connection is None:
+            raise StoreError("Must connect SQLiteStore before attempting to use it")
+        return self._connection
+
+    def connect(self, force_reset: bool = False) -> None:
+        """Open the file and make its tables and indexes where they are missing.
+
+        Raises
+        ------
+        ValueError
+            If the file is no SQLite database.
+        """
+        if self._connection is not None and not force_reset:
+            return
+        connection = sqlite3.connect(
+            self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+        )
+        self._connection = connection
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=NORMAL")
+            with self.transaction():
+                self._make_tables()
+                for fields in self.indexes:
+                    self._add_index(fields)
+        except sqlite3.DatabaseError as error:
+            connection.close()
+            self._connection = None
+            raise ValueError(f"store {self.path} cannot be opened: {error}") from None
+
+    def close(self) -> None:
+        """Close the file; one that is only in memory stays."""
+        if self._connection is not None and self.path != ":memory:":
+            self._connection.close()
+            self._connection = None
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Read and write as one: other writers wait, and an exception undoes everything."""
+        with self._lock:
+            if self._in_transaction:
+                yield
+                return
+            self._db.execute("BEGIN IMMEDIATE")
+            self._in_transaction = True
+            try:
+                yield
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+            else:
+                self._db.execute("COMMIT")
+            finally:
+                self._in_transaction = False
+
+    def count(self, criteria: dict | None = None) -> int:
+        """Return how many documents meet the criteria."""
+        where = translate(criteria or {}, self._fields())
+        if where.exact:
+            sql = f"SELECT COUNT(*) FROM {self._table('columns')} c WHERE {where.sql}"
+            return int(self._db.execute(sql, where.values).fetchone()[0])
+        return sum(1 for _ in self.query(criteria))
+
+    def query(  # type: ignore[override]
+        self,
+        criteria: dict | None = None,
+        properties: dict | list | None = None,
+        sort: dict[str, Sort | int] | None = None,
+        skip: int = 0,
+        limit: int = 0,
+        **_: Any,
+    ) -> Iterator[dict]:
+        """Yield documents.
+
+        Parameters
+        ----------
+        criteria
+            In MongoDB's language.
+        properties
+            Fields to return; all by default.
+        sort
+            Field → 1 or -1. Missing values come first, as in MongoDB.
+        skip, limit
+            Documents passed over, and most documents returned; 0 for all.
+        """
+        order = {name: _direction(way) for name, way in (sort or {}).items()}
+        if any(name not in self._fields().scalars for name in order):
+            yield from self._sorted_in_memory(criteria, properties, order, skip, limit)
+            return
+        sql, values, exact = self.statement(criteria, sort=order)
+        if exact and (limit or skip):
+            sql += " LIMIT ? OFFSET ?"
+            values = [*values, limit or -1, skip]
+        found = 0
+        for document in self._read([row[0] for row in self._db.execute(sql, values)]):
+            if exact:
+                yield project(document, properties)
+                continue
+            if not _applies(criteria or {}, document):
+                continue
+            found += 1
+            if found > skip:
+                yield project(document, properties)
+            if limit and found - skip >= limit:
+                return
+
+    def statement(
+        self, criteria: Mapping[str, Any] | None = None, *, sort: Mapping[str, int] | None = None
+    ) -> tuple[str, list[Any], bool]:
+        """Return the SQL that finds the numbers of the documents of a query.
+
+        Parameters
+        ----------
+        criteria, sort
+            As in :meth:`query`; the sort's fields are indexed.
+
+        Returns
+        -------
+        sql, values, exact
+            Without exactness it finds some that do not meet the criteria, too.
+        """
+        where = translate(criteria or {}, self._fields())
+        order = ", ".join(
+            f"c.{quoted(name)} {'ASC' if way > 0 else 'DESC'}" for name, way in (sort or {}).items()
+        )
+        sql = (
+            f"SELECT c.id FROM {self._table('columns')} c WHERE {where.sql}"
+            f" ORDER BY {order or 'c.id'}"
+        )
+        return sql, list(where.values), where.exact
+
+    def explain(
+        self, criteria: Mapping[str, Any] | None = None, *, sort: Mapping[str, int] | None = None
+    ) -> list[str]:
+        """Return how SQLite finds the documents of a query: a line per step."""
+        sql, values, _ = self.statement(criteria, sort=sort)
+        return [row[3] for row in self._db.execute(f"EXPLAIN QUERY PLAN {sql} LIMIT 20", values)]
+
+    def get_many(self, keys: Sequence[str]) -> Iterator[dict[str, Any]]:
+        """Yield the documents with these keys, those that are there."""
+        for start in range(0, len(keys), _BATCH):
+            some = list(keys[start : start + _BATCH])
+            sql = (
+                f"SELECT document FROM {self._table('documents')}"
+                f" WHERE name IN ({', '.join('?' * len(some))})"
+            )
+            for (blob,) in self._db.execute(sql, some).fetchall():
+                yield bson.decode(blob)
+
+    def _read(self, numbers: Sequence[int]) -> Iterator[dict[str, Any]]:
+        """Yield documents by number, in this order."""
+        for start in range(0, len(numbers), _BATCH):
+            some = numbers[start : start + _BATCH]
+            sql = (
+                f"SELECT id, document FROM {self._table('documents')}"
+                f" WHERE id IN ({', '.join('?' * len(some))})"
+            )
+            blobs = dict(self._db.execute(sql, some).fetchall())
+            for number in some:
+                if number in blobs:  # another process may have removed it
+                    yield bson.decode(blobs[number])
+
+    def update(self, docs: list[dict] | dict, key: list | str | None = None) -> None:
+        """Insert documents, or replace those with their key.
+
+        Raises
+        ------
+        ValueError
+            If another key than the store's is asked for.
+        """
+        if key not in (None, self.key, [self.key]):
+            raise ValueError(f"an SQLiteStore updates by its key {self.key!r}, not {key!r}")
+        self.put_many([docs] if isinstance(docs, dict) else docs)
+
+    def put_many(self, documents: Iterable[Mapping[str, Any]]) -> None:
+        """Insert or replace documents in one transaction."""
+        with self.transaction():
+            fields = self._fields()
+            for given in documents:
+                document = {name: value for name, value in given.items() if name != "_id"}
+                try:
+                    blob = bson.encode(document)
+                except bson.errors.InvalidDocument:
+                    document = _sanitized(document)
+                    blob = bson.encode(document)
+                row = self._db.execute(
+                    f"INSERT INTO {self._table('documents')} (name, document) VALUES (?, ?)"
+                    " ON CONFLICT (name) DO UPDATE SET document = excluded.document RETURNING id",
+                    (str(document[self.key]), blob),
+                ).fetchone()
+                self._index_document(row[0], document, fields)
+
+    def ensure_index(self, key: str, unique: bool = False) -> bool:
+        """Index one field; returns True."""
+        self.ensure_compound_index([key])
+        return True
+
+    def ensure_compound_index(self, fields: Sequence[str]) -> None:
+        """Index fields together, in this order."""
+        with self.transaction():
+            self._add_index(list(fields))
+
+    def groupby(  # type: ignore[override]
+        self,
+        keys: list[str] | str,
+        criteria: dict | None = None,
+        properties: dict | list | None = None,
+        sort: dict[str, Sort | int] | None = None,
+        skip: int = 0,
+        limit: int = 0,
+    ) -> Iterator[tuple[dict, list[dict]]]:
+        """Yield groups of documents with the same values of some fields."""
+        names = [keys] if isinstance(keys, str) else list(keys)
+        groups: dict[str, tuple[dict, list[dict]]] = {}
+        wanted = None if properties is None else [*properties, *names]
+        for document in self.query(criteria, wanted, sort, skip, limit):
+            values = {name: dig(document, name) for name in names}
+            if all(value is None for value in values.values()):
+                continue
+            groups.setdefault(repr(values), (values, []))[1].append(document)
+        yield from groups.values()
+
+    def distinct(self, field: str, criteria: dict | None = None, all_exist: bool = False) -> list:
+        """Return the different values of a field; of a list, those of its items."""
+        fields = self._fields()
+        where = translate(criteria or {}, fields)
+        if field in fields.lists and where.exact:
+            sql = (
+                f"SELECT DISTINCT value FROM {self._table('items')} WHERE field = ? AND id IN"
+                f" (SELECT c.id FROM {self._table('columns')} c WHERE {where.sql})"
+            )
+            return [row[0] for row in self._db.execute(sql, [field, *where.values])]
+        found: dict[str, Any] = {}
+        for document in self.query(criteria, [field]):
+            for value in flat_values(document, field):
+                found.setdefault(repr(value), value)
+        return list(found.values())
+
+    def remove_docs(self, criteria: dict) -> None:
+        """Remove the documents that meet the criteria."""
+        with self.transaction():
+            names = [str(document[self.key]) for document in self.query(criteria, [self.key])]
+            for name in names:
+                for table in ("columns", "items"):
+                    self._db.execute(
+                        f"DELETE FROM {self._table(table)} WHERE id = (SELECT id FROM"
+                        f" {self._table('documents')} WHERE name = ?)",
+                        (name,),
+                    )
+                self._db.execute(f"DELETE FROM {self._table('documents')} WHERE name = ?", (name,))
+
+    def __eq__(self, other: object) -> bool:
+        """Return whether both name the same collection."""
+        return isinstance(other, SQLiteStore) and self.name == other.name
+
+    def __hash__(self) -> int:
+        """Return a hash of the name."""
+        return hash(self.name)
+
+    # below: tables. "documents" holds the documents, "columns" one column per indexed field,
+    # "items" a row for every item of an indexed field that holds lists.
+
+    def _table(self, what: str) -> str:
+        return quoted(f"{self.collection_name}.{what}")
+
+    def _make_tables(self) -> None:
+        self._db.execute(
+            f"CREATE TABLE IF NOT EXISTS {self._table('documents')}"
+            " (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, document BLOB NOT NULL)"
+        )
+        self._db.execute(
+            f"CREATE TABLE IF NOT EXISTS {self._table('columns')}"
+            f" (id INTEGER PRIMARY KEY, {quoted(self.key)})"
+        )
+        self._db.execute(
+            f"CREATE TABLE IF NOT EXISTS {self._table('items')}"
+            " (field TEXT, value, id INTEGER, PRIMARY KEY (field, value, id)) WITHOUT ROWID"
+        )
+        self._db.execute(
+            f"CREATE INDEX IF NOT EXISTS {quoted(f'{self.collection_name}.items.id')}"
+            f" ON {self._table('items')} (id)"
+        )
+        self._add_index([self.key])
+
+    def _fields(self) -> Fields:
+        """Return the indexed fields, those among them that hold lists apart."""
+        names = [row[1] for row in self._db.execute(f"PRAGMA table_info({self._table('columns')})")]
+        lists = [
+            row[0] for row in self._db.execute(
+                f"WITH RECURSIVE f(name) AS (SELECT MIN(field) FROM {self._table('items')}"
+                f" UNION ALL SELECT (SELECT MIN(field) FROM {self._table('items')}"
+                " WHERE field > f.name) FROM f WHERE f.name IS NOT NULL)"
+                " SELECT name FROM f WHERE name IS NOT NULL"
+            )
+        ]  # fmt: skip
+        return Fields(
+            scalars=frozenset(names) - {"id"} - set(lists),
+            lists=frozenset(lists),
+            items=self._table("items"),
+        )
+
+    def _add_index(self, fields: list[str]) -> None:
+        known = {row[1] for row in self._db.execute(f"PRAGMA table_info({self._table('columns')})")}
+        new = [name for name in fields if name not in known]
+        for name in new:
+            self._db.execute(f"ALTER TABLE {self._table('columns')} ADD COLUMN {quoted(name)}")
+        index = quoted(f"{self.collection_name}:{','.join(fields)}")
+        columns = ", ".join(quoted(name) for name in fields)
+        self._db.execute(
+            f"CREATE INDEX IF NOT EXISTS {index} ON {self._table('columns')} ({columns})"
+        )
+        if new:
+            every = self._fields()
+            sql = f"SELECT id, document FROM {self._table('documents')}"
+            for number, blob in self._db.execute(sql).fetchall():
+                self._index_document(number, bson.decode(blob), every)
+
+    def _index_document(self, number: int, document: Mapping[str, Any], fields: Fields) -> None:
+        names = sorted(fields.scalars | fields.lists)
+        values: list[Any] = []
+        self._db.execute(f"DELETE FROM {self._table('items')} WHERE id = ?", (number,))
+        for name in names:
+            value = dig(document, name)
+            if isinstance(value, list):
+                rows = [(name, column_value(item), number) for item in value]
+                self._db.executemany(
+                    f"INSERT OR IGNORE INTO {self._table('items')} VALUES (?, ?, ?)", rows
+                )
+                value = None
+            values.append(column_value(value))
+        columns = ", ".join(quoted(name) for name in names)
+        marks = ", ".join("?" * len(names))
+        self._db.execute(
+            f"INSERT OR REPLACE INTO {self._table('columns')} (id, {columns}) VALUES (?, {marks})",
+            (number, *values),
+        )
+
+    def _sorted_in_memory(
+        self,
+        criteria: dict | None,
+        properties: dict | list | None,
+        order: Mapping[str, int],
+        skip: int,
+        limit: int,
+    ) -> Iterator[dict]:
+        documents = list(self.query(criteria))
+        for name, way in reversed(order.items()):
+            documents.sort(key=lambda d, n=name: _order(dig(d, n)), reverse=way < 0)
+        for document in documents[skip : skip + limit if limit else None]:
+            yield project(document, properties)
+
+
+def project(document: dict[str, Any], properties: Mapping | Sequence | None) -> dict[str, Any]:
+    """Return only some fields of a document, dotted names below others, as MongoDB does."""
+    if not properties:
+        return document
+    names = list(properties)
+    if isinstance(properties, Mapping) and not any(
+        properties[name] for name in names if name != "_id"
+    ):
+        return {name: value for name, value in document.items() if name not in names}
+    found: dict[str, Any] = {}
+    for name in names:
+        if isinstance(properties, Mapping) and not properties[name]:
+            continue
+        source, target, parts = document, found, str(name).split(".")
+        for part in parts[:-1]:
+            if not isinstance(source.get(part), Mapping):
+                break
+            source, target = source[part], target.setdefault(part, {})
+        else:
+            if parts[-1] in source:
+                target[parts[-1]] = source[parts[-1]]
+    return found
+
+
+def _sanitized(document: dict[str, Any]) -> dict[str, Any]:
+    """Turn objects into what documents hold."""
+    from monty.json import jsanitize
+
+    return dict(jsanitize(document, allow_bson=True, recursive_msonable=True))
+
+
+def _direction(way: Sort | int) -> int:
+    return int(way.value) if isinstance(way, Sort) else int(way)
+
+
+def _applies(criteria: Mapping[str, Any], document: Mapping[str, Any]) -> bool:
+    from mongomock_ng.filtering import filter_applies
+
+    return bool(filter_applies(dict(criteria), document))
+
+
+def _order(value: Any) -> tuple[int, Any]:
+    """Return a key by which values of different kinds sort as in MongoDB."""
+    if value is None:
+        return (0, 0)
+    if isinstance(value, bool):
+        return (3, value)
+    if isinstance(value, int | float):
+        return (1, value)
+    if isinstance(value, datetime):
+        return (4, value)
+    return (2, str(value))
