@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import hashlib
+import json
 
 import pytest
 from click.testing import CliRunner
@@ -50,9 +52,88 @@ def test_tokenizer_base_and_adapter_are_written(salts, tmp_path) -> None:
     assert (tmp_path / "lora" / "adapter" / "adapter_model.safetensors").is_file()
 
 
+def test_a_base_learns_cif_texts_and_writes_through_the_engine(salts, tmp_path) -> None:
+    small = ("--hidden-size", "32", "--layers", "1", "--epochs", "1", "--threads", "1")
+    out = tmp_path / "cif"
+    done = run("base", salts, "--text-format", "cif", *small, "--augment", "1", "--out", out)
+    assert done.exit_code == 0, done.output
+    tokenizer = AutoTokenizer.from_pretrained(out / "model")
+    assert "\n### _cell_length_a" in tokenizer.get_vocab()
+    done = CliRunner().invoke(
+        cli,
+        [
+            "generate", "--formula", "NaCl", "--format", "cif", "--model", f"{out / 'model'}",
+            "--no-constrain", "--samples", "2", "--shots", "0", "--out", f"{tmp_path / 'written'}",
+        ],
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    lines = (tmp_path / "written" / "candidates.jsonl").read_text().splitlines()
+    assert len(lines) == 2
+    assert json.loads(lines[0])["text_format"] == "cif"
+
+
+def test_instruction_files_of_any_tool_are_learned(salts, tmp_path) -> None:
+    path = tmp_path / "set.jsonl"
+    done = run("instructions", salts, "--epochs", "2", "--out", path)
+    assert done.exit_code == 0, done.output
+    foreign = tmp_path / "foreign.jsonl"
+    pairs = [json.loads(line) for line in path.read_text().splitlines()]
+    foreign.write_text(
+        "".join(
+            json.dumps({"prompt": p["prompt"], "completion": p["completion"]}) + "\n" for p in pairs
+        )
+    )
+    common = ("--epochs", "1", "--threads", "1", "--validation", "0.2")
+    size = ("--hidden-size", "32", "--layers", "1")
+    out = tmp_path / "base"
+    done = run("base", "--instructions", path, *common, *size, "--licence", "set=CC0", "--out", out)
+    assert done.exit_code == 0, done.output
+    card = (out / "MODEL_CARD.md").read_text()
+    assert f"| set.jsonl | - | CC0 | `{hashlib.sha256(path.read_bytes()).hexdigest()}` |" in card
+    assert (out / "loss.png").is_file()
+    lora = ("--base-model", out / "model", "--instructions", foreign, "--patience", "1", "--bf16")
+    done = run("lora", *lora, *common, "--accumulate", "2", "--out", tmp_path / "lora")
+    assert done.exit_code == 0, done.output
+    arguments = json.loads((tmp_path / "lora" / "training_args.json").read_text())
+    settings = arguments["settings"]
+    assert (settings["patience"], settings["accumulate"], settings["bf16"]) == (1, 2, True)
+    assert not settings["learn_examples"]
+    # the same folder again: other data are refused
+    done = run("lora", *lora[:2], salts, *common, "--out", tmp_path / "lora")
+    assert done.exit_code == 2
+    assert "holds a training on other data (foreign.jsonl)" in done.stderr
+
+
+def test_qlora_without_a_gpu_is_refused_before_anything_is_read(tmp_path) -> None:
+    done = run(
+        "lora", tmp_path / "no.csv", "--base-model", "no/model", "--quantization", "4bit",
+        "--device", "cpu", "--out", tmp_path / "out",
+    )  # fmt: skip
+    assert done.exit_code == 2
+    assert done.stderr == "Error: quantization 4bit needs a GPU, not cpu\n"
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
+        ((), "nothing to learn from: give DATA (CSV files, pools) or --instructions"),
+        (("no.csv",), "no.csv is not a file"),
+        (("a.csv", "--instructions", __file__), "give DATA or --instructions, not both"),
+        (("--instructions", __file__), "line 1: no JSON"),
+    ],
+)
+def test_data_must_be_named_once(tmp_path, words, message) -> None:
+    done = run("base", *words, "--out", tmp_path / "out")
+    assert done.exit_code == 2
+    assert message in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--licence", "salts"), "--licence 'salts' is not of the form FILE=TEXT"),
+        (("--patience", "1", "--validation", "0"), "needs a validation share"),
         (("--weight", "perov"), "--weight 'perov' is not of the form FILE=SHARE"),
         (("--hidden-size", "33"), "multiple of 32"),
         (("--max-orbits", "1"), "no crystal is left to learn from"),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import random
+import sys
+import types
 from dataclasses import replace
 
 import pytest
@@ -184,6 +186,22 @@ def test_muon_leaves_embeddings_and_norms_to_adamw(tokenizer, tiny_size) -> None
     with pytest.raises(ValueError, match="'sgd' is not one of adamw, paged_adamw, muon"):
         build_optimizers(model, name="sgd", learning_rate=1e-3, weight_decay=0.1)
     assert adamw.param_groups[1]["weight_decay"] == 0.0
+
+
+def test_the_paged_optimizer_is_that_of_bitsandbytes(tokenizer, tiny_size, monkeypatch) -> None:
+    model = build_base_model(tokenizer, tiny_size)
+    monkeypatch.setitem(sys.modules, "bitsandbytes.optim", None)
+    with pytest.raises(ImportError, match=r"crystalicl-jobflow\[quantization\]"):
+        build_optimizers(model, name="paged_adamw", learning_rate=1e-3, weight_decay=0.1)
+
+    class PagedAdamW(torch.optim.AdamW):
+        pass
+
+    stand_in = types.SimpleNamespace(PagedAdamW=PagedAdamW)
+    monkeypatch.setitem(sys.modules, "bitsandbytes", types.SimpleNamespace(optim=stand_in))
+    monkeypatch.setitem(sys.modules, "bitsandbytes.optim", stand_in)
+    (optimizer,) = build_optimizers(model, name="paged_adamw", learning_rate=1e-3, weight_decay=0.1)
+    assert isinstance(optimizer, PagedAdamW)
 
 
 def test_dropout_acts_in_training_only(tokenizer, few, tiny_size, tmp_path) -> None:

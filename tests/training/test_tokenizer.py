@@ -6,6 +6,7 @@ import csv
 import gzip
 import random
 import string
+from functools import cache
 
 import pytest
 from hypothesis import given
@@ -48,6 +49,36 @@ def test_any_ascii_text_comes_back_unchanged(text: str) -> None:
 def test_any_sequence_of_words_comes_back_unchanged(words: list[str]) -> None:
     text = "".join(words)
     assert TOKENIZER.decode(ids(text)) == text
+
+
+def test_the_cif_variant_keeps_every_word_of_the_plain_one() -> None:
+    plain, cif = TOKENIZER.get_vocab(), build_tokenizer("cif").get_vocab()
+    assert plain.keys() < cif.keys()
+    # saved models rely on the ids of the plain one
+    assert build_tokenizer("sgsw").get_vocab() == plain
+
+
+@given(st.text(alphabet=string.printable.replace("\x0b", "").replace("\x0c", "")))
+def test_any_text_comes_back_from_the_cif_variant(text: str) -> None:
+    tokenizer = _cif_tokenizer()
+    found = tokenizer(text, add_special_tokens=False)["input_ids"]
+    assert tokenizer.decode(found) == text
+    assert tokenizer.unk_token_id not in found
+
+
+def test_a_cif_text_costs_few_tokens_and_none_unknown(prototypes) -> None:
+    tokenizer = _cif_tokenizer()
+    for item in prototypes:
+        text = response_text(crystal_text(item.crystal, "cif"))
+        found = tokenizer(text, add_special_tokens=False)["input_ids"]
+        assert tokenizer.decode(found) == text
+        assert tokenizer.unk_token_id not in found
+        assert len(found) <= 85 + 14 * item.num_orbits, text
+
+
+@cache
+def _cif_tokenizer():
+    return build_tokenizer("cif")
 
 
 @pytest.mark.parametrize("text_format", ["sgs", "sgsw"])

@@ -353,9 +353,12 @@ class _Training:
             state.splits = found.splits
             self._log({"splits": found.splits})
         if state.step % settings.log_every == 0:
-            loss = sum(self.running) / len(self.running)
-            self._log({"loss": loss, "lr": factor, "share": share})
-            self.running.clear()
+            self._log_loss(factor, share)
+
+    def _log_loss(self, factor: float, share: float) -> None:
+        loss = sum(self.running) / len(self.running)
+        self._log({"loss": loss, "lr": factor, "share": share})
+        self.running.clear()
 
     def _log(self, values: dict[str, float]) -> None:
         state = self.state
@@ -402,6 +405,8 @@ class _Training:
         self.saved = time.monotonic()
 
     def _finish(self) -> TrainingResult:
+        if self.running:  # steps since the last line
+            self._log_loss(0.0, 1.0)
         self._validate()
         self._checkpoint()
         if self.settings.patience is not None and (self.folder / BEST).is_dir():
