@@ -18,10 +18,10 @@ def salts(tmp_path_factory):
     """Return a folder of six salts as CIF files."""
     folder = tmp_path_factory.mktemp("salts")
     for place, cation in enumerate(("Li", "Na", "K", "Rb", "Cs", "Ag")):
-        edge = 5.1 + place / 5
-        Structure.from_spacegroup(
-            "Fm-3m", Lattice.cubic(edge), [cation, "Cl"], [[0, 0, 0], [0.5] * 3]
-        ).to(filename=str(folder / f"{cation}.cif"))
+        edge = 3.6 + place / 7
+        lattice = Lattice.from_parameters(edge, edge, edge, 60, 60, 60)
+        salt = Structure(lattice, [cation, "Cl"], [[0, 0, 0], [0.5] * 3])
+        salt.to(filename=str(folder / f"{cation}.cif"))
     return folder
 
 
