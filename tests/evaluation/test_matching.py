@@ -52,6 +52,14 @@ def test_pairs_in_processes_are_answered_in_order(nacl: Structure, cscl: Structu
     assert answers == [True, False, True, False]
 
 
+def test_a_pair_that_comes_again_is_compared_once(nacl: Structure, cscl: Structure) -> None:
+    asked: list[tuple[int, int]] = []
+    pairs = [(nacl, nacl), (nacl.copy(), nacl), (cscl, nacl), (nacl, nacl.copy()), (cscl, cscl)]
+    answers = match_many(pairs, progress=lambda done, of: asked.append((done, of)))
+    assert asked == [(1, 3), (2, 3), (3, 3)]
+    assert answers == [match_structures(*pair) for pair in pairs]
+
+
 def test_groups_of_equal_crystals(nacl: Structure, cscl: Structure) -> None:
     cscl_type = Structure(Lattice.cubic(3.3), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])
     shaken = nacl.copy()

@@ -101,8 +101,24 @@ def match_many(
     processes: int = 1,
     progress: Progress | None = None,
 ) -> list[MatchResult]:
-    """Compare pairs of (prediction, reference), see :func:`match_structures`."""
-    return run_chunks(_match_pair, pairs, processes=processes, progress=progress)
+    """Compare pairs of (prediction, reference), see :func:`match_structures`.
+
+    A pair that comes again, as samples at a low temperature do, is compared once; progress
+    counts the different ones.
+    """
+    names: dict[int, str] = {}  # a reference is named once for all its samples
+    first: dict[tuple[str, str], int] = {}
+    places: list[int] = []
+    for place, pair in enumerate(pairs):
+        for crystal in pair:
+            if id(crystal) not in names:
+                names[id(crystal)] = structure_hash(crystal)
+        key = (names[id(pair[0])], names[id(pair[1])])
+        places.append(first.setdefault(key, place))
+    different = [pairs[place] for place in first.values()]
+    answers = run_chunks(_match_pair, different, processes=processes, progress=progress)
+    by_place = dict(zip(first.values(), answers, strict=True))
+    return [by_place[place] for place in places]
 
 
 def unique_groups(

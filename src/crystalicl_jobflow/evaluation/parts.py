@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pymatgen.core import Composition, Structure
 
+from crystalicl_jobflow.evaluation._parallel import run_chunks
 from crystalicl_jobflow.evaluation.against import References, aligned
-from crystalicl_jobflow.evaluation.cif_validity import cif_validity
+from crystalicl_jobflow.evaluation.cif_validity import CifValidity, cif_validity
 from crystalicl_jobflow.evaluation.polymorphs import match_polymorphs
 from crystalicl_jobflow.evaluation.reward import crystext_reward
 from crystalicl_jobflow.evaluation.thresholds import (
@@ -65,22 +67,27 @@ class Part:
     tolerances: dict[str, float | str] = field(default_factory=dict)
 
 
-def text_part(candidates: Sequence[Candidate], *, progress: StageProgress) -> Part:
+def text_part(
+    candidates: Sequence[Candidate], *, processes: int = 1, progress: StageProgress
+) -> Part:
     """CrystaLLM's validity of CIF texts and CrysText's of all crystals."""
     part = Part()
     written = [at for at, c in enumerate(candidates) if c.text_format == "cif"]
-    for done, at in enumerate(written, start=1):
-        found = cif_validity(candidates[at].text, structure=candidates[at].structure) \
-            if candidates[at].parsed else None  # fmt: skip
+    answers = run_chunks(
+        _cif_validity,
+        [(candidates[at].text, candidates[at].structure) for at in written],
+        processes=processes,
+        progress=lambda done, of: progress("CIF validity", done, of),
+    )
+    for at, found in zip(written, answers, strict=True):
         part.columns[at] = {
-            "formula_consistent": found is not None and found.formula_consistent,
-            "multiplicity_consistent": found is not None and found.multiplicity_consistent,
-            "space_group_consistent": found is not None and found.space_group_consistent,
-            "bond_length_score": None if found is None else found.bond_length_score,
-            "bonds_reasonable": found is not None and found.bonds_reasonable,
-            "crystallm_valid": found is not None and found.valid,
+            "formula_consistent": found.formula_consistent,
+            "multiplicity_consistent": found.multiplicity_consistent,
+            "space_group_consistent": found.space_group_consistent,
+            "bond_length_score": found.bond_length_score,
+            "bonds_reasonable": found.bonds_reasonable,
+            "crystallm_valid": found.valid,
         }
-        progress("CIF validity", done, len(written))
     if written:
         names = [name for name in part.columns[written[0]] if name != "bond_length_score"]
         for name in names:
@@ -100,23 +107,29 @@ def text_part(candidates: Sequence[Candidate], *, progress: StageProgress) -> Pa
 
 
 def reward_part(
-    candidates: Sequence[Candidate], references: References | None, *, progress: StageProgress
+    candidates: Sequence[Candidate],
+    references: References | None,
+    *,
+    processes: int = 1,
+    progress: StageProgress,
 ) -> Part:
     """CrysText-RL's reward, where a formula was asked for or a true crystal is known."""
     truths = aligned(candidates, references) if references is not None else [None] * len(candidates)
-    part = Part()
-    totals: list[float] = []
-    for at, (candidate, truth) in enumerate(zip(candidates, truths, strict=True)):
-        if candidate.condition.formula is None and truth is None:
-            continue
-        reward = crystext_reward(
-            candidate.structure, formula=candidate.condition.formula, target=truth
-        )
-        totals.append(reward.total)
-        part.columns[at] = {"crystext_reward": reward.total}
-        progress("Reward", at + 1, len(candidates))
-    part.metrics["crystext_reward"] = sum(totals) / len(totals) if totals else None
-    return part
+    asked = [
+        at
+        for at, (candidate, truth) in enumerate(zip(candidates, truths, strict=True))
+        if candidate.condition.formula is not None or truth is not None
+    ]
+    totals = run_chunks(
+        _reward,
+        [(candidates[at].structure, candidates[at].condition.formula, truths[at]) for at in asked],
+        processes=processes,
+        progress=lambda done, of: progress("Reward", done, of),
+    )
+    return Part(
+        metrics={"crystext_reward": math.fsum(totals) / len(totals) if totals else None},
+        columns={at: {"crystext_reward": total} for at, total in zip(asked, totals, strict=True)},
+    )
 
 
 def polymorph_part(
@@ -313,6 +326,16 @@ def negative_energies(energies: Iterable[float | None]) -> Rate:
 
     flags = [is_negative(energy) for energy in energies]
     return Rate.from_counts(sum(flags), len(flags))
+
+
+def _cif_validity(task: tuple[str, Structure | None]) -> CifValidity:
+    text, structure = task
+    return CifValidity(False) if structure is None else cif_validity(text, structure=structure)
+
+
+def _reward(task: tuple[Structure | None, str | None, Structure | None]) -> float:
+    structure, formula, target = task
+    return crystext_reward(structure, formula=formula, target=target).total
 
 
 def _reduced(composition: str | Composition | Mapping[str, float]) -> str:

@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 
 from pymatgen.core import Structure
 
-from crystalicl_jobflow.evaluation._parallel import run_chunks
-from crystalicl_jobflow.evaluation.matching import match_structures, unique_groups
+from crystalicl_jobflow.evaluation.matching import match_many, unique_groups
 from crystalicl_jobflow.evaluation.thresholds import MATCH_ANGLE_TOL, MATCH_LTOL, MATCH_STOL
 from crystalicl_jobflow.schemas import Rate
 
@@ -81,7 +80,8 @@ def match_polymorphs(
             else:
                 todo.append((at, member))
     pairs = [(crystals[at], references[member]) for at, member in todo]
-    rms.update(zip(todo, run_chunks(_rms, pairs, processes=processes), strict=True))
+    answers = match_many(pairs, processes=processes)  # type: ignore[arg-type]
+    rms.update({pair: answer.rms for pair, answer in zip(todo, answers, strict=True)})
 
     hits: dict[int, list[tuple[float, int]]] = {}
     for (at, member), value in rms.items():
@@ -98,11 +98,6 @@ def match_polymorphs(
         num_polymorphs=distinct,
         best={at: min(found)[1] for at, found in hits.items()},
     )
-
-
-def _rms(pair: tuple[Structure | None, Structure]) -> float | None:
-    crystal, reference = pair
-    return None if crystal is None else match_structures(crystal, reference).rms
 
 
 def _formula(structure: Structure) -> str:

@@ -86,6 +86,7 @@ def evaluate(
     references: References | None = None,
     matches: Sequence[MatchResult | None] | None = None,
     unique: bool = True,
+    metre: bool = True,
     processes: int = 1,
     progress: Progress | None = None,
 ) -> Evaluation:
@@ -103,6 +104,8 @@ def evaluate(
     unique
         Whether to compare the candidates with each other, which costs most of the time
         where many have one formula.
+    metre
+        Whether candidates are compared with all references of their composition, too.
     processes
         Processes for the comparisons.
     progress
@@ -138,7 +141,12 @@ def evaluate(
         rates["unique"] = _unique_rate(candidates, rows, processes)
     if references is not None:
         more_rates, more_metrics, columns = match_rates(
-            candidates, references, matches=matches, processes=processes, progress=progress
+            candidates,
+            references,
+            matches=matches,
+            metre=metre,
+            processes=processes,
+            progress=progress,
         )
         rates.update(more_rates)
         metrics.update(more_metrics)

@@ -76,10 +76,11 @@ def evaluate_all(
         references=truths,
         matches=matches,
         unique=False,
+        metre=reference is None,  # the reference set is asked below
         processes=options.processes,
         progress=lambda done, of: report("Matching", done, of),
     )
-    added.append(parts.text_part(judged, progress=report))
+    added.append(parts.text_part(judged, processes=options.processes, progress=report))
     if options.unique or options.novelty or energies.hull is not None:
         part = parts.discovery_part(
             judged,
@@ -91,7 +92,9 @@ def evaluate_all(
         )
         added.append(part)
     if options.reward:
-        added.append(parts.reward_part(judged, truths, progress=report))
+        added.append(
+            parts.reward_part(judged, truths, processes=options.processes, progress=report)
+        )
     if reference is not None:
         added.append(parts.polymorph_part(judged, reference, processes=options.processes))
         part = parts.distribution_part(
