@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from crystalicl_jobflow.flows.benchmark.flow import BenchmarkFlowMaker
 from crystalicl_jobflow.flows.generate import CrystalGenerationFlowMaker
 from crystalicl_jobflow.flows.train import TrainFlowMaker
 
-__all__ = ["CrystalGenerationFlowMaker", "TrainFlowMaker"]
+__all__ = ["BenchmarkFlowMaker", "CrystalGenerationFlowMaker", "TrainFlowMaker"]

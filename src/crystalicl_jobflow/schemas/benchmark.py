@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import Field
 
-from crystalicl_jobflow.schemas.documents import Candidate, Document
+from crystalicl_jobflow.schemas.documents import Candidate, Demonstration, Document
 from crystalicl_jobflow.schemas.jobs import Batched
 
 
@@ -110,3 +110,29 @@ class TableDoc(Document):
     published: list[TableRow] = Field(default_factory=list)
     notes: list[str] = Field(default_factory=list)
     repeats: int = 1
+
+
+class PlanDoc(Document):
+    """What is asked for in one run, in the parts that go to the workers."""
+
+    parts: list[dict[str, Any]] = Field(
+        default_factory=list, description="Conditions by part, each in the store 'data'."
+    )
+    num_parts: int = 0
+    num_texts: int = 0
+    crystals: Batched[Demonstration] = Field(
+        default_factory=list, description="The true crystals, in order."
+    )
+    failed: list[tuple[str, str]] = Field(
+        default_factory=list, description="Id and reason of the rows that cannot be read."
+    )
+    finished: dict[str, Any] | None = Field(
+        None, description="Metrics of this very run where the folder holds it, done."
+    )
+
+
+class TablesDoc(Document):
+    """The tables of a benchmark."""
+
+    tables: list[TableDoc] = Field(default_factory=list)
+    markdown: str = ""

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -106,16 +107,34 @@ class RunFolder:
         """
         parts = []
         for number, start in enumerate(range(0, len(items), size)):
-            path = self.folder / PARTS / f"{number:05d}.json"
-            if path.is_file():
-                part = SamplePart.model_validate_json(path.read_text(encoding="utf-8"))
-                if resumed is not None:
-                    resumed(len(items[start : start + size]))
-            else:
-                part = work(items[start : start + size], start)
-                self._write(path, part.model_dump_json())
+            members = items[start : start + size]
+            part, found = self.part(number, partial(work, members, start))
+            if found and resumed is not None:
+                resumed(len(members))
             parts.append(part)
         return parts
+
+    def part(self, number: int, work: Callable[[], SamplePart]) -> tuple[SamplePart, bool]:
+        """Read a part, or make it and write it down.
+
+        Parameters
+        ----------
+        number
+            Number of the part, from 0.
+        work
+            Makes it.
+
+        Returns
+        -------
+        tuple
+            The part, and whether it was there.
+        """
+        path = self.folder / PARTS / f"{number:05d}.json"
+        if path.is_file():
+            return SamplePart.model_validate_json(path.read_text(encoding="utf-8")), True
+        part = work()
+        self._write(path, part.model_dump_json())
+        return part, False
 
     def finish(
         self,

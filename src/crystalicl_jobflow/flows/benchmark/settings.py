@@ -125,14 +125,14 @@ class BenchmarkSetting(Document):
             "seed": seed,
             "shots": self.shots,
             "strategy": self.strategy if self.shots else None,
-            "pool": self.pool if self.shots else None,
+            "pool": lasting_path(self.pool) if self.shots else None,
             "text_format": self.text_format,
             "template": self.template,
             "constrain": self.constrain,
             "sampling": self.sampling.model_copy(update={"seed": seed}).model_dump(),
             "model": self.model.identity(),
             "coverage": self.coverage,
-            "known": self.known,
+            "known": lasting_path(self.known),
             **predictor_versions(self.load_predictors()),
         }
 
@@ -190,3 +190,10 @@ def file_hash(path: str | Path) -> str | None:
         return None
     with file.open("rb") as content:
         return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+def lasting_path(path: str | None) -> str | None:
+    """Return a path that means the same in another folder and process; other names as they are."""
+    if path is None or "://" in path or not Path(path).expanduser().exists():
+        return path
+    return str(Path(path).expanduser().absolute())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from crystalicl_jobflow.flows.benchmark.settings import BenchmarkSetting, ModelChoice
 from crystalicl_jobflow.flows.benchmark.tables import COLUMNS, benchmark_table
@@ -50,6 +51,28 @@ class Suite:
         for label in labels:
             if labels.count(label) > 1:
                 raise ValueError(f"two rows are called {label!r}")
+
+    def document(self) -> dict[str, Any]:
+        """Return the suite as plain data."""
+        return {
+            "title": self.title,
+            "settings": [setting.model_dump(mode="json") for setting in self.settings],
+            "tables": [list(map(_plain, table)) for table in self.tables],
+            "notes": list(self.notes),
+        }
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> Suite:
+        """Read what :meth:`document` returned."""
+        return cls(
+            title=document["title"],
+            settings=tuple(map(BenchmarkSetting.model_validate, document["settings"])),
+            tables=tuple(
+                (title, tuple(columns), tuple(numbers))
+                for title, columns, numbers in document["tables"]
+            ),
+            notes=tuple(document["notes"]),
+        )
 
     def make_tables(self, runs: Sequence[RunDoc | None], *, repeats: int) -> list[TableDoc]:
         """Put the runs into tables.
@@ -222,6 +245,10 @@ def models_suite(
     )
 
 
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
 def _with(
     setting: BenchmarkSetting,
     *,
@@ -257,7 +284,7 @@ def _predictor_notes(row: BenchmarkSetting) -> tuple[str, ...]:
     if not row.predictors:
         return ()
     named = ", ".join(
-        f"{name.replace('_', ' ')} by {model or 'the default model'}"
-        for name, model in row.predictors.items()
+        f"{item.property_name.replace('_', ' ')} by {item.name} ({item.version})"
+        for item in row.load_predictors()
     )
     return (f"Properties are predicted: {named}; the papers used MEGNet.",)

@@ -69,7 +69,8 @@ def seed_rows(tables: Iterable[str], *, data_set: str | None = None) -> list[Tab
     rows = []
     for number in tables:
         table = seed_figures()["tables"][number]
-        where = number if number.startswith(table["source"]) else f"{table['source']} {number}"
+        own = number.removeprefix(f"{table['source']} ")
+        where = f"{table['source']}, table {own}"
         for row in table["rows"]:
             if data_set is not None and row["dataset"] != data_set:
                 continue
