@@ -141,8 +141,8 @@ def _round_edges(low: float, high: float, count: int) -> NDArray[np.float64]:
     """Return edges at round values, about twice the root of the count of them."""
     wanted = int(np.clip(2 * np.sqrt(count), 8, MOST_BINS))
     width = (high - low) / wanted
-    if width <= 0:
-        width = abs(low) * 0.1 or 1.0
+    if width <= 1e-6 * max(abs(low), abs(high), 1.0):  # one value, but for rounding
+        width = max(abs(low) * 0.1, 0.1)
     power = 10.0 ** np.floor(np.log10(width))
     step = float(next(power * factor for factor in (1, 2, 5, 10) if power * factor >= width))
     first = np.floor(low / step + 1e-9)

@@ -14,11 +14,16 @@
   let current = null;
   let failed = false;
 
+  function hasWebGL() {
+    const canvas = document.createElement("canvas");
+    return Boolean(canvas.getContext("webgl2") || canvas.getContext("webgl"));
+  }
+
   function createViewer() {
     host = document.createElement("div");
     stages[0].append(host); // the library measures the element it draws into
     try {
-      viewer = $3Dmol.createViewer(host, {
+      if (hasWebGL()) viewer = $3Dmol.createViewer(host, {
         backgroundAlpha: 0, backgroundColor: "white", orthographic: true, antialias: true,
         disableFog: true, lowerZoomLimit: 5, upperZoomLimit: 2000,
       });
