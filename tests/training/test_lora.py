@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 from peft import PeftModel
+from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel
 
 from crystalicl_jobflow.training import (
@@ -82,6 +83,28 @@ def test_the_adapter_lowers_the_loss_and_names_its_base(tmp_path, instructions, 
     assert '"base_model_name_or_path": "embedded"' in config
     assert '"r": 8' in config
     assert '"lora_alpha": 32' in config
+
+
+def test_gradient_checkpointing_changes_memory_only(tmp_path, instructions, llama) -> None:
+    settings = replace(SETTINGS, epochs=1)
+    weights = []
+    for checkpointing in (False, True):
+        folder = tmp_path / str(checkpointing)
+        lora = LoraSettings(gradient_checkpointing=checkpointing)
+        train_lora(llama, instructions, folder, settings=settings, lora=lora)
+        weights.append(load_file(folder / "adapter" / "adapter_model.safetensors"))
+    assert weights[0].keys() == weights[1].keys()
+    for name, values in weights[0].items():
+        torch.testing.assert_close(weights[1][name], values, rtol=1e-4, atol=1e-6)
+
+
+def test_a_begun_tuning_of_something_else_is_refused(tmp_path, instructions, llama, gpt2) -> None:
+    settings = replace(SETTINGS, epochs=1)
+    train_lora(llama, instructions, tmp_path, settings=settings)
+    with pytest.raises(ValueError, match=r"holds a training with base_model \S*llama"):
+        train_lora(gpt2, instructions, tmp_path, settings=settings)
+    with pytest.raises(ValueError, match="with rank 8, not 4: name another folder"):
+        train_lora(llama, instructions, tmp_path, settings=settings, lora=LoraSettings(rank=4))
 
 
 def test_targets_may_be_chosen(tmp_path, instructions, llama) -> None:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from crystalicl_jobflow.jobs.evaluate import EvaluateMaker
 from crystalicl_jobflow.jobs.generate import GenerateMaker, gather_generations
+from crystalicl_jobflow.jobs.instructions import InstructionsMaker
 from crystalicl_jobflow.jobs.relax import relax_each
 from crystalicl_jobflow.jobs.retrieve import RetrieveMaker
-from crystalicl_jobflow.jobs.train import InstructionsMaker, TrainMaker, write_card
+from crystalicl_jobflow.jobs.train import TrainMaker, write_card
 from crystalicl_jobflow.jobs.validate import ValidateMaker
 
 __all__ = [

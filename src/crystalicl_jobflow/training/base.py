@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from crystalicl_jobflow.training.batches import InstructionBatches, InstructionSource
+from crystalicl_jobflow.training.batches import InstructionSource
 from crystalicl_jobflow.training.instructions import Instruction
-from crystalicl_jobflow.training.loop import LoopSettings, TrainingResult, train
+from crystalicl_jobflow.training.loop import LoopSettings, TrainingResult, fit
 from crystalicl_jobflow.training.state import without_bars
 from crystalicl_jobflow.training.tokenizer import MAX_POSITIONS, build_tokenizer, number_words
 
@@ -142,19 +142,13 @@ def train_base(
         tokenizer = AutoTokenizer.from_pretrained(start)
         model = AutoModelForCausalLM.from_pretrained(start).float()
         add_dropout(model, size.dropout)
-    batches = InstructionBatches(
-        instructions,
-        tokenizer,
-        tokens_per_batch=settings.tokens_per_batch,
-        max_tokens=settings.max_tokens,
-        examples=settings.learn_examples,
-    )
-    return train(
+    return fit(
         model,
-        batches,
+        tokenizer,
+        instructions,
         settings,
         folder,
-        validation=batches.fixed(validation),
+        validation=validation,
         save=lambda place: save_base(model, tokenizer, place / "model"),
         progress=progress,
     )

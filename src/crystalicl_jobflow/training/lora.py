@@ -10,10 +10,10 @@ from typing import Any
 
 from crystalicl_jobflow.generation.loading import EMBEDDED_FOLDER
 from crystalicl_jobflow.settings import EMBEDDED_MODEL
-from crystalicl_jobflow.training.batches import InstructionBatches, InstructionSource
+from crystalicl_jobflow.training.batches import InstructionSource
 from crystalicl_jobflow.training.card import LORA_ARGUMENTS
 from crystalicl_jobflow.training.instructions import Instruction
-from crystalicl_jobflow.training.loop import LoopSettings, TrainingResult, train
+from crystalicl_jobflow.training.loop import LoopSettings, TrainingResult, fit
 from crystalicl_jobflow.training.state import CHECKPOINT, without_bars
 
 
@@ -258,13 +258,6 @@ def train_lora(
     base_name = EMBEDDED_MODEL if str(base_model) == EMBEDDED_MODEL else base_name
     if base_name is not None:
         model.peft_config["default"].base_model_name_or_path = base_name
-    batches = InstructionBatches(
-        instructions,
-        tokenizer,
-        tokens_per_batch=settings.tokens_per_batch,
-        max_tokens=settings.max_tokens,
-        examples=settings.learn_examples,
-    )
     folder = Path(folder)
     _record_adapter(folder, {"base_model": str(base_name or base_model), **asdict(lora)})
 
@@ -272,12 +265,13 @@ def train_lora(
         with without_bars():
             model.save_pretrained(place / "adapter", safe_serialization=True)
 
-    return train(
+    return fit(
         model,
-        batches,
+        tokenizer,
+        instructions,
         settings,
         folder,
-        validation=batches.fixed(validation),
+        validation=validation,
         save=save,
         progress=progress,
     )
