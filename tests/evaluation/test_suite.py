@@ -18,6 +18,7 @@ from crystalicl_jobflow.evaluation.energies import (
 )
 from crystalicl_jobflow.evaluation.energies.data_sets import CrystalData
 from crystalicl_jobflow.schemas import Candidate, Condition, Evaluation
+from crystalicl_jobflow.schemas.candidates import CandidateRelaxation
 from crystalicl_jobflow.text import CIF, SGS
 
 from .conftest import CSCL, FENI, NACL
@@ -125,6 +126,32 @@ def test_a_relaxation_that_fails_counts_as_unstable(
     assert column(evaluation, "relaxed") == [True, False, False, True, True, False]
     assert column(evaluation, "e_above_hull")[1] == pytest.approx(-2.5)  # told, not counted
     assert counts(evaluation, "relaxed", "stable", "energy") == [(3, 6), (2, 6), (3, 6)]
+
+
+def test_relaxations_made_elsewhere(candidates: list[Candidate], nacl: Structure) -> None:
+    """A force field's and DFT's of rock salt, a failed one of caesium chloride, no others."""
+    salt, caesium = candidates[0].candidate_id, candidates[1].candidate_id
+    hull = {"level": "dft", "energy_above_hull": 0.0, "formation_energy_per_atom": -2.1}
+    field = {"energy_above_hull": 0.3, "formation_energy_per_atom": -1.9}
+    relaxations = [
+        CandidateRelaxation(candidate_id=salt, structure=nacl, converged=True, **hull),
+        CandidateRelaxation(candidate_id=salt, structure=nacl, converged=True, **field),
+        CandidateRelaxation(
+            candidate_id=caesium,
+            energy_above_hull=-1.0,
+            failure_reason="walltime",
+            failure_message="It ran out of time.",
+        ),
+    ]
+    evaluation = evaluate_all(candidates, relaxations=relaxations)
+    assert counts(evaluation, "relaxed", "stable", "energy") == [(1, 6), (1, 6), (1, 6)]
+    assert column(evaluation, "formation_energy_per_atom")[:2] == [-2.1, None]
+    assert column(evaluation, "energy_error")[1:3] == [
+        "It ran out of time.",
+        "There is no relaxation of it.",
+    ]
+    with pytest.raises(ValueError, match="not from both"):
+        evaluate_all(candidates, EvaluationOptions(energies="chgnet"), relaxations=relaxations)
 
 
 def test_energies_judge_what_was_asked(make: Make, by_hand: None) -> None:

@@ -11,6 +11,7 @@ from crystalicl_jobflow.evaluation import build_candidates
 from crystalicl_jobflow.jobs import EvaluateMaker
 from crystalicl_jobflow.jobs._inputs import as_crystals
 from crystalicl_jobflow.schemas import Candidate, Completion, Generation, ModelInfo, SamplingParams
+from crystalicl_jobflow.schemas.candidates import CandidateRelaxation, RelaxDoc
 from crystalicl_jobflow.schemas.jobs import ROWS_SIZE, EvaluateDoc
 
 CSCL = "Pm-3m\n4.1 4.1 4.1\n90 90 90\nCs\n0.00 0.00 0.00\nCl\n0.50 0.50 0.50"
@@ -102,3 +103,20 @@ def test_crystals_from_documents_keep_their_ids(cscl, candidates):
     assert data.structures == [cscl, cscl]
     with pytest.raises(ValueError, match="known crystal 0 holds no structure"):
         as_crystals([{"formula": "CsCl"}])
+
+
+def test_relaxations_from_another_job(cscl, candidates):
+    relaxed = CandidateRelaxation(
+        candidate_id=candidates[0].candidate_id,
+        structure=cscl,
+        energy_above_hull=0.05,
+        converged=True,
+    )
+    document = RelaxDoc.from_relaxations([relaxed])
+    for given in (document, [relaxed, None], document.model_dump(mode="json")):
+        store = memory_store()
+        evaluate = EvaluateMaker().make(candidates, relaxations=given)
+        run_locally(evaluate, store=store, ensure_success=True, log=False)
+        rates = evaluate.output.resolve(store).rates
+        assert (rates["metastable"].count, rates["metastable"].of) == (1, 3)
+        assert (rates["stable"].count, rates["stable"].of) == (0, 3)

@@ -86,7 +86,7 @@ def evaluate(source: str, out: Path, **options: Any) -> None:
     from crystalicl_jobflow.cli import _output
     from crystalicl_jobflow.evaluation import (
         EvaluationOptions,
-        evaluate_all,
+        evaluate_and_judge,
         parquet_available,
         write_evaluation,
     )
@@ -111,7 +111,7 @@ def evaluate(source: str, out: Path, **options: Any) -> None:
     chosen.check(reference=reference is not None, known=(known or reference) is not None)
     truths = read_truths(reference, candidates) if options["aligned"] else None
     with stages() as report:
-        evaluation = evaluate_all(
+        evaluation, judged = evaluate_and_judge(
             candidates,
             chosen,
             truths=truths,
@@ -119,10 +119,14 @@ def evaluate(source: str, out: Path, **options: Any) -> None:
             known=read_set(known),
             progress=report,
         )
-    _output.write_candidates(out / _output.CANDIDATES, candidates)
+    _output.write_candidates(out / _output.CANDIDATES, judged)
     more = {"reference": reference, "known": known, **_output.shared_provenance(candidates)}
     paths = write_evaluation(out, evaluation, more=more)
     _print(evaluation)
+    for name in evaluation.metrics:
+        if name.startswith("not_judged:") and name != "not_judged:joint":
+            asked = name.removeprefix("not_judged:")
+            note(f"{asked} was asked for and not judged of all: try --predict {asked}")
     if not parquet_available():
         note("No Parquet file: pip install 'crystalicl-jobflow[evaluation]'")
     note(f"Written: {', '.join(map(str, paths))}, {out / _output.CANDIDATES}")

@@ -73,7 +73,7 @@ from crystalicl_jobflow.evaluation.reward import (
     group_advantages,
 )
 from crystalicl_jobflow.evaluation.success import asked_for, joint_success, judge
-from crystalicl_jobflow.evaluation.suite import evaluate_all
+from crystalicl_jobflow.evaluation.suite import evaluate_all, evaluate_and_judge
 from crystalicl_jobflow.evaluation.summary import CrystalSummary, crystal_summary, find_space_group
 from crystalicl_jobflow.evaluation.table import (
     metrics_document,
@@ -133,6 +133,7 @@ __all__ = [
     "distance_report",
     "evaluate",
     "evaluate_all",
+    "evaluate_and_judge",
     "find_space_group",
     "group_advantages",
     "is_metastable",

@@ -18,9 +18,11 @@ if TYPE_CHECKING:
         ConvexHull,
         ElementalReferences,
         EnergyAssessment,
+        EnergyFailure,
         EnergyModel,
     )
     from crystalicl_jobflow.evaluation.energies.data_sets import CrystalData
+    from crystalicl_jobflow.schemas.candidates import CandidateRelaxation
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,7 @@ def properties_stage(
     options: EvaluationOptions,
     *,
     reference: CrystalData | None,
+    relaxations: Sequence[CandidateRelaxation] | None,
     added: list[Part],
     progress: StageProgress,
 ) -> tuple[list[Candidate], list[Structure | None], SetEnergies]:
@@ -61,6 +64,8 @@ def properties_stage(
         What is asked for.
     reference
         Reference set.
+    relaxations
+        Relaxations made elsewhere; energies are theirs where they are given.
     added
         Parts are put here.
     progress
@@ -71,7 +76,14 @@ def properties_stage(
     tuple
         The candidates, new documents where they got values; the crystals that discovery is
         about, relaxed ones where there are; the energies.
+
+    Raises
+    ------
+    ValueError
+        If energies are asked of a model where relaxations are given.
     """
+    if relaxations is not None and options.energies is not None:
+        raise ValueError("energies come from relaxations or from a model, not from both")
     crystals = [candidate.structure for candidate in candidates]
     values: list[dict[str, float]] = [{} for _ in candidates]
     versions: dict[str, str] = {}
@@ -80,8 +92,11 @@ def properties_stage(
         versions.update({name: str(text) for name, text in part.tolerances.items()})
         added.append(part)
     energies = SetEnergies()
-    if options.energies is not None:
-        part, assessed, energies = _assess(candidates, options, reference, progress)
+    if relaxations is not None or options.energies is not None:
+        if relaxations is not None:
+            part, assessed, energies = _made_elsewhere(candidates, relaxations)
+        else:
+            part, assessed, energies = _assess(candidates, options, reference, progress)
         versions["energies"] = str(part.tolerances["energies"])
         added.append(part)
         for at, item in enumerate(assessed):
@@ -125,6 +140,59 @@ def _predict(
             [found.get("formation_energy_per_atom") for found in values]
         )
     return part, values
+
+
+def _made_elsewhere(
+    candidates: Sequence[Candidate], relaxations: Sequence[CandidateRelaxation]
+) -> tuple[Part, list[EnergyAssessment], SetEnergies]:
+    """Read energies from relaxations; of several of one candidate the best one counts."""
+    from crystalicl_jobflow.evaluation.energies import EnergyAssessment, EnergyFailure
+    from crystalicl_jobflow.schemas.candidates import LEVELS, CandidateRelaxation
+
+    best: dict[str, CandidateRelaxation] = {}
+    for item in sorted(
+        relaxations, key=lambda item: (LEVELS.index(item.level), item.failure_reason is None)
+    ):
+        best[item.candidate_id] = item
+    assessed = []
+    for candidate in candidates:
+        item = best.get(candidate.candidate_id) or CandidateRelaxation(
+            candidate_id=candidate.candidate_id,
+            failure_reason=EnergyFailure.MODEL_FAILED,
+            failure_message="There is no relaxation of it.",
+        )
+        failed = item.failure_reason is not None or item.converged is False
+        assessed.append(
+            EnergyAssessment(
+                structure=item.structure,
+                energy_per_atom=item.energy_per_atom,
+                formation_energy_per_atom=item.formation_energy_per_atom,
+                e_above_hull=item.energy_above_hull,
+                relaxed=True,
+                converged=not failed,
+                steps=item.steps or 0,
+                failure=_failure(item.failure_reason) if failed else None,
+                message=item.failure_message,
+            )
+        )
+    part = parts.energy_part(candidates, assessed)
+    methods = sorted({item.method for item in best.values() if item.method})
+    part.tolerances["energies"] = f"{', '.join(methods) or 'relaxations given'}, relaxed"
+    known = any(item.e_above_hull is not None for item in assessed)
+    energies = SetEnergies(
+        formation=[item.formation_energy_per_atom for item in assessed],
+        hull=[item.e_above_hull if item.counts else None for item in assessed] if known else None,
+    )
+    return part, assessed, energies
+
+
+def _failure(code: str | None) -> EnergyFailure:
+    from crystalicl_jobflow.evaluation.energies import EnergyFailure
+
+    try:
+        return EnergyFailure(str(code))
+    except ValueError:  # another program's reason
+        return EnergyFailure.NOT_CONVERGED
 
 
 def _assess(

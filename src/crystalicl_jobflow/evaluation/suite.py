@@ -16,6 +16,7 @@ from crystalicl_jobflow.schemas import Candidate, Evaluation
 
 if TYPE_CHECKING:
     from crystalicl_jobflow.evaluation.energies.data_sets import CrystalData
+    from crystalicl_jobflow.schemas.candidates import CandidateRelaxation
 
 
 def evaluate_all(
@@ -26,9 +27,35 @@ def evaluate_all(
     matches: Sequence[MatchResult | None] | None = None,
     reference: CrystalData | None = None,
     known: CrystalData | None = None,
+    relaxations: Sequence[CandidateRelaxation] | None = None,
     progress: StageProgress | None = None,
 ) -> Evaluation:
-    """Compute every metric that was asked for.
+    """Compute every metric that was asked for, see :func:`evaluate_and_judge`."""
+    evaluation, _ = evaluate_and_judge(
+        candidates,
+        options,
+        truths=truths,
+        matches=matches,
+        reference=reference,
+        known=known,
+        relaxations=relaxations,
+        progress=progress,
+    )
+    return evaluation
+
+
+def evaluate_and_judge(
+    candidates: Sequence[Candidate],
+    options: EvaluationOptions | None = None,
+    *,
+    truths: References | None = None,
+    matches: Sequence[MatchResult | None] | None = None,
+    reference: CrystalData | None = None,
+    known: CrystalData | None = None,
+    relaxations: Sequence[CandidateRelaxation] | None = None,
+    progress: StageProgress | None = None,
+) -> tuple[Evaluation, list[Candidate]]:
+    """Compute every metric that was asked for, and judge the candidates with it.
 
     Parameters
     ----------
@@ -47,14 +74,18 @@ def evaluate_all(
     known
         Known crystals that novelty is against, the training set as a rule; the reference
         set by default.
+    relaxations
+        What relaxations made elsewhere have given, failed ones included: energies and
+        relaxed crystals are theirs then. A candidate without one counts as not relaxed.
     progress
         Called with (what, done, of).
 
     Returns
     -------
-    Evaluation
-        Rates, each with count and denominator; figures; one row per candidate. A candidate
-        that fails anywhere stays in every denominator that it belongs to.
+    evaluation, candidates
+        Rates, each with count and denominator, figures, and one row per candidate: one that
+        fails anywhere stays in every denominator that it belongs to. The candidates, with
+        the properties that were computed and what was asked judged by them.
 
     Raises
     ------
@@ -69,7 +100,12 @@ def evaluate_all(
     report = progress or _silent
     added: list[Part] = []
     judged, structures, energies = properties_stage(
-        candidates, options, reference=reference, added=added, progress=report
+        candidates,
+        options,
+        reference=reference,
+        relaxations=relaxations,
+        added=added,
+        progress=report,
     )
     evaluation = evaluate(
         judged,
@@ -116,7 +152,7 @@ def evaluate_all(
             added.append(part)
     for part in added:
         _add(evaluation, part)
-    return evaluation
+    return evaluation, judged
 
 
 def _add(evaluation: Evaluation, part: Part) -> None:

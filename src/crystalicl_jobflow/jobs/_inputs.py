@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pymatgen.core import Structure
 
 from crystalicl_jobflow.schemas import Candidate, Condition, Generation, Retrieval
+from crystalicl_jobflow.schemas.candidates import CandidateRelaxation, RelaxDoc
 from crystalicl_jobflow.schemas.jobs import GenerateDoc, RetrieveDoc, ValidateDoc
 
 if TYPE_CHECKING:
@@ -109,6 +110,27 @@ def as_crystals(value: Any) -> CrystalData | None:
             {} if isinstance(item, Structure) else dict(fields.get("properties") or {})
         )
     return data
+
+
+def as_relaxations(value: Any) -> list[CandidateRelaxation] | None:
+    """Return relaxations from one or several, as documents or mappings; None for none.
+
+    What failed altogether is None in a list of outputs, and left out: its candidate counts
+    as one without a relaxation.
+    """
+    if value is None:
+        return None
+    relaxations: list[CandidateRelaxation] = []
+    for item in _as_list(value):
+        if item is None:
+            continue
+        if isinstance(item, RelaxDoc):
+            relaxations += item.relaxations
+        elif isinstance(item, Mapping) and "relaxations" in item:
+            relaxations += RelaxDoc.model_validate(_plain(item)).relaxations
+        else:
+            relaxations.append(CandidateRelaxation.model_validate(_plain(item)))
+    return relaxations
 
 
 _ID_FIELDS = ("demonstration_id", "candidate_id", "material_id")

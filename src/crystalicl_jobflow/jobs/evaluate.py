@@ -10,7 +10,12 @@ from typing import Any
 from jobflow import Maker, job
 from pymatgen.core import Structure
 
-from crystalicl_jobflow.jobs._inputs import as_candidates, as_crystals, log_stages
+from crystalicl_jobflow.jobs._inputs import (
+    as_candidates,
+    as_crystals,
+    as_relaxations,
+    log_stages,
+)
 from crystalicl_jobflow.schemas.jobs import DATA, EvaluateDoc
 
 logger = logging.getLogger(__name__)
@@ -84,6 +89,7 @@ class EvaluateMaker(Maker):
         references: Any = None,
         reference_set: Any = None,
         known: Any = None,
+        relaxations: Any = None,
     ) -> EvaluateDoc:
         """Evaluate the candidates.
 
@@ -101,6 +107,10 @@ class EvaluateMaker(Maker):
             a CSV or store that can be read where the job runs.
         known
             Crystals that novelty is against, likewise; the reference set by default.
+        relaxations
+            Relaxations of the candidates from another job, whose energies and crystals are
+            taken then: a RelaxDoc or CandidateRelaxation documents; None among them for
+            relaxations that failed.
 
         Returns
         -------
@@ -127,6 +137,7 @@ class EvaluateMaker(Maker):
             truths=_by_candidate(references),
             reference=as_crystals(reference_set),
             known=as_crystals(known),
+            relaxations=as_relaxations(relaxations),
             progress=log_stages(logger),
         )
         return EvaluateDoc.from_evaluation(evaluation)
