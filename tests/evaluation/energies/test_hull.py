@@ -214,3 +214,24 @@ def test_a_data_set_with_a_models_energies(
 def test_other_systems_are_passed_over(data: Path) -> None:
     assert len(reference_hull(data, chemical_systems=[frozenset({"K", "Cl"})])) == 0
     assert len(reference_hull(data, chemical_systems=[frozenset({"Na", "Cl", "O"})])) == 2
+
+
+def test_a_part_of_the_known_crystals_never_puts_one_higher(shared_data: Path) -> None:
+    """The Materials Project's own energies above the hull are of all its crystals."""
+    import pandas as pd
+
+    names = ("mp_20_train.csv.gz", "mp_20_test.csv.gz")
+    columns = ["material_id", "pretty_formula", "formation_energy_per_atom", "e_above_hull"]
+    rows = pd.concat([pd.read_csv(shared_data / name, usecols=columns) for name in names])
+    known = ConvexHull(
+        HullEntry(row.material_id, Composition(row.pretty_formula), row.formation_energy_per_atom)
+        for row in rows.itertuples()
+    )
+    on_hull = 0
+    for row in rows.sample(300, random_state=0).itertuples():
+        composition = Composition(row.pretty_formula)
+        above = known.e_above_hull(composition, row.formation_energy_per_atom)
+        assert above >= -1e-9  # it is an entry itself
+        assert above <= row.e_above_hull + 1e-3
+        on_hull += above < 1e-9
+    assert on_hull > 150
