@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import pickle
+from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 from pymatgen.core import Lattice, Structure
 
@@ -134,6 +137,16 @@ def test_cif_reads_what_it_writes_and_noise_around_it() -> None:
         read = CIF.decode(noisy)
         assert read.composition == structure.composition
         assert read.volume == pytest.approx(structure.volume)
+
+
+def test_a_cif_has_the_operations_of_the_group_it_names(shared_data: Path) -> None:
+    """Cu(SbO3)2, nearly tetragonal: pymatgen writes Pnnm with the operations of P4_2/mnm."""
+    table = pd.read_csv(shared_data / "mp_20_test.csv.gz")
+    (text,) = table.loc[table["material_id"] == "mp-554658", "cif"]
+    crystal = CIF.decode(text)
+    again = CIF.decode(CIF.encode(crystal))
+    assert again.composition == crystal.composition
+    assert again.distance_matrix[~np.eye(len(again), dtype=bool)].min() > 1.5
 
 
 def test_faults_of_cif() -> None:

@@ -37,6 +37,10 @@ SITE_FIELDS = tuple(
 )  # fmt: skip
 
 
+#: Tolerances tried, as shares of the one asked for, until name and operations agree.
+_TIGHTER = (1.0, 0.3, 0.1, 0.01)
+
+
 class CIFFormat:
     """The CIF text.
 
@@ -66,11 +70,15 @@ class CIFFormat:
         bare = structure.copy(site_properties={}).remove_oxidation_states()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            try:
-                text = str(CifWriter(bare, symprec=self.symprec))
-            except Exception:  # no group at this tolerance: every atom can still be written
-                text = str(CifWriter(bare))
-        return text.strip("\n")
+            tolerances = () if self.symprec is None else (self.symprec * f for f in _TIGHTER)
+            for symprec in tolerances:
+                try:
+                    text = str(CifWriter(bare, symprec=symprec))
+                except Exception:  # no group at this tolerance
+                    continue
+                if _has_its_operations(text):
+                    return text.strip("\n")
+            return str(CifWriter(bare)).strip("\n")  # every atom can still be written
 
     def format(self, crystal: SGSCrystal) -> str:
         """Write a crystal as models learn it: short, without symmetry operations.
@@ -180,6 +188,18 @@ def _operation_loop(number: int) -> str:
         operation = SymmOp.from_rotation_and_translation(rotation, translation)
         lines.append(f"'{operation.as_xyz_str()}'")
     return "\n".join(lines) + "\n"
+
+
+def _has_its_operations(text: str) -> bool:
+    """Tell whether a text of pymatgen's lists as many operations as its group has.
+
+    pymatgen takes the name from the crystal and the operations from its idealised cell, which
+    at the same tolerance may be of a higher group (Cu(SbO3)2, mp-554658): read again, such a
+    text has atoms on top of each other.
+    """
+    number = re.search(r"^_symmetry_Int_Tables_number\s+(\d+)", text, re.MULTILINE)
+    listed = re.findall(r"^\s+\d+\s+'[^']*'$", text, re.MULTILINE)
+    return number is not None and len(listed) == len(spacegroups.operations(int(number.group(1))))
 
 
 def data_block(text: str) -> str:
