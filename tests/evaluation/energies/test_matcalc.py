@@ -7,7 +7,14 @@ from typing import Any
 import pytest
 from pymatgen.core import Lattice, Structure
 
-from crystalicl_jobflow.evaluation.energies import EnergyFailure, EnergyModel, load_energy_model
+from crystalicl_jobflow.evaluation.energies import (
+    EnergyFailure,
+    EnergyModel,
+    assess_energies,
+    elements,
+    load_energy_model,
+    load_references,
+)
 from crystalicl_jobflow.evaluation.energies.matcalc import MatcalcModel
 
 calculators = pytest.importorskip("ase.calculators.emt", reason="needs ase")
@@ -91,3 +98,32 @@ def test_a_name_that_matcalc_does_not_know() -> None:
 def test_other_names_get_one_line(name: str) -> None:
     with pytest.raises(ValueError, match="no energy model"):
         load_energy_model(name)
+
+
+def test_without_shipped_references_they_are_computed(emt: MatcalcModel, copper: Structure) -> None:
+    """EMT knows a few metals; a formation energy of one of them is that of its cell."""
+    pytest.importorskip("matcalc", reason="the elements' structures ship with matcalc")
+    references = load_references(emt)
+    assert references.kind == "own"
+    assert {"Cu", "Au", "Pt"} <= set(references.energies)
+    assert "Fe" not in references.energies
+    (found,) = assess_energies([copper], model=emt, references=references, relax=True)
+    assert found.formation_energy_per_atom == pytest.approx(0, abs=0.01)
+
+
+def test_without_matcalc_one_line_says_what_to_install(
+    emt: MatcalcModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(elements, "find_spec", lambda _name: None)
+    with pytest.raises(ImportError, match=r"pip install \"crystalicl-jobflow\[matcalc\]\""):
+        load_references(emt)
+
+
+def test_the_elements_structures_are_their_ground_states() -> None:
+    pytest.importorskip("matcalc", reason="the elements' structures ship with matcalc")
+    found = elements.elemental_structures()
+    assert len(found) == 89
+    groups = {"Cu": 225, "Fe": 229, "Mg": 225, "Si": 227, "Zn": 194, "Sb": 166}
+    for symbol, number in groups.items():
+        assert found[symbol].structure.get_space_group_info()[1] == number
+    assert {symbol for symbol, item in found.items() if item.source != "MP-PBE"} == {"Yb"}

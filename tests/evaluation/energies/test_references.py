@@ -57,7 +57,7 @@ def test_the_model_agrees_with_what_it_was_taught_for_the_elements() -> None:
 
 def test_there_are_no_references_of_other_weights() -> None:
     with pytest.raises(ValueError, match="no references 'mp' for chgnet r2scan"):
-        load_references(SimpleNamespace(name="chgnet", version="r2scan"))
+        load_references(SimpleNamespace(name="chgnet", version="r2scan"), "mp")
     with pytest.raises(ValueError, match=r"'best' .*there are: mp, own, fitted"):
         load_references(CHGNET, "best")
 

@@ -14,9 +14,15 @@ import numpy as np
 from pymatgen.core import Composition
 
 from crystalicl_jobflow.evaluation.energies.base import EnergyModel
+from crystalicl_jobflow.evaluation.energies.elements import elemental_structures
 
 TABLE = "elemental_references.json"
 """The shipped tables, made by ``data/build_references.py``."""
+
+DEFAULT_KIND = "mp"
+
+STRUCTURES = "Materials Project PBE ground states (Yb: MatPES-PBE) within matcalc"
+"""Where :func:`~crystalicl_jobflow.evaluation.energies.elements.elemental_structures` has them."""
 
 KINDS = {
     "mp": "PBE energies of the Materials Project's ground state of each element",
@@ -133,8 +139,8 @@ class ElementalReferences:
             raise ValueError(f"{path} holds no elemental references: {error!r}") from None
 
 
-def load_references(model: EnergyModel, kind: str | Path = "mp") -> ElementalReferences:
-    """Return the shipped references of a model, or those of a file.
+def load_references(model: EnergyModel, kind: str | Path | None = None) -> ElementalReferences:
+    """Return the references of a model: shipped, from a file, or computed.
 
     Parameters
     ----------
@@ -142,14 +148,17 @@ def load_references(model: EnergyModel, kind: str | Path = "mp") -> ElementalRef
         The energy model.
     kind
         One of :data:`KINDS`, or the path of a file that :meth:`ElementalReferences.save`
-        wrote.
+        wrote. None for ``mp`` where it ships for this model and version, else for ``own``.
+        ``own`` is computed where it does not ship, from the structures within matcalc.
 
     Raises
     ------
     ValueError
         If there are none for this model and version; one line.
+    ImportError
+        If they have to be computed and matcalc is missing, with what to install.
     """
-    if str(kind).endswith(".json"):
+    if kind is not None and str(kind).endswith(".json"):
         read = ElementalReferences.load(kind)
         if (read.model, read.model_version) != (model.name, model.version):
             raise ValueError(
@@ -162,9 +171,18 @@ def load_references(model: EnergyModel, kind: str | Path = "mp") -> ElementalRef
         for item in _tables()
         if (item.model, item.model_version) == (model.name, model.version)
     ]
+    if kind is None:
+        kind = DEFAULT_KIND if of_model else "own"
     for item in of_model:
         if item.kind == str(kind):
             return item
+    if kind == "own":
+        elements = elemental_structures()
+        return own_references(
+            model,
+            {symbol: item.structure for symbol, item in elements.items()},
+            source=f"{KINDS['own']}; {STRUCTURES}",
+        )
     known = ", ".join(item.kind for item in of_model) or "none"
     raise ValueError(
         f"no references {str(kind)!r} for {model.name} {model.version} (there are: {known});"

@@ -16,15 +16,14 @@ from __future__ import annotations
 
 import json
 import sys
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any
-
-import matcalc
-from monty.serialization import loadfn
 
 from crystalicl_jobflow.evaluation.energies.data_sets import read_data_set
+from crystalicl_jobflow.evaluation.energies.elements import elemental_structures
 from crystalicl_jobflow.evaluation.energies.models import load_energy_model
 from crystalicl_jobflow.evaluation.energies.references import (
+    STRUCTURES,
     TABLE,
     ElementalReferences,
     fit_references,
@@ -35,44 +34,29 @@ MODELS = ("chgnet",)
 PROPERTY = "formation_energy_per_atom"
 
 
-def ground_states(name: str) -> dict[str, tuple[Any, float]]:
-    """Return each element's structure of lowest DFT energy, and that energy in eV/atom."""
-    folder = Path(matcalc.__file__).with_name("elemental_refs")
-    found = {}
-    for symbol, entry in loadfn(folder / f"{name}-Element-Refs.json.gz").items():
-        structures, energies = entry["structure"], entry["energy_per_atom"]
-        if not isinstance(structures, list):
-            structures, energies = [structures], [energies]
-        energy, place = min((float(value), place) for place, value in enumerate(energies))
-        found[symbol] = (structures[place], energy)
-    return found
-
-
 def main() -> None:
     """Build, and write the table beside this file."""
-    mp, matpes = ground_states("MP-PBE"), ground_states("MatPES-PBE")
-    structures = {symbol: structure for symbol, (structure, _) in mp.items()}
-    borrowed = sorted(set(matpes) - set(mp))
-    structures |= {symbol: matpes[symbol][0] for symbol in borrowed}
+    elements = elemental_structures()
+    structures = {symbol: item.structure for symbol, item in elements.items()}
     tables = []
     for name in MODELS:
         model = load_energy_model(name)
-        source = "Materials Project PBE ground states, from matcalc " + matcalc.__version__
-        own = own_references(
-            model, structures, source=f"{source}; {', '.join(borrowed)} from MatPES-PBE"
-        )
-        energies = {symbol: round(energy, 5) for symbol, (_, energy) in mp.items()}
-        energies |= {symbol: own.energies[symbol] for symbol in borrowed}
-        tables.append(
+        source = f"{STRUCTURES} {version('matcalc')}"
+        own = own_references(model, structures, source=source)
+        energies = {
+            symbol: round(item.dft_energy, 5) if item.source == "MP-PBE" else own.energies[symbol]
+            for symbol, item in elements.items()
+        }
+        tables += [
             ElementalReferences(
                 "mp",
                 model.name,
                 model.version,
                 energies,
-                f"{source}, uncorrected PBE energies; {', '.join(borrowed)} by the model",
-            )
-        )
-        tables.append(own)
+                f"uncorrected PBE energies of {source}; Yb by the model",
+            ),
+            own,
+        ]
         for path in sys.argv[1:]:
             data = read_data_set(path, required=[PROPERTY])
             answers = model.energies(
