@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import statistics
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -146,3 +147,167 @@ def test_mistakes(
 def test_a_missing_data_set_is_one_line(refused: Callable[..., str], tmp_path: Path) -> None:
     words = ("benchmark", "prediction", "--dataset", tmp_path / "no.csv", "--out", tmp_path / "r")
     assert "no.csv" in refused(*words)
+
+
+def tables(folder: Path) -> list[dict[str, Any]]:
+    document = json.loads((folder / "table.json").read_text())
+    assert isinstance(document, list)
+    return document
+
+
+@pytest.fixture(scope="session")
+def named(dataset: Path) -> Path:
+    """Return the same crystals under a name that says which data set they are of."""
+    path = dataset.parent / "mp_20_tiny.csv"
+    path.write_bytes(dataset.read_bytes())
+    return path
+
+
+def test_repeats_give_mean_and_standard_deviation_beside_the_published_rows(
+    run: Callable[..., Any], named: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    done = run(
+        "benchmark", "conditional", "--dataset", named, "--pool", named, "--shots", "0,1",
+        "--repeats", 3, "--seed", 5, "--label", "Reciter", *ARGUMENTS, "--out", out,
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    success, realism = tables(out)
+    assert [row["label"] for row in success["rows"]] == [
+        "Reciter (SGS) 0-shot",
+        "Reciter (SGS) 1-shot",
+    ]
+    for row, slug in zip(
+        success["rows"], ("reciter-sgs-0-shot", "reciter-sgs-1-shot"), strict=True
+    ):
+        runs = [read(out / slug / f"seed_{seed}") for seed in (5, 6, 7)]
+        assert [metrics["seed"] for metrics in runs] == [5, 6, 7]
+        rates = [metrics["rates"]["space_group"]["rate"] for metrics in runs]
+        assert row["mean"]["space_group"] == pytest.approx(statistics.mean(rates))
+        assert row["std"]["space_group"] == pytest.approx(statistics.stdev(rates))
+        assert (row["runs"], row["missing_runs"]) == (3, 0)
+    assert {row["data_set"] for row in success["published"]} == {"mp_20"}
+    words = (out / "table.md").read_text()
+    assert "| CrystalICL (SGS) 3-shot | 0.8868 ± 0.0077 | 0.9908 ± 0.0033 |" in words
+    assert "CrystalICL, table 1" in words
+    assert realism["columns"] == ["overlap", "symmetry_adherence"]
+    assert "0.0290 ± 0.0058" in words
+
+
+def test_predicted_properties_are_judged_and_named(
+    run: Callable[..., Any], tmp_path: Path, dataset: Path
+) -> None:
+    with_energies = tmp_path / "mp_20_energies.csv"
+    with dataset.open(newline="") as file, with_energies.open("w", newline="") as out_file:
+        writer = csv.writer(out_file)
+        for number, row in enumerate(csv.reader(file)):
+            extra = ["formation_energy_per_atom", "band_gap"] if number == 0 else ["-2.0", "5.0"]
+            writer.writerow([*row, *extra])
+    out = tmp_path / "run"
+    done = run(
+        "benchmark", "conditional", "--dataset", with_energies, "--shots", 0,
+        "--condition", "paper", "--predictor", "formation_energy_per_atom=trees",
+        "--predictor", "band_gap=trees", *ARGUMENTS, "--out", out,
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    success, realism = tables(out)
+    assert "formation_energy_per_atom" in success["columns"]
+    assert "negative_formation_energy" in realism["columns"]
+    assert any("formation energy per atom by trees" in note for note in success["notes"])
+    rate = read(out)["rates"]["negative_formation_energy"]
+    assert rate["of"] == 3
+
+
+def test_unconditional_compares_sets(
+    run: Callable[..., Any], named: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load(monkeypatch, RecitingGenerator([ROCK_SALT, PEROVSKITE]))
+    out = tmp_path / "run"
+    done = run(
+        "benchmark", "unconditional", "--dataset", named, "--samples", 70, "--known", named,
+        "--no-constrain", "--max-redraws", 0, "--out", out,
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    metrics = read(out)
+    rates = metrics["rates"]
+    assert rates["valid"] == {"rate": 1.0, "count": 70, "of": 70}
+    # two of the three crystals are written, again and again
+    assert (rates["unique"]["count"], rates["novel"]["count"]) == (2, 0)
+    # sodium chloride is near enough to cover potassium chloride
+    assert (rates["coverage_recall"]["count"], rates["coverage_recall"]["of"]) == (3, 3)
+    assert rates["coverage_precision"]["rate"] == 1.0
+    assert metrics["condition"] is None
+    (table,) = tables(out)
+    assert {"coverage_recall", "wasserstein:density", "valid"} < set(table["columns"])
+    assert [row["source"] for row in table["published"]] == ["CrystalICL, table 2"] * 6
+
+
+def test_cross_domain_has_a_row_for_each_data_set(
+    run: Callable[..., Any], named: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "perov_5_tiny.csv"
+    other.write_bytes(named.read_bytes())
+    out = tmp_path / "run"
+    done = run(
+        "benchmark", "cross-domain", "--pool", named, "--dataset", named, "--dataset", other,
+        "--shots", 1, *ARGUMENTS, "--out", out,
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    (table,) = tables(out)
+    assert [row["data_set"] for row in table["rows"]] == ["mp_20", "perov_5"]
+    assert any("figure 5: a drawing" in note for note in table["notes"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "labels", "source"),
+    [
+        (("--of", "strategies", "--strategies", "C,R", "--shots", "1"), ["C", "R"], "4"),
+        (
+            ("--of", "shots", "--strategies", "R", "--shots", "1,2"),
+            ["1-shot R", "2-shot R"],
+            "5",
+        ),
+        (
+            ("--of", "models", "--variant", "all=a", "--variant", "only C=a,b", "--shots", "0"),
+            ["all, 0-shot", "only C, 0-shot"],
+            "3",
+        ),
+    ],
+)
+def test_ablations(
+    arguments: tuple[str, ...],
+    labels: list[str],
+    source: str,
+    run: Callable[..., Any],
+    named: Path,
+    tmp_path: Path,
+) -> None:
+    out = tmp_path / "run"
+    asked = ("benchmark", "ablation", *arguments, "--dataset", named, "--pool", named)
+    done = run(*asked, *ARGUMENTS, "--out", out)
+    assert done.exit_code == 0, done.output
+    (table,) = tables(out)
+    assert [row["label"] for row in table["rows"]] == labels
+    assert {row["source"] for row in table["published"]} == {f"CrystalICL, table {source}"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("ablation", "--of", "strategies", "--strategies", "C,X"), "'X' is not one of"),
+        (("ablation", "--of", "strategies", "--shots", "1,2"), "takes one number of --shots"),
+        (("ablation", "--of", "models"), "needs a --variant"),
+        (("ablation", "--of", "models", "--variant", "a"), "give NAME=MODEL[,ADAPTER]"),
+        (("ablation", "--of", "shots", "--variant", "a=b"), "--variant has an effect with"),
+        (("conditional", "--shots", "6"), "give numbers from 0 to 5"),
+        (("conditional", "--predictor", "colour=red"), "give PROPERTY=NAME"),
+        (("conditional", "--predictor", "band_gap=magic"), "magic"),
+        (("unconditional", "--coverage", "mp-99"), "mp_99"),
+    ],
+)
+def test_mistakes_in_suites(
+    arguments: tuple[str, ...], said: str, refused: Callable[..., str], named: Path, tmp_path: Path
+) -> None:
+    words = ("benchmark", *arguments, "--dataset", named, "--out", tmp_path / "r")
+    assert said in refused(*words)
+    assert not (tmp_path / "r").exists()
