@@ -10,6 +10,7 @@ from jobflow import Flow, JobStore, run_locally
 from maggma.stores import MemoryStore
 from monty.json import MontyDecoder, jsanitize
 
+from crystalicl_jobflow.flows import TrainFlowMaker
 from crystalicl_jobflow.jobs import InstructionsMaker, TrainMaker, write_card
 from crystalicl_jobflow.schemas.training import CardDoc, InstructionsDoc, TrainDoc
 from crystalicl_jobflow.training import BaseSize, LoopSettings, LoraSettings
@@ -87,6 +88,14 @@ def test_quantization_without_a_gpu_fails_before_anything_is_read(tmp_path) -> N
     maker = TrainMaker(lora=LoraSettings(quantization="4bit", device="cpu"), base_model="nowhere")
     with pytest.raises(ValueError, match="4bit needs a GPU, not cpu"):
         TrainMaker.make.original(maker, "no/such/file.csv")
+
+
+def test_settings_are_changed_on_a_flow_that_is_built() -> None:
+    flow = TrainFlowMaker().make("prototypes")
+    flow.update_maker_kwargs({"limit": 7}, name_filter="instructions")
+    flow.update_maker_kwargs({"folder": "/runs/a"}, name_filter="train")
+    assert flow.jobs[0].maker.limit == 7
+    assert flow.jobs[1].maker.folder == "/runs/a"
 
 
 def test_an_unknown_method_is_refused() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import replace
 
@@ -18,7 +19,8 @@ from crystalicl_jobflow.training import (
     train_base,
     train_lora,
 )
-from crystalicl_jobflow.training.card import model_card
+from crystalicl_jobflow.training.card import model_card, write_training_card
+from crystalicl_jobflow.training.record import describe_data, record_data
 from crystalicl_jobflow.training.ship import pack
 
 
@@ -78,7 +80,12 @@ def test_packing_the_wrong_folder_is_one_line(trained, tmp_path) -> None:
 def test_the_card_tells_data_training_commands_and_figures(trained, tmp_path) -> None:
     (trained / "base" / "command.txt").write_text("crystalicl train base x.csv --out base\n")
     metrics = tmp_path / "metrics.json"
-    metrics.write_text(json.dumps({"rates": {"parsed": {"rate": 0.5, "count": 2, "of": 4}}}))
+    rates = {
+        "parsed": {"rate": 0.5, "count": 2, "of": 4},
+        "match_at_20": {"rate": 0.75, "count": 3, "of": 4},
+        "redrawn": {"rate": 0.0, "count": 0, "of": 4},
+    }
+    metrics.write_text(json.dumps({"rates": rates}))
     card = model_card(
         [trained / "base", trained / "lora"], metrics={"zero-shot": metrics}, notes="## Limits\n"
     )
@@ -89,11 +96,48 @@ def test_the_card_tells_data_training_commands_and_figures(trained, tmp_path) ->
         "| crystals | 12 |",
         "| seed | 0 |",
         "crystalicl train base x.csv --out base",
-        "| zero-shot | 0.500 (2/4) |",
+        "| | parsed | match_at_20 |",
+        "| zero-shot | 0.500 (2/4) | 0.750 (3/4) |",
         "## Limits",
         "nats per token",
     ):
         assert expected in card
+
+
+def test_a_training_writes_its_own_card(trained, tmp_path) -> None:
+    data = tmp_path / "salts.csv"
+    data.write_text("material_id,cif\n")
+    known = describe_data(data, licences={"salts": "CC0"})
+    assert known.sha256 == hashlib.sha256(data.read_bytes()).hexdigest()
+    record_data(trained / "lora", [known])
+    base = str(trained / "base" / "model")
+    card = write_training_card(trained / "lora").read_text(encoding="utf-8")
+    for expected in (
+        f"---\nbase_model: {json.dumps(base)}\nlibrary_name: \"peft\"\n",
+        f"| salts.csv | - | CC0 | `{known.sha256}` |",
+        f"| base model | {base} |",
+        "| adapter | LoRA r 8, α 32, dropout 0.05 |",
+        "| learned | responses only |",
+        "](loss.png)",
+        "torch 2",
+    ):
+        assert expected in card
+    beside = (trained / "lora" / "adapter" / "README.md").read_text(encoding="utf-8")
+    assert beside == card.replace("](loss.png)", "](../loss.png)")
+    with pytest.raises(ValueError, match="is not a file"):
+        write_training_card(tmp_path)
+
+
+def test_public_data_sets_and_pools_are_told_apart(prototypes, tmp_path) -> None:
+    path = tmp_path / "mp_20_train.csv"
+    path.write_text("x")
+    assert describe_data(path).licence == "CC-BY 4.0"
+    assert "Materials Project" in describe_data(path).source
+    pool = "mongodb://user:secret@host/db/pool"
+    found = describe_data(pool, prototypes[:5])
+    assert (found.name, found.licence) == ("pool", "not stated")
+    assert found == describe_data(pool, prototypes[:5][::-1])
+    assert found.sha256 != describe_data(pool, prototypes[:4]).sha256
 
 
 def test_the_command_writes_the_card_and_refuses_what_is_none(trained, tmp_path) -> None:

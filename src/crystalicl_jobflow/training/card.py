@@ -36,6 +36,10 @@ SHOWN_RATES = (
     "composition_valid",
     "match",
 )
+"""Rates of a benchmark that a card shows, in this order."""
+
+SHOWN_BEGINNINGS = ("match_at_", "polymorphs")
+"""Beginnings of the rates of structure prediction that it shows as well."""
 
 
 def model_card(
@@ -292,11 +296,9 @@ def _command(folder: Path) -> str:
 
 
 def _figures(documents: Mapping[str, Mapping[str, Any]]) -> str:
-    names = [
-        name
-        for name in SHOWN_RATES
-        if any(name in document["rates"] for document in documents.values())
-    ]
+    known = dict.fromkeys(name for item in documents.values() for name in item["rates"])
+    names = [name for name in SHOWN_RATES if name in known]
+    names += [name for name in known if name.startswith(SHOWN_BEGINNINGS)]
     lines = ["| | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
     for label, document in documents.items():
         cells = []
