@@ -16,6 +16,10 @@ def test_by_hand() -> None:
     assert errors.mean == pytest.approx(0.2 / 3)
     # within 0.5 eV: the first and the last; the one without prediction counts against
     assert errors.met == pytest.approx(2 / 4)
+    # without the first: |0.6| and |-0.4| of three, one of them met
+    assert errors.nonzero == 3
+    assert errors.nonzero_mae == pytest.approx(0.5)
+    assert errors.nonzero_met == pytest.approx(1 / 3)
     # the median of the known values is 1.5
     assert errors.baseline_mae == pytest.approx((1.5 + 0.5 + 0.5 + 1.9) / 4)
 
@@ -29,7 +33,7 @@ def test_no_predictions() -> None:
     errors = prediction_errors("band_gap", [None], [1.0])
     assert errors.as_dict() == {
         "count": 1, "predicted": 0, "mae": None, "median": None, "rmse": None, "mean": None,
-        "met": None, "baseline_mae": None,
+        "met": None, "baseline_mae": None, "nonzero": 0, "nonzero_mae": None, "nonzero_met": None,
     }  # fmt: skip
 
 

@@ -111,6 +111,13 @@ def energies(
     console.print(shown)
     if errors[0].baseline_mae is not None:
         click.echo(f"Answering the median of all: {errors[0].baseline_mae:.4f} {unit}")
+    if 0 < errors[0].nonzero < errors[0].count:
+        for label, found in zip(labels, errors, strict=True):
+            if found.nonzero_mae is not None and found.nonzero_met is not None:
+                click.echo(
+                    f"{label}, {found.nonzero} crystals whose value is not 0: mean"
+                    f" {found.nonzero_mae:.4f} {unit}, met {100 * found.nonzero_met:.1f} %"
+                )
     if out is not None:
         document = {
             "property": name,

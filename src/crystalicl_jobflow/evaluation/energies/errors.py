@@ -30,6 +30,9 @@ class PredictionErrors:
         gap. It bounds what a perfect generator could be credited with.
     baseline_mae
         MAE of answering the median of the known values every time.
+    nonzero, nonzero_mae, nonzero_met
+        Crystals whose known value is not 0, and their MAE and share met: most crystals have
+        no band gap, and those that have one are the harder ones.
     """
 
     count: int
@@ -40,6 +43,9 @@ class PredictionErrors:
     mean: float | None
     met: float | None
     baseline_mae: float | None
+    nonzero: int = 0
+    nonzero_mae: float | None = None
+    nonzero_met: float | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields, for JSON."""
@@ -74,7 +80,9 @@ def prediction_errors(
         return PredictionErrors(len(known), 0, None, None, None, None, None, None)
     error = np.array([value - truth for value, truth in pairs])
     truths = np.asarray(known, dtype=float)
-    met = sum(meets_value(property_name, value, truth) for value, truth in pairs)
+    met = [meets_value(property_name, value, truth) for value, truth in pairs]
+    gapped = np.array([truth != 0 for _, truth in pairs])
+    nonzero = int(np.count_nonzero(truths))
     return PredictionErrors(
         count=len(known),
         predicted=len(pairs),
@@ -82,6 +90,9 @@ def prediction_errors(
         median=float(np.median(np.abs(error))),
         rmse=float(np.sqrt((error**2).mean())),
         mean=float(error.mean()),
-        met=met / len(known),
+        met=sum(met) / len(known),
         baseline_mae=float(np.abs(truths - np.median(truths)).mean()),
+        nonzero=nonzero,
+        nonzero_mae=float(np.abs(error[gapped]).mean()) if gapped.any() else None,
+        nonzero_met=float(np.array(met)[gapped].sum() / nonzero) if nonzero else None,
     )
