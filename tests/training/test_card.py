@@ -113,7 +113,7 @@ def test_a_training_writes_its_own_card(trained, tmp_path) -> None:
     base = str(trained / "base" / "model")
     card = write_training_card(trained / "lora").read_text(encoding="utf-8")
     for expected in (
-        f"---\nbase_model: {json.dumps(base)}\nlibrary_name: \"peft\"\n",
+        f'---\nbase_model: {json.dumps(base)}\nlibrary_name: "peft"\n',
         f"| salts.csv | - | CC0 | `{known.sha256}` |",
         f"| base model | {base} |",
         "| adapter | LoRA r 8, α 32, dropout 0.05 |",

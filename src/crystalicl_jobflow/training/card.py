@@ -296,9 +296,9 @@ def _command(folder: Path) -> str:
 
 
 def _figures(documents: Mapping[str, Mapping[str, Any]]) -> str:
-    known = dict.fromkeys(name for item in documents.values() for name in item["rates"])
-    names = [name for name in SHOWN_RATES if name in known]
-    names += [name for name in known if name.startswith(SHOWN_BEGINNINGS)]
+    there = dict.fromkeys(name for item in documents.values() for name in item["rates"])
+    names = [name for name in SHOWN_RATES if name in there]
+    names += [name for name in there if name.startswith(SHOWN_BEGINNINGS)]
     lines = ["| | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
     for label, document in documents.items():
         cells = []
