@@ -9,7 +9,10 @@ from __future__ import annotations
 import logging
 import os
 import re
+import sys
+import traceback
 from collections.abc import Mapping
+from types import TracebackType
 from typing import Any
 
 HIDDEN = "***"
@@ -22,7 +25,12 @@ SECRET_NAME = re.compile(
 )
 """Names of fields, variables and options whose value is a secret."""
 
-_AUTHORITY = re.compile(r"(?P<scheme>[a-zA-Z][\w+.\-]*://)(?P<user>[^\s/?#'\"]*)@")
+# a path made of a URI has one slash only
+_AUTHORITY = re.compile(
+    r"(?P<scheme>[a-zA-Z][\w+.\-]*:(?://|/(?=[^\s/@]*:)))(?P<user>[^\s/?#'\"]*)@"
+)
+_NO_PASSWORD = re.compile(r"://[^/@\s:]*(?::(?:\$\{\w+\})?)?@")
+_PLACEHOLDER = re.compile(r"\$\{\w+\}")
 _URI_PARAMETER = re.compile(
     r"(?P<name>[?&;](?:[\w\-]*(?:passw|secret|token|api_?key|access_?key|authmechanismprop)[\w\-]*)=)"
     r"[^&;#\s'\"]+",
@@ -92,6 +100,25 @@ def redact_document(value: Any) -> Any:
     return redact(value) if isinstance(value, str) else value
 
 
+def has_secrets(value: Any) -> bool:
+    """Return whether a URI, configuration or serialised store holds a secret.
+
+    User names alone are none, nor is ``${NAME}``, which stands for an environment variable.
+    """
+    named = _without_names(value)
+    return bool(redact_document(named) != named)
+
+
+def _without_names(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _without_names(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_names(item) for item in value]
+    if not isinstance(value, str):
+        return value
+    return _PLACEHOLDER.sub("", _NO_PASSWORD.sub("://", value))
+
+
 class RedactingFilter(logging.Filter):
     """Remove secrets from log records, those in their exceptions' words included."""
 
@@ -101,9 +128,18 @@ class RedactingFilter(logging.Filter):
         clean = redact(message)
         if clean != message:
             record.msg, record.args = clean, ()
-        if record.exc_info and not record.exc_text:
-            record.exc_text = redact(logging.Formatter().formatException(record.exc_info))
+        if record.exc_info:
+            # another handler may have put it in words already
+            words = record.exc_text or logging.Formatter().formatException(record.exc_info)
+            record.exc_text = redact(words)
         return True
+
+
+def show_traceback(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    """Print a traceback to stderr without secrets: a ``sys.excepthook``."""
+    sys.stderr.write(redact("".join(traceback.format_exception(kind, error, trace))))
 
 
 def _secret_values() -> list[str]:

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -153,7 +154,7 @@ class SQLiteStore(Store):
             return int(self._db.execute(sql, where.values).fetchone()[0])
         return sum(1 for _ in self.query(criteria))
 
-    def query(  # type: ignore[override]
+    def query(
         self,
         criteria: dict | None = None,
         properties: dict | list | None = None,
@@ -292,7 +293,7 @@ class SQLiteStore(Store):
         with self.transaction():
             self._add_index(list(fields))
 
-    def groupby(  # type: ignore[override]
+    def groupby(
         self,
         keys: list[str] | str,
         criteria: dict | None = None,
@@ -436,8 +437,8 @@ class SQLiteStore(Store):
         limit: int,
     ) -> Iterator[dict]:
         documents = list(self.query(criteria))
-        for name, way in reversed(order.items()):
-            documents.sort(key=lambda d, n=name: _order(dig(d, n)), reverse=way < 0)
+        for name, way in reversed(list(order.items())):
+            documents.sort(key=partial(_order_by, name), reverse=way < 0)
         for document in documents[skip : skip + limit if limit else None]:
             yield project(document, properties)
 
@@ -481,6 +482,10 @@ def _applies(criteria: Mapping[str, Any], document: Mapping[str, Any]) -> bool:
     from mongomock_ng.filtering import filter_applies
 
     return bool(filter_applies(dict(criteria), document))
+
+
+def _order_by(name: str, document: Mapping[str, Any]) -> tuple[int, Any]:
+    return _order(dig(document, name))
 
 
 def _order(value: Any) -> tuple[int, Any]:

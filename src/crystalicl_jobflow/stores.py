@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote_plus
 
 from maggma.core import Store
 from maggma.stores import JSONStore, MemoryStore, MongoStore, MontyStore
@@ -58,6 +59,7 @@ def open_store(
         (``as_dict()``), a store by type (``type: MongoStore`` and its arguments) or a
         whole job store as ``jobflow.yaml`` has it (``docs_store: …``, of which the
         collection is used beside the job outputs); or a maggma Store, taken as it is.
+        ``${NAME}`` in URIs and configurations is taken from the environment.
     collection
         Collection (or sibling file of a JSON job store) where the spec names none.
     key
@@ -269,7 +271,7 @@ def load_job_store(spec: str | Path | Mapping[str, Any] | JobStore) -> JobStore:
     if isinstance(spec, Mapping):
         loaded, where = dict(spec), "the job-store configuration"
     else:
-        loaded, where = _load_file(Path(spec)), str(spec)
+        loaded, where = _load_file(Path(spec)), redact(str(spec))
     if isinstance(loaded, JobStore):
         return loaded
     if not isinstance(loaded, dict) or "docs_store" not in loaded:
@@ -324,7 +326,24 @@ def _monty(path: Path, collection: str, key: str, text: str, must_exist: bool) -
     return MontyStore(collection, database_path=str(path), storage="sqlite", key=key)
 
 
+def _expanded(value: Any, where: str, quote: Callable[[str], str] = str) -> Any:
+    """Return a text, or what a mapping holds, with ``${NAME}`` from the environment."""
+    if isinstance(value, Mapping):
+        return {name: _expanded(item, where, quote) for name, item in value.items()}
+    if not isinstance(value, str):
+        return value
+
+    def replace(found: re.Match[str]) -> str:
+        if found[1] not in os.environ:
+            raise ValueError(f"{redact(where)}: the environment variable {found[1]} is not set")
+        return quote(os.environ[found[1]])
+
+    return re.sub(r"\$\{(\w+)\}", replace, value)
+
+
 def _from_uri(uri: str, collection: str, key: str) -> Store:
+    # what stands in a URI is quoted: a password may hold any character
+    uri = _expanded(uri, f"store {uri}", quote_plus)
     base, _, options = uri.partition("?")
     scheme, _, rest = base.partition("://")
     host, *names = rest.split("/")
@@ -352,7 +371,7 @@ def store_label(store: Store) -> str:
         return f"{kind} {store.collection_name}"
     if isinstance(store, MongoStore):
         where = redact(store.uri).partition("?")[0] if store.uri else ""
-        where = where or f"mongodb://{store.host}:{store.port}/{store.database}"
+        where = where or f"mongodb://{redact(str(store.host))}:{store.port}/{store.database}"
         return f"{kind} {where}/{store.collection_name}"
     return f"{kind} {redact(str(store.name))}"
 
@@ -362,7 +381,7 @@ def _load_file(path: Path) -> Any:
     from ruamel.yaml.error import YAMLError
 
     if not path.is_file():
-        raise ValueError(f"store configuration {path} does not exist")
+        raise ValueError(f"store configuration {redact(str(path))} does not exist")
     try:
         return loadfn(path)
     except (YAMLError, ValueError) as error:
@@ -379,7 +398,7 @@ def _from_mapping(spec: Any, collection: str, key: str, where: str, must_exist: 
         return spec
     if not isinstance(spec, Mapping):
         raise ValueError(f"{where} is not a mapping")
-    spec = dict(spec)
+    spec = _expanded(spec, where)
     if "@class" in spec:
         return _deserialise(spec, where)
     if "docs_store" in spec:

@@ -14,6 +14,7 @@ from crystalicl_jobflow.builders.indexes import CANDIDATE_INDEXES, CANDIDATE_KEY
 from crystalicl_jobflow.builders.outputs import SOURCES, job_parts
 from crystalicl_jobflow.builders.parts import Part, candidate_part
 from crystalicl_jobflow.builders.writing import retrying, write_parts
+from crystalicl_jobflow.redaction import redact
 from crystalicl_jobflow.schemas import Candidate
 from crystalicl_jobflow.sqlite_store import SQLiteStore
 from crystalicl_jobflow.stores import StoreSpec, connect_store, open_store
@@ -189,7 +190,7 @@ class CandidateBuilder(Builder):
         except (KeyError, TypeError, ValueError) as error:
             self.logger.warning(
                 "job %s: its output is not understood (%s: %s), passed over",
-                item.get("uuid"), type(error).__name__, str(error).splitlines()[:1],
+                item.get("uuid"), type(error).__name__, redact(str(error).split("\n")[0]),
             )  # fmt: skip
             return []
         if parts:

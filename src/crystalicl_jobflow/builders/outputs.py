@@ -46,7 +46,7 @@ def job_parts(document: Mapping[str, Any]) -> Iterator[Part]:
     KeyError, TypeError, ValueError
         If the output is not of its kind.
     """
-    output = document.get("output") or {}
+    output = document.get("output")
     kind = KINDS.get(output.get("@class", "")) if isinstance(output, Mapping) else None
     origin = {
         "name": kind or "relax",

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
-from maggma.core import Store
+from maggma.core import Sort, Store
 from pymatgen.core import Structure
 
 from crystalicl_jobflow.builders.blobs import BlobStore, blobs_for, resolve_blobs
 from crystalicl_jobflow.builders.indexes import CANDIDATE_KEY, ID_DIGITS
 from crystalicl_jobflow.builders.parts import as_moment, as_structure, without_marks
-from crystalicl_jobflow.builders.writing import retrying
+from crystalicl_jobflow.builders.writing import RETRY_SECONDS, retrying
 from crystalicl_jobflow.schemas import Candidate, Condition, ConditionError, Range, find_property
 from crystalicl_jobflow.schemas.candidates import CandidateDoc
 
@@ -199,6 +200,7 @@ def find_documents(
     skip: int = 0,
     fields: Sequence[str] | None = None,
     blobs: Store | BlobStore | None = None,
+    patience: float = RETRY_SECONDS,
 ) -> Iterator[dict[str, Any]]:
     """Yield the documents that answer a question.
 
@@ -218,6 +220,8 @@ def find_documents(
         Fields to return, dotted below others; all by default. The id is always there.
     blobs
         Where large fields lie, see :func:`~crystalicl_jobflow.builders.blobs.blobs_for`.
+    patience
+        Seconds for which a page is asked for again where the server is away.
 
     Raises
     ------
@@ -232,15 +236,16 @@ def find_documents(
         names = list(dict.fromkeys([CANDIDATE_KEY, *(field_name(name) for name in fields)]))
     order = None if sort is None else field_name(sort)
     place = blobs_for(store, blobs)
-    for document in _pages(store, criteria, names, order, -1 if descending else 1, limit, skip):
+    ask = partial(_ask, store, names, patience)
+    for document in _pages(ask, store, criteria, order, -1 if descending else 1, limit, skip):
         document.pop("_id", None)
         yield resolve_blobs(document, place)
 
 
 def _pages(
+    ask: Callable[..., Iterator[dict[str, Any]]],
     store: Store,
     criteria: dict[str, Any],
-    names: list[str] | None,
     order: str | None,
     way: int,
     limit: int | None,
@@ -248,11 +253,11 @@ def _pages(
 ) -> Iterator[dict[str, Any]]:
     """Yield sorted documents: those with a value, then those without."""
     if order is None:
-        yield from _ask(store, criteria, names, None, limit or 0, skip)
+        yield from ask(criteria, None, limit or 0, skip)
         return
     with_value = _and([*_as_terms(criteria), {order: {"$ne": None}}])
     found = 0
-    for document in _ask(store, with_value, names, {order: way}, limit or 0, skip):
+    for document in ask(with_value, {order: way}, limit or 0, skip):
         found += 1
         yield document
     if limit is not None and found >= limit:
@@ -262,28 +267,33 @@ def _pages(
     elif found:
         skip = 0
     without = _and([*_as_terms(criteria), {order: None}])
-    yield from _ask(store, without, names, None, (limit - found) if limit else 0, skip)
+    yield from ask(without, None, (limit - found) if limit else 0, skip)
 
 
 def _ask(
     store: Store,
-    criteria: dict[str, Any],
     names: list[str] | None,
-    sort: dict[str, int] | None,
+    patience: float,
+    criteria: dict[str, Any],
+    sort: dict[str, Sort | int] | None,
     limit: int,
     skip: int,
 ) -> Iterator[dict[str, Any]]:
     if limit:  # a page is asked for again as a whole where the server goes away
         yield from retrying(
-            lambda: list(store.query(criteria, names, sort=sort, limit=limit, skip=skip))
+            lambda: list(store.query(criteria, names, sort=sort, limit=limit, skip=skip)),
+            seconds=patience,
         )
         return
     yield from store.query(criteria, names, sort=sort, skip=skip)
 
 
-def count_documents(store: Store, query: CandidateQuery | None = None) -> int:
-    """Return how many candidates answer a question."""
-    return retrying(lambda: store.count((query or CandidateQuery()).criteria_))
+def count_documents(
+    store: Store, query: CandidateQuery | None = None, *, patience: float = RETRY_SECONDS
+) -> int:
+    """Return how many candidates answer a question; ``patience`` as in find_documents."""
+    asked = query or CandidateQuery()
+    return retrying(lambda: store.count(asked.criteria_), seconds=patience)
 
 
 def find_structures(
@@ -296,7 +306,7 @@ def find_structures(
     store, query
         As for :func:`find_documents`.
     **how
-        Its ``sort``, ``descending``, ``limit``, ``skip`` and ``blobs``.
+        Its ``sort``, ``descending``, ``limit``, ``skip``, ``blobs`` and ``patience``.
     """
     for document in find_documents(store, query, fields=["structure"], **how):
         if document.get("structure") is not None:

@@ -6,6 +6,7 @@ command whose extra is missing does not break the others.
 
 from __future__ import annotations
 
+import logging
 import sys
 import warnings
 
@@ -13,10 +14,12 @@ import click
 
 from crystalicl_jobflow import __version__
 from crystalicl_jobflow.cli._common import LazyGroup
+from crystalicl_jobflow.redaction import RedactingFilter, show_traceback
 
 _COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("demo:demo", "Run the whole chain once, on what ships with the package."),
     "generate": ("generate:generate", "Generate crystals for a condition."),
+    "collect": ("collect:collect", "Gather candidates from the outputs of jobs."),
     "query": ("query:query", "Search generated crystals."),
     "evaluate": ("evaluate:evaluate", "Evaluate generated crystals."),
     "text": ("text:text", "Write crystals as text and read them back."),
@@ -54,6 +57,9 @@ def main() -> None:
     """
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
+    sys.excepthook = show_traceback
+    if logging.lastResort is not None:
+        logging.lastResort.addFilter(RedactingFilter())
     cli(prog_name="crystalicl")
 
 

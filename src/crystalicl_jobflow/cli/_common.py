@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from crystalicl_jobflow.redaction import redact
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
@@ -33,7 +35,7 @@ class UserError(click.ClickException):
 
     def show(self, file: Any = None) -> None:
         """Print ``Error: …`` to stderr, in one line."""
-        click.echo(f"Error: {one_line(self.message)}", file=file, err=file is None)
+        click.echo(f"Error: {redact(one_line(self.message))}", file=file, err=file is None)
 
 
 def one_line(text: object) -> str:

@@ -33,26 +33,34 @@ def write_candidates(path: Path, candidates: Iterable[Candidate]) -> None:
 
 
 def read_candidates(path: Path) -> list[Candidate]:
-    """Read what :func:`write_candidates` wrote.
+    """Read what :func:`write_candidates` wrote, or ``crystalicl query --format json``.
 
     Raises
     ------
     ValueError
         If a line is no candidate; the message names the line.
     """
-    from crystalicl_jobflow.schemas import Candidate
-
     candidates = []
     with path.open(encoding="utf-8") as file:
         for number, line in enumerate(file, start=1):
             if not line.strip():
                 continue
             try:
-                candidates.append(Candidate.model_validate_json(line))
+                candidates.append(_read_candidate(line))
             except ValueError as error:
                 reason = str(error).splitlines()[0]
                 raise ValueError(f"{path}, line {number}: no candidate: {reason}") from None
     return candidates
+
+
+def _read_candidate(line: str) -> Candidate:
+    from crystalicl_jobflow.schemas import Candidate
+
+    if '"formula_pretty"' not in line:
+        return Candidate.model_validate_json(line)
+    from crystalicl_jobflow.builders.query import read_candidate
+
+    return read_candidate(json.loads(line))
 
 
 def cif_name(candidate: Candidate) -> str:

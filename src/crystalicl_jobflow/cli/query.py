@@ -89,7 +89,7 @@ def query(source: str, **options: Any) -> None:
         raise UserError("--descending goes with --sort")
     if options["fields"] is not None and output == "cif":
         raise UserError("--fields does not go with --format cif")
-    asked = _read_query(options)
+    asked = read_query(options)
 
     from crystalicl_jobflow.builders import count_documents, find_documents
     from crystalicl_jobflow.cli import _documents
@@ -103,12 +103,12 @@ def query(source: str, **options: Any) -> None:
         fields = ["structure", "formula_pretty", "symmetry"]
     store = open_candidates(Path(source), source)
     if options["count"]:
-        click.echo(count_documents(store, asked))
+        click.echo(count_documents(store, asked, patience=0))
         return
     limit = options["limit"] or (TABLE_LIMIT if output == "table" else None)
     found = find_documents(
         store, asked, sort=options["sort"], descending=options["descending"], limit=limit,
-        skip=options["skip"], fields=fields,
+        skip=options["skip"], fields=fields, patience=0,
     )  # fmt: skip
     if output == "json":
         for document in found:
@@ -119,10 +119,13 @@ def query(source: str, **options: Any) -> None:
         documents = list(found)
         _print_table(documents, fields if options["fields"] is not None else None)
         if options["limit"] is None and len(documents) == limit:
-            note(f"The first {limit} of {count_documents(store, asked)}; --limit shows more.")
+            note(
+                f"The first {limit} of {count_documents(store, asked, patience=0)}; --limit shows more."
+            )
 
 
-def _read_query(options: dict[str, Any]) -> CandidateQuery:
+def read_query(options: dict[str, Any]) -> CandidateQuery:
+    """Return the question that the options ask."""
     from crystalicl_jobflow.builders.query import CandidateQuery
 
     names = (

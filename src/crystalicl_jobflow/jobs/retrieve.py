@@ -11,6 +11,7 @@ from maggma.core import Store
 from maggma.stores import JSONStore, MemoryStore, MontyStore
 
 from crystalicl_jobflow.jobs._inputs import as_conditions
+from crystalicl_jobflow.redaction import has_secrets
 from crystalicl_jobflow.retrieval.embedded import PROTOTYPES, open_embedded_pool
 from crystalicl_jobflow.schemas import Strategy
 from crystalicl_jobflow.schemas.jobs import DATA, RetrieveDoc
@@ -98,6 +99,11 @@ def lasting_store(pool: StoreSpec) -> StoreSpec:
     """Return the spec in a form that means the same in another folder and process."""
     if isinstance(pool, MemoryStore) and not isinstance(pool, JSONStore | MontyStore):
         raise ValueError("a pool in memory does not reach a job; name a file, folder or server")
+    if has_secrets(pool.as_dict() if isinstance(pool, Store) else pool):
+        raise ValueError(
+            "the pool's password would be stored with the job: write ${NAME} for an environment"
+            " variable, or name a configuration file"
+        )
     if not isinstance(pool, str | Path):
         return pool
     text = str(pool)

@@ -1,0 +1,148 @@
+"""What jobs say about a candidate becomes one document, in whatever order it comes."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crystalicl_jobflow.builders.merging import merge, same
+from crystalicl_jobflow.builders.parts import (
+    Part,
+    candidate_part,
+    evaluation_part,
+    generation_parts,
+    relaxation_part,
+)
+from crystalicl_jobflow.builders.query import read_candidate, read_document
+from crystalicl_jobflow.evaluation import build_candidates
+from crystalicl_jobflow.generation.pipeline import generate_for_retrievals
+from crystalicl_jobflow.jobs._inputs import as_retrievals
+from reciting import NO_CRYSTAL, PEROVSKITE, RecitingGenerator
+
+GENERATIONS = generate_for_retrievals(
+    as_retrievals([{"formula": "CaTiO3", "space_group": 221}]),
+    RecitingGenerator([PEROVSKITE]),
+    num_samples=1,
+    constrain=False,
+)
+(CANDIDATE,) = build_candidates(GENERATIONS)
+ID = CANDIDATE.candidate_id
+
+
+def origin(name: str, number: int, completed_at: str) -> dict:
+    return {
+        "name": name, "job_uuid": f"{name}-{number}", "job_index": 1, "job_name": name,
+        "completed_at": completed_at,
+    }  # fmt: skip
+
+
+def from_job(part: Part, source: dict) -> Part:
+    part.origins, part.stamp, part.run_ids = [source], source["completed_at"], {"flow-1"}
+    return part
+
+
+def relaxation(number: int, completed_at: str, *, strain: float, **fields) -> Part:
+    structure = CANDIDATE.structure.copy()
+    structure.apply_strain(strain)
+    document = {
+        "candidate_id": ID, "structure": structure.as_dict(), "converged": True,
+        "level": "forcefield", "method": "CHGNet", **fields,
+    }  # fmt: skip
+    source = origin("relax", number, completed_at)
+    return from_job(relaxation_part(document, source), source)
+
+
+def evaluation(number: int, completed_at: str, **row) -> Part:
+    source = origin("evaluate", number, completed_at)
+    return from_job(evaluation_part({"candidate_id": ID, **row}, source), source)
+
+
+def all_parts() -> list[Part]:
+    (generated,) = generation_parts(GENERATIONS[0].model_dump(mode="json"))
+    return [
+        from_job(generated, origin("generate", 1, "2026-01-01T00:00:01")),
+        from_job(
+            candidate_part(CANDIDATE.model_dump(mode="json")),
+            origin("validate", 1, "2026-01-01T00:00:02"),
+        ),
+        relaxation(1, "2026-01-01T00:00:03", strain=0.02, energy_above_hull=0.2),
+        relaxation(2, "2026-01-01T00:00:04", strain=0.01, level="dft", energy_above_hull=-0.01),
+        relaxation(3, "2026-01-01T00:00:05", strain=0.5, converged=False,
+                   failure_reason="not_converged"),
+        evaluation(1, "2026-01-01T00:00:06", novel=True, unique=True, rms=0.1),
+        evaluation(2, "2026-01-01T00:00:07", novel=False, known_as="mp-1"),
+        Part(ID, completes={"validate-1/1/x"}),
+    ]  # fmt: skip
+
+
+WHOLE = merge(None, all_parts())
+
+
+@given(st.data())
+def test_order_and_repetition_make_no_difference(data):
+    parts = all_parts()
+    order = data.draw(st.permutations(range(len(parts))))
+    document = None
+    for number in order:
+        for _ in range(data.draw(st.integers(1, 2))):
+            document = merge(document, [parts[number]])
+    assert same(document, WHOLE)
+    assert same(merge(document, parts), WHOLE)
+
+
+def test_the_best_relaxation_counts_and_all_are_kept():
+    document = read_document(WHOLE)
+    assert [item.level for item in document.relaxations] == ["forcefield", "dft", "forcefield"]
+    assert document.energy_above_hull == -0.01
+    assert (document.is_stable, document.is_metastable, document.is_relaxed) == (True, True, True)
+    assert document.structure.volume == pytest.approx(CANDIDATE.structure.volume * 1.01**3)
+    assert document.density == pytest.approx(document.structure.density)
+    assert document.generated.structure.volume == pytest.approx(CANDIDATE.structure.volume)
+
+
+def test_later_evaluations_change_only_what_they_say():
+    assert (WHOLE["is_novel"], WHOLE["known_as"], WHOLE["is_unique"]) == (False, "mp-1", True)
+    assert WHOLE["evaluations"][0]["row"]["rms"] == 0.1
+
+
+def test_everything_leads_back_to_its_job():
+    names = [item["name"] for item in WHOLE["origins"]]
+    assert names == ["generate", "validate", "relax", "relax", "relax", "evaluate", "evaluate"]
+    assert WHOLE["run_ids"] == ["flow-1"]
+
+
+def test_the_candidate_comes_back_as_the_validation_made_it():
+    back = read_candidate(WHOLE)
+    assert back.model_dump(exclude={"created_at"}) == CANDIDATE.model_dump(exclude={"created_at"})
+
+
+@pytest.mark.parametrize("failure", [{"converged": False}, {"failure_reason": "failed"}])
+def test_a_failed_relaxation_is_unstable_whatever_its_energy(failure):
+    part = relaxation(1, "2026", strain=0.0, energy_above_hull=-1.0, **failure)
+    document = merge(None, [*all_parts()[:2], part])
+    assert (document["is_stable"], document["is_metastable"]) == (False, False)
+    assert document["is_relaxed"] is False
+
+
+def test_a_text_that_was_not_checked_is_there_and_says_so():
+    document = read_document(merge(None, all_parts()[:1]))
+    assert (document.stage, document.valid, document.structure) == ("generated", False, None)
+    assert document.text == CANDIDATE.text
+    assert document.condition == CANDIDATE.condition
+    assert document.provenance.prompt == CANDIDATE.provenance.prompt
+
+
+def test_a_text_that_is_no_crystal_has_a_document():
+    generations = generate_for_retrievals(
+        as_retrievals({"formula": "NaCl"}), RecitingGenerator([NO_CRYSTAL]), constrain=False
+    )
+    (candidate,) = build_candidates(generations)
+    document = read_document(merge(None, [candidate_part(candidate.model_dump(mode="json"))]))
+    assert (document.parsed, document.structure, document.elements) == (False, None, [])
+    assert document.failure_reason is not None
+
+
+def test_parts_of_two_candidates_are_refused():
+    with pytest.raises(ValueError, match="2 candidates"):
+        merge(None, [Part("a"), Part("b")])

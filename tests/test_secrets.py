@@ -1,0 +1,246 @@
+"""Passwords and API keys reach no document, no log and no message."""
+
+from __future__ import annotations
+
+import json
+import logging
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
+from jobflow import Flow, JobStore, run_locally
+from maggma.stores import MemoryStore, MongoStore
+
+from crystalicl_jobflow.builders import CandidateBuilder, find_documents, open_candidate_store
+from crystalicl_jobflow.builders.writing import retrying
+from crystalicl_jobflow.cli import cli
+from crystalicl_jobflow.jobs import RetrieveMaker
+from crystalicl_jobflow.redaction import RedactingFilter, has_secrets, redact, redact_document
+from crystalicl_jobflow.stores import load_job_store, open_store, store_label
+from reciting import RecitingGenerator
+
+PASSWORD = "correct-horse-Battery9"
+KEY = "aB3dEf6hIj9kLm2nOp5q"
+URI = f"mongodb://alice:{PASSWORD}@127.0.0.1:9/crystals/pool"
+FAST = "?serverSelectionTimeoutMS=50&connectTimeoutMS=50"
+
+WORD = st.text(st.characters(categories=["Lu", "Ll", "Nd"], max_codepoint=127), min_size=8,
+               max_size=24)  # fmt: skip
+
+
+@given(WORD, WORD, st.sampled_from(["mongodb", "mongodb+srv", "https", "s3", "postgresql"]))
+def test_no_user_and_password_in_any_uri(user, password, scheme):
+    shown = redact(f"cannot reach {scheme}://{user}:{password}@host:1/db?x=1, gave up")
+    assert shown == f"cannot reach {scheme}://host:1/db?x=1, gave up"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "mongodb://u:{}@h/d",
+        "mongodb://u:p@ss{}@h/d",
+        "https://host/v1?api_key={}&x=1",
+        "Authorization: Bearer {}",
+        "{{'username': 'me', 'password': '{}'}}",
+        '{{"api_key": "{}"}}',
+        "MP_API_KEY={}",
+        "CRYSTALICL_HTTP_API_KEY: {}",
+        "token={} was refused",
+        "aws_secret_access_key = {}",
+    ],
+)
+def test_what_looks_like_a_secret_is_hidden(text):
+    assert KEY not in redact(text.format(KEY))
+
+
+NAMES = (
+    "MP_API_KEY", "PMG_MAPI_KEY", "CRYSTALICL_HTTP_API_KEY", "CRYSTALICL_DB_PASSWORD",
+    "OPENAI_API_KEY", "HF_TOKEN",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_environments_secrets_are_hidden_wherever_they_stand(monkeypatch, name):
+    monkeypatch.setenv(name, KEY)
+    assert KEY not in redact(f"GET /summary?chemsys=Ca-O failed, headers x {KEY} y")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The formula is CaTiO3, not BaTiO3.",
+        "tokens: 512, max_new_tokens=768",
+        "/data/pool.json: document 3 has no field 'cif'",
+        "mongodb://host:27017/crystals/pool?authSource=admin",
+        "password-free",
+        "a@b is no formula",
+    ],
+)
+def test_what_is_no_secret_stays(text):
+    assert redact(text) == text
+
+
+def test_configurations_keep_their_shape():
+    spec = {"type": "MongoStore", "host": "h", "username": "u", "password": PASSWORD,
+            "mongoclient_kwargs": {"tlsCertificateKeyFilePassword": PASSWORD, "tls": True},
+            "uris": [URI], "max_tokens": 3}  # fmt: skip
+    shown = redact_document(spec)
+    assert PASSWORD not in json.dumps(shown)
+    assert shown["host"] == "h"
+    assert shown["mongoclient_kwargs"]["tls"] is True
+    assert shown["max_tokens"] == 3
+    assert has_secrets(spec)
+    assert not has_secrets(shown | {"password": ""})
+
+
+BAD_SPECS = [
+    f"mongodb://alice:{PASSWORD}@host",
+    f"ftp://alice:{PASSWORD}@host/pool",
+    {"type": "MongoStore", "uri": URI, "password": PASSWORD, "colour": "red"},
+    {"type": "NoStore", "password": PASSWORD},
+    {"docs_store": {"type": "MongoStore", "database": "d", "password": PASSWORD, "colour": 1}},
+    {"@module": "maggma.stores.mongolike", "@class": "MongoStore", "password": PASSWORD},
+    {"type": "S3Store", "bucket": "b", "index": {"type": "MongoStore", "password": PASSWORD}},
+]
+
+
+@pytest.mark.parametrize("spec", BAD_SPECS, ids=lambda spec: str(spec)[:25])
+@pytest.mark.parametrize("opener", [open_store, load_job_store])
+def test_no_message_about_a_store_shows_its_password(opener, spec):
+    with pytest.raises(ValueError, match=r"store|type|scheme|mongodb") as error:
+        opener(spec)
+    assert PASSWORD not in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_labels_have_no_password():
+    stores = [
+        open_store(URI, connect=False),
+        MongoStore("d", "c", host=f"mongodb://alice:{PASSWORD}@h", username="u", password=PASSWORD),
+        open_store({"type": "MongoURIStore", "uri": URI, "database": "d"}, connect=False),
+    ]
+    for store in stores:
+        assert PASSWORD not in store_label(store)
+
+
+def test_no_log_shows_a_password(caplog, monkeypatch):
+    from pymongo.errors import AutoReconnect
+
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    calls = []
+
+    def fails() -> None:
+        calls.append(1)
+        if len(calls) < 3:
+            raise AutoReconnect(f"{URI} went away")
+
+    with caplog.at_level(logging.DEBUG):
+        retrying(fails)
+    assert "does not answer" in caplog.text
+    assert PASSWORD not in caplog.text
+
+
+def test_the_logs_filter_redacts_messages_and_exceptions(caplog):
+    logger = logging.getLogger("crystalicl_jobflow.test")
+    caplog.handler.addFilter(RedactingFilter())
+    try:
+        raise RuntimeError(URI)
+    except RuntimeError:
+        logger.exception("while reading %s", URI)
+    assert "while reading mongodb://127" in caplog.text
+    assert PASSWORD not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["query", URI + FAST],
+        ["pool", "info", "--store", URI + FAST],
+        ["pool", "build", "prototypes", "--store", f"mongodb://alice:{PASSWORD}@host"],
+        ["query", f"ftp://alice:{PASSWORD}@host/pool"],
+    ],
+    ids=lambda words: " ".join(words[:2]),
+)
+def test_no_command_shows_a_password(arguments):
+    result = CliRunner().invoke(cli, arguments)
+    assert result.exit_code == 2
+    assert PASSWORD not in result.output + str(result.exception)
+
+
+def test_not_even_a_fault_of_the_program_shows_a_password():
+    code = (
+        "import sys\nfrom crystalicl_jobflow.redaction import show_traceback\n"
+        f"sys.excepthook = show_traceback\nraise RuntimeError('{URI}')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "RuntimeError: mongodb://127.0.0.1" in done.stderr.splitlines()[-1]
+    assert PASSWORD not in done.stderr.splitlines()[-1]
+
+
+class TestDocuments:
+    """What jobs store."""
+
+    @pytest.mark.parametrize(
+        "pool",
+        [
+            URI,
+            {"type": "MongoStore", "database": "d", "username": "u", "password": PASSWORD},
+            MongoStore("d", "c", username="u", password=PASSWORD),
+        ],
+        ids=["uri", "configuration", "store"],
+    )
+    def test_a_job_does_not_take_a_password_with_it(self, pool):
+        with pytest.raises(ValueError, match=r"write \$\{NAME\}") as error:
+            RetrieveMaker(pool=pool)
+        assert PASSWORD not in str(error.value)
+
+    def test_a_password_can_come_from_the_environment(self, monkeypatch):
+        monkeypatch.setenv("POOL_PASSWORD", "p@ss/w:rd")
+        spec = "mongodb://alice:${POOL_PASSWORD}@host/crystals/pool"
+        assert RetrieveMaker(pool=spec).pool == spec
+        assert open_store(spec, connect=False).uri.startswith("mongodb://alice:p%40ss%2Fw%3Ard@h")
+        store = open_store(
+            {"type": "MongoStore", "database": "d", "password": "${POOL_PASSWORD}"}, connect=False
+        )
+        assert store.password == "p@ss/w:rd"
+        monkeypatch.delenv("POOL_PASSWORD")
+        with pytest.raises(ValueError, match="variable POOL_PASSWORD is not set"):
+            open_store(spec, connect=False)
+
+    def test_jobs_and_candidates_hold_none(self, tmp_path: Path, monkeypatch):
+        """Run the Flow with keys and passwords in the environment."""
+        monkeypatch.setattr(
+            "crystalicl_jobflow.generation.load_generator", lambda *a, **k: RecitingGenerator()
+        )
+        from crystalicl_jobflow.flows import CrystalGenerationFlowMaker
+        from crystalicl_jobflow.jobs import GenerateMaker
+
+        secrets = {"MP_API_KEY": KEY, "POOL_PASSWORD": PASSWORD, "CRYSTALICL_API_KEY": KEY[::-1]}
+        for name, value in secrets.items():
+            monkeypatch.setenv(name, value)
+        config = tmp_path / "pool.yaml"
+        config.write_text(f"type: JSONStore\npaths: {tmp_path / 'pool.json'}\n")
+        from crystalicl_jobflow.retrieval import fill_pool
+
+        fill_pool("prototypes", str(config), fingerprints=False, limit=12)
+        store = JobStore(MemoryStore(), additional_stores={"data": MemoryStore()})
+        flow = CrystalGenerationFlowMaker(
+            retrieve_maker=RetrieveMaker(pool=str(config), shots=1),
+            generate_maker=GenerateMaker(constrain=False),
+        ).make([{"formula": "CaTiO3"}])
+        submitted = json.dumps([job.as_dict() for job in Flow([flow]).jobs], default=str)
+        run_locally(flow, store=store, ensure_success=True, log=False)
+        target = open_candidate_store(str(tmp_path / "candidates.sqlite"))
+        CandidateBuilder(store, target).run()
+        stored = [
+            *store.query(load=True), *store.additional_stores["data"].query(),
+            *find_documents(target),
+        ]  # fmt: skip
+        assert len(stored) > 4
+        text = submitted + json.dumps(stored, default=str)
+        for value in secrets.values():
+            assert value not in text
