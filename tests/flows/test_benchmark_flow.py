@@ -168,3 +168,27 @@ def test_a_flow_goes_on_from_its_folder(
 def test_mistakes(options: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="must be at least 1"):
         BenchmarkFlowMaker(**options)
+
+
+def test_workers_need_neither_data_set_nor_pool(
+    setting: BenchmarkSetting, reciting: RecitingGenerator, tmp_path: Path
+) -> None:
+    """Both are gone once the run is planned; the folder that is shared stays."""
+    from crystalicl_jobflow.flows.benchmark.flow import plan_benchmark, write_part
+
+    own = tmp_path / "mp_20.csv"
+    own.write_text(Path(setting.dataset).read_text())
+    changed = setting.model_copy(update={"dataset": str(own), "pool": str(own), "shots": 1})
+    run_of = {
+        "setting": changed.model_dump(mode="json"), "seed": 0, "folder": str(tmp_path / "run"),
+        "shard_size": 2, "processes": 1, "cache": None,
+    }  # fmt: skip
+    plan = plan_benchmark.original(run_of)
+    assert (plan.num_parts, plan.num_texts) == (2, 3)
+    own.unlink()
+    part = write_part.original(run_of, 0, plan.parts[0])
+    assert len(part.candidates) == 2
+    assert all(item is not None for item in part.comparisons)
+    assert len(reciting.calls) == 1
+    assert write_part.original(run_of, 0, plan.parts[0]).candidates[0].text
+    assert len(reciting.calls) == 1

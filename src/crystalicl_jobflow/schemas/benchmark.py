@@ -126,6 +126,9 @@ class PlanDoc(Document):
     failed: list[tuple[str, str]] = Field(
         default_factory=list, description="Id and reason of the rows that cannot be read."
     )
+    identity: dict[str, Any] = Field(
+        default_factory=dict, description="All that decides the run's figures."
+    )
     finished: dict[str, Any] | None = Field(
         None, description="Metrics of this very run where the folder holds it, done."
     )

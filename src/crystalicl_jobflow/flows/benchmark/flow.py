@@ -126,9 +126,11 @@ def plan_benchmark(run: dict[str, Any]) -> PlanDoc:
     run
         Setting, seed, folder and shard size.
     """
-    setting, folder = _read(run)
+    setting = _setting(run)
+    identity = setting.identity(run["seed"])
+    folder = None if run["folder"] is None else RunFolder(Path(run["folder"]), identity)
     if folder is not None and folder.finished is not None:
-        return PlanDoc(finished=folder.finished)
+        return PlanDoc(finished=folder.finished, identity=identity)
     asked, crystals, failed = plan_run(setting, run["seed"])
     texts = max(item.task.num_samples for item in asked) * setting.sampling.best_of
     size = max(1, int(run["shard_size"]) // texts)
@@ -141,6 +143,7 @@ def plan_benchmark(run: dict[str, Any]) -> PlanDoc:
         num_texts=sum(item.task.num_samples for item in asked),
         crystals=crystals,
         failed=failed,
+        identity=identity,
     )
 
 
@@ -163,11 +166,10 @@ def sample_benchmark(run: dict[str, Any], num_parts: int, plan: str) -> RunDoc |
     plan
         Identifier of the job that made the plan.
     """
-    setting, folder = _read(run)
     if not num_parts:
-        assert folder is not None
-        assert folder.finished is not None
-        return RunDoc.from_metrics(setting.label, run["seed"], folder.finished)
+        finished = RunFolder.begun(Path(run["folder"])).finished
+        assert finished is not None
+        return RunDoc.from_metrics(run["setting"]["label"], run["seed"], finished)
     this = CURRENT_JOB.job
     planned = OutputReference(plan)
     jobs = []
@@ -177,7 +179,7 @@ def sample_benchmark(run: dict[str, Any], num_parts: int, plan: str) -> RunDoc |
         part.config.manager_config = dict(this.config.manager_config)
         jobs.append(part)
     gather = evaluate_benchmark(
-        run, [part.output for part in jobs], planned.crystals, planned.failed
+        run, [part.output for part in jobs], planned.crystals, planned.failed, planned.identity
     )
     gather.name = this.name.replace("sample", "evaluate", 1)
     # the evaluation takes this job's place itself, see GenerateMaker
@@ -200,7 +202,7 @@ def write_part(run: dict[str, Any], number: int, asked: Any) -> SamplePart:
     asked
         Its conditions with their demonstrations.
     """
-    setting, folder = _read(run)
+    setting, folder = _setting(run), _folder(run)
     items = asked[BATCH] if isinstance(asked, Mapping) else asked
     conditions = [Asked.model_validate(_plain(item)) for item in items]
 
@@ -221,7 +223,9 @@ def write_part(run: dict[str, Any], number: int, asked: Any) -> SamplePart:
     output_schema=RunDoc,
     config=JobConfig(on_missing_references=OnMissing.NONE),
 )
-def evaluate_benchmark(run: dict[str, Any], parts: list[Any], crystals: Any, failed: Any) -> RunDoc:
+def evaluate_benchmark(
+    run: dict[str, Any], parts: list[Any], crystals: Any, failed: Any, identity: Any
+) -> RunDoc:
     """Evaluate all parts of a run together.
 
     Parameters
@@ -230,7 +234,7 @@ def evaluate_benchmark(run: dict[str, Any], parts: list[Any], crystals: Any, fai
         Setting, seed and folder.
     parts
         Outputs of the jobs that wrote them; None for one that failed.
-    crystals, failed
+    crystals, failed, identity
         Of the plan.
 
     Raises
@@ -238,7 +242,7 @@ def evaluate_benchmark(run: dict[str, Any], parts: list[Any], crystals: Any, fai
     RuntimeError
         If every part failed.
     """
-    setting, folder = _read(run)
+    setting, folder = _setting(run), _folder(run)
     missing = [number for number, part in enumerate(parts, start=1) if part is None]
     present = [SamplePart.model_validate(_plain(part)) for part in parts if part is not None]
     if not present:
@@ -251,8 +255,7 @@ def evaluate_benchmark(run: dict[str, Any], parts: list[Any], crystals: Any, fai
         processes=run["processes"],
         cache=run["cache"],
     )
-    identity = folder.settings if folder is not None else setting.identity(run["seed"])
-    metrics = run_metrics(setting, result, identity)
+    metrics = run_metrics(setting, result, _plain(identity))
     if missing:
         metrics["missing_parts"] = missing
     elif folder is not None:
@@ -289,11 +292,13 @@ def make_tables(
     return TablesDoc(tables=tables, markdown="\n".join(map(markdown, tables)))
 
 
-def _read(run: Mapping[str, Any]) -> tuple[BenchmarkSetting, RunFolder | None]:
-    setting = BenchmarkSetting.model_validate(_plain(run["setting"]))
-    if run["folder"] is None:
-        return setting, None
-    return setting, RunFolder(Path(run["folder"]), setting.identity(run["seed"]))
+def _setting(run: Mapping[str, Any]) -> BenchmarkSetting:
+    return BenchmarkSetting.model_validate(_plain(run["setting"]))
+
+
+def _folder(run: Mapping[str, Any]) -> RunFolder | None:
+    """Return the run's folder as the plan left it: the data set need not be here."""
+    return None if run["folder"] is None else RunFolder.begun(Path(run["folder"]))
 
 
 def _absolute(setting: BenchmarkSetting) -> BenchmarkSetting:

@@ -67,6 +67,20 @@ class RunFolder:
         if plan is not None:
             self._compare(plan.get("settings", {}))
 
+    @classmethod
+    def begun(cls, folder: Path) -> RunFolder:
+        """Return the folder of a run that was begun, with the settings written there.
+
+        Raises
+        ------
+        ValueError
+            If no run was begun there; one line.
+        """
+        path = folder / RUN
+        if not path.is_file():
+            raise ValueError(f"{folder} holds no run: {RUN} is missing")
+        return cls(folder, json.loads(path.read_text(encoding="utf-8"))["settings"])
+
     @property
     def finished(self) -> dict[str, Any] | None:
         """The metrics of this run where it is done, else None."""

@@ -138,7 +138,10 @@ def prediction_suite(setting: BenchmarkSetting, *, shots: Sequence[int] = (0,)) 
         title=f"Structure prediction, {setting.data_set_name}, asked for {asked}",
         settings=rows,
         tables=(("", columns, ("CrystaLLM 3",)),),
-        notes=("The published models were given the cell composition, not the space group.",),
+        notes=(
+            *_run_notes(rows),
+            "The published models were given the cell composition, not the space group.",
+        ),
     )
 
 
@@ -269,9 +272,19 @@ def _with(
     return setting.model_copy(update=changes)
 
 
+def _run_notes(rows: Sequence[BenchmarkSetting]) -> tuple[str, ...]:
+    """Say how many conditions there are, and how many draws went into a sample."""
+    first = rows[0]
+    drawn = "All conditions of the file" if first.limit is None else f"{first.limit} conditions"
+    notes = [f"{drawn} in each run, drawn with its seed."]
+    if first.sampling.best_of > 1:
+        notes.append(f"Each sample is the most probable of {first.sampling.best_of} draws.")
+    return tuple(notes)
+
+
 def _constraint_notes(rows: Sequence[BenchmarkSetting]) -> tuple[str, ...]:
     """Say what a constraint guarantees, and who predicted the properties."""
-    notes = []
+    notes = list(_run_notes(rows))
     if any(row.constrain is not False for row in rows):
         notes.append(
             "Written under constraint: formula and space group are held as the text is written;"
