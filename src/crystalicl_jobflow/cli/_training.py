@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from crystalicl_jobflow.cli._common import note
+from crystalicl_jobflow.cli._options import template_option
 
 if TYPE_CHECKING:
     from crystalicl_jobflow.training.loop import LoopSettings, TrainingResult
@@ -35,6 +36,12 @@ _LESSON_OPTIONS = (
         default="sgs",
         show_default=True,
         help="Text of the crystals.",
+    ),
+    template_option,
+    click.option(
+        "--ablation",
+        type=click.Choice(["only-C", "only-F", "only-CF", "only-random", "no-auxiliary"]),
+        help="One of the ablations of the CrystalICL paper's table 3.",
     ),
     click.option("--cache", type=FOLDER, help="Folder that keeps analysed crystals of CSV files."),
     click.option(
@@ -177,7 +184,7 @@ def load_lesson(options: dict[str, Any]) -> Lesson:
         If nothing or too much is named, or it cannot be read.
     """
     from crystalicl_jobflow.training import recipes
-    from crystalicl_jobflow.training.mixtures import MIXTURES
+    from crystalicl_jobflow.training.mixtures import MIXTURES, ablate, by_structure
 
     licences = shares("--licence", options["licences"], str)
     if options["instructions"] is not None:
@@ -210,13 +217,16 @@ def load_lesson(options: dict[str, Any]) -> Lesson:
     )
     for row in split.skipped[:5]:
         note(f"{row.source} row {row.row}: {row.reason}")
+    mixture, ablation = MIXTURES[options["mixture"]], options["ablation"]
     return recipes.crystal_lesson(
         split,
         text_format=options["text_format"],
-        mixture=MIXTURES[options["mixture"]],
+        template=options["template"],
+        mixture=mixture if ablation is None else ablate(mixture, ablation),
         weights=weights,
         augment=options["augment"],
         seed=options["seed"],
+        require_fingerprints=by_structure(ablation),
     )
 
 

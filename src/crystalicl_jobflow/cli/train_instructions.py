@@ -101,8 +101,8 @@ def instructions(data: tuple[str, ...], out: Path, **options: Any) -> None:
     """Write an instruction set about the crystals of CSV files and pools (DATA) as JSONL.
 
     Columns prompt and completion are what trl, axolotl and datasets read; `crystalicl
-    train lora` reads the file as well. A pool brings fingerprints for the strategies F
-    and CF; a CSV has none.
+    train lora --instructions` reads the file as well. A pool brings fingerprints for the
+    strategies F and CF; a CSV has none.
     """
     from crystalicl_jobflow.training.export import export_instructions
     from crystalicl_jobflow.training.instructions import InstructionSet
@@ -151,7 +151,7 @@ def instructions(data: tuple[str, ...], out: Path, **options: Any) -> None:
 
 def _mixture(options: dict[str, Any]) -> tuple[Mixture, bool]:
     """Return the mixture, and whether strategies were asked for by name."""
-    from crystalicl_jobflow.training.mixtures import MIXTURES, ablate
+    from crystalicl_jobflow.training.mixtures import MIXTURES, ablate, by_structure
 
     mixture = MIXTURES[options["mixture"]]
     parts: dict[str, Any] = {
@@ -167,7 +167,7 @@ def _mixture(options: dict[str, Any]) -> tuple[Mixture, bool]:
     ablation = options["ablation"]
     if ablation is not None:
         mixture = ablate(mixture, ablation)
-    return mixture, bool(parts["strategies"]) or ablation in ("only-F", "only-CF")
+    return mixture, bool(parts["strategies"]) or by_structure(ablation)
 
 
 def _shares(

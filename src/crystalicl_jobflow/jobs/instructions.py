@@ -103,7 +103,7 @@ class InstructionsMaker(Maker):
     def _make(self, data: list[Any]) -> InstructionsDoc:
         from crystalicl_jobflow.training.export import export_instructions
         from crystalicl_jobflow.training.instructions import InstructionSet
-        from crystalicl_jobflow.training.mixtures import MIXTURES, ablate
+        from crystalicl_jobflow.training.mixtures import MIXTURES, ablate, by_structure
         from crystalicl_jobflow.training.recipes import load_split
 
         mixture = MIXTURES[self.mixture]
@@ -125,6 +125,7 @@ class InstructionsMaker(Maker):
             mixture=mixture,
             seed=self.seed,
             augment=self.augment,
+            require_fingerprints=by_structure(self.ablation),
         )
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / INSTRUCTIONS

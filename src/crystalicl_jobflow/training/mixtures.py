@@ -129,6 +129,11 @@ def ablate(mixture: Mixture, ablation: str) -> Mixture:
     return replace(mixture, strategies={strategy: 1.0})
 
 
+def by_structure(ablation: str | None) -> bool:
+    """Tell whether an ablation makes no sense without fingerprints."""
+    return ablation in ("only-F", "only-CF")
+
+
 def draw(shares: Mapping[_Key, float], rng: random.Random) -> _Key:
     """Draw one of the names by their shares."""
     return rng.choices(list(shares), list(shares.values()))[0]

@@ -76,7 +76,7 @@ def load_split(
     cache: str | Path | None = None,
     workers: int = 1,
     limit: int | None = None,
-    max_orbits: int = MAX_ORBITS,
+    max_orbits: int | None = MAX_ORBITS,
     validation_share: float = 0.05,
     seed: int = 0,
     licences: Mapping[str, str] | None = None,
@@ -91,7 +91,7 @@ def load_split(
     cache, workers, limit
         As in `read_training_data`.
     max_orbits
-        Crystals with more Wyckoff orbits are left out.
+        Crystals with more Wyckoff orbits are left out; None for no limit.
     validation_share
         Share of the first source's reduced formulas that is held out, of all sources.
     seed
@@ -144,11 +144,19 @@ def choose_formulas(formulas: Iterable[str], share: float, *, seed: int = 0) -> 
 
 
 def validation_instructions(
-    crystals: Sequence[TrainingCrystal], *, text_format: str, limit: int = 256
+    crystals: Sequence[TrainingCrystal],
+    *,
+    text_format: str,
+    template: str = "crystalicl",
+    limit: int = 256,
 ) -> list[Instruction]:
     """Ask for held-out crystals by formula and group, zero-shot."""
     asked = InstructionSet(
-        crystals[:limit], text_format=text_format, mixture=VALIDATION_MIXTURE, seed=0
+        crystals[:limit],
+        text_format=text_format,
+        template=template,
+        mixture=VALIDATION_MIXTURE,
+        seed=0,
     )
     return list(asked.epoch(0))
 
@@ -161,6 +169,8 @@ def crystal_lesson(
     weights: Mapping[str, float] | None = None,
     augment: float = 0.0,
     seed: int = 0,
+    template: str = "crystalicl",
+    require_fingerprints: bool = False,
 ) -> Lesson:
     """Make a lesson of crystals: a fresh draw of instructions for every epoch.
 
@@ -168,7 +178,7 @@ def crystal_lesson(
     ----------
     split
         Of `load_split`.
-    text_format, mixture, weights, augment, seed
+    text_format, mixture, weights, augment, seed, template, require_fingerprints
         As in `InstructionSet`; weights by file name without ending.
     """
     instructions = InstructionSet(
@@ -178,10 +188,13 @@ def crystal_lesson(
         seed=seed,
         weights=weights,
         augment=augment,
+        template=template,
+        require_fingerprints=require_fingerprints,
     )
-    return Lesson(
-        instructions, validation_instructions(split.validation, text_format=text_format), split.data
+    validation = validation_instructions(
+        split.validation, text_format=text_format, template=template
     )
+    return Lesson(instructions, validation, split.data)
 
 
 def file_lesson(
