@@ -21,7 +21,7 @@ from crystalicl_jobflow.training import (
 
 def crystals() -> list:
     found = []
-    for number, prototype in enumerate(AFLOW_PROTOTYPE_LIBRARY[:40]):
+    for number, prototype in enumerate(AFLOW_PROTOTYPE_LIBRARY[:32]):
         structure = prototype["snl"].structure
         if len(structure) <= 8 and structure.is_ordered:
             found.append(
@@ -44,7 +44,7 @@ def main(folder: str, step: int) -> None:
         folder,
         settings=LoopSettings(
             learning_rate=5e-3,
-            epochs=5,
+            epochs=3,
             warmup_steps=2,
             tokens_per_batch=250,
             accumulate=2,

@@ -63,7 +63,8 @@ def test_a_base_learns_cif_texts_and_writes_through_the_engine(salts, tmp_path) 
         cli,
         [
             "generate", "--formula", "NaCl", "--format", "cif", "--model", f"{out / 'model'}",
-            "--no-constrain", "--samples", "2", "--shots", "0", "--out", f"{tmp_path / 'written'}",
+            "--no-constrain", "--samples", "2", "--shots", "0", "--max-new-tokens", "48",
+            "--out", f"{tmp_path / 'written'}",
         ],
     )  # fmt: skip
     assert done.exit_code == 0, done.output
