@@ -85,7 +85,7 @@ def test_a_killed_run_goes_on(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(
-        "crystalicl_jobflow.flows.benchmark.conditional.part_size", lambda *_a, **_o: 1
+        "crystalicl_jobflow.flows.benchmark.sampling.part_size", lambda *_a, **_o: 1
     )
     asked = ("benchmark", command, "--dataset", dataset, "--shots", 0, *ARGUMENTS)
     whole, killed = tmp_path / "whole", tmp_path / "killed"

@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crystalicl_jobflow.generation import GenerationError
+from crystalicl_jobflow.generation.best_of import keep_most_probable
 from crystalicl_jobflow.generation.constraints import ConstraintOptions, ImpossibleConditionError
 from crystalicl_jobflow.generation.pipeline import (
     generate_for_retrievals,
-    keep_most_probable,
     merge_generations,
     plan_tasks,
     request_keys,

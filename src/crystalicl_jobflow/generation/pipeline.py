@@ -12,12 +12,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from crystalicl_jobflow.generation.base import (
     AcceptText,
-    GenerationError,
     GenerationRequest,
     ProgressCallback,
     RowConstraint,
     TextGenerator,
 )
+from crystalicl_jobflow.generation.best_of import keep_most_probable, of_samples
 from crystalicl_jobflow.prompts import crystal_prompt
 from crystalicl_jobflow.schemas import (
     Completion,
@@ -240,7 +240,7 @@ def generate_for_retrievals(
         requests,
         sampling,
         accept=accept_texts(requests, conditions, text_format),
-        progress=_of_samples(progress, best_of),
+        progress=of_samples(progress, best_of),
     )
     seconds = time.perf_counter() - started
 
@@ -378,55 +378,6 @@ def _prompt(retrieval: Retrieval, text_format: str, template: str) -> str:
         for demonstration in retrieval.demonstrations
     ]
     return crystal_prompt(retrieval.condition, pairs, text_format=text_format, template=template)
-
-
-def keep_most_probable(completions: Sequence[Completion], best_of: int) -> list[Completion]:
-    """Keep one of every ``best_of`` texts: the most probable under the model.
-
-    A text that is as it should be goes before one with a flaw, and a mild flaw before a bad
-    one. The total log-probability decides, not the mean over the tokens; of equal ones, the
-    first.
-
-    Parameters
-    ----------
-    completions
-        Texts for one prompt, in the order of their samples.
-    best_of
-        Texts of which one is kept.
-
-    Returns
-    -------
-    list of Completion
-        Each with the draws and tokens of all texts that it was chosen from.
-
-    Raises
-    ------
-    GenerationError
-        If the engine does not tell probabilities; one line.
-    """
-    if best_of == 1:
-        return list(completions)
-    from crystalicl_jobflow.generation.rows import severity
-
-    if any(completion.log_prob is None for completion in completions):
-        raise GenerationError(f"best of {best_of}: this engine does not tell log-probabilities")
-    kept = []
-    for start in range(0, len(completions), best_of):
-        group = completions[start : start + best_of]
-        best = min(group, key=lambda item: (severity(item.flaw), -(item.log_prob or 0.0)))
-        totals = {
-            "draws": sum(item.draws or item.attempts for item in group),
-            "tokens_drawn": sum(item.tokens_drawn or item.num_tokens for item in group),
-        }
-        kept.append(best.model_copy(update=totals))
-    return kept
-
-
-def _of_samples(progress: ProgressCallback | None, best_of: int) -> ProgressCallback | None:
-    """Return a callback that counts samples where the engine counts draws."""
-    if progress is None or best_of == 1:
-        return progress
-    return lambda done, total: progress(done // best_of, total // best_of)
 
 
 def _numbered(completion: Completion, task: GenerationTask, number: int) -> Completion:

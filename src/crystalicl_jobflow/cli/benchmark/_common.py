@@ -25,11 +25,13 @@ from crystalicl_jobflow.cli._pool import open_pool
 if TYPE_CHECKING:
     from crystalicl_jobflow.flows.benchmark import BenchmarkSetting, ModelChoice, Suite
     from crystalicl_jobflow.retrieval import DemonstrationIndex
-    from crystalicl_jobflow.schemas.benchmark import RunDoc, TableDoc
+    from crystalicl_jobflow.schemas.benchmark import RunDoc, TableDoc, TableRow
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 MOST_SHOTS = 5
+MOST_COLUMNS = 5
+"""Figures that fit beside each other into 80 columns."""
 
 
 def _add(command: Command, options: Sequence[Callable[[Any], Any]]) -> Command:
@@ -332,19 +334,30 @@ def run_suite(suite: Suite, options: Mapping[str, Any], *, cache: Any = None) ->
 
 
 def print_table(item: TableDoc) -> None:
-    """Print a table of ours, without the published rows that the file has."""
+    """Print a table of ours, without the published rows that the file has.
+
+    One line per row of the table, or per figure where there are many.
+    """
     from crystalicl_jobflow.flows.benchmark.tables import WORDS
 
-    heads = [f">{WORDS.get(name, name.replace('_', ' '))}" for name in item.columns]
-    shown = table("", *heads, ">Runs", title=item.title)
-    for row in item.rows:
-        cells = []
-        for name in item.columns:
-            mean, std = row.mean.get(name), row.std.get(name)
-            text = "-" if mean is None else f"{mean:.4f}"
-            cells.append(text if std is None else f"{text} ± {std:.4f}")
-        shown.add_row(row.label, *cells, str(row.runs))
+    heads = [WORDS.get(name, name.replace("_", " ")) for name in item.columns]
+    if len(heads) > MOST_COLUMNS:
+        shown = table("", *(f">{row.label}" for row in item.rows), title=item.title)
+        for name, head in zip(item.columns, heads, strict=True):
+            shown.add_row(head, *(_cell(row, name) for row in item.rows))
+    else:
+        shown = table("", *(f">{head}" for head in heads), ">Runs", title=item.title)
+        for row in item.rows:
+            cells = [_cell(row, name) for name in item.columns]
+            shown.add_row(row.label, *cells, str(row.runs))
     stdout_console().print(shown)
+
+
+def _cell(row: TableRow, name: str) -> str:
+    mean, std = row.mean.get(name), row.std.get(name)
+    if mean is None:
+        return "-"
+    return f"{mean:.4f}" if std is None else f"{mean:.4f} ± {std:.4f}"
 
 
 def _open_pool(spec: str | None, strategy: str) -> DemonstrationIndex:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,14 +15,14 @@ from crystalicl_jobflow.flows.benchmark.asking import (
     condition_of,
     draw_crystals,
 )
-from crystalicl_jobflow.flows.benchmark.parts import RunFolder, part_size
+from crystalicl_jobflow.flows.benchmark.parts import RunFolder
 from crystalicl_jobflow.flows.benchmark.results import BenchmarkResult, Clock
 from crystalicl_jobflow.flows.benchmark.sampling import (
     Asked,
     Writing,
     ask,
     ask_nothing,
-    sample_part,
+    sample_all,
 )
 from crystalicl_jobflow.schemas import (
     Demonstration,
@@ -31,7 +30,6 @@ from crystalicl_jobflow.schemas import (
     Strategy,
 )
 from crystalicl_jobflow.schemas.benchmark import SamplePart
-from crystalicl_jobflow.settings import SETTINGS
 
 if TYPE_CHECKING:
     from crystalicl_jobflow.evaluation.energies import PropertyPredictor
@@ -342,63 +340,6 @@ def measure(
         seconds={name: round(seconds, 3) for name, seconds in clock.seconds.items()},
         parts=list(parts),
     )
-
-
-def sample_all(
-    asked: Sequence[Asked],
-    generator: TextGenerator | Callable[[], TextGenerator],
-    writing: Writing,
-    *,
-    processes: int = 1,
-    progress: StageProgress | None = None,
-    folder: RunFolder | None = None,
-    predictors: Sequence[PropertyPredictor] = (),
-    batch_size: int | None = None,
-) -> list[SamplePart]:
-    """Do the work of :func:`sample_part` for all conditions, in parts where there is a folder.
-
-    Parameters
-    ----------
-    asked
-        The conditions.
-    generator
-        The language model, or what loads it; not loaded where every part is there.
-    writing, processes, progress, predictors
-        See :func:`sample_part`.
-    folder
-        Where parts are written and found again.
-    batch_size
-        Texts that the model writes at once; parts are many batches.
-    """
-    report = progress or _silent
-    total = sum(item.task.num_samples for item in asked)
-    load = lru_cache(maxsize=1)(generator) if callable(generator) else lambda: generator
-
-    def work(items: Sequence[Asked], start: int) -> SamplePart:
-        return sample_part(
-            items,
-            load,
-            writing,
-            processes=processes,
-            progress=report,
-            before=sum(item.task.num_samples for item in asked[:start]),
-            total=total,
-            predictors=predictors,
-        )
-
-    if folder is None:
-        return [work(asked, 0)]
-    per_condition = max((item.task.num_samples for item in asked), default=1)
-    draws = per_condition * writing.sampling.best_of
-    size = folder.begin(part_size(draws, batch_size=batch_size or SETTINGS.BATCH_SIZE))
-    found = 0
-
-    def resumed(conditions: int) -> None:
-        nonlocal found
-        found += conditions
-        report("Found", found * per_condition, total)
-
-    return folder.run(asked, size, work, resumed=resumed)
 
 
 def _silent(_what: str, _done: int, _total: int | None) -> None:

@@ -7,9 +7,9 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from crystalicl_jobflow.flows.benchmark.asking import StageProgress, draw_crystals
-from crystalicl_jobflow.flows.benchmark.conditional import ask_for, measure, sample_all
+from crystalicl_jobflow.flows.benchmark.conditional import ask_for, measure
 from crystalicl_jobflow.flows.benchmark.results import BenchmarkResult, Clock, prediction_rates
-from crystalicl_jobflow.flows.benchmark.sampling import Asked, ask_nothing
+from crystalicl_jobflow.flows.benchmark.sampling import Asked, ask_nothing, sample_all
 from crystalicl_jobflow.flows.benchmark.settings import BenchmarkSetting
 from crystalicl_jobflow.schemas import Demonstration, Rate
 from crystalicl_jobflow.schemas.benchmark import RunDoc, SamplePart
