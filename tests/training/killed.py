@@ -44,9 +44,9 @@ def main(folder: str, step: int) -> None:
         folder,
         settings=LoopSettings(
             learning_rate=5e-3,
-            epochs=3,
+            epochs=5,
             warmup_steps=2,
-            tokens_per_batch=250,
+            tokens_per_batch=200,
             accumulate=2,
             patience=50,
             validate_every=2,
