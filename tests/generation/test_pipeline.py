@@ -10,6 +10,7 @@ from crystalicl_jobflow.generation import GenerationError
 from crystalicl_jobflow.generation.best_of import keep_most_probable
 from crystalicl_jobflow.generation.constraints import ConstraintOptions, ImpossibleConditionError
 from crystalicl_jobflow.generation.pipeline import (
+    build_constraints,
     generate_for_retrievals,
     merge_generations,
     plan_tasks,
@@ -25,6 +26,8 @@ from crystalicl_jobflow.schemas import (
     Retrieval,
     SamplingParams,
 )
+from crystalicl_jobflow.text import SGS
+from crystalicl_jobflow.text.writing import crystal_text
 from reciting import NO_CRYSTAL, OVERLAPPING, PEROVSKITE, ROCK_SALT, RecitingGenerator
 
 CONDITIONS = [
@@ -295,3 +298,44 @@ def test_shards_of_best_of_put_together_are_the_undivided_run(best_of, shard_siz
     ]  # fmt: skip
     together = merge_generations(shards)
     assert [item.completions for item in together] == [item.completions for item in whole]
+
+
+@pytest.mark.parametrize("text_format", ["sgs", "sgsw", "xyz", "cif"])
+def test_demonstrations_are_shown_in_the_words_and_texts_of_training(text_format: str) -> None:
+    known = Demonstration(
+        demonstration_id="salt",
+        source="test",
+        formula="NaCl",
+        anonymous_formula="AB",
+        chemsys="Cl-Na",
+        elements=("Cl", "Na"),
+        num_sites=2,
+        space_group=225,
+        text=ROCK_SALT,
+    )
+    asked = Condition(formula="KCl", space_group=225)
+    shown = Retrieval(condition=asked, strategy="C", shots=1, seed=0, demonstrations=[known])
+    generation, *_ = generate_for_retrievals(
+        [shown],
+        RecitingGenerator(),
+        text_format=text_format,
+        template="alpaca",
+        constrain=False,
+        sampling=SamplingParams(max_redraws=0),
+    )
+    text = crystal_text(SGS.analyze(SGS.decode(ROCK_SALT)), text_format)
+    described = "Material composition is NaCl. It has a space group number 225."
+    assert f"Example 1: {described}\n{text}\n" in generation.prompt
+    assert generation.prompt.endswith("### Response:\n")
+
+
+def test_in_the_alpaca_form_a_constrained_text_begins_at_once() -> None:
+    asked = Condition(formula="NaCl", space_group=225)
+    (paper,), (alpaca,) = (
+        build_constraints([asked], template=template) for template in ("crystalicl", "alpaca")
+    )
+    assert paper is not None
+    assert alpaca is not None
+    assert paper.options.opening == "\n### "  # type: ignore[attr-defined]
+    assert alpaca.options.opening == ""  # type: ignore[attr-defined]
+    assert alpaca.options.line_prefix == ""  # type: ignore[attr-defined]
