@@ -89,6 +89,14 @@ _LESSON_OPTIONS = (
         show_default=True,
         help="Share of crystals written in another symmetry-equivalent description.",
     ),
+    click.option(
+        "--substitute",
+        type=click.FloatRange(0, 1),
+        default=0.0,
+        show_default=True,
+        help="Share of crystals asked for with demonstrations that get other elements, so"
+        " that only the demonstrations tell their structure.",
+    ),
 )
 
 _LOOP_OPTIONS = (
@@ -225,6 +233,7 @@ def load_lesson(options: dict[str, Any]) -> Lesson:
         mixture=mixture if ablation is None else ablate(mixture, ablation),
         weights=weights,
         augment=options["augment"],
+        substitute=options["substitute"],
         seed=options["seed"],
         require_fingerprints=by_structure(ablation),
     )

@@ -56,7 +56,7 @@ class TrainMaker(Maker):
         The adapter, or the base model.
     start
         Folder of a trained model from which 'base' begins.
-    text_format, mixture, augment, weights, max_orbits, limit, cache, workers, licences
+    text_format, mixture, augment, substitute, weights, max_orbits, limit, cache, workers, licences
         Where crystals are given instead of instructions: as for the command line.
     validation_share
         Share of the formulas that is held out.
@@ -87,6 +87,7 @@ class TrainMaker(Maker):
     text_format: str = "sgs"
     mixture: str = "hybrid"
     augment: float = 0.0
+    substitute: float = 0.0
     weights: dict[str, float] = field(default_factory=dict)
     validation_share: float = 0.05
     max_orbits: int | None = None
@@ -181,6 +182,7 @@ class TrainMaker(Maker):
             mixture=MIXTURES[self.mixture],
             weights=self.weights,
             augment=self.augment,
+            substitute=self.substitute,
             seed=seed,
         )
 

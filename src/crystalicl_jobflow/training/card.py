@@ -224,6 +224,7 @@ def _training(folder: Path) -> str:
         "text": arguments["text_format"],
         "mixture": _mixture(arguments.get("mixture")),
         "symmetry-equivalent descriptions": _share(arguments.get("augment")),
+        "substituted elements": _share(arguments.get("substitute")),
         **_adapter(folder),
         "trained parameters": f"{arguments['trained_parameters']:,}",
         "epochs": f"{last['epoch']} whole ones of {settings['epochs']}",

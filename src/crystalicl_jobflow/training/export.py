@@ -100,6 +100,7 @@ def export_instructions(
         "mixture": asdict(instructions.mixture),
         "weights": instructions.weights,
         "augment": instructions.augment,
+        "substitute": instructions.substitute,
         "fallbacks": instructions.fallbacks,
         "sha256": hashlib.sha256(content).hexdigest(),
         **(more or {}),

@@ -24,7 +24,7 @@ from crystalicl_jobflow.prompts import (
 )
 from crystalicl_jobflow.retrieval.index import DemonstrationIndex
 from crystalicl_jobflow.retrieval.selection import select
-from crystalicl_jobflow.schemas import PROPERTIES, Condition
+from crystalicl_jobflow.schemas import PROPERTIES, Condition, Demonstration
 from crystalicl_jobflow.text.augmentation import equivalent_description
 from crystalicl_jobflow.text.writing import WRITTEN_FORMATS, crystal_text
 from crystalicl_jobflow.training.crystals import TrainingCrystal
@@ -39,6 +39,7 @@ from crystalicl_jobflow.training.mixtures import (
     draw,
     draw_condition,
 )
+from crystalicl_jobflow.training.substitution import substitute
 
 _FALLBACKS = {"F": "R", "FR": "R", "CF": "C", "CFR": "CR"}
 """What is drawn instead of a strategy that needs fingerprints where there are none."""
@@ -100,6 +101,9 @@ class InstructionSet:
         Share of the zero-shot and property instructions (0 to 1) whose crystal is written
         in another, symmetry-equivalent description (`equivalent_description`). Few-shot
         instructions keep the canonical one, so that what the examples show carries over.
+    substitute
+        Share of the few-shot instructions (0 to 1) that ask for a crystal whose elements
+        are replaced (`substitution.substitute`), so that it cannot be known by heart.
     template
         'crystalicl' or 'alpaca', see `crystalicl_jobflow.prompts`.
     require_fingerprints
@@ -127,6 +131,7 @@ class InstructionSet:
         weights: Mapping[str, float] | None = None,
         pool: DemonstrationIndex | None = None,
         augment: float = 0.0,
+        substitute: float = 0.0,
         template: str = "crystalicl",
         require_fingerprints: bool = False,
     ) -> None:
@@ -136,6 +141,7 @@ class InstructionSet:
                 f"text format {text_format!r} is not one of {', '.join(WRITTEN_FORMATS)}"
             )
         self.augment = augment
+        self.substitute = substitute
         self.crystals = list(crystals)
         self.text_format = text_format
         self.mixture = mixture
@@ -232,15 +238,22 @@ class InstructionSet:
 
     def _crystal(self, index: int, rng: random.Random, strategy: str | None = None) -> Instruction:
         """Ask for a crystal, with demonstrations where there is a strategy and it finds some."""
-        demonstration = self.crystals[index].demonstration
+        asked = self.crystals[index]
+        other_elements = None
+        if strategy is not None and self.substitute and rng.random() < self.substitute:
+            other_elements = substitute(asked, rng)
+        demonstration = (other_elements or asked).demonstration
         condition = draw_condition(demonstration, draw(self.mixture.conditions, rng), rng)
         shown: list[int] = []
         kind = "zero-shot"
         if strategy is not None:
             used = self.fallbacks.get(strategy, strategy)
-            shown = self._choose(index, condition, used, draw(self.mixture.shots, rng), rng)
+            shots = draw(self.mixture.shots, rng)
+            shown = self._choose(demonstration, condition, used, shots, rng)
             if shown:
                 kind = f"few-shot {used}" + (f" for {strategy}" if used != strategy else "")
+            elif other_elements is not None:
+                return self._crystal(index, rng)
         pairs = [
             (
                 demonstration_sentences(
@@ -253,7 +266,10 @@ class InstructionSet:
         prompt = crystal_prompt(
             condition, pairs, text_format=self.text_format, template=self.template
         )
-        text = self.text(index) if shown else self._described(index, rng)
+        if shown and other_elements is not None:
+            text = crystal_text(other_elements.crystal, self.text_format)
+        else:
+            text = self.text(index) if shown else self._described(index, rng)
         return Instruction(
             prompt,
             response_text(text, template=self.template),
@@ -271,10 +287,14 @@ class InstructionSet:
         return self.text(index)
 
     def _choose(
-        self, index: int, condition: Condition, strategy: str, shots: int, rng: random.Random
+        self,
+        asked: Demonstration,
+        condition: Condition,
+        strategy: str,
+        shots: int,
+        rng: random.Random,
     ) -> list[int]:
         """Return the places of the demonstrations."""
-        asked = self.crystals[index].demonstration
         chosen = select(
             self.pool,
             condition,

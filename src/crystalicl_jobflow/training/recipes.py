@@ -168,6 +168,7 @@ def crystal_lesson(
     mixture: Mixture = HYBRID_MIXTURE,
     weights: Mapping[str, float] | None = None,
     augment: float = 0.0,
+    substitute: float = 0.0,
     seed: int = 0,
     template: str = "crystalicl",
     require_fingerprints: bool = False,
@@ -178,7 +179,7 @@ def crystal_lesson(
     ----------
     split
         Of `load_split`.
-    text_format, mixture, weights, augment, seed, template, require_fingerprints
+    text_format, mixture, weights, augment, substitute, seed, template, require_fingerprints
         As in `InstructionSet`; weights by file name without ending.
     """
     instructions = InstructionSet(
@@ -188,6 +189,7 @@ def crystal_lesson(
         seed=seed,
         weights=weights,
         augment=augment,
+        substitute=substitute,
         template=template,
         require_fingerprints=require_fingerprints,
     )

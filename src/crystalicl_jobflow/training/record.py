@@ -182,6 +182,7 @@ def record_arguments(
         "crystals": len(getattr(source, "crystals", ())) or None,
         "weights": getattr(source, "weights", {}),
         "augment": getattr(source, "augment", 0.0),
+        "substitute": getattr(source, "substitute", 0.0),
         "validation_instructions": validation_rows,
         "trained_parameters": sum(p.numel() for p in trainable(model).values()),
         "parameters": sum(p.numel() for p in model.parameters()),
