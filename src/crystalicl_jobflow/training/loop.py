@@ -110,6 +110,8 @@ def train(
         If there is nothing to learn, a patience without a validation, a checkpoint of
         another model, a row too large for the memory, or a loss that is no number.
     """
+    import torch
+
     if settings.patience is not None and not validation:
         raise ValueError("early stopping (patience) needs a validation share")
     training = _Training(model, batches, settings, Path(folder), validation, save, progress)
@@ -117,7 +119,12 @@ def train(
         training.resume()
     rows = sum(map(len, validation))
     record_arguments(training.folder, settings, batches, model, validation_rows=rows)
-    return training.run()
+    # numbers below the least normal one cost a hundred times as much, and teach nothing
+    torch.set_flush_denormal(True)
+    try:
+        return training.run()
+    finally:
+        torch.set_flush_denormal(False)  # other code of this process may need them
 
 
 def fit(
@@ -185,7 +192,6 @@ class _Training:
         folder.mkdir(parents=True, exist_ok=True)
         if settings.threads:
             torch.set_num_threads(settings.threads)
-        torch.set_flush_denormal(True)
         self.optimizers = build_optimizers(
             model,
             name=settings.optimizer,
