@@ -13,14 +13,22 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from jobflow import Flow, JobStore, run_locally
+from maggma.stores import MemoryStore
 
-from crystalicl_jobflow.builders import CandidateQuery, find_documents, open_candidate_store
+from crystalicl_jobflow.builders import (
+    CandidateBuilder,
+    CandidateQuery,
+    find_documents,
+    open_candidate_store,
+)
 from crystalicl_jobflow.builders.blobs import GridFSBlobs
 from crystalicl_jobflow.builders.indexes import ensure_indexes
 from crystalicl_jobflow.builders.parts import Part, candidate_part, evaluation_part
 from crystalicl_jobflow.builders.writing import write_parts
 from crystalicl_jobflow.evaluation import build_candidates
 from crystalicl_jobflow.generation.pipeline import generate_for_retrievals
+from crystalicl_jobflow.jobs import EvaluateMaker, ValidateMaker
 from crystalicl_jobflow.jobs._inputs import as_retrievals
 from reciting import PEROVSKITE, ROCK_SALT, RecitingGenerator
 
@@ -171,6 +179,42 @@ def test_two_builders_at_once_lose_no_update(mongodb_uri, collection, parts):
         assert {item["origin"]["job_uuid"] for item in document["evaluations"]} == expected
         assert document["run_ids"] == ["one", "two"]
         assert document["formula_pretty"] in ("CaTiO3", "NaCl")
+
+
+def test_two_candidate_builders_at_once_gather_everything(mongodb_uri, collection):
+    uri = f"{mongodb_uri}/crystalicl_test/{collection}"
+    generations = generate_for_retrievals(
+        as_retrievals([{"elements": ["Na"]}]),
+        RecitingGenerator([PEROVSKITE, ROCK_SALT]),
+        num_samples=20,
+        constrain=False,
+    )
+    jobs = JobStore(MemoryStore(), additional_stores={"data": MemoryStore()})
+    validate = ValidateMaker().make(generations)
+    evaluate = EvaluateMaker().make(validate.output.candidates)
+    run_locally(Flow([validate, evaluate]), store=jobs, ensure_success=True, log=False)
+    names = [item.candidate_id for item in build_candidates(generations)]
+    for number in range(4):
+        jobs.update(
+            {"uuid": f"r{number}", "index": 1, "name": "relax", "completed_at": f"{number}",
+             "metadata": {"candidate_ids": names}, "output": [None] * len(names)}
+        )  # fmt: skip
+    # each takes some jobs that the other one takes as well
+    queries = [{"uuid": {"$ne": "r0"}}, {"uuid": {"$nin": ["r3", validate.uuid]}}]
+    builders = [
+        CandidateBuilder(jobs, open_candidate_store(uri), query=query, chunk_size=1)
+        for query in queries
+    ]
+    with at_once(*(builder.run for builder in builders)):
+        pass
+    found = list(find_documents(open_candidate_store(uri)))
+    assert {document["candidate_id"] for document in found} == set(names)
+    for document in found:
+        assert len(document["relaxations"]) == 4
+        assert (document["stage"], document["is_stable"]) == ("validated", False)
+        assert {origin["name"] for origin in document["origins"]} == {
+            "validate", "evaluate", "relax",
+        }  # fmt: skip
 
 
 def interrupted(proxy: Proxy, collection: str, parts: list[Part], how: str, seconds: float) -> None:

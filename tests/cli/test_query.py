@@ -7,7 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from jobflow import run_locally
 from pymatgen.core import Structure
+
+from crystalicl_jobflow.generation.pipeline import generate_for_retrievals
+from crystalicl_jobflow.jobs import ValidateMaker
+from crystalicl_jobflow.jobs._inputs import as_retrievals
+from crystalicl_jobflow.stores import load_job_store
+from reciting import RecitingGenerator
 
 from .conftest import Run
 
@@ -41,6 +48,48 @@ def test_filters(run: Run, generated: Path) -> None:
     assert found(run, generated, "--property", "band_gap=0:10") == []
 
 
+def test_questions_pages_and_fields(run: Run, generated: Path) -> None:
+    everything = found(run, generated)
+    assert all(
+        "Cl" not in item["elements"] for item in found(run, generated, "--without-elements", "Cl")
+    )
+    cubic = found(run, generated, "--crystal-system", "cubic", "--num-elements", "3")
+    assert {item["formula_pretty"] for item in cubic} == {"CaTiO3"}
+    by_density = found(run, generated, "--sort", "density", "--descending")
+    values = [item["density"] for item in by_density]
+    known = [value for value in values if value is not None]
+    assert values == sorted(known, reverse=True) + [None] * (8 - len(known))
+    assert found(run, generated, "--sort", "density", "--descending", "--skip", 6) == by_density[6:]
+    (one,) = found(run, generated, "--id", everything[3]["candidate_id"][:12])
+    assert one == everything[3]
+    only = found(run, generated, "--fields", "formula,density")
+    assert {tuple(item) for item in only} == {("candidate_id", "formula_pretty", "density")}
+    counted = run("query", generated, "--valid", "--count")
+    assert counted.stdout.strip() == str(len(found(run, generated, "--valid")))
+    table = run("query", generated, "--fields", "density,valid")
+    assert "density" in table.stdout
+    assert "yes" in table.stdout
+
+
+def test_what_is_printed_as_json_is_read_again(run: Run, generated: Path, tmp_path: Path) -> None:
+    again = tmp_path / "again.jsonl"
+    again.write_text(run("query", generated, "--valid", "--format", "json").stdout)
+    names = [item["candidate_id"] for item in found(run, generated, "--valid")]
+    assert [item["candidate_id"] for item in found(run, again)] == names
+    assert run("evaluate", again, "--out", tmp_path / "evaluation").exit_code == 0
+
+
+def test_a_job_store_is_collected(run: Run, tmp_path: Path, reciting_jobs: Path) -> None:
+    target = tmp_path / "candidates.sqlite"
+    first = run("collect", reciting_jobs, "--store", target)
+    assert first.exit_code == 0, first.output
+    assert "4 candidates" in first.stdout
+    assert run("collect", reciting_jobs, "--store", target).stdout.startswith("0 jobs read")
+    assert len(found(run, target, "--valid")) == len(found(run, target)) - len(
+        found(run, target, "--invalid")
+    )
+
+
 def test_table_is_readable_at_80_columns(run: Run, generated: Path) -> None:
     result = run("query", generated)
     assert result.exit_code == 0
@@ -65,6 +114,26 @@ def test_nothing_found_is_no_error(run: Run, generated: Path) -> None:
     assert "No candidate meets this" in result.stderr
 
 
+@pytest.fixture
+def reciting_jobs(tmp_path: Path) -> Path:
+    """A job store on disk with the outputs of one validation of four texts."""
+    config = tmp_path / "jobs.yaml"
+    config.write_text(
+        f"docs_store: {{type: JSONStore, paths: {tmp_path}/jobs.json}}\n"
+        f"additional_stores: {{data: {{type: JSONStore, paths: {tmp_path}/data.json}}}}\n"
+    )
+    generations = generate_for_retrievals(
+        as_retrievals([{"elements": ["O"]}]), RecitingGenerator(), num_samples=4, constrain=False
+    )
+    run_locally(
+        ValidateMaker().make(generations),
+        store=load_job_store(config),
+        ensure_success=True,
+        log=False,
+    )
+    return config
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -74,6 +143,11 @@ def test_nothing_found_is_no_error(run: Run, generated: Path) -> None:
         (["{run}", "--property", "colour=1:2"], "'colour' is not known"),
         (["{run}", "--property", "band_gap=2:1"], "reversed"),
         (["{run}", "--out", "x"], "--out goes with --format cif"),
+        (["{run}", "--descending"], "--descending goes with --sort"),
+        (["{run}", "--sort", "colour"], "no field 'colour'"),
+        (["{run}", "--fields", "colour"], "no field 'colour'"),
+        (["{run}", "--crystal-system", "round"], "none of triclinic"),
+        (["{run}", "--elements", "Ca", "--without-elements", "Ca"], "asked for and excluded"),
         (["{run}/summary.json"], "summary.json"),
     ],
 )

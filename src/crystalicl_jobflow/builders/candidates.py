@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from maggma.core import Builder, Store
+from maggma.stores import MemoryStore
 
 from crystalicl_jobflow.builders.blobs import BlobStore, blobs_for
 from crystalicl_jobflow.builders.indexes import CANDIDATE_INDEXES, CANDIDATE_KEY, ensure_indexes
@@ -121,7 +122,7 @@ class CandidateBuilder(Builder):
     rebuild
         Whether jobs are read again that were read before.
     chunk_size
-        Jobs whose parts are merged at once.
+        Jobs whose parts are merged at once; more for stores in memory and in files.
 
     Examples
     --------
@@ -219,12 +220,22 @@ class CandidateBuilder(Builder):
         chunk: list[list[Part]] = []
         for item in self.get_items():
             chunk.append(self.process_item(item))
-            if len(chunk) >= self.chunk_size:
+            if len(chunk) >= self.chunk_size and self._is_large_enough(chunk):
                 self.update_targets(chunk)
                 chunk = []
         if chunk:
             self.update_targets(chunk)
         self.finalize()
+
+    def _is_large_enough(self, chunk: list[list[Part]]) -> bool:
+        """Return whether a chunk is worth a write.
+
+        The stores in memory and in files are read, and files written, as a whole each time.
+        Chunks that grow with the store keep the whole run in proportion to its candidates.
+        """
+        if not isinstance(self.candidates, MemoryStore):
+            return True
+        return sum(map(len, chunk)) >= self.candidates.count()
 
     def finalize(self) -> None:
         """Leave the stores open: they are their owner's, and one in memory cannot reopen."""

@@ -202,6 +202,8 @@ def _one_round(parts: Parts, store: MongoStore, changed_by: ChangedBy) -> tuple[
         if any(fault.get("code") != _DUPLICATE for fault in faults) or not faults:
             raise
         done = error.details.get("nInserted", 0) + error.details.get("nMatched", 0)
+        # not every server counts rightly beside errors: what is there is read again
+        return min(done, len(requests) - len(faults)), False
     return done, done == len(requests)
 
 
