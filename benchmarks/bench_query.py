@@ -34,7 +34,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 from crystalicl_jobflow.builders import CandidateQuery, find_documents, open_candidate_store
 from crystalicl_jobflow.builders.indexes import ensure_indexes, index_for
 from crystalicl_jobflow.builders.parts import Part
-from crystalicl_jobflow.builders.query import field_name
+from crystalicl_jobflow.builders.question import field_name
 from crystalicl_jobflow.builders.writing import write_parts
 from made_up import synthetic_documents
 
@@ -160,7 +160,7 @@ def ask(store: Any, path: Path, repeat: int) -> list[dict[str, Any]]:
         if [d[sort] for d in found] != [d[sort] for d in expected]:
             raise SystemExit(f"{name}: the store and the file answer differently")
         cpu = statistics.median(run[2] for run in runs)
-        criteria = CandidateQuery(**asked).criteria_
+        criteria = CandidateQuery(**asked).mongo_criteria
         index = index_for(criteria, {field_name(sort): 1}) or index_for(criteria)
         rows.append(
             {

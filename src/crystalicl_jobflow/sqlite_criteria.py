@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
+
+from maggma.core import Sort
 
 
 @dataclass(frozen=True)
@@ -174,3 +176,64 @@ def _is_one_of(name: str, values: list[Any], fields: Fields) -> Where:
 
 def _plain(value: Any) -> bool:
     return value is None or isinstance(value, bool | int | float | str | datetime)
+
+
+def project(document: dict[str, Any], properties: Mapping | Sequence | None) -> dict[str, Any]:
+    """Return only some fields of a document, dotted names below others, as MongoDB does."""
+    if not properties:
+        return document
+    names = list(properties)
+    if isinstance(properties, Mapping) and not any(
+        properties[name] for name in names if name != "_id"
+    ):
+        return {name: value for name, value in document.items() if name not in names}
+    found: dict[str, Any] = {}
+    for name in names:
+        if isinstance(properties, Mapping) and not properties[name]:
+            continue
+        source, target, parts = document, found, str(name).split(".")
+        for part in parts[:-1]:
+            if not isinstance(source.get(part), Mapping):
+                break
+            source, target = source[part], target.setdefault(part, {})
+        else:
+            if parts[-1] in source:
+                target[parts[-1]] = source[parts[-1]]
+    return found
+
+
+def sanitized(document: dict[str, Any]) -> dict[str, Any]:
+    """Turn objects into what documents hold."""
+    from monty.json import jsanitize
+
+    return dict(jsanitize(document, allow_bson=True, recursive_msonable=True))
+
+
+def direction(way: Sort | int) -> int:
+    """Return 1 or -1."""
+    return int(way.value) if isinstance(way, Sort) else int(way)
+
+
+def applies(criteria: Mapping[str, Any], document: Mapping[str, Any]) -> bool:
+    """Return whether a document meets criteria."""
+    from mongomock_ng.filtering import filter_applies
+
+    return bool(filter_applies(dict(criteria), document))
+
+
+def order_by(name: str, document: Mapping[str, Any]) -> tuple[int, Any]:
+    """Return a key by which documents sort by a field."""
+    return _order(dig(document, name))
+
+
+def _order(value: Any) -> tuple[int, Any]:
+    """Return a key by which values of different kinds sort as in MongoDB."""
+    if value is None:
+        return (0, 0)
+    if isinstance(value, bool):
+        return (3, value)
+    if isinstance(value, int | float):
+        return (1, value)
+    if isinstance(value, datetime):
+        return (4, value)
+    return (2, str(value))

@@ -11,7 +11,6 @@ import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,10 +20,15 @@ from maggma.core import Sort, Store, StoreError
 
 from crystalicl_jobflow.sqlite_criteria import (
     Fields,
+    applies,
     column_value,
     dig,
+    direction,
     flat_values,
+    order_by,
+    project,
     quoted,
+    sanitized,
     translate,
 )
 
@@ -176,7 +180,7 @@ class SQLiteStore(Store):
         skip, limit
             Documents passed over, and most documents returned; 0 for all.
         """
-        order = {name: _direction(way) for name, way in (sort or {}).items()}
+        order = {name: direction(way) for name, way in (sort or {}).items()}
         if any(name not in self._fields().scalars for name in order):
             yield from self._sorted_in_memory(criteria, properties, order, skip, limit)
             return
@@ -189,7 +193,7 @@ class SQLiteStore(Store):
             if exact:
                 yield project(document, properties)
                 continue
-            if not _applies(criteria or {}, document):
+            if not applies(criteria or {}, document):
                 continue
             found += 1
             if found > skip:
@@ -274,7 +278,7 @@ class SQLiteStore(Store):
                 try:
                     blob = bson.encode(document)
                 except bson.errors.InvalidDocument:
-                    document = _sanitized(document)
+                    document = sanitized(document)
                     blob = bson.encode(document)
                 row = self._db.execute(
                     f"INSERT INTO {self._table('documents')} (name, document) VALUES (?, ?)"
@@ -438,64 +442,6 @@ class SQLiteStore(Store):
     ) -> Iterator[dict]:
         documents = list(self.query(criteria))
         for name, way in reversed(list(order.items())):
-            documents.sort(key=partial(_order_by, name), reverse=way < 0)
+            documents.sort(key=partial(order_by, name), reverse=way < 0)
         for document in documents[skip : skip + limit if limit else None]:
             yield project(document, properties)
-
-
-def project(document: dict[str, Any], properties: Mapping | Sequence | None) -> dict[str, Any]:
-    """Return only some fields of a document, dotted names below others, as MongoDB does."""
-    if not properties:
-        return document
-    names = list(properties)
-    if isinstance(properties, Mapping) and not any(
-        properties[name] for name in names if name != "_id"
-    ):
-        return {name: value for name, value in document.items() if name not in names}
-    found: dict[str, Any] = {}
-    for name in names:
-        if isinstance(properties, Mapping) and not properties[name]:
-            continue
-        source, target, parts = document, found, str(name).split(".")
-        for part in parts[:-1]:
-            if not isinstance(source.get(part), Mapping):
-                break
-            source, target = source[part], target.setdefault(part, {})
-        else:
-            if parts[-1] in source:
-                target[parts[-1]] = source[parts[-1]]
-    return found
-
-
-def _sanitized(document: dict[str, Any]) -> dict[str, Any]:
-    """Turn objects into what documents hold."""
-    from monty.json import jsanitize
-
-    return dict(jsanitize(document, allow_bson=True, recursive_msonable=True))
-
-
-def _direction(way: Sort | int) -> int:
-    return int(way.value) if isinstance(way, Sort) else int(way)
-
-
-def _applies(criteria: Mapping[str, Any], document: Mapping[str, Any]) -> bool:
-    from mongomock_ng.filtering import filter_applies
-
-    return bool(filter_applies(dict(criteria), document))
-
-
-def _order_by(name: str, document: Mapping[str, Any]) -> tuple[int, Any]:
-    return _order(dig(document, name))
-
-
-def _order(value: Any) -> tuple[int, Any]:
-    """Return a key by which values of different kinds sort as in MongoDB."""
-    if value is None:
-        return (0, 0)
-    if isinstance(value, bool):
-        return (3, value)
-    if isinstance(value, int | float):
-        return (1, value)
-    if isinstance(value, datetime):
-        return (4, value)
-    return (2, str(value))

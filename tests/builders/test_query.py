@@ -21,7 +21,7 @@ from crystalicl_jobflow.builders import (
     read_document,
 )
 from crystalicl_jobflow.builders.indexes import ensure_indexes
-from crystalicl_jobflow.builders.query import field_name
+from crystalicl_jobflow.builders.question import field_name
 from crystalicl_jobflow.cli.query import query as query_command
 from crystalicl_jobflow.cli.query import read_query
 from crystalicl_jobflow.schemas import ConditionError
@@ -182,7 +182,7 @@ def test_the_indexed_store_finds_what_the_plain_one_finds(asked, sort, descendin
         for store in (plain, indexed)
     ]
     assert sorted(found[0]) == sorted(found[1])
-    assert indexed.count(query.criteria_) == len(found[0])
+    assert indexed.count(query.mongo_criteria) == len(found[0])
 
 
 _STORES: list = []
@@ -252,11 +252,11 @@ def test_every_documented_query_is_answered_by_the_prefix_of_an_index(words, ind
     asked = read_query(context.params)
     sort = context.params["sort"]
     order = {field_name(sort): 1} if sort else None
-    if asked.criteria_ or order:
-        index = index_for(asked.criteria_, order)
-        assert index is not None, f"no index of {CANDIDATE_INDEXES} answers {asked.criteria_}"
+    if asked.mongo_criteria or order:
+        index = index_for(asked.mongo_criteria, order)
+        assert index is not None, f"no index of {CANDIDATE_INDEXES} answers {asked.mongo_criteria}"
         # SQLite says itself what it does: a search or an ordered walk, no look at everything
-        plan = " / ".join(indexed.explain(asked.criteria_, sort=order))
+        plan = " / ".join(indexed.explain(asked.mongo_criteria, sort=order))
         assert "USING" in plan, plan
         assert "SCAN c" not in plan or "INDEX" in plan.split("SCAN c")[1], plan
 

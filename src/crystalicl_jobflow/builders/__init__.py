@@ -10,7 +10,6 @@ from crystalicl_jobflow.builders.candidates import (
 from crystalicl_jobflow.builders.demonstrations import DemonstrationBuilder
 from crystalicl_jobflow.builders.indexes import CANDIDATE_INDEXES, index_for
 from crystalicl_jobflow.builders.query import (
-    CandidateQuery,
     count_documents,
     find_documents,
     find_structures,
@@ -18,6 +17,7 @@ from crystalicl_jobflow.builders.query import (
     read_candidate,
     read_document,
 )
+from crystalicl_jobflow.builders.question import CandidateQuery
 
 __all__ = [
     "CANDIDATE_INDEXES",

@@ -57,7 +57,7 @@ def document_table(documents: Sequence[Mapping[str, Any]]) -> Table:
 
 def field_table(documents: Sequence[Mapping[str, Any]], fields: Sequence[str]) -> Table:
     """Return a table of chosen fields."""
-    from crystalicl_jobflow.builders.query import field_name
+    from crystalicl_jobflow.builders.question import field_name
 
     names = list(dict.fromkeys(["candidate_id", *fields]))
     return _filled(

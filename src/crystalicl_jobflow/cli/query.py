@@ -119,14 +119,13 @@ def query(source: str, **options: Any) -> None:
         documents = list(found)
         _print_table(documents, fields if options["fields"] is not None else None)
         if options["limit"] is None and len(documents) == limit:
-            note(
-                f"The first {limit} of {count_documents(store, asked, patience=0)}; --limit shows more."
-            )
+            total = count_documents(store, asked, patience=0)
+            note(f"The first {limit} of {total}; --limit shows more.")
 
 
 def read_query(options: dict[str, Any]) -> CandidateQuery:
     """Return the question that the options ask."""
-    from crystalicl_jobflow.builders.query import CandidateQuery
+    from crystalicl_jobflow.builders.question import CandidateQuery
 
     names = (
         "candidate_ids", "formula", "anonymous_formula", "chemsys", "elements",
