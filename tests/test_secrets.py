@@ -20,6 +20,7 @@ from crystalicl_jobflow.builders.writing import retrying
 from crystalicl_jobflow.cli import cli
 from crystalicl_jobflow.jobs import RetrieveMaker
 from crystalicl_jobflow.redaction import RedactingFilter, has_secrets, redact, redact_document
+from crystalicl_jobflow.schemas import ModelInfo
 from crystalicl_jobflow.stores import load_job_store, open_store, store_label
 from reciting import RecitingGenerator
 
@@ -50,6 +51,8 @@ def test_no_user_and_password_in_any_uri(user, password, scheme):
         "MP_API_KEY={}",
         "CRYSTALICL_HTTP_API_KEY: {}",
         "token={} was refused",
+        "the key sk-proj-{}",
+        "hf_{}",
         "aws_secret_access_key = {}",
     ],
 )
@@ -78,6 +81,8 @@ def test_the_environments_secrets_are_hidden_wherever_they_stand(monkeypatch, na
         "mongodb://host:27017/crystals/pool?authSource=admin",
         "password-free",
         "a@b is no formula",
+        "hf-internal-testing/tiny-random-LlamaForCausalLM",
+        "sk-learn-like-names-of-models-stay",
     ],
 )
 def test_what_is_no_secret_stays(text):
@@ -183,6 +188,12 @@ def test_not_even_a_fault_of_the_program_shows_a_password():
 
 class TestDocuments:
     """What jobs store."""
+
+    def test_the_name_of_a_model_has_no_password(self):
+        model = ModelInfo(engine="http", base_model=f"https://me:{PASSWORD}@host/v1?api_key={KEY}")
+        assert model.base_model == "https://host/v1?api_key=***"
+        named = ModelInfo(engine="transformers", base_model="meta-llama/Llama-2-7b-chat-hf")
+        assert named.base_model == "meta-llama/Llama-2-7b-chat-hf"
 
     @pytest.mark.parametrize(
         "pool",

@@ -42,7 +42,7 @@ _ASSIGNED = re.compile(
     re.IGNORECASE,
 )
 _BEARER = re.compile(r"(?P<name>\b(?:Bearer|Basic|X-API-KEY:?)\s+)[\w\-.~+/=]{6,}", re.IGNORECASE)
-_KNOWN_KEYS = re.compile(r"\b(?:sk|hf|ghp|AKIA)[-_]?[A-Za-z0-9_\-]{16,}\b")
+_KNOWN_KEYS = re.compile(r"\b(?:sk-(?:proj-)?|hf_|ghp_|github_pat_|AKIA)[A-Za-z0-9_]{16,}\b")
 _SHORTEST = 6
 """Values of secret environment variables shorter than this are not searched for in texts."""
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, field_validator
 from pymatgen.core import Structure
 
+from crystalicl_jobflow.redaction import redact
 from crystalicl_jobflow.schemas.condition import Condition
 from crystalicl_jobflow.schemas.reasons import FailureReason
 
@@ -108,6 +109,12 @@ class ModelInfo(Document):
     device: str = "cpu"
     dtype: str = "float32"
     quantization: str | None = None
+
+    @field_validator("base_model", "adapter")
+    @classmethod
+    def _hide_secrets(cls, value: str | None) -> str | None:
+        """Hide secrets: a model may be the address of a server, and this document is stored."""
+        return None if value is None else redact(value)
 
 
 class Completion(Document):
