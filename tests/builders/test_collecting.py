@@ -14,6 +14,7 @@ from crystalicl_jobflow.builders import (
     read_document,
 )
 from crystalicl_jobflow.builders.blobs import MaggmaBlobs, move_large_fields, resolve_blobs
+from crystalicl_jobflow.evaluation import build_candidates
 from crystalicl_jobflow.flows import CrystalGenerationFlowMaker
 from crystalicl_jobflow.generation.pipeline import generate_for_retrievals
 from crystalicl_jobflow.jobs import EvaluateMaker, ValidateMaker
@@ -203,6 +204,27 @@ class TestAtomate2:
         assert {r["level"] for item in found.values() for r in item["relaxations"]} == {
             "forcefield"
         }
+
+    @pytest.mark.slow
+    def test_a_real_relaxation_with_chgnet(self, generations, job_store, tmp_path, monkeypatch):
+        pytest.importorskip("chgnet")
+        forcefields = pytest.importorskip("atomate2.forcefields.jobs")
+        monkeypatch.chdir(tmp_path)
+        crystals = [item for item in build_candidates(generations[:1]) if item.structure][:2]
+        maker = forcefields.ForceFieldRelaxMaker(force_field_name="CHGNet", steps=50)
+        relax = maker.make([item.structure for item in crystals])
+        relax.update_metadata({"candidate_ids": [item.candidate_id for item in crystals]})
+        run(Flow([ValidateMaker().make(generations[:1]), relax]), job_store)
+        target = open_candidate_store("memory:")
+        CandidateBuilder(job_store, target).run()
+        found = documents(target, run=relax.uuid)
+        assert set(found) == {item.candidate_id for item in crystals}
+        for item in map(read_document, found.values()):
+            assert item.is_relaxed is True
+            assert item.energy_per_atom < -3
+            assert item.relaxations[0].method.startswith("MLFF.CHGNet")
+            assert item.relaxations[0].steps > 1
+            assert item.symmetry.number in (221, 225)
 
     def test_a_vasp_job(self, generations, job_store):
         def output(found, crystals):
