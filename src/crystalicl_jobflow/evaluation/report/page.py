@@ -129,6 +129,7 @@ def build_page(run: Run, *, reference: Reference | None = None, top: int = TOP) 
             }
             for place, scene in zip(places, scenes, strict=True)
         ],
+        "energies": any(row.get("relaxed") is not None for row in run.columns),
         "order": ORDER,
         "gradients": gradients_svg(elements),
         "data": {

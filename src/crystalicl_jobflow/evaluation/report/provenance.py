@@ -104,8 +104,10 @@ def _run_facts(document: Mapping[str, Any]) -> list[Fact]:
         if isinstance(value, Mapping):
             parts = [f"{words(str(key))} {number(item)}" for key, item in value.items()]
             text = ", ".join(parts) if 0 < len(parts) <= 12 else ""
-        elif isinstance(value, list | tuple):
+        elif isinstance(value, list | tuple) and not any(isinstance(v, Mapping) for v in value):
             text = ", ".join(number(item) for item in value) if 0 < len(value) <= 12 else ""
+        elif isinstance(value, list | tuple):
+            text = ""
         else:
             text = number(value)
         if text:

@@ -29,7 +29,7 @@ class Reference:
     ----------
     name
         The reference in words.
-    values
+    columns
         Column name → values: ``density`` (g/cm³), ``num_elements``, ``space_group``, and the
         properties that the reference holds, in their own units.
     num_crystals
@@ -41,7 +41,7 @@ class Reference:
     """
 
     name: str
-    values: dict[str, list[float]] = field(default_factory=dict)
+    columns: dict[str, list[float]] = field(default_factory=dict)
     num_crystals: int = 0
     num_failed: int = 0
     num_total: int = 0
@@ -88,7 +88,7 @@ def read_reference(
         reference.num_crystals += 1
         facts |= {name: value for name, value in record.properties.items() if name in PROPERTIES}
         for name, value in facts.items():
-            reference.values.setdefault(name, []).append(value)
+            reference.columns.setdefault(name, []).append(value)
     if not reference.num_crystals:
         raise ValueError(f"reference {spec} holds no crystal that can be read")
     return reference

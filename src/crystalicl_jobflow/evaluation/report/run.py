@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from pydantic import TypeAdapter
 
 from crystalicl_jobflow.schemas import (
     CANDIDATES_FILE,
@@ -17,6 +20,10 @@ from crystalicl_jobflow.schemas import (
     Candidate,
     Rate,
 )
+from crystalicl_jobflow.schemas.benchmark import TableDoc
+
+TABLE_FILE = "table.json"
+"""What ``crystalicl benchmark`` writes beside its runs."""
 
 SUMMARY_FILE = "summary.json"
 """What ``crystalicl generate`` and ``demo`` write in place of a METRICS_FILE."""
@@ -43,6 +50,10 @@ class Run:
         candidate, empty where there is no table.
     sources
         Files that were read.
+    tables
+        Tables of a benchmark.
+    num_runs
+        Runs whose candidates are here together.
     """
 
     name: str
@@ -55,6 +66,8 @@ class Run:
     document: dict[str, Any] = field(default_factory=dict)
     columns: list[dict[str, Any]] = field(default_factory=list)
     sources: list[str] = field(default_factory=list)
+    tables: list[TableDoc] = field(default_factory=list)
+    num_runs: int = 1
 
     def __post_init__(self) -> None:
         if not self.columns:
@@ -80,9 +93,9 @@ class Run:
 def read_run(folder: str | Path) -> Run:
     """Read what a run left in a folder.
 
-    Needs the candidates; takes rates from ``metrics.json`` or ``summary.json``, and computes
-    them where there is neither; takes further results of each candidate from
-    ``structures.parquet`` or ``structures.csv``.
+    Needs the candidates, here or, of a benchmark's many runs, in folders below; takes rates
+    from ``metrics.json`` or ``summary.json``, and computes them where there is neither; takes
+    further results of each candidate from ``structures.parquet`` or ``structures.csv``.
 
     Parameters
     ----------
@@ -97,9 +110,19 @@ def read_run(folder: str | Path) -> Run:
     folder = Path(folder)
     if not folder.is_dir():
         raise ValueError(f"{folder} is no folder")
+    if (folder / CANDIDATES_FILE).is_file():
+        run = _read_one(folder)
+    else:
+        places = [path.parent for path in sorted(folder.glob(f"*/**/{CANDIDATES_FILE}"))]
+        if not places:
+            raise ValueError(f"{folder} holds no {CANDIDATES_FILE}")
+        run = _together(folder.resolve().name, [_read_one(place) for place in places])
+    run.tables = _read_tables(folder / TABLE_FILE)
+    return run
+
+
+def _read_one(folder: Path) -> Run:
     path = folder / CANDIDATES_FILE
-    if not path.is_file():
-        raise ValueError(f"{folder} holds no {CANDIDATES_FILE}")
     candidates = read_candidates(path)
     if not candidates:
         raise ValueError(f"{path} holds no candidates")
@@ -116,6 +139,46 @@ def read_run(folder: str | Path) -> Run:
     return build_run(
         folder.resolve().name, candidates, document=document, columns=columns, sources=sources
     )
+
+
+def _together(name: str, runs: Sequence[Run]) -> Run:
+    """Put the candidates of several runs together; counts and denominators add up."""
+    rates = {}
+    for rate in runs[0].rates:
+        if all(rate in run.rates for run in runs):
+            count = sum(run.rates[rate].count for run in runs)
+            rates[rate] = Rate.from_counts(count, sum(run.rates[rate].of for run in runs))
+    reasons: Counter[str] = Counter()
+    for run in runs:
+        reasons.update(run.reasons)
+    # what is unique in its run need not be so among all of them
+    within = {"unique", "duplicate_of"}
+    rates.pop("unique", None)
+    columns = [
+        {key: value for key, value in row.items() if key not in within}
+        for run in runs
+        for row in run.columns
+    ]
+    return Run(
+        name=name,
+        candidates=[candidate for run in runs for candidate in run.candidates],
+        rates=rates,
+        reasons=dict(reasons),
+        tolerances={name: value for run in runs for name, value in run.tolerances.items()},
+        meanings=runs[0].meanings,
+        columns=columns,
+        sources=[f"{len(runs)} runs"],
+        num_runs=len(runs),
+    )
+
+
+def _read_tables(path: Path) -> list[TableDoc]:
+    if not path.is_file():
+        return []
+    try:
+        return TypeAdapter(list[TableDoc]).validate_json(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} holds no tables: {str(error).splitlines()[0]}") from None
 
 
 def build_run(

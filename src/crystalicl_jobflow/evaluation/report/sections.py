@@ -192,7 +192,7 @@ def distributions(run: Run, reference: Reference | None) -> list[Distribution]:
     valid = [place for place, candidate in enumerate(run.candidates) if candidate.valid]
     if not valid:
         return []
-    known = {} if reference is None else reference.values
+    known = {} if reference is None else reference.columns
     charts = []
     density = _values(run, valid, "density")
     if density:
