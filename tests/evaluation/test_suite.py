@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -98,6 +100,15 @@ def test_what_is_long_is_off(candidates: list[Candidate]) -> None:
     assert not {"novel", "stable", "energy", "coverage_recall"} & set(evaluation.rates)
     assert counts(evaluation, "unique", "crystext_valid") == [(3, 6), (4, 6)]
     assert all(rate_meaning(name) for name in evaluation.rates)
+
+
+def test_what_is_not_asked_for_needs_no_heavy_package() -> None:
+    code = (
+        "import sys; from crystalicl_jobflow.evaluation import evaluate_all; evaluate_all([]);"
+        "print(sorted({'chgnet', 'jobflow', 'matgl', 'matminer', 'torch'} & set(sys.modules)))"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+    assert answer.stdout.split() == [b"[]"]
 
 
 def test_energies_hull_and_sun_worked_by_hand(
