@@ -223,8 +223,8 @@ def _training(folder: Path) -> str:
         "instructions in an epoch": _number(arguments.get("instructions")),
         "text": arguments["text_format"],
         "mixture": _mixture(arguments.get("mixture")),
-        "symmetry-equivalent descriptions": _share(arguments.get("augment")),
-        "substituted elements": _share(arguments.get("substitute")),
+        "symmetry-equivalent descriptions": _share(arguments.get("augment"), "zero-shot"),
+        "substituted elements": _share(arguments.get("substitute"), "few-shot"),
         **_adapter(folder),
         "trained parameters": f"{arguments['trained_parameters']:,}",
         "epochs": f"{last['epoch']} whole ones of {settings['epochs']}",
@@ -287,8 +287,8 @@ def _number(value: int | None) -> str | None:
     return None if value is None else f"{value:,}"
 
 
-def _share(value: float | None) -> str | None:
-    return f"{value:.0%} of the zero-shot instructions".replace("%", " %") if value else None
+def _share(value: float | None, kind: str) -> str | None:
+    return f"{value:.0%} of the {kind} instructions".replace("%", " %") if value else None
 
 
 def _command(folder: Path) -> str:

@@ -113,7 +113,7 @@ class SGSConstraint:
         return SGSState(plan, tables)
 
     @property
-    def _alphabet(self) -> set[str]:
+    def _alphabet(self) -> frozenset[str]:
         return ALPHABET | set(self.options.line_prefix) | set(self.options.opening)
 
     def _bind(self, vocabulary: TokenVocabulary) -> Plan:
