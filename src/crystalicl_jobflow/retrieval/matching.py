@@ -244,7 +244,8 @@ def element_distances(
 def _mendeleev(formula: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Return the amounts, ascending, and the Mendeleev numbers, ascending for each amount."""
     pairs = sorted(
-        (amount, float(element.mendeleev_no or 0)) for element, amount in Composition(formula).items()
+        (amount, float(element.mendeleev_no or 0))
+        for element, amount in Composition(formula).items()
     )
     return tuple(pair[0] for pair in pairs), tuple(pair[1] for pair in pairs)
 
