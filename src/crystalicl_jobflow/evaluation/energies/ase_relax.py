@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,8 +14,11 @@ from crystalicl_jobflow.evaluation.energies.base import (
     MAX_FORCE,
     MAX_STEPS,
     MAX_VOLUME_RATIO,
+    Energy,
     EnergyFailure,
+    Progress,
     Relaxation,
+    sentence,
 )
 
 if TYPE_CHECKING:
@@ -23,6 +27,46 @@ if TYPE_CHECKING:
 
 class _FellApartError(Exception):
     """The volume left the range in which a relaxation means anything."""
+
+
+def relax_each(
+    structures: Sequence[Structure | None],
+    calculator: Callable[[], Calculator],
+    *,
+    refuse: Callable[[Structure | None], Energy | None],
+    fmax: float = MAX_FORCE,
+    max_steps: int = MAX_STEPS,
+    progress: Progress | None = None,
+) -> list[Relaxation]:
+    """Relax crystals one after the other, see :func:`relax_one`.
+
+    Parameters
+    ----------
+    structures
+        Crystals; None stays a failure in its place.
+    calculator
+        Returns the calculator; called only for a crystal that is not refused.
+    refuse
+        Returns why the model should not be asked about a crystal, or None; must refuse None.
+    fmax
+        Force limit in eV/Å.
+    max_steps
+        Steps after which to give up on one.
+    progress
+        Called with (done, of).
+    """
+    answers = []
+    for number, structure in enumerate(structures, start=1):
+        refused = refuse(structure)
+        if refused is not None:
+            answer = Relaxation(None, None, False, failure=refused.failure, message=refused.message)
+        else:
+            assert structure is not None
+            answer = relax_one(structure, calculator(), fmax=fmax, max_steps=max_steps)
+        answers.append(answer)
+        if progress is not None:
+            progress(number, len(structures))
+    return answers
 
 
 def relax_one(
@@ -93,7 +137,7 @@ def relax_one(
             False,
             steps,
             failure=EnergyFailure.MODEL_FAILED,
-            message=_sentence(error),
+            message=sentence(error),
         )
     relaxed: Any = AseAtomsAdaptor.get_structure(atoms)
     failure = message = None
@@ -109,8 +153,3 @@ def relax_one(
         failure,
         message,
     )
-
-
-def _sentence(error: Exception) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
-    return f"{type(error).__name__}: {text[:200]}"

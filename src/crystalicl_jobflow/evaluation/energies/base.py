@@ -122,6 +122,24 @@ class EnergyModel(Protocol):
         ...
 
 
+def checked_energy(energy: float) -> Energy:
+    """Return what a model answered, eV/atom, as a failure where that is not a finite number."""
+    if not np.isfinite(energy):
+        return Energy(None, EnergyFailure.MODEL_FAILED, "The energy is not a number.")
+    return Energy(energy)
+
+
+def raised(error: Exception) -> Energy:
+    """Return the failure of a model that raised an error for a crystal."""
+    return Energy(None, EnergyFailure.MODEL_FAILED, sentence(error))
+
+
+def sentence(error: Exception) -> str:
+    """Return an error's kind and what it says, in one line."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return f"{type(error).__name__}: {text[:200]}"
+
+
 def refusal(structure: Structure | None, *, max_atomic_number: int = 118) -> Energy | None:
     """Return why a potential should not be asked about a crystal, or None.
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from pymatgen.core import Structure
 
-from crystalicl_jobflow.evaluation.energies.ase_relax import _sentence, relax_one
+from crystalicl_jobflow.evaluation.energies.ase_relax import relax_each
 from crystalicl_jobflow.evaluation.energies.base import (
     MAX_FORCE,
     MAX_STEPS,
@@ -20,6 +20,8 @@ from crystalicl_jobflow.evaluation.energies.base import (
     EnergyFailure,
     Progress,
     Relaxation,
+    checked_energy,
+    raised,
     refusal,
 )
 
@@ -150,20 +152,19 @@ class CHGNetModel:
         progress
             Called with (done, of).
         """
-        answers = []
         with self._quiet():
-            for number, structure in enumerate(structures, start=1):
-                graph = self._graph(structure)
-                if structure is None or isinstance(graph, Energy):
-                    answer = Relaxation(
-                        None, None, False, failure=graph.failure, message=graph.message
-                    )
-                else:
-                    answer = relax_one(structure, self.calculator, fmax=fmax, max_steps=max_steps)
-                answers.append(answer)
-                if progress is not None:
-                    progress(number, len(structures))
-        return answers
+            return relax_each(
+                structures,
+                lambda: self.calculator,
+                refuse=self._refuse,
+                fmax=fmax,
+                max_steps=max_steps,
+                progress=progress,
+            )
+
+    def _refuse(self, structure: Structure | None) -> Energy | None:
+        graph = self._graph(structure)
+        return graph if isinstance(graph, Energy) else None
 
     def _graph(self, structure: Structure | None) -> Any:
         refused = refusal(structure, max_atomic_number=MAX_ATOMIC_NUMBER)
@@ -178,9 +179,9 @@ class CHGNetModel:
                     EnergyFailure.ISOLATED_ATOM,
                     "An atom has no neighbour within CHGNet's cut-off of 6 Å.",
                 )
-            return Energy(None, EnergyFailure.MODEL_FAILED, _sentence(error))
+            return raised(error)
         except Exception as error:
-            return Energy(None, EnergyFailure.MODEL_FAILED, _sentence(error))
+            return raised(error)
 
     def _evaluate(self, graphs: dict[int, Any]) -> dict[int, Energy]:
         """Return energies by place; a batch that fails is tried crystal by crystal."""
@@ -195,13 +196,10 @@ class CHGNetModel:
                 return {
                     place: self._evaluate({place: graph})[place] for place, graph in graphs.items()
                 }
-            return {
-                place: Energy(None, EnergyFailure.MODEL_FAILED, _sentence(error))
-                for place in graphs
-            }
+            return {place: raised(error) for place in graphs}
         found = found if isinstance(found, list) else [found]
         return {
-            place: _finite(float(np.asarray(answer["e"]).item()))
+            place: checked_energy(float(np.asarray(answer["e"]).item()))
             for place, answer in zip(graphs, found, strict=True)
         }
 
@@ -218,9 +216,3 @@ class CHGNetModel:
                 yield
         finally:
             torch.set_num_threads(before)
-
-
-def _finite(energy: float) -> Energy:
-    if not np.isfinite(energy):
-        return Energy(None, EnergyFailure.MODEL_FAILED, "The energy is not a number.")
-    return Energy(energy)

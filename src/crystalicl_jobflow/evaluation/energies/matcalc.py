@@ -7,17 +7,17 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from pymatgen.core import Structure
 
-from crystalicl_jobflow.evaluation.energies.ase_relax import _sentence, relax_one
+from crystalicl_jobflow.evaluation.energies.ase_relax import relax_each
 from crystalicl_jobflow.evaluation.energies.base import (
     MAX_FORCE,
     MAX_STEPS,
     Energy,
-    EnergyFailure,
     Progress,
     Relaxation,
+    checked_energy,
+    raised,
     refusal,
 )
 
@@ -105,20 +105,14 @@ class MatcalcModel:
         progress
             Called with (done, of).
         """
-        answers = []
-        for number, structure in enumerate(structures, start=1):
-            refused = refusal(structure)
-            if refused is not None:
-                answer = Relaxation(
-                    None, None, False, failure=refused.failure, message=refused.message
-                )
-            else:
-                assert structure is not None
-                answer = relax_one(structure, self.calculator, fmax=fmax, max_steps=max_steps)
-            answers.append(answer)
-            if progress is not None:
-                progress(number, len(structures))
-        return answers
+        return relax_each(
+            structures,
+            lambda: self.calculator,
+            refuse=refusal,
+            fmax=fmax,
+            max_steps=max_steps,
+            progress=progress,
+        )
 
     def _energy(self, structure: Structure | None) -> Energy:
         from pymatgen.io.ase import AseAtomsAdaptor
@@ -131,12 +125,9 @@ class MatcalcModel:
             atoms: Any = AseAtomsAdaptor.get_atoms(structure)
             atoms.calc = self.calculator
             with contextlib.redirect_stdout(io.StringIO()):
-                energy = float(atoms.get_potential_energy()) / len(atoms)
+                return checked_energy(float(atoms.get_potential_energy()) / len(atoms))
         except Exception as error:
-            return Energy(None, EnergyFailure.MODEL_FAILED, _sentence(error))
-        if not np.isfinite(energy):
-            return Energy(None, EnergyFailure.MODEL_FAILED, "The energy is not a number.")
-        return Energy(energy)
+            return raised(error)
 
 
 def _line(error: Exception) -> str:
