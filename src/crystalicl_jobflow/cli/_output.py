@@ -40,17 +40,9 @@ def read_candidates(path: Path) -> list[Candidate]:
     ValueError
         If a line is no candidate; the message names the line.
     """
-    candidates = []
-    with path.open(encoding="utf-8") as file:
-        for number, line in enumerate(file, start=1):
-            if not line.strip():
-                continue
-            try:
-                candidates.append(_read_candidate(line))
-            except ValueError as error:
-                reason = str(error).splitlines()[0]
-                raise ValueError(f"{path}, line {number}: no candidate: {reason}") from None
-    return candidates
+    from crystalicl_jobflow.evaluation import reading
+
+    return reading.read_candidates(path, parse=_read_candidate)
 
 
 def _read_candidate(line: str) -> Candidate:

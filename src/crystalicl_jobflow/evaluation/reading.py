@@ -1,17 +1,19 @@
-"""Reading what a model wrote, and naming where it came from."""
+"""Reading what a model wrote, naming where it came from, and reading what became of it."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 from pymatgen.core import Structure
 
 from crystalicl_jobflow.evaluation.thresholds import SYMPREC, check_tolerances
-from crystalicl_jobflow.schemas import Completion, FailureReason, Generation, Provenance
+from crystalicl_jobflow.schemas import Candidate, Completion, FailureReason, Generation, Provenance
 
 
 def read_text(
@@ -63,6 +65,36 @@ def declares_space_group(text_format: str) -> bool:
     from crystalicl_jobflow.text import get_text
 
     return hasattr(get_text(text_format), "parse")
+
+
+def read_candidates(
+    path: Path, *, parse: Callable[[str], Candidate] = Candidate.model_validate_json
+) -> list[Candidate]:
+    """Read a file with one candidate document a line.
+
+    Parameters
+    ----------
+    path
+        The file, UTF-8; empty lines do not count.
+    parse
+        Reads one line, raising ValueError where it is no candidate.
+
+    Raises
+    ------
+    ValueError
+        If a line is no candidate; the message names the line.
+    """
+    candidates = []
+    with path.open(encoding="utf-8") as file:
+        for number, line in enumerate(file, start=1):
+            if not line.strip():
+                continue
+            try:
+                candidates.append(parse(line))
+            except ValueError as error:
+                reason = str(error).splitlines()[0]
+                raise ValueError(f"{path}, line {number}: no candidate: {reason}") from None
+    return candidates
 
 
 def candidate_id(completion: Completion, generation: Generation) -> str:

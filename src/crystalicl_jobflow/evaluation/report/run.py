@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from crystalicl_jobflow.evaluation.reading import read_candidates
 from crystalicl_jobflow.schemas import (
     CANDIDATES_FILE,
     METRICS_FILE,
@@ -235,27 +236,6 @@ def build_run(
     run.rates, run.metrics = evaluation.rates, evaluation.metrics
     run.reasons, run.tolerances = evaluation.reasons, evaluation.tolerances
     return run
-
-
-def read_candidates(path: Path) -> list[Candidate]:
-    """Read a file with one candidate document a line.
-
-    Raises
-    ------
-    ValueError
-        If a line is no candidate; the message names the line.
-    """
-    candidates = []
-    with path.open(encoding="utf-8") as file:
-        for number, line in enumerate(file, start=1):
-            if not line.strip():
-                continue
-            try:
-                candidates.append(Candidate.model_validate_json(line))
-            except ValueError as error:
-                reason = str(error).splitlines()[0]
-                raise ValueError(f"{path}, line {number}: no candidate: {reason}") from None
-    return candidates
 
 
 def _read_json(path: Path) -> dict[str, Any]:
