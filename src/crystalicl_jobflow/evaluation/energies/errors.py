@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
+from crystalicl_jobflow.evaluation.regression import regression_errors
 from crystalicl_jobflow.evaluation.thresholds import meets_value
 
 
@@ -62,37 +64,40 @@ def prediction_errors(
     property_name
         Which property: it decides what ``met`` means.
     predicted
-        (n,), None where there is none.
+        (n,), None or NaN where there is none.
     known
         (n,), in the same unit.
 
     Raises
     ------
     ValueError
-        If they are of different lengths.
+        If they are of different lengths, or a known value is missing.
     """
     if len(predicted) != len(known):
         raise ValueError(f"{len(predicted)} predictions for {len(known)} known values")
-    pairs = [
-        (value, truth) for value, truth in zip(predicted, known, strict=True) if value is not None
-    ]
-    if not pairs:
+    errors = regression_errors(predicted, known)
+    if not errors.of:
         return PredictionErrors(len(known), 0, None, None, None, None, None, None)
-    error = np.array([value - truth for value, truth in pairs])
+    pairs = [
+        (value, truth)
+        for value, truth in zip(predicted, known, strict=True)
+        if value is not None and not math.isnan(value)
+    ]
+    gaps = np.array([value - truth for value, truth in pairs])
     truths = np.asarray(known, dtype=float)
     met = [meets_value(property_name, value, truth) for value, truth in pairs]
-    gapped = np.array([truth != 0 for _, truth in pairs])
+    gapped = [place for place, (_, truth) in enumerate(pairs) if truth != 0]
     nonzero = int(np.count_nonzero(truths))
     return PredictionErrors(
-        count=len(known),
-        predicted=len(pairs),
-        mae=float(np.abs(error).mean()),
-        median=float(np.median(np.abs(error))),
-        rmse=float(np.sqrt((error**2).mean())),
-        mean=float(error.mean()),
+        count=errors.asked,
+        predicted=errors.of,
+        mae=errors.mae,
+        median=float(np.median(np.abs(gaps))),
+        rmse=errors.rmse,
+        mean=float(gaps.mean()),
         met=sum(met) / len(known),
-        baseline_mae=float(np.abs(truths - np.median(truths)).mean()),
+        baseline_mae=regression_errors(np.full(len(truths), np.median(truths)), truths).mae,
         nonzero=nonzero,
-        nonzero_mae=float(np.abs(error[gapped]).mean()) if gapped.any() else None,
-        nonzero_met=float(np.array(met)[gapped].sum() / nonzero) if nonzero else None,
+        nonzero_mae=float(np.abs(gaps[gapped]).mean()) if gapped else None,
+        nonzero_met=sum(met[place] for place in gapped) / nonzero if nonzero else None,
     )
