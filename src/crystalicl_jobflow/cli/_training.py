@@ -97,6 +97,14 @@ _LESSON_OPTIONS = (
         help="Share of crystals asked for with demonstrations that get other elements, so"
         " that only the demonstrations tell their structure.",
     ),
+    click.option(
+        "--made-up",
+        type=click.FloatRange(0, 1),
+        default=0.0,
+        show_default=True,
+        help="Share of crystals asked for with demonstrations that are made up together with"
+        " one of these, of the same structure.",
+    ),
 )
 
 _LOOP_OPTIONS = (
@@ -234,6 +242,7 @@ def load_lesson(options: dict[str, Any]) -> Lesson:
         weights=weights,
         augment=options["augment"],
         substitute=options["substitute"],
+        made_up=options["made_up"],
         seed=options["seed"],
         require_fingerprints=by_structure(ablation),
     )

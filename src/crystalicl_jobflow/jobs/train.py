@@ -56,7 +56,7 @@ class TrainMaker(Maker):
         The adapter, or the base model.
     start
         Folder of a trained model from which 'base' begins.
-    text_format, mixture, augment, substitute, weights, max_orbits, limit, cache, workers, licences
+    text_format, mixture, augment, substitute, made_up, weights, max_orbits, limit, cache, workers
         Where crystals are given instead of instructions: as for the command line.
     validation_share
         Share of the formulas that is held out.
@@ -88,6 +88,7 @@ class TrainMaker(Maker):
     mixture: str = "hybrid"
     augment: float = 0.0
     substitute: float = 0.0
+    made_up: float = 0.0
     weights: dict[str, float] = field(default_factory=dict)
     validation_share: float = 0.05
     max_orbits: int | None = None
@@ -183,6 +184,7 @@ class TrainMaker(Maker):
             weights=self.weights,
             augment=self.augment,
             substitute=self.substitute,
+            made_up=self.made_up,
             seed=seed,
         )
 

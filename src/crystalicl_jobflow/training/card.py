@@ -225,6 +225,7 @@ def _training(folder: Path) -> str:
         "mixture": _mixture(arguments.get("mixture")),
         "symmetry-equivalent descriptions": _share(arguments.get("augment"), "zero-shot"),
         "substituted elements": _share(arguments.get("substitute"), "few-shot"),
+        "made-up crystals": _share(arguments.get("made_up"), "few-shot"),
         **_adapter(folder),
         "trained parameters": f"{arguments['trained_parameters']:,}",
         "epochs": f"{last['epoch']} whole ones of {settings['epochs']}",

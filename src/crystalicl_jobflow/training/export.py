@@ -101,6 +101,7 @@ def export_instructions(
         "weights": instructions.weights,
         "augment": instructions.augment,
         "substitute": instructions.substitute,
+        "made_up": instructions.made_up,
         "fallbacks": instructions.fallbacks,
         "sha256": hashlib.sha256(content).hexdigest(),
         **(more or {}),

@@ -28,6 +28,7 @@ from crystalicl_jobflow.schemas import PROPERTIES, Condition, Demonstration
 from crystalicl_jobflow.text.augmentation import equivalent_description
 from crystalicl_jobflow.text.writing import WRITTEN_FORMATS, crystal_text
 from crystalicl_jobflow.training.crystals import TrainingCrystal
+from crystalicl_jobflow.training.made_up import MADE_UP, made_up_pair
 from crystalicl_jobflow.training.mixtures import (
     ABLATIONS,
     BASE_MIXTURE,
@@ -104,6 +105,9 @@ class InstructionSet:
     substitute
         Share of the few-shot instructions (0 to 1) that ask for a crystal whose elements
         are replaced (`substitution.substitute`), so that it cannot be known by heart.
+    made_up
+        Share of the few-shot instructions (0 to 1) about made-up crystals
+        (`made_up.made_up_pair`): one of the crystals shown has the structure asked for.
     template
         'crystalicl' or 'alpaca', see `crystalicl_jobflow.prompts`.
     require_fingerprints
@@ -132,6 +136,7 @@ class InstructionSet:
         pool: DemonstrationIndex | None = None,
         augment: float = 0.0,
         substitute: float = 0.0,
+        made_up: float = 0.0,
         template: str = "crystalicl",
         require_fingerprints: bool = False,
     ) -> None:
@@ -142,6 +147,7 @@ class InstructionSet:
             )
         self.augment = augment
         self.substitute = substitute
+        self.made_up = made_up
         self.crystals = list(crystals)
         self.text_format = text_format
         self.mixture = mixture
@@ -239,6 +245,10 @@ class InstructionSet:
     def _crystal(self, index: int, rng: random.Random, strategy: str | None = None) -> Instruction:
         """Ask for a crystal, with demonstrations where there is a strategy and it finds some."""
         asked = self.crystals[index]
+        if strategy is not None and self.made_up and rng.random() < self.made_up:
+            pair = made_up_pair(asked, rng)
+            if pair is not None:
+                return self._made_up(*pair, strategy, rng)
         other_elements = None
         if strategy is not None and self.substitute and rng.random() < self.substitute:
             other_elements = substitute(asked, rng)
@@ -254,29 +264,66 @@ class InstructionSet:
                 kind = f"few-shot {used}" + (f" for {strategy}" if used != strategy else "")
             elif other_elements is not None:
                 return self._crystal(index, rng)
-        pairs = [
-            (
-                demonstration_sentences(
-                    self.crystals[other].demonstration, condition, template=self.template
-                ),
-                self.text(other),
-            )
-            for other in shown
-        ]
-        prompt = crystal_prompt(
-            condition, pairs, text_format=self.text_format, template=self.template
-        )
         if shown and other_elements is not None:
             text = crystal_text(other_elements.crystal, self.text_format)
         else:
             text = self.text(index) if shown else self._described(index, rng)
+        return self._asked(
+            demonstration,
+            condition,
+            text,
+            kind,
+            [(self.crystals[other].demonstration, self.text(other)) for other in shown],
+        )
+
+    def _made_up(
+        self, shown: TrainingCrystal, asked: TrainingCrystal, strategy: str, rng: random.Random
+    ) -> Instruction:
+        """Ask for a made-up crystal: another of its structure stands among the examples."""
+        condition = draw_condition(asked.demonstration, "group", rng)
+        used = self.fallbacks.get(strategy, strategy)
+        # alone in half of them: what there is to learn stands out, in short rows
+        shots = draw(self.mixture.shots, rng) if rng.random() < 0.5 else 1
+        others = self._choose(asked.demonstration, condition, used, shots, rng)
+        examples = [(self.crystals[other].demonstration, self.text(other)) for other in others]
+        examples.insert(
+            rng.randrange(max(1, len(examples))),
+            (shown.demonstration, crystal_text(shown.crystal, self.text_format)),
+        )
+        del examples[max(1, len(others)) :]
+        return self._asked(
+            asked.demonstration,
+            condition,
+            crystal_text(asked.crystal, self.text_format),
+            "few-shot made up",
+            examples,
+        )
+
+    def _asked(
+        self,
+        demonstration: Demonstration,
+        condition: Condition,
+        text: str,
+        kind: str,
+        shown: Sequence[tuple[Demonstration, str]],
+    ) -> Instruction:
+        """Put an instruction together; ``shown`` are the examples and their texts."""
+        pairs = [
+            (demonstration_sentences(other, condition, template=self.template), written)
+            for other, written in shown
+        ]
+        prompt = crystal_prompt(
+            condition, pairs, text_format=self.text_format, template=self.template
+        )
+        spans = _spans(prompt, [shown_text(item, template=self.template) for _, item in pairs])
         return Instruction(
             prompt,
             response_text(text, template=self.template),
             kind,
             demonstration.demonstration_id,
-            tuple(self.crystals[other].demonstration.demonstration_id for other in shown),
-            tuple(_spans(prompt, [shown_text(text, template=self.template) for _, text in pairs])),
+            tuple(other.demonstration_id for other, _ in shown),
+            # beside what is made up, only the response is to be learned
+            () if demonstration.source == MADE_UP else tuple(spans),
         )
 
     def _described(self, index: int, rng: random.Random) -> str:

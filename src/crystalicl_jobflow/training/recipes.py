@@ -169,6 +169,7 @@ def crystal_lesson(
     weights: Mapping[str, float] | None = None,
     augment: float = 0.0,
     substitute: float = 0.0,
+    made_up: float = 0.0,
     seed: int = 0,
     template: str = "crystalicl",
     require_fingerprints: bool = False,
@@ -179,8 +180,10 @@ def crystal_lesson(
     ----------
     split
         Of `load_split`.
-    text_format, mixture, weights, augment, substitute, seed, template, require_fingerprints
+    text_format, mixture, weights, augment, substitute, made_up, seed, template
         As in `InstructionSet`; weights by file name without ending.
+    require_fingerprints
+        As in `InstructionSet`.
     """
     instructions = InstructionSet(
         split.training,
@@ -190,6 +193,7 @@ def crystal_lesson(
         weights=weights,
         augment=augment,
         substitute=substitute,
+        made_up=made_up,
         template=template,
         require_fingerprints=require_fingerprints,
     )

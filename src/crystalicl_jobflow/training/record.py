@@ -183,6 +183,7 @@ def record_arguments(
         "weights": getattr(source, "weights", {}),
         "augment": getattr(source, "augment", 0.0),
         "substitute": getattr(source, "substitute", 0.0),
+        "made_up": getattr(source, "made_up", 0.0),
         "validation_instructions": validation_rows,
         "trained_parameters": sum(p.numel() for p in trainable(model).values()),
         "parameters": sum(p.numel() for p in model.parameters()),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 from functools import cache
+from typing import Any
 
 from pymatgen.core import Composition, Element
 
@@ -44,19 +45,18 @@ def substitute(
         that of the atoms as spheres of their atomic radii. None where the replaced crystal
         has another space group or cannot be described.
     """
-    elements = [Element(name) for name in item.demonstration.elements]
-    replaced: dict[Element, Element] = {}
-    for element in elements:
+    replaced: dict[Any, Any] = {}
+    for element in item.demonstration.elements:
         taken = set(replaced.values())
-        choices = [other for other in _near(element, spread) if other not in taken]
+        choices = [other for other in near_elements(element, spread) if other not in taken]
         if not choices:
             return None
         replaced[element] = rng.choice(choices)
     try:
         structure = SGS.build(item.crystal)
-        before = _spheres(structure.composition)
-        structure.replace_species({old.symbol: new for old, new in replaced.items()})
-        structure.scale_lattice(structure.volume * _spheres(structure.composition) / before)
+        before = sphere_volume(structure.composition)
+        structure.replace_species(replaced)
+        structure.scale_lattice(structure.volume * sphere_volume(structure.composition) / before)
         found = training_crystal(
             structure,
             name=f"{item.demonstration.demonstration_id}:{structure.composition.reduced_formula}",
@@ -71,18 +71,29 @@ def substitute(
 
 
 @cache
-def _near(element: Element, spread: int) -> tuple[Element, ...]:
+def near_elements(symbol: str, spread: int = SPREAD) -> tuple[str, ...]:
+    """Return the elements that may stand for one, itself among them, by atomic number.
+
+    Parameters
+    ----------
+    symbol
+        An element.
+    spread
+        Greatest difference of Mendeleev numbers.
+    """
+    place = Element(symbol).mendeleev_no
     return tuple(
-        other
+        other.symbol
         for other in sorted(Element, key=lambda candidate: candidate.Z)
         if other.Z <= MOST_Z
         and other.symbol not in ("D", "T")
         and not other.is_noble_gas
-        and abs(other.mendeleev_no - element.mendeleev_no) <= spread
+        and abs(other.mendeleev_no - place) <= spread
     )
 
 
-def _spheres(composition: Composition) -> float:
+def sphere_volume(composition: Composition) -> float:
+    """Return the volume of the atoms as spheres of their atomic radii, less a factor (Å³)."""
     return sum(
         atomic_radius(element.symbol) ** 3 * amount for element, amount in composition.items()
     )
