@@ -26,6 +26,17 @@ def shared_data() -> Path:
     return folder
 
 
+@pytest.fixture(autouse=True)
+def unfinished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Keep what jobs have written in a folder of the test's own, also in child processes."""
+    from crystalicl_jobflow.settings import SETTINGS
+
+    folder = tmp_path / "unfinished"
+    monkeypatch.setenv("CRYSTALICL_RESUME_DIR", str(folder))
+    monkeypatch.setattr(SETTINGS, "RESUME_DIR", str(folder))
+    return folder
+
+
 @pytest.fixture
 def mongodb_uri() -> str:
     """Return ``mongodb://host:port`` of a MongoDB-protocol server, or skip."""

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from crystalicl_jobflow.generation import (
     AcceptText,
+    CompletionCallback,
     GenerationRequest,
     ProgressCallback,
 )
@@ -45,15 +46,15 @@ class RecitingGenerator:
         *,
         accept: AcceptText | None = None,
         progress: ProgressCallback | None = None,
+        on_completion: CompletionCallback | None = None,
     ) -> list[list[Completion]]:
         self.calls.append(list(requests))
-        answers = [
-            [
-                self._sample(request, index, sample, sampling, accept)
-                for sample in range(request.num_samples)
-            ]
-            for index, request in enumerate(requests)
-        ]
+        answers: list[list[Completion]] = [[] for _ in requests]
+        for index, request in enumerate(requests):
+            for sample in range(request.num_samples):
+                answers[index].append(self._sample(request, index, sample, sampling, accept))
+                if on_completion is not None:
+                    on_completion(index, answers[index][-1])
         if progress is not None:
             total = sum(request.num_samples for request in requests)
             progress(total, total)

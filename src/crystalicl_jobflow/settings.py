@@ -43,6 +43,13 @@ class CrystalICLSettings(BaseSettings):
         60, ge=1, description="Most atoms in the primitive cell of a generated crystal."
     )
 
+    RESUME_DIR: str | None = Field(
+        None,
+        description="Folder where generation jobs keep what they have written until they are"
+        " done; every worker of a job must see it. None: 'unfinished' in the cache folder;"
+        " 'none': nothing is kept.",
+    )
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -67,6 +74,14 @@ def cache_folder() -> Path:
         return Path(named).expanduser()
     base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     return Path(base).expanduser() / "crystalicl"
+
+
+def resume_folder() -> Path | None:
+    """Return the folder of unfinished generations (``RESUME_DIR``), or None for nowhere."""
+    named = SETTINGS.RESUME_DIR
+    if named is None:
+        return cache_folder() / "unfinished"
+    return None if named.lower() in ("", "none") else Path(named).expanduser()
 
 
 SETTINGS = CrystalICLSettings()

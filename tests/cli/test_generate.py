@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pymatgen.core import Structure
 
 from crystalicl_jobflow.schemas import Candidate
+from reciting import RecitingGenerator
 
 from .conftest import Run
 
@@ -150,3 +152,57 @@ def test_a_folder_of_cifs_serves_as_pool(run: Run, generated: Path, tmp_path: Pa
     )  # fmt: skip
     assert result.exit_code == 0, result.output
     assert "Demonstrations: CaTiO3" in result.stderr
+
+
+class Dying(RecitingGenerator):
+    """Dies after a number of samples, as a killed process does."""
+
+    after: int | None = None
+    asked = 0
+
+    def _sample(self, *arguments: Any) -> Any:
+        if self.asked == self.after:
+            raise KeyboardInterrupt
+        self.asked += 1
+        return super()._sample(*arguments)
+
+
+def asked(
+    run: Run, monkeypatch: pytest.MonkeyPatch, out: Path, *more: str, after: int | None = None
+) -> tuple[Any, int]:
+    """Run a generation that dies after some samples; return the result and how many it drew."""
+    generator = Dying()
+    generator.after = after
+    monkeypatch.setattr("crystalicl_jobflow.generation.load_generator", lambda *_a, **_o: generator)
+    result = run(
+        "generate", "--formula", "NaCl", "--samples", 8, "--shots", 0, "--no-constrain", *more,
+        "--out", out,
+    )  # fmt: skip
+    return result, generator.asked
+
+
+def test_an_interrupted_run_goes_on_by_itself(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked(run, monkeypatch, tmp_path / "whole")
+    out = tmp_path / "run"
+    assert asked(run, monkeypatch, out, after=5)[0].exit_code != 0
+    result, drawn = asked(run, monkeypatch, out)
+    assert result.exit_code == 0, result.output
+    assert drawn == 3
+    assert "Going on where a killed run ended: 5 of 8 samples are written" in result.stderr
+    ids = [[c.candidate_id for c in read(folder)[0]] for folder in (tmp_path / "whole", out)]
+    assert ids[0] == ids[1]
+    assert {path.name for path in out.iterdir()} == {"candidates.jsonl", "cifs", "summary.json"}
+    # a finished run is done again, as ever
+    assert asked(run, monkeypatch, out)[1] == 8
+
+
+@pytest.mark.parametrize("more", [["--seed", "1"], ["--no-resume"], ["--temperature", "0.5"]])
+def test_another_run_begins_at_the_beginning(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: list[str]
+) -> None:
+    asked(run, monkeypatch, tmp_path, after=5)
+    result, drawn = asked(run, monkeypatch, tmp_path, *more)
+    assert drawn == 8
+    assert "Going on" not in result.stderr

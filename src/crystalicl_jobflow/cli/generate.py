@@ -46,6 +46,12 @@ if TYPE_CHECKING:
     show_default=True,
     help="Folder for candidates.jsonl, cifs/ and summary.json.",
 )
+@click.option(
+    "--resume/--no-resume",
+    default=True,
+    show_default=True,
+    help="Go on where a killed run with the same options into the same folder ended.",
+)
 @click.option("--store", help="Store that also receives the candidates, e.g. candidates.db.")
 def generate(**options: Any) -> None:
     """Generate crystals for a condition."""
@@ -57,6 +63,7 @@ def generate(**options: Any) -> None:
     from crystalicl_jobflow.cli import _output
     from crystalicl_jobflow.evaluation import build_candidates, evaluate
     from crystalicl_jobflow.generation.pipeline import generate_for_retrievals
+    from crystalicl_jobflow.generation.unfinished import UnfinishedWork
     from crystalicl_jobflow.retrieval import retrieve
     from crystalicl_jobflow.schemas import Retrieval
 
@@ -88,6 +95,13 @@ def generate(**options: Any) -> None:
         clock.lap("load_model")
         return generator
 
+    def tell_found(draws: int, total: int) -> None:
+        share = f"{draws // sampling.best_of} of {total // sampling.best_of}"
+        note(f"Going on where a killed run ended: {share} samples are written")
+
+    unfinished = UnfinishedWork(
+        options["out"], on_found=tell_found, start_over=not options["resume"]
+    )
     with progress("Generate") as report:
         generations = generate_for_retrievals(
             [retrieval],
@@ -98,6 +112,7 @@ def generate(**options: Any) -> None:
             template=options["template"],
             constrain=constraint,
             progress=report,
+            unfinished=unfinished,
         )
     clock.lap("generate")
     candidates = build_candidates(generations)
@@ -117,6 +132,7 @@ def generate(**options: Any) -> None:
     if options["store"] is not None:
         written = store_candidates(candidates, open_candidate_store(options["store"]))
         note(f"Stored {written} new or changed candidates in {options['store']}")
+    unfinished.discard()
     _output.print_run(candidates, evaluation)
     valid = sum(candidate.valid for candidate in candidates)
     click.echo(f"{valid} of {len(candidates)} valid; files in {out}")

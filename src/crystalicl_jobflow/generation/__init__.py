@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from crystalicl_jobflow.generation.base import (
     AcceptText,
+    CompletionCallback,
     ConstraintState,
     GenerationError,
     GenerationRequest,
@@ -16,6 +17,7 @@ from crystalicl_jobflow.generation.loading import load_generator, package_versio
 
 __all__ = [
     "AcceptText",
+    "CompletionCallback",
     "ConstraintState",
     "GenerationError",
     "GenerationRequest",

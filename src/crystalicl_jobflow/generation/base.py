@@ -110,6 +110,9 @@ AcceptText = Callable[[str, GenerationRequest], FailureReason | None]
 ProgressCallback = Callable[[int, int], None]
 """Called with the number of samples that are done and the number asked for."""
 
+CompletionCallback = Callable[[int, Completion], None]
+"""Called with the place of a request and one of its samples, as soon as that is final."""
+
 
 class TextGenerator(Protocol):
     """Anything that continues prompts: the embedded model, a large one, another engine."""
@@ -126,6 +129,7 @@ class TextGenerator(Protocol):
         *,
         accept: AcceptText | None = None,
         progress: ProgressCallback | None = None,
+        on_completion: CompletionCallback | None = None,
     ) -> list[list[Completion]]:
         """Draw the texts.
 
@@ -142,6 +146,9 @@ class TextGenerator(Protocol):
             best of the texts is kept: the one rejected for the mildest reason.
         progress
             Called as samples are done.
+        on_completion
+            Called with every sample as soon as it is done, in any order: what a killed job
+            goes on from.
 
         Returns
         -------

@@ -18,6 +18,11 @@ from crystalicl_jobflow.generation.base import (
     TextGenerator,
 )
 from crystalicl_jobflow.generation.best_of import keep_most_probable, of_samples
+from crystalicl_jobflow.generation.unfinished import (
+    UnfinishedWork,
+    constraint_content,
+    draw_missing,
+)
 from crystalicl_jobflow.prompts import crystal_prompt
 from crystalicl_jobflow.schemas import (
     Completion,
@@ -158,6 +163,7 @@ def generate_for_retrievals(
     constrain: bool | ConstraintOptions = True,
     tasks: Sequence[GenerationTask] | None = None,
     progress: ProgressCallback | None = None,
+    unfinished: UnfinishedWork | None = None,
 ) -> list[Generation]:
     """Write crystal texts for retrieved demonstrations and their conditions.
 
@@ -185,6 +191,10 @@ def generate_for_retrievals(
         many as retrievals, in their order.
     progress
         Called with the number of samples that are done and the number asked for.
+    unfinished
+        Where every text is kept as soon as it is written, and where those of a launch that
+        was killed are found: only what is missing is written then. To be discarded by the
+        caller, once the result is safe. None keeps nothing.
 
     Returns
     -------
@@ -235,16 +245,26 @@ def generate_for_retrievals(
     ]
     if callable(generator):
         generator = generator()
+    versions = package_versions() | dict(getattr(generator, "versions", {}))
+    accept = accept_texts(requests, conditions, text_format)
+    report = of_samples(progress, best_of)
     started = time.perf_counter()
-    answers = generator.generate(
-        requests,
-        sampling,
-        accept=accept_texts(requests, conditions, text_format),
-        progress=of_samples(progress, best_of),
-    )
+    if unfinished is None:
+        answers = generator.generate(requests, sampling, accept=accept, progress=report)
+    else:
+        task = {
+            "conditions": [item.model_dump(mode="json") for item in conditions],
+            "text_format": text_format,
+            "constrain": constraint_content(constrain),
+            "versions": versions,
+        }
+        answers = draw_missing(
+            generator, requests, sampling, unfinished, task=task, accept=accept, progress=report
+        )
     seconds = time.perf_counter() - started
+    if unfinished is not None:
+        seconds += unfinished.seconds_before
 
-    versions = package_versions()
     return [
         Generation(
             condition=retrieval.condition,

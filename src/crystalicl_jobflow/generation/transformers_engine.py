@@ -19,6 +19,7 @@ from transformers.cache_utils import DynamicCache
 
 from crystalicl_jobflow.generation.base import (
     AcceptText,
+    CompletionCallback,
     GenerationError,
     GenerationRequest,
     ProgressCallback,
@@ -101,6 +102,7 @@ class TransformersGenerator:
         *,
         accept: AcceptText | None = None,
         progress: ProgressCallback | None = None,
+        on_completion: CompletionCallback | None = None,
     ) -> list[list[Completion]]:
         """Draw the texts; see :meth:`TextGenerator.generate`.
 
@@ -118,7 +120,14 @@ class TransformersGenerator:
             torch.set_num_threads(self.num_threads)
         try:
             with torch.inference_mode():
-                return _Run(self, requests, sampling, accept=accept, progress=progress).finish()
+                return _Run(
+                    self,
+                    requests,
+                    sampling,
+                    accept=accept,
+                    progress=progress,
+                    on_completion=on_completion,
+                ).finish()
         finally:
             if self.num_threads is not None:
                 torch.set_num_threads(threads)
@@ -228,6 +237,7 @@ class _Run:
     sampling: SamplingParams
     accept: AcceptText | None = field(kw_only=True)
     progress: ProgressCallback | None = field(kw_only=True)
+    on_completion: CompletionCallback | None = field(kw_only=True)
 
     def __post_init__(self) -> None:
         generator = self.generator
@@ -396,7 +406,10 @@ class _Run:
         if reason is not None and row.attempt < self.sampling.max_redraws:
             self.waiting.appendleft(row.redraw(reason))
             return
-        self.answers[row.request_index][row.sample_index] = row.completion(reason)
+        completion = row.completion(reason)
+        self.answers[row.request_index][row.sample_index] = completion
+        if self.on_completion:
+            self.on_completion(row.request_index, completion)
         self.unfinished[row.prompt_ids] -= 1
         if not self.unfinished[row.prompt_ids]:
             self.prefixes.pop(row.prompt_ids, None)

@@ -17,10 +17,11 @@ from crystalicl_jobflow.generation.pipeline import (
     plan_tasks,
     split_tasks,
 )
+from crystalicl_jobflow.generation.unfinished import UnfinishedWork
 from crystalicl_jobflow.jobs._inputs import as_retrievals, log_progress
 from crystalicl_jobflow.schemas import Retrieval, SamplingParams
 from crystalicl_jobflow.schemas.jobs import DATA, GenerateDoc
-from crystalicl_jobflow.settings import SETTINGS
+from crystalicl_jobflow.settings import SETTINGS, resume_folder
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +34,10 @@ class GenerateMaker(Maker):
     replaces itself by several that can run side by side, and one that gathers their
     texts; these are the same as those of a single job. A shard that fails costs its own
     texts only: the gathered document names it.
+
+    Every text is kept on disk as soon as it is written, until the job is done: a job that
+    was killed and is launched again, under whatever name and in whatever folder, writes
+    only what is missing. ``SETTINGS.RESUME_DIR`` says where.
 
     Parameters
     ----------
@@ -171,6 +176,8 @@ class GenerateMaker(Maker):
             revision=self.revision,
             adapter_revision=self.adapter_revision,
         )
+        folder = resume_folder()
+        unfinished = None if folder is None else UnfinishedWork(folder, on_found=self._tell_found)
         generations = generate_for_retrievals(
             retrievals,
             load,
@@ -180,12 +187,28 @@ class GenerateMaker(Maker):
             constrain=_constraint_options(self.constrain),
             tasks=tasks,
             progress=log_progress(logger, self.name),
+            unfinished=unfinished,
         )
-        return GenerateDoc.from_generations(
+        document = GenerateDoc.from_generations(
             generations,
             num_samples=sum(task.num_samples for task in tasks),
             # every generation of a batch states the seconds of the whole batch
             seconds=generations[0].seconds if generations else None,
+            num_resumed=0 if unfinished is None else self._samples(unfinished.num_found),
+        )
+        if unfinished is not None:
+            unfinished.discard()
+        return document
+
+    def _samples(self, draws: int) -> int:
+        return draws // self.sampling.best_of
+
+    def _tell_found(self, draws: int, total: int) -> None:
+        logger.info(
+            "%s: goes on where a launch that was killed ended: %d of %d texts are written",
+            self.name,
+            self._samples(draws),
+            self._samples(total),
         )
 
     def _sharded(
@@ -246,6 +269,7 @@ def gather_generations(shards: list[GenerateDoc | None], num_samples: int) -> Ge
         num_shards=len(shards),
         missing_shards=[number for number, shard in enumerate(shards, 1) if shard is None],
         seconds=sum(times) if times else None,
+        num_resumed=sum(shard.num_resumed for shard in present),
     )
 
 

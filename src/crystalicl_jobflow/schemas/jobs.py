@@ -115,6 +115,9 @@ class GenerateDoc(Document):
     missing_shards: list[int] = Field(
         default_factory=list, description="Shards whose job failed, counted from 1."
     )
+    num_resumed: int = Field(
+        0, description="Samples that launches of the job wrote before they were killed."
+    )
 
     @property
     def num_missing(self) -> int:
@@ -130,6 +133,7 @@ class GenerateDoc(Document):
         num_shards: int = 1,
         missing_shards: list[int] | None = None,
         seconds: float | None = None,
+        num_resumed: int = 0,
     ) -> GenerateDoc:
         """Build the document with its counts."""
         completions = [item for generation in generations for item in generation.completions]
@@ -145,6 +149,7 @@ class GenerateDoc(Document):
             model=generations[0].model if generations else None,
             num_shards=num_shards,
             missing_shards=missing_shards or [],
+            num_resumed=num_resumed,
         )
 
 

@@ -1,0 +1,339 @@
+"""What a generation has written so far, kept on disk so that a killed one goes on from there."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from pydantic import ValidationError
+
+from crystalicl_jobflow.generation.base import (
+    AcceptText,
+    GenerationRequest,
+    ProgressCallback,
+    TextGenerator,
+)
+from crystalicl_jobflow.schemas import Completion, ModelInfo, SamplingParams
+
+if TYPE_CHECKING:
+    from crystalicl_jobflow.generation.constraints import ConstraintOptions
+
+logger = logging.getLogger(__name__)
+
+FORMAT_VERSION = 1
+"""Raised when the lines of a file change their meaning: older files are then not read."""
+
+PREFIX = "unfinished-"
+SUFFIX = ".jsonl"
+
+_ID_DIGITS = 32
+
+Draw = tuple[int, int]
+"""Place of the retrieval in the task, and number of the draw in its random streams."""
+
+
+def fingerprint(content: Mapping[str, Any]) -> str:
+    """Return a hash of everything that decides what a generation writes.
+
+    Parameters
+    ----------
+    content
+        Plain data; the order of the keys does not matter.
+
+    Returns
+    -------
+    str
+        32 hexadecimal digits.
+    """
+    text = json.dumps({"format": FORMAT_VERSION, **content}, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()[:_ID_DIGITS]
+
+
+def model_identity(info: ModelInfo) -> dict[str, Any]:
+    """Return what of a model decides its texts: all but the number of the GPU."""
+    return {**info.model_dump(), "device": info.device.partition(":")[0]}
+
+
+def constraint_content(constrain: bool | ConstraintOptions) -> Any:
+    """Return what is asked of constraints as plain data, the defaults spelled out."""
+    from crystalicl_jobflow.generation.constraints import ConstraintOptions
+
+    if isinstance(constrain, bool):
+        return ConstraintOptions().model_dump(mode="json") if constrain else False
+    return constrain.model_dump(mode="json")
+
+
+class UnfinishedWork:
+    """The texts of one generation that are written already, in a file of its own.
+
+    The file is named by a fingerprint of the whole task (prompts, random streams, sampling
+    and seed, constraint, text format, model and its revision, package versions), so a
+    generation finds what an earlier launch of the same task has left and nothing else;
+    files of other tasks are neither read nor touched. A line is written as soon as a draw
+    is finished. A line that a kill cut off is left out, wherever it is in the file. Two
+    launches of the same task at once write the same texts and do not disturb each other.
+
+    Where the folder cannot be written, the generation goes on without: a warning is logged.
+
+    Parameters
+    ----------
+    folder
+        Where the file lies; made when the first line is written. Every launch must see it.
+    on_found
+        Called with the number of draws found and the number asked for, if any was found.
+    start_over
+        Whether to forget what an earlier launch of the task has written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from crystalicl_jobflow.generation.unfinished import UnfinishedWork
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     work = UnfinishedWork(folder)
+    ...     done = work.begin({"seed": 0})
+    ...     work.discard()
+    >>> done
+    {}
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        *,
+        on_found: Callable[[int, int], None] | None = None,
+        start_over: bool = False,
+    ) -> None:
+        self.folder = Path(folder).expanduser()
+        self.on_found = on_found
+        self.start_over = start_over
+        self.path: Path | None = None
+        self.num_found = 0
+        self.seconds_before = 0.0
+        self._file: BinaryIO | None = None
+        self._name = ""
+        self._unwritable = False
+        self._started = 0.0
+
+    def begin(self, task: Mapping[str, Any], *, total: int | None = None) -> dict[Draw, Completion]:
+        """Open the file of a task.
+
+        Parameters
+        ----------
+        task
+            Everything that decides the texts, as plain data.
+        total
+            Draws asked for, for ``on_found``.
+
+        Returns
+        -------
+        dict
+            What an earlier launch has written.
+        """
+        self.close()
+        self._name = fingerprint(task)
+        self._unwritable = False
+        self.path = self.folder / f"{PREFIX}{self._name}{SUFFIX}"
+        self.seconds_before = 0.0
+        if self.start_over:
+            self._remove()
+        found = self._read()
+        self.num_found = len(found)
+        self._started = time.perf_counter()
+        if found and self.on_found is not None:
+            self.on_found(len(found), len(found) if total is None else total)
+        return found
+
+    def record(self, draw: Draw, completion: Completion) -> None:
+        """Write a finished draw down; on disk in full when this returns.
+
+        Raises
+        ------
+        RuntimeError
+            If no task was begun.
+        """
+        if self.path is None:
+            raise RuntimeError("begin a task before its draws are recorded")
+        seconds = self.seconds_before + time.perf_counter() - self._started
+        line = {
+            "draw": list(draw),
+            "seconds": round(seconds, 3),
+            "completion": completion.model_dump(mode="json", exclude_defaults=True),
+        }
+        self._write(json.dumps(line))
+
+    def close(self) -> None:
+        """Close the file, and keep it."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def discard(self) -> None:
+        """Remove the file: what it holds is safe elsewhere."""
+        self.close()
+        if self.path is not None:
+            self._remove()
+            self.path = None
+
+    def _remove(self) -> None:
+        assert self.path is not None
+        try:
+            self.path.unlink(missing_ok=True)
+        except OSError as error:
+            logger.warning("%s cannot be removed: %s", self.path, error.strerror)
+
+    def _read(self) -> dict[Draw, Completion]:
+        assert self.path is not None
+        try:
+            lines = self.path.read_text(encoding="utf-8", errors="replace").splitlines()
+        except FileNotFoundError:
+            return {}
+        except OSError as error:
+            logger.warning("%s cannot be read, all texts are written anew: %s", self.path, error)
+            return {}
+        # the name says so already; the header guards a file that was renamed or copied
+        if not lines or _parsed(lines[0]).get("fingerprint") != self._name:
+            return {}
+        found = {}
+        for line in lines[1:]:
+            entry = _parsed(line)
+            try:
+                request, number = entry["draw"]
+                completion = Completion.model_validate(entry["completion"])
+                self.seconds_before = max(self.seconds_before, float(entry["seconds"]))
+            except (KeyError, TypeError, ValueError, ValidationError):
+                continue  # cut off by a kill
+            found[int(request), int(number)] = completion
+        return found
+
+    def _open(self) -> BinaryIO:
+        assert self.path is not None
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if not self._is_ours():
+            self.path.unlink(missing_ok=True)  # killed while it wrote its first line
+        # appended and unbuffered: lines of two launches at once do not mix
+        file = self.path.open("ab", buffering=0)
+        if file.tell() == 0:
+            header = {"fingerprint": self._name, "format": FORMAT_VERSION}
+            file.write(json.dumps(header).encode() + b"\n")
+        else:
+            file.write(b"\n")  # ends a line that a kill cut off
+        return file
+
+    def _is_ours(self) -> bool:
+        assert self.path is not None
+        try:
+            with self.path.open(encoding="utf-8", errors="replace") as file:
+                return _parsed(file.readline()).get("fingerprint") == self._name
+        except FileNotFoundError:
+            return False
+
+    def _write(self, line: str) -> None:
+        if self._unwritable:
+            return
+        try:
+            if self._file is None:
+                self._file = self._open()
+            self._file.write(line.encode("utf-8") + b"\n")
+        except OSError as error:
+            logger.warning("%s cannot be written, a kill would lose texts: %s", self.path, error)
+            self._unwritable = True  # told once
+
+
+def draw_missing(
+    generator: TextGenerator,
+    requests: Sequence[GenerationRequest],
+    sampling: SamplingParams,
+    work: UnfinishedWork,
+    *,
+    task: Mapping[str, Any],
+    accept: AcceptText | None = None,
+    progress: ProgressCallback | None = None,
+) -> list[list[Completion]]:
+    """Draw what an earlier launch of the same task has not written.
+
+    Parameters
+    ----------
+    generator, sampling, accept, progress
+        As in :meth:`TextGenerator.generate`; progress counts what is found as done.
+    requests
+        The whole task, each request with a key: the streams of a draw hang on key and
+        number alone, so what is missing is drawn as it would have been.
+    work
+        Holds what is written, and gets what is drawn.
+    task
+        What decides the texts besides the requests.
+
+    Returns
+    -------
+    list of list of Completion
+        For each request, in order, its completions, in order: those of an undisturbed run.
+    """
+    total = sum(request.num_samples for request in requests)
+    described = {
+        **task,
+        "requests": [_request_content(request) for request in requests],
+        "sampling": sampling.model_dump(),
+        "model": model_identity(generator.info),
+    }
+    found = work.begin(described, total=total)
+    missing: list[tuple[int, GenerationRequest]] = []
+    for place, request in enumerate(requests):
+        numbers = range(request.first_sample, request.first_sample + request.num_samples)
+        for first, count in _runs([n for n in numbers if (place, n) not in found]):
+            missing.append((place, replace(request, first_sample=first, num_samples=count)))
+
+    def keep(index: int, completion: Completion) -> None:
+        place, request = missing[index]
+        work.record((place, request.first_sample + completion.sample_index), completion)
+
+    done_before = len(found)
+    if progress is not None and done_before:
+        progress(done_before, total)
+    if missing:
+        answers = generator.generate(
+            [request for _, request in missing],
+            sampling,
+            accept=accept,
+            progress=None
+            if progress is None
+            else lambda done, _missing: progress(done_before + done, total),
+            on_completion=keep,
+        )
+        for (place, request), completions in zip(missing, answers, strict=True):
+            for number, completion in enumerate(completions, start=request.first_sample):
+                found[place, number] = completion
+    return [
+        [found[place, request.first_sample + sample] for sample in range(request.num_samples)]
+        for place, request in enumerate(requests)
+    ]
+
+
+def _request_content(request: GenerationRequest) -> list[Any]:
+    constraint = None if request.constraint is None else request.constraint.describe()
+    prompt = hashlib.sha256(request.prompt.encode("utf-8")).hexdigest()
+    return [prompt, request.key, request.first_sample, request.num_samples, constraint]
+
+
+def _runs(numbers: Sequence[int]) -> list[tuple[int, int]]:
+    """Return rising numbers as (first, count) of those without a gap."""
+    runs: list[tuple[int, int]] = []
+    for number in numbers:
+        if runs and number == sum(runs[-1]):
+            runs[-1] = (runs[-1][0], runs[-1][1] + 1)
+        else:
+            runs.append((number, 1))
+    return runs
+
+
+def _parsed(line: str) -> dict[str, Any]:
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return {}
+    return entry if isinstance(entry, dict) else {}
