@@ -1,0 +1,273 @@
+"""Which worker runs which job, also of those that are made while the Flow runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from jobflow import Flow, Job, JobStore, Response, job, run_locally
+from maggma.stores import MemoryStore
+from monty.json import MontyDecoder, jsanitize
+from pymatgen.core import Lattice, Structure
+
+from crystalicl_jobflow.flows import (
+    BenchmarkFlowMaker,
+    CrystalGenerationFlowMaker,
+    TrainFlowMaker,
+)
+from crystalicl_jobflow.flows.benchmark import BenchmarkSetting, conditional_suite
+from crystalicl_jobflow.flows.workers import (
+    assign_workers,
+    check_workers,
+    step_functions,
+    worker_of,
+    workers_of,
+)
+from crystalicl_jobflow.jobs import GenerateMaker, RetrieveMaker, relax_each
+
+GPU = {"gres": "gpu:1", "time": "02:00:00"}
+NACL = Structure.from_spacegroup(
+    "Fm-3m", Lattice.cubic(5.6), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]]
+)
+
+
+class Ran(list[tuple[str, dict[str, Any]]]):
+    """Names of the jobs that ran, with their ``manager_config``."""
+
+    def __getitem__(self, name: Any) -> Any:
+        found = [config for known, config in self if known == name]
+        assert len(found) == 1, f"{name}: {[known for known, _ in self]}"
+        return found[0]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch) -> Callable[[Flow], Ran]:
+    """Run a Flow; what jobs make goes through JSON, as it does in a database."""
+    ran = Ran()
+    original = Job.run
+
+    def recorded(self: Job, *args: Any, **kwargs: Any) -> Response[Any]:
+        ran.append((self.name, self.config.manager_config))
+        response = original(self, *args, **kwargs)
+        if response.replace is not None:
+            plain = jsanitize(response.replace.as_dict(), strict=True, enum_values=True)
+            response.replace = MontyDecoder().process_decoded(plain)
+        return response
+
+    def go(flow: Flow) -> Ran:
+        store = JobStore(MemoryStore(), additional_stores={"data": MemoryStore()})
+        plain = jsanitize(flow.as_dict(), strict=True, enum_values=True)
+        with monkeypatch.context() as patched:
+            patched.setattr(Job, "run", recorded)
+            run_locally(
+                MontyDecoder().process_decoded(plain),
+                store=store,
+                raise_immediately=True,
+                log=False,
+            )
+        return ran
+
+    return go
+
+
+@job
+def crystals() -> list[Structure]:
+    return [NACL, NACL]
+
+
+def divided(**options: Any) -> CrystalGenerationFlowMaker:
+    """The main Flow, divided into three shards."""
+    return CrystalGenerationFlowMaker(
+        retrieve_maker=RetrieveMaker(pool="prototypes", shots=0),
+        generate_maker=GenerateMaker(num_samples=3, num_shards=3, constrain=False, **options),
+    )
+
+
+def test_shards_go_to_the_gpu_and_the_gathering_does_not(run, reciting):
+    flow = divided().make({"formula": "CaTiO3"})
+    assign_workers(
+        flow,
+        default="login",
+        retrieval="database",
+        generation="gpu",
+        resources={"generation": GPU, "default": {"time": "00:10:00"}},
+        exec_config={"generation": "cuda"},
+        priority={"generation": 5},
+    )
+    ran = run(flow)
+    for shard in ("generate", "generate 1/3", "generate 2/3", "generate 3/3"):
+        assert ran[shard] == {
+            "worker": "gpu", "resources": GPU, "exec_config": "cuda", "priority": 5
+        }  # fmt: skip
+    # nothing of the GPU's is left, or jobflow-remote would take it from the parent
+    for other in ("gather generations", "validate", "evaluate"):
+        assert ran[other]["worker"] == "login"
+        assert ran[other]["resources"] == {"time": "00:10:00"}
+        assert ran[other]["exec_config"] == {"export": {}}
+    assert ran["retrieve"]["worker"] == "database"
+    assert ran["retrieve"]["resources"] == {}
+
+
+def test_fireworks_knows_categories(run, reciting):
+    flow = divided().make({"formula": "CaTiO3"})
+    assign_workers(flow, "fireworks", generation="gpu", resources={"generation": {"ntasks": 1}})
+    ran = run(flow)
+    assert ran["generate 2/3"] == {"_category": "gpu", "_queueadapter": {"ntasks": 1}}
+    for other in ("retrieve", "gather generations", "validate", "evaluate"):
+        assert ran[other] == {}
+
+
+def test_a_name_does_not_make_a_generation(run, reciting):
+    maker = divided(name="write crystals")
+    maker.validate_maker.name = "generate reports"
+    flow = assign_workers(maker.make({"formula": "NaCl"}), default="login", generation="gpu")
+    ran = run(flow)
+    assert ran["write crystals 3/3"]["worker"] == "gpu"
+    assert ran["generate reports"]["worker"] == "login"
+
+
+def test_relaxations_do_not_stay_with_the_job_that_made_them(run):
+    pytest.importorskip("atomate2")
+    from atomate2.forcefields.jobs import ForceFieldRelaxMaker
+
+    first = crystals()
+    relax = relax_each(first.output, ForceFieldRelaxMaker(force_field_name="CHGNet", steps=1))
+    flow = assign_workers(
+        Flow([first, relax]), default="login", generation="gpu", forcefield="cpu", vasp="cluster"
+    )
+    ran = run(flow)
+    assert ran["relax each"]["worker"] == "login"
+    assert [config["worker"] for name, config in ran if "Force field" in name] == ["cpu", "cpu"]
+    assert ran["store_inputs"]["worker"] == "login"
+
+
+def test_vasp_jobs_go_to_the_cluster(run, monkeypatch):
+    pytest.importorskip("atomate2")
+    from atomate2.vasp.flows.core import DoubleRelaxMaker
+    from emmet.core.tasks import TaskDoc
+
+    first = crystals()
+    flow = Flow([first, relax_each(first.output, DoubleRelaxMaker())])
+    assign_workers(
+        flow,
+        default="login",
+        forcefield="cpu",
+        vasp="cluster",
+        resources={"vasp": {"nodes": 2}},
+    )
+    # what VASP would do is of no matter here
+    base = "atomate2.vasp.jobs.base"
+    for name in ("write_vasp_input_set", "run_vasp", "copy_vasp_outputs", "gzip_output_folder"):
+        monkeypatch.setattr(f"{base}.{name}", lambda *args, **kwargs: None)
+    monkeypatch.setattr(f"{base}.should_stop_children", lambda *args, **kwargs: False)
+    monkeypatch.setattr(
+        f"{base}.get_vasp_task_document",
+        lambda *args, **kwargs: TaskDoc.from_structure(NACL, calcs_reversed=[]),
+    )
+    ran = run(flow)
+    vasp = [config for name, config in ran if name.startswith(("relax 1", "relax 2"))]
+    assert len(vasp) == 4
+    assert all((item["worker"], item["resources"]) == ("cluster", {"nodes": 2}) for item in vasp)
+    assert ran["store_inputs"]["worker"] == "login"
+
+
+def test_every_vasp_and_force_field_job_is_known():
+    """Also those that have a ``make`` of their own."""
+    pytest.importorskip("atomate2")
+    from atomate2.forcefields.jobs import ForceFieldStaticMaker
+    from atomate2.forcefields.md import ForceFieldMDMaker
+    from atomate2.vasp.jobs.core import HSEBSMaker, StaticMaker
+    from atomate2.vasp.jobs.mp import MPGGARelaxMaker
+    from atomate2.vasp.jobs.mvl import MVLStaticMaker
+
+    dft = [maker().make(NACL) for maker in (HSEBSMaker, StaticMaker, MPGGARelaxMaker)]
+    dft.append(MVLStaticMaker().make(NACL, prev_dir="."))
+    fields = [maker().make(NACL) for maker in (ForceFieldStaticMaker, ForceFieldMDMaker)]
+    flow = Flow([*dft, *fields])
+    assign_workers(flow, default="login", forcefield="cpu", vasp="cluster")
+    assert {worker_of(item) for item in dft} == {"cluster"}
+    assert {worker_of(item) for item in fields} == {"cpu"}
+    assert len(step_functions("vasp")) == len(set(step_functions("vasp"))) >= 4
+
+
+def test_training_and_its_trial():
+    flow = TrainFlowMaker().make("prototypes", {"formula": "CaTiO3"})
+    assign_workers(flow, default="login", training="a100", generation="gpu")
+    assert [(item.name, worker_of(item)) for item in flow.jobs] == [
+        ("instructions", "login"),
+        ("train", "a100"),
+        ("try zero-shot", "login"),
+        ("card", "login"),
+    ]
+    trial = next(item for item in flow.jobs if item.name == "try zero-shot")
+    assert not trial.config.pass_manager_config
+
+
+def test_parts_of_a_benchmark_are_generations():
+    suite = conditional_suite(BenchmarkSetting(dataset="rows.csv"), shots=(0,))
+    flow = BenchmarkFlowMaker().make(suite)
+    assign_workers(flow, "fireworks", generation="gpu")
+    found = [(item.name.split()[0], worker_of(item, "fireworks")) for item in flow.jobs]
+    assert found == [("plan", None), ("sample", "gpu"), ("tables", None)]
+
+
+def test_names_are_for_what_no_step_covers():
+    flow = CrystalGenerationFlowMaker().make({"formula": "CaTiO3"})
+    assign_workers(
+        flow,
+        default="login",
+        generation="gpu",
+        names={"valid": "cpu"},
+        resources={"valid": {"nodes": 1}},
+    )
+    checks = flow.jobs[2]
+    assert checks.config.manager_config["worker"] == "cpu"
+    assert checks.config.manager_config["resources"] == {"nodes": 1}
+    assert workers_of(flow) == ["cpu", "gpu", "login"]
+
+
+def test_the_last_assignment_counts():
+    flow = CrystalGenerationFlowMaker().make({"formula": "CaTiO3"})
+    assign_workers(flow, default="old", generation="older", resources={"generation": GPU})
+    assign_workers(flow, default="new", generation="gpu")
+    assert [worker_of(item) for item in flow.jobs] == ["new", "gpu", "new", "new"]
+    assert flow.jobs[1].config.manager_config["resources"] == {}
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"manager": "slurm", "default": "a"}, "manager 'slurm' is not one of"),
+        ({"generation": "gpu"}, "needs a default worker"),
+        ({"default": "a", "resources": {"gpu": {}}}, "resources of 'gpu'"),
+        (
+            {"manager": "fireworks", "exec_config": {"generation": "cuda"}},
+            "FireWorks has no exec_config",
+        ),
+    ],
+    ids=lambda value: str(value),
+)
+def test_a_mistake_is_one_line(options, said):
+    flow = CrystalGenerationFlowMaker().make({"formula": "CaTiO3"})
+    with pytest.raises(ValueError, match=said) as error:
+        assign_workers(flow, **options)
+    assert "\n" not in str(error.value)
+
+
+def test_a_worker_the_project_does_not_have(tmp_path, monkeypatch):
+    pytest.importorskip("jobflow_remote")
+    (tmp_path / "materials.yaml").write_text(
+        "name: materials\n"
+        "queue: {store: {type: MemoryStore}}\n"
+        f"workers: {{login: {{type: local, scheduler_type: shell, work_dir: {tmp_path}}}}}\n",
+        encoding="utf-8",
+    )
+    monkeypatch.setattr("jobflow_remote.SETTINGS.projects_folder", str(tmp_path))
+    flow = CrystalGenerationFlowMaker().make({"formula": "CaTiO3"})
+    check_workers(assign_workers(flow, default="login"), "materials")
+    with pytest.raises(ValueError, match="no worker gpu; it has login"):
+        check_workers(assign_workers(flow, default="login", generation="gpu"), "materials")
+    with pytest.raises(ValueError, match="other") as error:
+        check_workers(flow, "other")
+    assert "\n" not in str(error.value)
