@@ -3,37 +3,38 @@
 from __future__ import annotations
 
 import re
-import shlex
 from pathlib import Path
 
 import click
 import pytest
 
 from crystalicl_jobflow.cli import cli
+from doc_pages import ROOT, all_pages, crystalicl_words, read_blocks, shell_lines
 
-ROOT = Path(__file__).resolve().parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-FENCE = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+PAGES = all_pages()
+RUN_IN_ORDER = ("tutorials", "errors.md")
+"""Pages whose blocks test_tutorials.py and test_errors_page.py run, commands and all."""
 
 
 def blocks(page: Path, language: str) -> list[str]:
-    """Return a page's code blocks in a language, without those marked ``notest``."""
-    found = FENCE.findall(page.read_text(encoding="utf-8"))
-    return [code for name, rest, code in found if name == language and "notest" not in rest]
+    """Return a page's code blocks in a language, without those that do not run."""
+    found = [block for block in read_blocks(page) if block.language == language]
+    return [block.code for block in found if not {"notest", "fails"} & set(block.marks)]
 
 
 def commands(page: Path) -> list[list[str]]:
     """Return the ``crystalicl`` commands of a page's shell blocks."""
-    lines = "".join(blocks(page, "bash")).replace("\\\n", " ").splitlines()
-    split = [shlex.split(line, comments=True) for line in lines]
-    return [words[1:] for words in split if words and words[0] == "crystalicl"]
+    words = [crystalicl_words(line) for code in blocks(page, "bash") for line in shell_lines(code)]
+    return [found for found in words if found is not None]
 
 
 def page_id(page: Path) -> str:
-    return page.name
+    return page.relative_to(ROOT).as_posix().removeprefix("docs/")
 
 
-@pytest.mark.parametrize("page", PAGES, ids=page_id)
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if not set(RUN_IN_ORDER) & set(page.parts)], ids=page_id
+)
 def test_python_blocks_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from crystalicl_jobflow.schemas import PROPERTIES
 
@@ -52,7 +53,7 @@ def test_python_blocks_run(page: Path, tmp_path: Path, monkeypatch: pytest.Monke
 @pytest.mark.parametrize(
     ("page", "words"),
     [
-        pytest.param(page, words, id=f"{page.name}: {' '.join(words)[:60]}")
+        pytest.param(page, words, id=f"{page_id(page)}: {' '.join(words)[:60]}")
         for page in PAGES
         for words in commands(page)
     ],
@@ -74,7 +75,7 @@ def test_commands_and_their_options_exist(page: Path, words: list[str]) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=page_id)
 def test_links_lead_somewhere(page: Path) -> None:
-    for target in re.findall(r"\]\(([^)#]+)", page.read_text(encoding="utf-8")):
+    for target in re.findall(r"\]\(([^)#\s]+)", page.read_text(encoding="utf-8")):
         if "://" not in target:
             assert (page.parent / target).exists(), f"{page.name}: {target}"
 

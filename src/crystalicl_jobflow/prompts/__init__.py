@@ -1,7 +1,7 @@
 """The prompts; nothing else in the package writes one.
 
 The template 'crystalicl' is the CrystalICL paper's, byte for byte as its appendix G shows it:
-lines are joined by single newlines, every line of a crystal begins with ``### ``, and a
+lines are joined by single newlines, every line of a crystal begins with ``###``, and a
 prompt ends with ``### Response:``. The template 'alpaca' is CrysText's.
 """
 

@@ -93,7 +93,7 @@ class SGSFormat:
         return f"<text format {self.name}>"
 
     def encode(self, structure: Structure) -> str:
-        """Write a crystal as text: plain lines, no ``### ``, no line end at the end.
+        """Write a crystal as text: plain lines, no ``###``, no line end at the end.
 
         Where rounding alone would lift the crystal into a higher space group, one number
         of the text is moved by a step or a few to prevent it (see `rounding`).

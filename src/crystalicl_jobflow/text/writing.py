@@ -13,7 +13,7 @@ WRITTEN_FORMATS = ("sgs", "sgsw", "xyz", "cif")
 
 
 def crystal_text(crystal: SGSCrystal, text_format: str = "sgs") -> str:
-    """Write a crystal in a text format, without ``### ``.
+    """Write a crystal in a text format, without ``###``.
 
     Parameters
     ----------

@@ -27,7 +27,7 @@ class XYZFormat:
         return f"<text format {self.name}>"
 
     def encode(self, structure: Structure) -> str:
-        """Write a crystal as text: plain lines, no ``### ``, no line end at the end.
+        """Write a crystal as text: plain lines, no ``###``, no line end at the end.
 
         Raises
         ------

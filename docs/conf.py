@@ -1,0 +1,161 @@
+"""How Sphinx builds these pages: ``sphinx-build -W --keep-going -n docs docs/_build``.
+
+Nothing is fetched: names of other projects are plain text, unless CRYSTALICL_DOCS_INTERSPHINX=1
+allows their inventories to be asked for.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import inspect
+import os
+from importlib.metadata import version as installed_version
+from typing import Any
+
+from sphinx.util.nodes import make_refnode
+
+PACKAGE = "crystalicl_jobflow"
+ROOMS = ("crystalicl_jobflow.evaluation.energies", "crystalicl_jobflow.generation.constraints")
+"""Rooms within rooms that have a page of their own."""
+
+
+def _documented_below() -> dict[str, list[str]]:
+    """Return by room what it shows, but a room within it documents."""
+    shown = {}
+    for below in ROOMS:
+        room = importlib.import_module(below.rpartition(".")[0])
+        origins = {name: getattr(getattr(room, name), "__module__", "") for name in room.__all__}
+        shown[room.__name__] = [n for n, origin in origins.items() if origin.startswith(below)]
+    return shown
+
+
+project = "crystalicl-jobflow"
+author = "crystalicl-jobflow developers"
+copyright = author  # noqa: A001 - the name that Sphinx reads
+version = release = installed_version("crystalicl-jobflow")
+
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.viewcode",
+    "sphinx_copybutton",
+]
+exclude_patterns = ["_build"]
+templates_path = ["_templates"]
+
+# --- pages -------------------------------------------------------------------------------
+
+myst_enable_extensions = ["colon_fence", "deflist"]
+myst_heading_anchors = 3
+# a block of JSON or YAML may leave something out ("…"), which no lexer accepts
+suppress_warnings = ["misc.highlighting_failure"]
+copybutton_exclude = ".linenos, .gp, .go"
+
+# --- reference ---------------------------------------------------------------------------
+
+autosummary_generate = True
+autosummary_ignore_module_all = False
+autosummary_imported_members = True
+autosummary_context = {"documented_below": _documented_below()}
+autodoc_default_options = {"members": True, "member-order": "bysource"}
+autodoc_typehints = "signature"
+autodoc_typehints_format = "short"
+autodoc_preserve_defaults = True
+napoleon_google_docstring = False
+napoleon_use_rtype = False
+napoleon_use_ivar = True
+add_module_names = False
+python_use_unqualified_type_names = True
+maximum_signature_line_length = 90
+default_role = "literal"
+
+nitpicky = True
+# What other projects define has no page here, and parameters' types are prose in NumPy docstrings.
+nitpick_ignore_regex = [(r"py:.*", r"(?!crystalicl_jobflow\.).*")]
+
+if os.environ.get("CRYSTALICL_DOCS_INTERSPHINX"):
+    extensions.append("sphinx.ext.intersphinx")
+    intersphinx_mapping = {
+        "python": ("https://docs.python.org/3", None),
+        "jobflow": ("https://materialsproject.github.io/jobflow", None),
+        "maggma": ("https://materialsproject.github.io/maggma", None),
+        "pymatgen": ("https://pymatgen.org", None),
+    }
+
+# --- looks -------------------------------------------------------------------------------
+
+html_theme = "pydata_sphinx_theme"
+html_title = project
+html_static_path = ["_static"]
+html_css_files = ["crystalicl.css"]
+html_theme_options = {
+    "navigation_with_keys": False,
+    "show_toc_level": 2,
+    "header_links_before_dropdown": 6,
+    "navbar_end": ["theme-switcher"],
+    "footer_start": ["copyright"],
+    "footer_end": ["sphinx-version"],
+    "pygments_light_style": "a11y-high-contrast-light",
+    "pygments_dark_style": "a11y-high-contrast-dark",
+}
+html_sidebars = {"index": []}
+html_show_sourcelink = False
+html_copy_source = False
+
+
+def _describe_fields(
+    app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]
+) -> None:
+    """Append the fields of a pydantic document, which say themselves what they hold."""
+    fields = getattr(obj, "model_fields", None) if inspect.isclass(obj) else None
+    own = vars(obj).get("__annotations__", {}) if fields else {}
+    for field, info in (fields or {}).items():
+        if field in own and info.description:
+            lines.extend(["", f".. attribute:: {field}", "   :no-index:", ""])
+            lines.append(f"   {info.description}")
+
+
+def _skip_fields(app: Any, what: str, name: str, obj: Any, skip: bool, options: Any) -> bool | None:
+    """Leave out what pydantic adds to every document."""
+    return True if name in ("model_config", "model_post_init", "model_fields") else None
+
+
+def _resolve_own(app: Any, env: Any, node: Any, contnode: Any) -> Any:
+    """Link a name of this package to where it is documented, whatever module defines it.
+
+    A name that exists but is an inner matter of its room stays text; one that does not exist
+    is left to the warning.
+    """
+    target = str(node.get("reftarget", ""))
+    if node.get("refdomain") != "py" or not target.startswith(f"{PACKAGE}."):
+        return None
+    module, attributes = target, []
+    while module:
+        with contextlib.suppress(ImportError):
+            found = importlib.import_module(module)
+            break
+        module, _, last = module.rpartition(".")
+        attributes.insert(0, last)
+    for name in attributes:
+        found = getattr(found, name, inspect.Parameter.empty)
+    if found is inspect.Parameter.empty:
+        return None
+    domain = env.get_domain("py")
+    same = [n for n in domain.objects if n.rpartition(".")[2] == target.rpartition(".")[2]]
+    for name in same:
+        if name != target and name.startswith(f"{PACKAGE}."):
+            place = domain.objects[name]
+            return make_refnode(
+                app.builder, node["refdoc"], place.docname, place.node_id, contnode, name
+            )
+    return contnode
+
+
+def setup(app: Any) -> None:
+    """Connect the hooks above."""
+    app.connect("missing-reference", _resolve_own)
+    app.connect("autodoc-process-docstring", _describe_fields)
+    app.connect("autodoc-skip-member", _skip_fields)
