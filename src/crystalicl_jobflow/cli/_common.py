@@ -35,12 +35,7 @@ class UserError(click.ClickException):
 
     def show(self, file: Any = None) -> None:
         """Print ``Error: …`` to stderr, in one line."""
-        click.echo(f"Error: {redact(one_line(self.message))}", file=file, err=file is None)
-
-
-def one_line(text: object) -> str:
-    """Return the text with all white space as single spaces."""
-    return " ".join(str(text).split())
+        click.echo(f"Error: {redact(' '.join(self.message.split()))}", file=file, err=file is None)
 
 
 def _as_user_error(error: Exception) -> UserError | None:

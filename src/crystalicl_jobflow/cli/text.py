@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from crystalicl_jobflow.cli._common import UserError
+from crystalicl_jobflow.messages import one_line
 
 _FORMATS = ("sgs", "sgsw", "xyz", "cif")
 _format = click.option(
@@ -96,5 +97,4 @@ def _read_structure(file: Path) -> Any:
             return Structure.from_file(file)
         except Exception as error:
             # pymatgen's readers raise whatever a malformed file makes them stumble over
-            message = " ".join(str(error).split())[:200] or type(error).__name__
-            raise UserError(f"{file} cannot be read as a crystal: {message}") from None
+            raise UserError(f"{file} cannot be read as a crystal: {one_line(error)}") from None

@@ -16,6 +16,7 @@ from pymatgen.core import Composition, Structure
 from crystalicl_jobflow.evaluation._parallel import Progress, run_chunks
 from crystalicl_jobflow.evaluation.hashing import structure_hash
 from crystalicl_jobflow.evaluation.thresholds import FINGERPRINT_MIN_VOLUME, FINGERPRINT_TIMEOUT
+from crystalicl_jobflow.messages import first_line
 
 if TYPE_CHECKING:
     from maggma.core import Store
@@ -235,8 +236,7 @@ def structure_fingerprint(task: tuple[Structure, float | None]) -> NDArray[np.fl
         with time_limit(timeout):
             values = crystal_fingerprint(crystal)
     except Exception as error:  # an isolated atom, a heap of atoms: an answer, not a failure
-        lines = str(error).strip().splitlines()
-        return f"structural fingerprint: {lines[0] if lines else type(error).__name__}"
+        return f"structural fingerprint: {first_line(error)}"
     if not np.isfinite(values).all():
         return "structural fingerprint: not finite"
     return np.asarray(values, dtype=np.float64)

@@ -17,6 +17,7 @@ from pymatgen.core import Structure
 
 from crystalicl_jobflow.generation.base import GenerationRequest, ProgressCallback, TextGenerator
 from crystalicl_jobflow.generation.numbers import NumberConstraint
+from crystalicl_jobflow.messages import one_line
 from crystalicl_jobflow.prompts import property_prompt, property_response
 from crystalicl_jobflow.schemas import PROPERTIES, SamplingParams, find_property
 from crystalicl_jobflow.schemas.predictions import (
@@ -202,17 +203,13 @@ def _prepared(
         prediction.formula = structure.composition.reduced_formula
     except Exception as error:  # whatever is wrong with one crystal is its own affair
         prediction.reason = PropertyFailure.NOT_READ
-        prediction.message = f"{MESSAGES[PropertyFailure.NOT_READ]}: {_one_line(error)}"
+        prediction.message = f"{MESSAGES[PropertyFailure.NOT_READ]}: {one_line(error)}"
         return prediction
     try:
         text = crystal_text(SGS.analyze(structure, symprec), text_format)
     except Exception as error:
         prediction.reason = PropertyFailure.NOT_ENCODABLE
-        prediction.message = f"{MESSAGES[PropertyFailure.NOT_ENCODABLE]}: {_one_line(error)}"
+        prediction.message = f"{MESSAGES[PropertyFailure.NOT_ENCODABLE]}: {one_line(error)}"
         return prediction
     prediction.prompt = property_prompt(spec.name, text, template=template)
     return prediction
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__

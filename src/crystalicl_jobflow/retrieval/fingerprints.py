@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from pymatgen.core import Structure
 
+from crystalicl_jobflow.messages import first_line
 from crystalicl_jobflow.retrieval.parallel import time_limit
 
 FINGERPRINT_SIZE = 61
@@ -85,8 +86,7 @@ def fingerprint_document(
         with time_limit(timeout):
             values = crystal_fingerprint(Structure.from_dict(dict(structure)))
     except Exception as error:  # a crystal without a fingerprint is an answer
-        lines = str(error).strip().splitlines()
-        return f"fingerprint: {lines[0] if lines else type(error).__name__}"
+        return f"fingerprint: {first_line(error)}"
     if not np.isfinite(values).all():
         return "fingerprint: not finite"
     return [float(value) for value in np.round(values, 7)]

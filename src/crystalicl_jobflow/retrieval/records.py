@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from pymatgen.core import Element, Lattice, Structure
 
+from crystalicl_jobflow.messages import first_line
 from crystalicl_jobflow.schemas import Demonstration, find_property, utcnow
 
 _TEXT_VERSION = "sgs-1"
@@ -102,8 +103,7 @@ def read_crystal(crystal: str | Mapping[str, Any] | Structure) -> Structure:
             return read_cif(crystal)
         return Structure.from_dict(dict(crystal))
     except Exception as error:  # parsers raise whatever they like on bad input
-        lines = str(error).strip().splitlines()
-        raise ValueError(lines[0] if lines else type(error).__name__) from None
+        raise ValueError(first_line(error)) from None
 
 
 def read_cif(text: str) -> Structure:
@@ -197,8 +197,7 @@ def make_demonstration(
         crystal = SGS.analyze(structure, symprec)
         text = SGS.format(crystal)
     except Exception as error:  # one bad crystal must not end the filling
-        lines = str(error).strip().splitlines()
-        return lines[0] if lines else type(error).__name__
+        return first_line(error)
     composition = structure.composition.element_composition
     elements = tuple(sorted(element.symbol for element in composition.elements))
     conventional = sum(site.multiplicity or 0 for site in crystal.sites)

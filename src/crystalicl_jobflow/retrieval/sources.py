@@ -15,6 +15,7 @@ from typing import Any, Protocol, TextIO, cast, runtime_checkable
 
 from maggma.core import Store
 
+from crystalicl_jobflow.messages import first_line
 from crystalicl_jobflow.retrieval.records import Record, known_properties, naive_utc
 from crystalicl_jobflow.schemas import PROPERTIES
 from crystalicl_jobflow.stores import open_store, store_label
@@ -323,8 +324,7 @@ class MaterialsProjectSource:
         try:
             found = rester.materials.summary.search(**self.criteria, fields=list(self._FIELDS))
         except Exception as error:  # mp-api raises many kinds; all concern the user's request
-            reason = str(error).strip().splitlines() or [type(error).__name__]
-            raise ValueError(f"Materials Project: {reason[0]}") from None
+            raise ValueError(f"Materials Project: {first_line(error)}") from None
         for item in found:
             document = _as_mapping(item, self._FIELDS)
             crystal = document.get("structure")
@@ -348,8 +348,7 @@ def _open_rester() -> Any:
     try:
         return MPRester()
     except Exception as error:  # a missing or malformed key, no network
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise ValueError(f"Materials Project: {reason[0]}") from None
+        raise ValueError(f"Materials Project: {first_line(error)}") from None
 
 
 def _as_mapping(item: Any, names: tuple[str, ...]) -> dict[str, Any]:

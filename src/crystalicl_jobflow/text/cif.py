@@ -15,6 +15,7 @@ import numpy as np
 from pymatgen.core import Composition, Element, Lattice, Structure, SymmOp
 from pymatgen.io.cif import CifParser, CifWriter
 
+from crystalicl_jobflow.messages import one_line
 from crystalicl_jobflow.schemas.reasons import FailureReason
 from crystalicl_jobflow.text import spacegroups
 from crystalicl_jobflow.text.errors import TextError
@@ -151,9 +152,8 @@ class CIFFormat:
                 structures = parser.parse_structures(primitive=False, on_error="raise")
             except Exception as error:
                 # pymatgen raises whatever a malformed value makes it stumble over
-                message = " ".join(str(error).split())[:200] or type(error).__name__
                 raise TextError(
-                    FailureReason.BAD_CIF, f"the CIF cannot be read: {message}"
+                    FailureReason.BAD_CIF, f"the CIF cannot be read: {one_line(error)}"
                 ) from error
         if not structures or not len(structures[0]):
             raise TextError(FailureReason.NO_SITES, "the CIF holds no sites")

@@ -12,6 +12,7 @@ from pymatgen.core import Structure
 
 from crystalicl_jobflow.evaluation.distances import min_distance
 from crystalicl_jobflow.evaluation.thresholds import MIN_DISTANCE, MIN_VOLUME_PER_ATOM
+from crystalicl_jobflow.messages import one_line
 
 Progress = Callable[[int, int], None]
 """Called with (done, of) while work goes on."""
@@ -136,8 +137,7 @@ def raised(error: Exception) -> Energy:
 
 def sentence(error: Exception) -> str:
     """Return an error's kind and what it says, in one line."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    return f"{type(error).__name__}: {text[:200]}"
+    return f"{type(error).__name__}: {one_line(error)}"
 
 
 def refusal(structure: Structure | None, *, max_atomic_number: int = 118) -> Energy | None:

@@ -20,6 +20,7 @@ from crystalicl_jobflow.evaluation.energies.base import (
     raised,
     refusal,
 )
+from crystalicl_jobflow.messages import one_line
 
 
 class MatcalcModel:
@@ -59,10 +60,12 @@ class MatcalcModel:
             with contextlib.redirect_stdout(io.StringIO()):
                 calculator = matcalc.load_fp(name)
         except ImportError as error:
-            raise ImportError(f"{name}: {_line(error)}") from None
+            raise ImportError(f"{name}: {one_line(error, limit=300)}") from None
         except Exception as error:
             # providers raise whatever their downloads do
-            raise ValueError(f"matcalc cannot load {name!r}: {_line(error)}") from None
+            raise ValueError(
+                f"matcalc cannot load {name!r}: {one_line(error, limit=300)}"
+            ) from None
         return cls(calculator, name=f"matcalc:{name}", version=f"matcalc {matcalc.__version__}")
 
     def energies(
@@ -128,7 +131,3 @@ class MatcalcModel:
                 return checked_energy(float(atoms.get_potential_energy()) / len(atoms))
         except Exception as error:
             return raised(error)
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300] or type(error).__name__

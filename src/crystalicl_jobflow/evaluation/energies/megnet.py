@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from pymatgen.core import Structure
 
+from crystalicl_jobflow.messages import one_line
+
 WEIGHTS = {
     "formation_energy_per_atom": "MEGNet-Eform-MP-2018.6.1",
     "band_gap": "MEGNet-BandGap-mfi-MP-2019.4.1",
@@ -86,7 +88,7 @@ def _load(weights: str) -> Any:
     except Exception as error:
         # matgl wraps what its download raises in an error that says nothing
         cause = error.__cause__ or error
-        reason = " ".join(str(cause).split())[:200] or type(cause).__name__
+        reason = one_line(cause)
         raise ValueError(
             f"MEGNet's weights {weights} cannot be loaded ({reason}); without network use the"
             " predictor 'trees'"
