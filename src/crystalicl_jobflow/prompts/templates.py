@@ -38,7 +38,7 @@ TASKS: dict[str, tuple[str, str]] = {
 
 
 def prefix_lines(text: str) -> str:
-    """Return the text with ``### `` before every line."""
+    """Return the text with ``###`` before every line."""
     return "\n".join(f"### {line}" for line in text.splitlines())
 
 
@@ -155,7 +155,7 @@ def property_prompt(property_name: str, text: str, *, template: str = "crystalic
     property_name
         Name or alias of a registered property.
     text
-        The crystal's text, without ``### ``.
+        The crystal's text, without ``###``.
     template
         'crystalicl' or 'alpaca'.
 

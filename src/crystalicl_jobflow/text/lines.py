@@ -29,7 +29,7 @@ class Line:
 
 
 def content_lines(text: str) -> list[Line]:
-    """Return the lines that say something, without ``### `` and surrounding spaces.
+    """Return the lines that say something, without ``###`` and surrounding spaces.
 
     Raises
     ------
