@@ -91,12 +91,18 @@ def _add(document: dict[str, Any], part: Part) -> None:
         if part.replaces or (STAGES.index(part.stage), part.stamp) >= held:
             document.update(part.text)
             document["stage"], document["stage_at"] = part.stage, part.stamp
-    document["relaxations"] = _by_origin(document["relaxations"] + part.relaxations)
+    document["relaxations"] = _as_gathered(_by_origin(document["relaxations"] + part.relaxations))
     document["evaluations"] = _by_origin(document["evaluations"] + part.evaluations)
     origins = [{"origin": item} for item in [*document["origins"], *part.origins]]
     document["origins"] = [item["origin"] for item in _by_origin(origins)]
     document["run_ids"] = sorted({*document["run_ids"], *part.run_ids})
     document["completes"] = sorted({*document["completes"], *part.completes})
+
+
+def _as_gathered(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Leave out relaxations that a gathering job has read again, and put against a hull."""
+    gathered = {entry.get("source_uuid") for entry in entries} - {None}
+    return [entry for entry in entries if entry["origin"]["job_uuid"] not in gathered]
 
 
 def _by_origin(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -11,8 +11,8 @@ from crystalicl_jobflow.builders.parts import (
     evaluation_part,
     generation_parts,
     relaxation_part,
-    without_marks,
 )
+from crystalicl_jobflow.evaluation.energies.relaxed import read_relaxation
 from crystalicl_jobflow.schemas.jobs import BATCH
 
 KINDS = {
@@ -89,7 +89,8 @@ def _parts(
         if len(results) != len(names):
             raise ValueError(f"{len(results)} results for {len(names)} candidates")
         for name, result in zip(names, results, strict=True):
-            yield relaxation_part(atomate2_relaxation(name, result), origin)
+            relaxation = read_relaxation(name, result)
+            yield relaxation_part(relaxation.model_dump(mode="json"), origin)
 
 
 def _unbatched(batches: Sequence[Any]) -> Iterator[Any]:
@@ -98,54 +99,3 @@ def _unbatched(batches: Sequence[Any]) -> Iterator[Any]:
             yield from batch[BATCH]
         else:
             yield batch
-
-
-def atomate2_relaxation(candidate_id: str, result: Any) -> dict[str, Any]:
-    """Return the relaxation in a document of atomate2, of a force field or of VASP.
-
-    Parameters
-    ----------
-    candidate_id
-        The candidate that was relaxed.
-    result
-        ``ForceFieldTaskDocument`` or ``TaskDoc`` in JSON form; None for a job that failed.
-
-    Returns
-    -------
-    dict
-        A :class:`~crystalicl_jobflow.schemas.candidates.CandidateRelaxation` in JSON form.
-    """
-    if not isinstance(result, Mapping):
-        return {
-            "candidate_id": candidate_id,
-            "converged": False,
-            "level": "forcefield",
-            "failure_reason": "failed",
-            "failure_message": "The relaxation has no result.",
-        }
-    found = without_marks(result)
-    output = found.get("output") or {}
-    force_field = "forcefield_name" in found or "ase_calculator_name" in found
-    converged = found.get("is_force_converged")
-    if converged is None and found.get("state") is not None:
-        converged = str(found["state"]).rsplit(".", 1)[-1].lower() in ("successful", "success")
-    method = found.get("forcefield_name") or found.get("ase_calculator_name") or "VASP"
-    if found.get("forcefield_version"):
-        method = f"{method} {found['forcefield_version']}"
-    if not force_field and found.get("run_type"):
-        method = f"VASP {found['run_type']}"
-    relaxation: dict[str, Any] = {
-        "candidate_id": candidate_id,
-        "structure": output.get("structure") or found.get("structure"),
-        "energy_per_atom": output.get("energy_per_atom"),
-        "converged": converged,
-        "steps": output.get("n_steps"),
-        "level": "forcefield" if force_field else "dft",
-        "method": str(method),
-        "failure_reason": None,
-        "failure_message": None,
-    }
-    if converged is False:
-        relaxation["failure_reason"] = "not_converged"
-        relaxation["failure_message"] = "The relaxation did not converge."
-    return relaxation

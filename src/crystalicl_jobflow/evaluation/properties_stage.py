@@ -147,20 +147,26 @@ def _made_elsewhere(
 ) -> tuple[Part, list[EnergyAssessment], SetEnergies]:
     """Read energies from relaxations; of several of one candidate the best one counts."""
     from crystalicl_jobflow.evaluation.energies import EnergyAssessment, EnergyFailure
-    from crystalicl_jobflow.schemas.candidates import LEVELS, CandidateRelaxation
+    from crystalicl_jobflow.evaluation.selection import best_relaxations
 
-    best: dict[str, CandidateRelaxation] = {}
-    for item in sorted(
-        relaxations, key=lambda item: (LEVELS.index(item.level), item.failure_reason is None)
-    ):
-        best[item.candidate_id] = item
+    best = best_relaxations(relaxations)
     assessed = []
     for candidate in candidates:
-        item = best.get(candidate.candidate_id) or CandidateRelaxation(
-            candidate_id=candidate.candidate_id,
-            failure_reason=EnergyFailure.MODEL_FAILED,
-            failure_message="There is no relaxation of it.",
-        )
+        item = best.get(candidate.candidate_id)
+        if item is None:
+            assessed.append(
+                EnergyAssessment(
+                    structure=None,
+                    energy_per_atom=None,
+                    formation_energy_per_atom=None,
+                    e_above_hull=None,
+                    relaxed=True,
+                    converged=None,
+                    failure=EnergyFailure.MODEL_FAILED,
+                    message="There is no relaxation of it.",
+                )
+            )
+            continue
         failed = item.failure_reason is not None or item.converged is False
         assessed.append(
             EnergyAssessment(
@@ -189,6 +195,8 @@ def _made_elsewhere(
 def _failure(code: str | None) -> EnergyFailure:
     from crystalicl_jobflow.evaluation.energies import EnergyFailure
 
+    if code == "failed":
+        return EnergyFailure.MODEL_FAILED
     try:
         return EnergyFailure(str(code))
     except ValueError:  # another program's reason

@@ -126,6 +126,8 @@ def evaluate_and_judge(
             processes=options.processes,
             progress=report,
         )
+        if relaxations is not None:
+            _forget_stability(part, judged, relaxations)
         added.append(part)
     if options.reward:
         added.append(
@@ -153,6 +155,20 @@ def evaluate_and_judge(
     for part in added:
         _add(evaluation, part)
     return evaluation, judged
+
+
+def _forget_stability(
+    part: Part, candidates: Sequence[Candidate], relaxations: Sequence[CandidateRelaxation]
+) -> None:
+    """Leave open in the table whether a crystal that nobody relaxed is stable.
+
+    In the rates it is not: they are over all candidates.
+    """
+    tried = {item.candidate_id for item in relaxations}
+    for at, candidate in enumerate(candidates):
+        if candidate.candidate_id not in tried:
+            for name in ("stable", "metastable", "sun", "metastable_sun"):
+                part.columns[at].pop(name, None)
 
 
 def _add(evaluation: Evaluation, part: Part) -> None:

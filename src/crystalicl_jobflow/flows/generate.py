@@ -71,6 +71,11 @@ class CrystalGenerationFlowMaker(Maker):
         ValueError
             If an evaluation is asked for without a validation.
         """
+        jobs = self.jobs(conditions, references)
+        return Flow(jobs, output=jobs[-1].output, name=self.name)
+
+    def jobs(self, conditions: Any, references: Any = None) -> list[Job | Flow]:
+        """Build the jobs alone, for a larger Flow; see :meth:`make`."""
         if self.evaluate_maker is not None and self.validate_maker is None:
             raise ValueError("evaluate_maker needs a validate_maker: it evaluates candidates")
         jobs: list[Job | Flow] = []
@@ -86,4 +91,4 @@ class CrystalGenerationFlowMaker(Maker):
             jobs.append(validate)
             if self.evaluate_maker is not None:
                 jobs.append(self.evaluate_maker.make(validate.output.candidates, references))
-        return Flow(jobs, output=jobs[-1].output, name=self.name)
+        return jobs

@@ -12,6 +12,7 @@ from pymatgen.core import Structure
 
 from crystalicl_jobflow.schemas import Candidate, Condition, Generation, Retrieval
 from crystalicl_jobflow.schemas.candidates import CandidateRelaxation, RelaxDoc
+from crystalicl_jobflow.schemas.discovery import ChosenCrystal, SelectDoc
 from crystalicl_jobflow.schemas.jobs import GenerateDoc, RetrieveDoc, ValidateDoc
 
 if TYPE_CHECKING:
@@ -131,6 +132,42 @@ def as_relaxations(value: Any) -> list[CandidateRelaxation] | None:
         else:
             relaxations.append(CandidateRelaxation.model_validate(_plain(item)))
     return relaxations
+
+
+def as_chosen(value: Any) -> list[ChosenCrystal]:
+    """Return crystals that go on, from a selection, a validation, candidates or themselves.
+
+    Of a validation the valid candidates are taken, of candidates those with a crystal.
+
+    Raises
+    ------
+    ValueError
+        If an item is none of these; one line.
+    """
+    chosen: list[ChosenCrystal] = []
+    for item in [] if value is None else _as_list(value):
+        if isinstance(item, SelectDoc):
+            chosen += item.chosen
+        elif isinstance(item, ValidateDoc):
+            chosen += as_chosen(item.valid_candidates)
+        elif isinstance(item, ChosenCrystal):
+            chosen.append(item)
+        elif isinstance(item, Mapping) and "rank" in item:
+            chosen.append(ChosenCrystal.model_validate(_plain(item)))
+        elif isinstance(item, Candidate) or (isinstance(item, Mapping) and "candidate_id" in item):
+            candidate = as_candidates(item)[0]
+            if candidate.structure is not None:
+                chosen.append(
+                    ChosenCrystal(
+                        candidate_id=candidate.candidate_id,
+                        formula=candidate.formula or "",
+                        structure=candidate.structure,
+                        rank=len(chosen) + 1,
+                    )
+                )
+        else:
+            raise ValueError(f"{type(item).__name__} is no candidate; relax candidates")
+    return chosen
 
 
 _ID_FIELDS = ("demonstration_id", "candidate_id", "material_id")

@@ -1,37 +1,390 @@
-"""The job that hands crystals to another package's relaxation Maker, one each."""
+"""The jobs that relax candidates with any Maker of atomate2, and read what it made."""
 
 from __future__ import annotations
 
-from jobflow import Flow, JobConfig, Maker, Response, job
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from jobflow import CURRENT_JOB, Flow, Job, JobConfig, Maker, OnMissing, Response, job
 from pymatgen.core import Structure
 
+from crystalicl_jobflow.jobs._inputs import as_chosen, as_crystals, log_progress
+from crystalicl_jobflow.schemas.candidates import CandidateRelaxation, RelaxDoc
+from crystalicl_jobflow.schemas.discovery import ChosenCrystal
+from crystalicl_jobflow.schemas.jobs import DATA
 
-# Without pass_manager_config=False every relaxation would land on this job's worker.
-@job(name="relax each", config=JobConfig(pass_manager_config=False))
-def relax_each(structures: list[Structure], relax_maker: Maker) -> Response[list[object]]:
-    """Relax every crystal in a job (or Flow) of its own.
+logger = logging.getLogger(__name__)
+
+Mode = Literal["auto", "each", "together", "list"]
+
+
+@dataclass
+class RelaxMaker(Maker):
+    """Relax candidates with any Maker whose ``make`` takes a structure.
+
+    The job replaces itself by the relaxations, and one job that gathers them and puts them
+    against the convex hull. A relaxation that fails or does not converge is recorded with
+    the reason, and the others go on.
 
     Parameters
     ----------
-    structures
-        Crystals.
     relax_maker
-        Any Maker whose ``make`` takes a structure, e.g. atomate2's
-        ``DoubleRelaxMaker``. Its own name and the crystal's place name the jobs, for a
-        name filter to send them to their worker.
+        Of atomate2, for example ``ForceFieldRelaxMaker``, ``DoubleRelaxMaker`` or
+        ``MPGGADoubleRelaxMaker``; or any other whose output looks like theirs.
+    name
+        Name of this job; 'start forcefield' or 'start dft' by default.
+    stage
+        What the other jobs' names have after their first word, for name filters to send them
+        to their workers; 'forcefield' or 'dft' by default. The relaxations are called 'relax
+        dft 2/5: ' and what the Maker calls its jobs, or 'relax forcefield 1/1' where one job
+        takes several crystals; the last one is 'gather dft' or 'gather forcefield'.
+    mode
+        ``each``: a job or Flow for each crystal. ``together``: one job relaxes one crystal
+        after the other, and loads the force field once. ``list``: one job of the Maker's own
+        that takes the list; if it fails, all of it has. ``auto``: ``together`` for force
+        fields, else ``each``.
+    batch_size
+        Crystals in one job of ``together`` or ``list``, at most.
+    num_threads
+        Torch threads of ``together``: with several, force fields on a few atoms are tens of
+        times slower on a busy machine. None leaves torch's own choice.
+    keep_unconverged
+        Whether VASP jobs that did not converge are told to leave their output, which is
+        recorded then; else atomate2's setting counts, by which they fail without one.
+    hull
+        Source of the convex hull where it is not the known crystals, see
+        :func:`crystalicl_jobflow.evaluation.energies.reference_hull`; read where the
+        gathering runs.
+    energy_model
+        Energy model with the force field's weights, for the energies of the hull's
+        crystals and of the elements; found for CHGNet. DFT needs none.
+    references
+        Elemental references: a kind, or a file.
+
+    Raises
+    ------
+    ValueError
+        If the mode is not known or the batch size not positive; one line.
+    TypeError
+        If the relaxation Maker is none.
+
+    Examples
+    --------
+    >>> from atomate2.forcefields.jobs import ForceFieldRelaxMaker
+    >>> from crystalicl_jobflow.jobs import RelaxMaker
+    >>> maker = RelaxMaker(ForceFieldRelaxMaker(force_field_name="CHGNet"))
+    >>> maker.make([]).name
+    'start forcefield'
+    """
+
+    relax_maker: Maker
+    name: str = ""
+    stage: str = ""
+    mode: Mode = "auto"
+    batch_size: int = 50
+    num_threads: int | None = 1
+    keep_unconverged: bool = True
+    hull: str | None = None
+    energy_model: str | None = None
+    references: str | None = None
+
+    def __post_init__(self) -> None:
+        if not hasattr(self.relax_maker, "make"):
+            raise TypeError(f"{type(self.relax_maker).__name__} is no Maker: it has no make()")
+        if self.mode not in ("auto", "each", "together", "list"):
+            raise ValueError(f"mode {self.mode!r} is not one of auto, each, together, list")
+        if self.batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {self.batch_size}")
+        self.stage = self.stage or self.level
+        self.name = self.name or f"start {self.stage}"
+
+    @property
+    def level(self) -> str:
+        """The level of theory: forcefield, or dft for all else."""
+        return "forcefield" if is_force_field(self.relax_maker) else "dft"
+
+    # Without pass_manager_config=False every relaxation would land on this job's worker.
+    @job(
+        output_schema=RelaxDoc,
+        data=DATA,
+        config=JobConfig(pass_manager_config=False, on_missing_references=OnMissing.NONE),
+    )
+    def make(self, crystals: Any, known: Any = None) -> RelaxDoc | Response[Any]:
+        """Relax the crystals.
+
+        Parameters
+        ----------
+        crystals
+            The output of a `SelectMaker` or a `ValidateMaker` (valid ones are taken), or
+            candidates.
+        known
+            Known crystals for the convex hull: structures or documents that hold one, or
+            the name of a CSV or store. For DFT they have ``formation_energy_per_atom``.
+
+        Returns
+        -------
+        RelaxDoc
+            One relaxation per crystal, failed ones too, in order.
+        """
+        given = as_chosen(crystals)
+        refused, usable = _refuse(given, self.level)
+        if not usable:
+            return RelaxDoc.from_relaxations(refused)
+        jobs, sources = self._relaxations(usable)
+        this = CURRENT_JOB.job
+        gather = gather_relaxations(
+            [source["output"] for source in sources],
+            [{name: source[name] for name in ("ids", "uuid")} for source in sources],
+            usable,
+            refused,
+            self.level,
+            known if self.hull is None else self.hull,
+            self.energy_model,
+            self.references,
+        )
+        gather.name = f"gather {self.stage}"
+        # it takes this job's place itself, see GenerateMaker
+        gather.set_uuid(this.uuid)
+        gather.index = this.index + 1
+        gather.metadata = {**gather.metadata, **this.metadata}
+        return Response(replace=Flow([*jobs, gather], name=f"relax {self.stage}"))
+
+    def _relaxations(
+        self, usable: list[ChosenCrystal]
+    ) -> tuple[list[Job | Flow], list[dict[str, Any]]]:
+        mode = self.mode
+        if mode == "auto":
+            mode = "together" if self.level == "forcefield" else "each"
+        size = 1 if mode == "each" else self.batch_size
+        batches = [usable[start : start + size] for start in range(0, len(usable), size)]
+        jobs: list[Job | Flow] = []
+        sources = []
+        for number, batch in enumerate(batches, start=1):
+            name = f"relax {self.stage} {number}/{len(batches)}"
+            ids = [item.candidate_id for item in batch]
+            structures = [item.structure for item in batch]
+            made: Job | Flow
+            if mode == "together":
+                made = relax_together(self.relax_maker, ids, structures, self.num_threads)
+                made.name = name
+            else:
+                made = self._own_maker().make(structures if mode == "list" else structures[0])
+                made.append_name(f"{name}: ", prepend=True)
+                _output_job(made).metadata |= (
+                    {"candidate_ids": ids} if mode == "list" else {"candidate_id": ids[0]}
+                )
+            jobs.append(made)
+            source = {"ids": ids, "uuid": made.output.uuid, "output": made.output}
+            sources.append(source)
+        return jobs, sources
+
+    def _own_maker(self) -> Maker:
+        """Return the Maker, its VASP jobs told to leave the output of what did not converge."""
+        try:
+            from atomate2.vasp.jobs.base import BaseVaspMaker
+        except ImportError:
+            return self.relax_maker
+        if not self.keep_unconverged:
+            return self.relax_maker
+        changed: Maker = self.relax_maker.update_kwargs(
+            {"_set": {"stop_children_kwargs->handle_unsuccessful": False}},
+            class_filter=BaseVaspMaker,
+            dict_mod=True,
+        )
+        return changed
+
+
+@job(output_schema=RelaxDoc, data=DATA)
+def relax_together(
+    relax_maker: Maker,
+    candidate_ids: list[str],
+    structures: list[Structure],
+    num_threads: int | None = None,
+) -> RelaxDoc:
+    """Relax one crystal after the other in this job; one that fails is recorded as failed.
+
+    Parameters
+    ----------
+    relax_maker
+        A Maker whose ``make`` is one job, such as ``ForceFieldRelaxMaker``.
+    candidate_ids, structures
+        The candidates and their crystals.
+    num_threads
+        Torch threads; None leaves torch's own choice.
 
     Returns
     -------
-    Response
-        Replaces the job by the relaxations; its output is the list of theirs, in order.
-        What reads it should set ``on_missing_references`` to ``OnMissing.NONE``: then a
-        failed relaxation is None there, and the others go on.
+    RelaxDoc
+        One relaxation per crystal, in order.
     """
-    jobs = []
-    for number, structure in enumerate(structures, start=1):
-        relaxation = relax_maker.make(structure)
-        relaxation.append_name(f" {number}/{len(structures)}")
-        jobs.append(relaxation)
-    if not jobs:
-        return Response(output=[])
-    return Response(replace=Flow(jobs, output=[item.output for item in jobs], name="relax each"))
+    from crystalicl_jobflow.evaluation.energies.relaxed import judge_relaxation, read_relaxation
+
+    # the method behind the job decorator: it runs here, and loads its model once
+    relax = getattr(relax_maker.make, "original", None)
+    if relax is None:
+        raise TypeError(f"{type(relax_maker).__name__}.make is no job; relax each crystal alone")
+    report = log_progress(logger, "relax")
+    relaxations = []
+    with _torch_threads(num_threads):
+        for done, (name, structure) in enumerate(
+            zip(candidate_ids, structures, strict=True), start=1
+        ):
+            try:
+                result = relax(relax_maker, structure)
+                found = read_relaxation(
+                    name, result.output if isinstance(result, Response) else result
+                )
+                relaxations.append(judge_relaxation(found, structure))
+            except Exception as error:  # whatever a force field raises is this crystal's failure
+                relaxations.append(_failed(name, error))
+            report(done, len(structures))
+    return RelaxDoc.from_relaxations(relaxations)
+
+
+@job(
+    output_schema=RelaxDoc,
+    data=DATA,
+    config=JobConfig(on_missing_references=OnMissing.NONE),
+)
+def gather_relaxations(
+    outputs: list[Any],
+    sources: list[dict[str, Any]],
+    crystals: list[ChosenCrystal],
+    refused: list[CandidateRelaxation],
+    level: str,
+    known: Any = None,
+    energy_model: str | None = None,
+    references: str | None = None,
+) -> RelaxDoc:
+    """Read relaxations, and put them against the convex hull.
+
+    Parameters
+    ----------
+    outputs
+        Outputs of the jobs; None for one that failed.
+    sources
+        For each of them the candidates' ``ids`` and the job's ``uuid``.
+    crystals
+        The candidates with their crystals before.
+    refused
+        Relaxations that were not tried, with the reason.
+    level
+        forcefield or dft.
+    known, energy_model, references
+        See :class:`RelaxMaker`.
+
+    Returns
+    -------
+    RelaxDoc
+        One relaxation per candidate.
+    """
+    from crystalicl_jobflow.evaluation.energies.relaxed import (
+        hull_energies,
+        judge_relaxation,
+        read_relaxation,
+    )
+
+    starts = {item.candidate_id: item.structure for item in as_chosen(crystals)}
+    found: list[CandidateRelaxation] = []
+    for output, source in zip(outputs, sources, strict=True):
+        if isinstance(output, RelaxDoc):
+            found += [
+                item.model_copy(update={"source_uuid": source["uuid"], "level": level})
+                for item in output.relaxations
+            ]
+            continue
+        ids = source["ids"]
+        results = output if isinstance(output, list) else [output] * len(ids)
+        if len(results) != len(ids):
+            results = [None] * len(ids)
+        for name, result in zip(ids, results, strict=True):
+            read = read_relaxation(name, result, level=level, source_uuid=source["uuid"])
+            found.append(judge_relaxation(read, starts.get(name)))
+    hull = known if known is None or isinstance(known, str) else as_crystals(known)
+    found, words = hull_energies(
+        found,
+        known=hull,
+        model=energy_model,
+        references=references,
+        progress=log_progress(logger, "energies of the hull"),
+    )
+    tried = {item.candidate_id: item for item in found}
+    tried |= {item.candidate_id: item for item in refused}
+    order = [*starts, *(item.candidate_id for item in refused)]
+    return RelaxDoc.from_relaxations(
+        [tried[name] for name in dict.fromkeys(order) if name in tried], hull=words
+    )
+
+
+def is_force_field(maker: Maker) -> bool:
+    """Return whether a Maker of atomate2 relaxes with a force field in one job."""
+    try:
+        from atomate2.ase.jobs import AseMaker
+    except ImportError:
+        return False
+    return isinstance(maker, AseMaker)
+
+
+def _refuse(
+    crystals: Sequence[ChosenCrystal], level: str
+) -> tuple[list[CandidateRelaxation], list[ChosenCrystal]]:
+    """Part the crystals that no program should be asked about from the others."""
+    from crystalicl_jobflow.evaluation.energies.base import refusal
+
+    refused, usable = [], []
+    for item in crystals:
+        reason = refusal(item.structure)
+        if reason is None:
+            usable.append(item)
+            continue
+        refused.append(
+            CandidateRelaxation(
+                candidate_id=item.candidate_id,
+                converged=False,
+                level=level,
+                failure_reason=str(reason.failure),
+                failure_message=reason.message,
+            )
+        )
+    return refused, usable
+
+
+def _failed(candidate_id: str, error: Exception) -> CandidateRelaxation:
+    from crystalicl_jobflow.redaction import redact
+
+    said = str(error).strip().split("\n")[0][:300]
+    return CandidateRelaxation(
+        candidate_id=candidate_id,
+        converged=False,
+        level="forcefield",
+        failure_reason="model_failed",
+        failure_message=redact(f"{type(error).__name__}: {said}" if said else type(error).__name__),
+    )
+
+
+def _output_job(made: Job | Flow) -> Job:
+    """Return the job whose output is that of the whole."""
+    if isinstance(made, Job):
+        return made
+    found = next((item for item, _ in made.iterflow() if item.uuid == made.output.uuid), None)
+    if found is None:
+        raise ValueError(f"the output of {made.name} is that of none of its jobs")
+    return found
+
+
+@contextmanager
+def _torch_threads(number: int | None) -> Iterator[None]:
+    if number is None:
+        yield
+        return
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

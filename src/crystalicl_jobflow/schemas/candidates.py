@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from pydantic import Field
+from pymatgen.core import Structure
 
 from crystalicl_jobflow.schemas.condition import Condition
 from crystalicl_jobflow.schemas.documents import Checks, Crystal, Document, Provenance, utcnow
@@ -47,8 +48,22 @@ class CandidateRelaxation(Document):
     steps: int | None = None
     level: str = Field("forcefield", description="forcefield or dft")
     method: str = Field("", description="Model or functional, with its version.")
+    corrected_energy_per_atom: float | None = Field(
+        None, description="eV/atom, with the Materials Project's corrections (MP2020); DFT only."
+    )
+    source_uuid: str | None = Field(None, description="Job whose output it was read from.")
+    dir_name: str | None = Field(None, description="Folder of the calculation.")
     failure_reason: str | None = Field(None, description="Why it does not count; a code.")
     failure_message: str | None = None
+
+    @property
+    def counts(self) -> bool:
+        """Whether its energies may decide: it has a crystal, converged, and did not fail."""
+        return (
+            self.structure is not None
+            and self.failure_reason is None
+            and self.converged is not False
+        )
 
 
 class RelaxDoc(Document):
@@ -60,11 +75,24 @@ class RelaxDoc(Document):
     num_candidates: int = 0
     num_converged: int = 0
     num_failed: int = 0
+    hull: str = Field("", description="What energies above the hull are against, in words.")
+
+    @property
+    def structures(self) -> list[Structure]:
+        """The relaxed crystals that count, in order."""
+        return [
+            item.structure
+            for item in self.relaxations
+            if item.counts and item.structure is not None
+        ]
 
     @classmethod
-    def from_relaxations(cls, relaxations: list[CandidateRelaxation]) -> RelaxDoc:
+    def from_relaxations(
+        cls, relaxations: list[CandidateRelaxation], *, hull: str = ""
+    ) -> RelaxDoc:
         """Build the document with its counts."""
         return cls(
+            hull=hull,
             relaxations=relaxations,
             num_candidates=len(relaxations),
             num_converged=sum(item.converged is True for item in relaxations),

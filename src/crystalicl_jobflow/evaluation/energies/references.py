@@ -190,6 +190,16 @@ def load_references(model: EnergyModel, kind: str | Path | None = None) -> Eleme
     )
 
 
+def pbe_references() -> ElementalReferences:
+    """Return PBE energies of the elements, for DFT on the Materials Project's scale.
+
+    Formation energies against them need energies with the corrections MP2020, which shift
+    compounds and no element.
+    """
+    table = next(item for item in _tables() if item.kind == DEFAULT_KIND)
+    return ElementalReferences(DEFAULT_KIND, "VASP GGA(+U)", "MP2020", table.energies, table.source)
+
+
 def fit_references(
     compositions: Sequence[Composition],
     energies: Sequence[float],

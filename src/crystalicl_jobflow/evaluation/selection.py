@@ -1,0 +1,460 @@
+"""Which candidates go on to the next, more expensive step: new ones, the best first."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pymatgen.core import Structure
+
+from crystalicl_jobflow.evaluation._parallel import Progress
+from crystalicl_jobflow.schemas import Candidate, Rate
+from crystalicl_jobflow.schemas.candidates import LEVELS, CandidateRelaxation
+from crystalicl_jobflow.schemas.discovery import (
+    ChosenCrystal,
+    DiscoveryDoc,
+    FoundCrystal,
+    SelectDoc,
+    SelectionReason,
+    SelectionRow,
+)
+
+if TYPE_CHECKING:
+    from crystalicl_jobflow.evaluation.energies.data_sets import CrystalData
+
+
+@dataclass(frozen=True)
+class Contender:
+    """What a ranking knows of one candidate.
+
+    Parameters
+    ----------
+    candidate
+        The candidate.
+    place
+        Its place among all candidates.
+    times_drawn
+        How many candidates are the same crystal.
+    relaxation
+        Its relaxation, where there was one.
+    """
+
+    candidate: Candidate
+    place: int
+    times_drawn: int = 1
+    relaxation: CandidateRelaxation | None = None
+
+
+Score = Callable[[Contender], float | None]
+
+
+def _success(item: Contender) -> float:
+    return {True: 0.0, None: 1.0, False: 2.0}[item.candidate.joint_success]
+
+
+def _log_prob(item: Contender) -> float | None:
+    found = item.candidate.provenance.log_prob
+    return None if found is None else -found
+
+
+def _log_prob_per_token(item: Contender) -> float | None:
+    found, tokens = item.candidate.provenance.log_prob, item.candidate.provenance.num_tokens
+    return None if found is None or not tokens else -found / tokens
+
+
+def _of_relaxation(name: str) -> Score:
+    def score(item: Contender) -> float | None:
+        return None if item.relaxation is None else getattr(item.relaxation, name)
+
+    return score
+
+
+RANKINGS: dict[str, Score] = {
+    "success": _success,
+    "times_drawn": lambda item: -item.times_drawn,
+    "log_prob": _log_prob,
+    "log_prob_per_token": _log_prob_per_token,
+    "num_sites": lambda item: item.candidate.num_sites,
+    "order": lambda item: item.place,
+    "random": lambda item: _hashed(item.candidate.candidate_id),
+    "energy_above_hull": _of_relaxation("energy_above_hull"),
+    "formation_energy_per_atom": _of_relaxation("formation_energy_per_atom"),
+    "energy_per_atom": _of_relaxation("energy_per_atom"),
+}
+"""Names of what candidates can be ranked by; of each the smallest score comes first.
+
+``success``
+    All that was asked for is met, then what could not be judged, then the rest.
+``times_drawn``
+    How often the crystal was drawn, most often first: the model's vote.
+``log_prob``, ``log_prob_per_token``
+    Probability of the text under the model, most probable first.
+``num_sites``
+    Atoms in the primitive cell, fewest first.
+``order``
+    As the candidates come.
+``random``
+    An order that follows from the candidates' ids.
+``energy_above_hull``, ``formation_energy_per_atom``, ``energy_per_atom``
+    Of the relaxation, lowest first, eV/atom.
+
+Besides these ``property:NAME`` is a property of the candidate, lowest first, and a leading
+``-`` turns any of them round. What has no score comes last either way.
+"""
+
+BEFORE_RELAXATION = ("success", "times_drawn", "log_prob")
+"""Default ranking of crystals that were not relaxed."""
+
+AFTER_RELAXATION = ("energy_above_hull", "formation_energy_per_atom", "energy_per_atom")
+"""Default ranking of relaxed crystals: the hull, where there is one."""
+
+
+def parse_ranking(ranking: str | Sequence[str]) -> dict[str, tuple[Score, bool]]:
+    """Return the score of each name, and whether it is turned round.
+
+    Raises
+    ------
+    ValueError
+        If a name is not known; one line.
+    """
+    names = [ranking] if isinstance(ranking, str) else list(ranking)
+    found: dict[str, tuple[Score, bool]] = {}
+    for name in names:
+        plain = name.removeprefix("-")
+        if plain.startswith("property:"):
+            score = _of_property(plain.removeprefix("property:"))
+        elif plain in RANKINGS:
+            score = RANKINGS[plain]
+        else:
+            raise ValueError(
+                f"no ranking {plain!r}; there are {', '.join(RANKINGS)} and property:NAME"
+            )
+        found[name] = (score, plain != name)
+    return found
+
+
+def select_candidates(
+    candidates: Sequence[Candidate],
+    *,
+    number: int | None = None,
+    ranking: str | Sequence[str] | None = None,
+    known: CrystalData | None = None,
+    relaxations: Sequence[CandidateRelaxation] | None = None,
+    valid: bool = True,
+    successful: bool = False,
+    unique: bool = True,
+    novel: bool | None = None,
+    max_e_above_hull: float | None = None,
+    per_condition: int | None = None,
+    processes: int = 1,
+    progress: Progress | None = None,
+) -> tuple[list[SelectionRow], list[ChosenCrystal]]:
+    """Choose the candidates that go on.
+
+    Parameters
+    ----------
+    candidates
+        Candidates, valid or not.
+    number
+        How many go on, at most; None for all that can.
+    ranking
+        One or several names of :data:`RANKINGS`; a later one decides where all before it
+        are equal, and the candidates' order at the end. :data:`BEFORE_RELAXATION` or
+        :data:`AFTER_RELAXATION` by default.
+    known
+        Known crystals that novelty is against.
+    relaxations
+        Relaxations of the candidates: those without one that counts do not go on, and the
+        relaxed crystals are compared and go on.
+    valid
+        Whether only valid crystals go on; else all that are crystals.
+    successful
+        Whether only those go on that meet all that was asked for.
+    unique
+        Whether of several that are the same crystal only the first in rank goes on.
+    novel
+        Whether known crystals stay behind; None: where there are known ones.
+    max_e_above_hull
+        Energy above the hull in eV/atom up to which relaxed crystals go on.
+    per_condition
+        How many of one condition go on, at most.
+    processes
+        Processes that share the comparisons.
+    progress
+        Called with (done, of) while known crystals are compared.
+
+    Returns
+    -------
+    rows, chosen
+        What was decided about each candidate, in their order; those that go on, by rank.
+
+    Raises
+    ------
+    ValueError
+        If a ranking is not known, a number is negative, or novelty is asked for without
+        known crystals; one line.
+    """
+    for name, value in (("number", number), ("per_condition", per_condition)):
+        if value is not None and value < 0:
+            raise ValueError(f"{name} must be 0 or more, got {value}")
+    if novel and known is None:
+        raise ValueError("novel candidates need known crystals")
+    if novel is None:
+        novel = known is not None
+    default = BEFORE_RELAXATION if relaxations is None else AFTER_RELAXATION
+    scores = parse_ranking(default if ranking is None else ranking)
+    relaxed = None if relaxations is None else best_relaxations(relaxations)
+    rows = [SelectionRow(candidate_id=item.candidate_id) for item in candidates]
+    crystals: dict[int, Structure] = {}
+    for place, candidate in enumerate(candidates):
+        refused, crystal = _refuse(
+            candidate, relaxed, valid=valid, successful=successful, limit=max_e_above_hull
+        )
+        if refused is not None:
+            rows[place].reason, rows[place].message = refused
+        elif crystal is not None:
+            crystals[place] = crystal
+    _mark_known(rows, crystals, known if novel else None, processes, progress)
+    groups = _group(crystals, processes)
+    sizes = Counter(groups.values())
+    contenders = [
+        Contender(
+            candidates[place],
+            place,
+            sizes[groups[place]],
+            None if relaxed is None else relaxed.get(candidates[place].candidate_id),
+        )
+        for place in crystals
+    ]
+    chosen: list[ChosenCrystal] = []
+    first: dict[int, str] = {}
+    taken: Counter[str] = Counter()
+    rank = 0
+    for item in _ranked(contenders, scores):
+        row = rows[item.place]
+        row.times_drawn = item.times_drawn
+        row.scores = {name: score(item) for name, (score, _) in scores.items()}
+        if row.reason is not None:
+            continue
+        group = groups[item.place]
+        if unique and group in first:
+            row.reason, row.duplicate_of = SelectionReason.DUPLICATE, first[group]
+            row.message = f"The same crystal as {first[group]}."
+            continue
+        first.setdefault(group, row.candidate_id)
+        rank += 1
+        row.rank = rank
+        asked = item.candidate.condition.label()
+        if number is not None and len(chosen) >= number:
+            row.reason, row.message = SelectionReason.BEYOND_BUDGET, f"Only {number} go on."
+        elif per_condition is not None and taken[asked] >= per_condition:
+            row.reason = SelectionReason.BEYOND_BUDGET
+            row.message = f"Only {per_condition} of one condition go on."
+        else:
+            taken[asked] += 1
+            row.selected = True
+            chosen.append(
+                ChosenCrystal(
+                    candidate_id=row.candidate_id,
+                    formula=item.candidate.formula or "",
+                    structure=crystals[item.place],
+                    rank=rank,
+                )
+            )
+    return rows, chosen
+
+
+def best_relaxations(
+    relaxations: Sequence[CandidateRelaxation],
+) -> dict[str, CandidateRelaxation]:
+    """Return the relaxation of each candidate that counts rather than its others.
+
+    One with a crystal before one without, the higher level before the lower, converged
+    before not, the later in the list: as the store of candidates chooses.
+    """
+    best: dict[str, CandidateRelaxation] = {}
+    for item in relaxations:
+        held = best.get(item.candidate_id)
+        if held is None or _trust(item) >= _trust(held):
+            best[item.candidate_id] = item
+    return best
+
+
+def _trust(item: CandidateRelaxation) -> tuple[bool, int, bool]:
+    level = LEVELS.index(item.level) if item.level in LEVELS else -1
+    return item.structure is not None, level, item.converged is not False
+
+
+def _refuse(
+    candidate: Candidate,
+    relaxed: Mapping[str, CandidateRelaxation] | None,
+    *,
+    valid: bool,
+    successful: bool,
+    limit: float | None,
+) -> tuple[tuple[SelectionReason, str] | None, Structure | None]:
+    """Return why a candidate cannot go on, or the crystal that does."""
+    crystal = candidate.structure
+    if crystal is None or (valid and not candidate.valid):
+        said = candidate.failure_message or "It is no valid crystal."
+        return (SelectionReason.NOT_VALID, said), None
+    if successful and candidate.joint_success is not True:
+        said = candidate.failure_message or "Not all that was asked for is met."
+        return (SelectionReason.CONDITION_NOT_MET, said), None
+    if relaxed is None:
+        return None, crystal
+    found = relaxed.get(candidate.candidate_id)
+    if found is None:
+        return (SelectionReason.NO_RELAXATION, "There is no relaxation of it."), None
+    if not found.counts:
+        said = found.failure_message or "The relaxation did not converge."
+        return (SelectionReason.RELAXATION_FAILED, said), None
+    above = found.energy_above_hull
+    if limit is not None and (above is None or above > limit):
+        said = (
+            "no energy above the hull" if above is None else f"{above:.3f} eV/atom above the hull"
+        )
+        return (SelectionReason.ABOVE_LIMIT, f"{said[:1].upper()}{said[1:]}."), None
+    return None, found.structure
+
+
+def _mark_known(
+    rows: Sequence[SelectionRow],
+    crystals: Mapping[int, Structure],
+    known: CrystalData | None,
+    processes: int,
+    progress: Progress | None,
+) -> None:
+    if known is None or not crystals:
+        return
+    from crystalicl_jobflow.evaluation.discovery import match_reference
+
+    matched = match_reference(
+        list(crystals.values()), known.structures, processes=processes, progress=progress
+    )
+    for place, found in zip(crystals, matched, strict=True):
+        if found is not None:
+            rows[place].reason = SelectionReason.KNOWN
+            rows[place].known_as = known.ids[found]
+            rows[place].message = f"It is the known crystal {known.ids[found]}."
+
+
+def _group(crystals: Mapping[int, Structure], processes: int) -> dict[int, int]:
+    from crystalicl_jobflow.evaluation.discovery import unique_crystals
+
+    groups = unique_crystals(list(crystals.values()), processes=processes)
+    return {
+        place: -1 if group is None else group for place, group in zip(crystals, groups, strict=True)
+    }
+
+
+def _ranked(
+    contenders: Sequence[Contender], scores: Mapping[str, tuple[Score, bool]]
+) -> list[Contender]:
+    def key(item: Contender) -> tuple[tuple[bool, float], ...]:
+        values: list[tuple[bool, float]] = []
+        for score, turned in scores.values():
+            value = score(item)
+            if value is None or math.isnan(value):
+                values.append((True, 0.0))
+            else:
+                values.append((False, -value if turned else value))
+        return (*values, (False, float(item.place)))
+
+    return sorted(contenders, key=key)
+
+
+def _of_property(name: str) -> Score:
+    return lambda item: item.candidate.properties.get(name)
+
+
+def _hashed(text: str) -> float:
+    return int(hashlib.sha256(text.encode()).hexdigest()[:12], 16) / 16**12
+
+
+def summarize(
+    candidates: Sequence[Candidate],
+    selections: Sequence[SelectDoc],
+    relaxations: Sequence[CandidateRelaxation],
+    *,
+    rates: Mapping[str, Rate] | None = None,
+) -> DiscoveryDoc:
+    """Count the candidates that passed each step, and put the relaxed crystals in order.
+
+    Parameters
+    ----------
+    candidates
+        All candidates.
+    selections
+        What went on, selection by selection.
+    relaxations
+        All relaxations of all levels.
+    rates
+        Of an evaluation.
+
+    Returns
+    -------
+    DiscoveryDoc
+        Of each candidate the relaxation that counts rather than its others, where it
+        converged: the highest level first, within it the lowest energy above the hull.
+    """
+    from crystalicl_jobflow.evaluation.thresholds import (
+        HULL_ROUNDING,
+        METASTABLE_E_ABOVE_HULL,
+        STABLE_E_ABOVE_HULL,
+    )
+
+    formulas = {item.candidate_id: item.formula or "" for item in candidates}
+    found = [
+        FoundCrystal(
+            candidate_id=name,
+            formula=formulas.get(name, ""),
+            structure=item.structure,
+            energy_per_atom=item.energy_per_atom,
+            formation_energy_per_atom=item.formation_energy_per_atom,
+            energy_above_hull=item.energy_above_hull,
+            level=item.level,
+            method=item.method,
+        )
+        for name, item in best_relaxations(relaxations).items()
+        if item.counts and item.structure is not None
+    ]
+    found.sort(key=_best_first)
+    counts = {
+        "candidates": len(candidates),
+        "parsed": sum(item.parsed for item in candidates),
+        "valid": sum(item.valid for item in candidates),
+    }
+    for selection in selections[:1]:
+        counts |= {"eligible": selection.num_eligible, "selected": selection.num_selected}
+    for level in LEVELS:
+        at_level = [item for item in relaxations if item.level == level]
+        if at_level:
+            counts[f"{level}_tried"] = len(at_level)
+            counts[f"{level}_relaxed"] = sum(item.counts for item in at_level)
+    for name, limit in (("stable", STABLE_E_ABOVE_HULL), ("metastable", METASTABLE_E_ABOVE_HULL)):
+        counts[name] = sum(
+            item.energy_above_hull is not None and item.energy_above_hull <= limit + HULL_ROUNDING
+            for item in found
+        )
+    return DiscoveryDoc(
+        found=found,
+        counts=counts,
+        rates=dict(rates or {}),
+        selections=[
+            item.model_dump(mode="json", exclude={"chosen", "rows"}) for item in selections
+        ],
+    )
+
+
+def _best_first(item: FoundCrystal) -> tuple[int, float, float, str]:
+    level = LEVELS.index(item.level) if item.level in LEVELS else -1
+    values = [
+        math.inf if value is None else value
+        for value in (item.energy_above_hull, item.formation_energy_per_atom)
+    ]
+    return -level, values[0], values[1], item.candidate_id

@@ -1,0 +1,128 @@
+"""The job that chooses which candidates go on to a more expensive step."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+from jobflow import JobConfig, Maker, OnMissing, job
+
+from crystalicl_jobflow.jobs._inputs import (
+    as_candidates,
+    as_crystals,
+    as_relaxations,
+    log_progress,
+)
+from crystalicl_jobflow.schemas.discovery import SelectDoc
+from crystalicl_jobflow.schemas.jobs import DATA
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class SelectMaker(Maker):
+    """Choose the candidates that go on: valid, unique and novel ones, the best first.
+
+    Parameters
+    ----------
+    name
+        Name of the job.
+    number
+        How many go on, at most; None for all that can, 0 for none.
+    ranking
+        What decides who is first: one name or several, see
+        :data:`crystalicl_jobflow.evaluation.selection.RANKINGS`. By default what meets the
+        condition, then what was drawn most often, then the most probable text; and where
+        relaxations are given, the energy above the hull.
+    valid, successful, unique, novel, max_e_above_hull, per_condition
+        See :func:`crystalicl_jobflow.evaluation.selection.select_candidates`.
+    processes
+        Processes for the comparisons.
+
+    Raises
+    ------
+    ValueError
+        If a ranking is not known or a number negative; one line.
+
+    Examples
+    --------
+    >>> from crystalicl_jobflow.jobs import SelectMaker
+    >>> job = SelectMaker(number=10, ranking=["success", "-log_prob"]).make([])
+    >>> job.output.structures  # doctest: +ELLIPSIS
+    OutputReference(..., .structures)
+    """
+
+    name: str = "select"
+    number: int | None = None
+    ranking: str | list[str] | None = None
+    valid: bool = True
+    successful: bool = False
+    unique: bool = True
+    novel: bool | None = None
+    max_e_above_hull: float | None = None
+    per_condition: int | None = None
+    processes: int = 1
+
+    def __post_init__(self) -> None:
+        from crystalicl_jobflow.evaluation.selection import parse_ranking
+
+        if self.ranking is not None:
+            parse_ranking(self.ranking)
+            if not isinstance(self.ranking, str):
+                self.ranking = list(self.ranking)
+        for option in ("number", "per_condition"):
+            value = getattr(self, option)
+            if value is not None and value < 0:
+                raise ValueError(f"{option} must be 0 or more, got {value}")
+
+    @job(
+        output_schema=SelectDoc,
+        data=DATA,
+        config=JobConfig(on_missing_references=OnMissing.NONE),
+    )
+    def make(self, candidates: Any, known: Any = None, relaxations: Any = None) -> SelectDoc:
+        """Choose.
+
+        Parameters
+        ----------
+        candidates
+            A candidate or a list of them.
+        known
+            Known crystals that novelty is against: structures or documents that hold one,
+            or the name of a CSV or store that can be read where the job runs.
+        relaxations
+            Relaxations of the candidates, when those that were relaxed are chosen from; None
+            among them for those that failed.
+
+        Returns
+        -------
+        SelectDoc
+            The chosen crystals, and what was decided about every candidate and why.
+        """
+        from crystalicl_jobflow.evaluation.selection import (
+            AFTER_RELAXATION,
+            BEFORE_RELAXATION,
+            select_candidates,
+        )
+
+        relaxed = as_relaxations(relaxations)
+        default = BEFORE_RELAXATION if relaxed is None else AFTER_RELAXATION
+        ranking = default if self.ranking is None else self.ranking
+        rows, chosen = select_candidates(
+            as_candidates(candidates),
+            number=self.number,
+            ranking=ranking,
+            known=as_crystals(known),
+            relaxations=relaxed,
+            valid=self.valid,
+            successful=self.successful,
+            unique=self.unique,
+            novel=self.novel,
+            max_e_above_hull=self.max_e_above_hull,
+            per_condition=self.per_condition,
+            processes=self.processes,
+            progress=log_progress(logger, f"{self.name}: known crystals"),
+        )
+        words = [ranking] if isinstance(ranking, str) else list(ranking)
+        return SelectDoc.from_rows(rows, chosen, ranking=words)
