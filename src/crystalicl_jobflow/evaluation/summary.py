@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from pymatgen.core import Structure
 
 from crystalicl_jobflow.evaluation.composition import integer_composition
 from crystalicl_jobflow.evaluation.thresholds import SYMPREC
-from crystalicl_jobflow.text.symmetry import spglib_dataset
+from crystalicl_jobflow.text.symmetry import structure_dataset
 
 
 @dataclass(frozen=True)
@@ -45,9 +44,6 @@ class CrystalSummary:
 def crystal_summary(structure: Structure, *, symprec: float = SYMPREC) -> CrystalSummary:
     """Describe a crystal.
 
-    The group equals that of pymatgen's ``SpacegroupAnalyzer(structure, symprec)``; spglib is
-    asked directly, which is several times faster.
-
     Parameters
     ----------
     structure
@@ -81,7 +77,7 @@ def find_space_group(
         Number, symbol, sites; None, None and the given cell's sites where spglib finds no
         group (atoms on top of each other).
     """
-    dataset = _dataset(structure, symprec)
+    dataset = structure_dataset(structure, symprec=symprec)
     if dataset is None:
         return None, None, len(structure)
     primitive = int(np.max(dataset.mapping_to_primitive)) + 1
@@ -104,15 +100,8 @@ def equivalent_sites(structure: Structure, *, symprec: float = 0.01) -> dict[int
         Index of a site → number of sites equivalent to it, itself included; every site
         alone where no symmetry is found.
     """
-    dataset = _dataset(structure, symprec)
+    dataset = structure_dataset(structure, symprec=symprec)
     if dataset is None:
         return dict.fromkeys(range(len(structure)), 1)
     first, counts = np.unique(dataset.crystallographic_orbits, return_counts=True)
     return {int(index): int(count) for index, count in zip(first, counts, strict=True)}
-
-
-def _dataset(structure: Structure, symprec: float) -> Any:
-    """Return spglib's dataset, or None where it finds no symmetry."""
-    kinds: dict[object, int] = {}
-    labels = np.array([kinds.setdefault(site.species, len(kinds) + 1) for site in structure])
-    return spglib_dataset(structure.lattice.matrix, structure.frac_coords, labels, symprec=symprec)

@@ -12,6 +12,7 @@ from pymatgen.core import Structure
 
 from crystalicl_jobflow.messages import first_line
 from crystalicl_jobflow.retrieval.parallel import time_limit
+from crystalicl_jobflow.text.symmetry import structure_dataset
 
 FINGERPRINT_SIZE = 61
 """Length of CrystalNN's ``ops`` fingerprint in matminer."""
@@ -63,15 +64,7 @@ _ORBIT_SYMPREC = 1e-3
 
 def _orbits(structure: Structure) -> tuple[np.ndarray, np.ndarray]:
     """Return one site of each orbit and the orbits' sizes."""
-    import spglib
-
-    labels: dict[str, int] = {}
-    numbers = [labels.setdefault(site.species_string, len(labels)) for site in structure]
-    cell: Any = (structure.lattice.matrix, structure.frac_coords, numbers)
-    try:
-        dataset = spglib.get_symmetry_dataset(cell, symprec=_ORBIT_SYMPREC)
-    except spglib.SpglibError:
-        dataset = None
+    dataset = structure_dataset(structure, symprec=_ORBIT_SYMPREC, angle_tolerance=-1)
     if dataset is None:
         return np.arange(len(structure)), np.ones(len(structure))
     _, first, counts = np.unique(dataset.equivalent_atoms, return_index=True, return_counts=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 
-import numpy as np
 from pymatgen.core import Structure
 
 from crystalicl_jobflow.generation.base import AcceptText, GenerationRequest
@@ -51,12 +50,9 @@ def symmetry_accept(
 
 def _found_group(structure: Structure, symprec: float) -> int | None:
     """Return the space-group number as pymatgen's ``SpacegroupAnalyzer`` finds it."""
-    from crystalicl_jobflow.text.symmetry import spglib_dataset
+    from crystalicl_jobflow.text.symmetry import structure_dataset
 
-    labels = np.array([site.specie.Z for site in structure])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        dataset = spglib_dataset(
-            structure.lattice.matrix, structure.frac_coords, labels, symprec=symprec
-        )
+        dataset = structure_dataset(structure, symprec=symprec)
     return None if dataset is None else int(dataset.number)
