@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field
 from pydantic_settings import (
@@ -38,6 +39,10 @@ class CrystalICLSettings(BaseSettings):
     BATCH_SIZE: int = Field(32, ge=1, description="Samples generated at once, at most.")
     NUM_THREADS: int | None = Field(
         None, ge=1, description="Torch threads; None leaves torch's own choice."
+    )
+    SERVER: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Options of model servers, as JSON in the environment: see docs/servers.md.",
     )
     MAX_ATOMS: int = Field(
         60, ge=1, description="Most atoms in the primitive cell of a generated crystal."

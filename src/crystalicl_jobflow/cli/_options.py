@@ -231,7 +231,9 @@ def model_options(command: Command) -> Command:
     return _stack(
         [
             click.option(
-                "--model", help="Base model: a name, a path or 'embedded'.  [default: settings]"
+                "--model",
+                help="Base model: a name, a path, 'embedded', or the address of a model server,"
+                " http://host:8000/v1#model.  [default: settings]",
             ),
             click.option("--adapter", help="LoRA adapter: a name or a path."),
             click.option("--device", help="auto, cpu, cuda, cuda:1, …  [default: settings]"),
@@ -242,9 +244,37 @@ def model_options(command: Command) -> Command:
                 type=click.IntRange(1),
                 help="Samples generated at once, at most.  [default: settings]",
             ),
+            click.option(
+                "--server",
+                multiple=True,
+                metavar="NAME=VALUE",
+                help="Option of a model server, e.g. concurrency=64, endpoint=chat; repeatable.",
+            ),
         ],
         command,
     )
+
+
+def read_server(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of a model server, values that are JSON read as such.
+
+    Raises
+    ------
+    UserError
+        If one is not of the form NAME=VALUE.
+    """
+    import json
+
+    found: dict[str, Any] = {}
+    for item in options.get("server") or ():
+        name, mark, value = item.partition("=")
+        if not mark or not name.strip():
+            raise UserError(f"--server {item!r} is not of the form NAME=VALUE")
+        try:
+            found[name.strip()] = json.loads(value)
+        except ValueError:
+            found[name.strip()] = value
+    return found
 
 
 def read_generator(options: Mapping[str, Any]) -> TextGenerator:
@@ -260,6 +290,7 @@ def read_generator(options: Mapping[str, Any]) -> TextGenerator:
         quantization=options.get("quantization"),
         batch_size=options.get("batch_size") or SETTINGS.BATCH_SIZE,
         num_threads=SETTINGS.NUM_THREADS,
+        server=read_server(options),
     )
 
 

@@ -185,6 +185,10 @@ def validate_completion(
         provenance=provenance(completion, generation, symprec=symprec),
     )
     candidate.joint_success = joint_success(candidate.success)
+    if completion.error is not None:
+        candidate.failure_reason = FailureReason.NOT_GENERATED
+        candidate.failure_message = completion.error
+        return candidate
     structure, declared, failure = read_text(
         completion.text, generation.text_format, finished=completion.finished
     )

@@ -35,7 +35,7 @@ def keep_most_probable(completions: Sequence[Completion], best_of: int) -> list[
     """
     if best_of == 1:
         return list(completions)
-    if any(completion.log_prob is None for completion in completions):
+    if any(item.log_prob is None and item.error is None for item in completions):
         raise GenerationError(f"best of {best_of}: this engine does not tell log-probabilities")
     kept = []
     for start in range(0, len(completions), best_of):

@@ -7,11 +7,13 @@ import importlib.metadata
 import importlib.util
 import json
 import warnings
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from crystalicl_jobflow.generation.base import GenerationError, TextGenerator
+from crystalicl_jobflow.generation.http_engine import ServerOptions, is_server, parse_address
 from crystalicl_jobflow.schemas import ModelInfo
 from crystalicl_jobflow.settings import EMBEDDED_MODEL
 
@@ -51,6 +53,7 @@ def load_generator(
     num_threads: int | None = None,
     revision: str | None = None,
     adapter_revision: str | None = None,
+    server: Mapping[str, Any] | None = None,
 ) -> TextGenerator:
     """Load a language model with its adapter, or return the one loaded before.
 
@@ -60,7 +63,8 @@ def load_generator(
     ----------
     base_model
         Name on the Hugging Face hub, folder, or 'embedded' for the model that ships with
-        the package.
+        the package; or the address of an OpenAI-compatible server and the name of one of its
+        models, ``http://host:8000/v1#model`` (the name may be left out where it has one).
     adapter
         Name or folder of a LoRA adapter. None: no adapter, except for 'embedded', which
         has its own; 'none': no adapter in any case.
@@ -72,18 +76,42 @@ def load_generator(
     quantization
         '4bit' or '8bit' (bitsandbytes, extra ``quantization``); None for none.
     batch_size
-        Rows written at once, at most.
+        Rows written at once, at most; of a server, requests under way at once.
     num_threads
         Torch threads while generating; None leaves torch's own choice.
     revision, adapter_revision
         Branch, tag or commit on the hub.
+    server
+        Options of a model server, see
+        :class:`~crystalicl_jobflow.generation.http_engine.ServerOptions`; those of the
+        settings where left out. Device and threads mean nothing to a server; the server
+        decides about adapter, revisions, dtype and quantisation.
 
     Raises
     ------
     GenerationError
         With one line: model or adapter not found, no network, adapter for another base,
-        no such device, missing package.
+        no such device, missing package, an option that a server does not take.
     """
+    if is_server(base_model):
+        for name, value in (
+            ("adapter", None if str(adapter).lower() == NO_ADAPTER else adapter),
+            ("revision", revision),
+            ("adapter_revision", adapter_revision),
+            ("quantization", quantization),
+            ("dtype", None if dtype == "auto" else dtype),
+        ):
+            if value is not None:
+                raise GenerationError(
+                    f"{name} {value!r}: a model server has been started with its own; an adapter"
+                    " that it serves is named in the address, as in http://host:8000/v1#adapter"
+                )
+        return _connect(base_model, json.dumps(dict(server or {}), sort_keys=True), batch_size)
+    if server:
+        raise GenerationError(
+            f"server options ({', '.join(server)}) are for a model at an address such as"
+            f" http://host:8000/v1, not for {base_model!r}"
+        )
     return _load(
         _place(base_model, "base"),
         _adapter_place(base_model, adapter),
@@ -96,6 +124,17 @@ def load_generator(
         revision,
         adapter_revision,
     )
+
+
+@lru_cache(maxsize=8)
+def _connect(address: str, options: str, batch_size: int) -> TextGenerator:
+    from crystalicl_jobflow.generation.http_engine.engine import HTTPGenerator
+
+    generator = HTTPGenerator(
+        parse_address(address), ServerOptions.build(json.loads(options)), concurrency=batch_size
+    )
+    _ = generator.server  # a server that cannot be reached is told now
+    return generator
 
 
 def _place(name: str, part: str) -> str:

@@ -27,6 +27,7 @@ _MILD = (
     FailureReason.ATOMS_OVERLAP,
     FailureReason.SYMMETRY_DIFFERS,
     FailureReason.SYMMETRY_NOT_FOUND,
+    FailureReason.CONDITION_NOT_MET,
 )
 """Reasons for which a crystal is still one, the mildest first."""
 
@@ -59,6 +60,8 @@ def severity(reason: FailureReason | None) -> int:
     """Return how bad a reason for another draw is: 0 for none, the mildest first."""
     if reason is None:
         return 0
+    if reason is FailureReason.NOT_GENERATED:
+        return 2 + len(_MILD)
     return 1 + (_MILD.index(reason) if reason in _MILD else len(_MILD))
 
 

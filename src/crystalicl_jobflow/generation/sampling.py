@@ -50,6 +50,11 @@ class RowStream:
             self._uniforms.extend(self._generator.random(_BLOCK).tolist())
         return self._uniforms[index]
 
+    def server_seed(self) -> int:
+        """Return a seed for a model server that draws the whole text, from 0 to 2³¹ - 1."""
+        sequence = np.random.SeedSequence(self._entropy, spawn_key=(2,))
+        return int(sequence.generate_state(1, np.uint32)[0]) >> 1
+
     def constraint_rng(self) -> np.random.Generator:
         """Return a second stream of this row, for its constraint."""
         return np.random.Generator(

@@ -110,7 +110,7 @@ class ModelInfo(Document):
     dtype: str = "float32"
     quantization: str | None = None
 
-    @field_validator("base_model", "adapter")
+    @field_validator("base_model", "adapter", "device")
     @classmethod
     def _hide_secrets(cls, value: str | None) -> str | None:
         """Hide secrets: a model may be the address of a server, and this document is stored."""
@@ -137,6 +137,9 @@ class Completion(Document):
         description="Natural logarithm of the text's probability, its end included, under the"
         " model as it is: at temperature 1, without nucleus and constraint. None where the engine"
         " does not tell.",
+    )
+    error: str | None = Field(
+        None, description="Why there is no text, where a model server gave none; one line."
     )
     flaw: FailureReason | None = Field(
         None, description="Why the text would have been drawn again, had draws been left."

@@ -8,11 +8,13 @@ from enum import StrEnum
 class FailureReason(StrEnum):
     """Reason codes, in the order in which they are looked for.
 
-    The first group says that a text is not one crystal, the second that a crystal was
-    read but is not physical, the third that it is not the one asked for. A candidate
-    carries the first that applies, with a sentence beside it.
+    The first group says that a text is not one crystal (``not_generated``: a model server
+    gave none at all), the second that a crystal was read but is not physical, the third
+    that it is not the one asked for. A candidate carries the first that applies, with a
+    sentence beside it.
     """
 
+    NOT_GENERATED = "not_generated"
     EMPTY = "empty"
     TRUNCATED = "truncated"
     AMBIGUOUS = "ambiguous"

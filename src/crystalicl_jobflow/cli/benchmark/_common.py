@@ -17,6 +17,7 @@ from crystalicl_jobflow.cli._options import (
     model_options,
     read_constraint,
     read_sampling,
+    read_server,
     sampling_options,
     template_option,
 )
@@ -208,6 +209,7 @@ def read_model(options: Mapping[str, Any], **changes: Any) -> ModelChoice:
         "dtype": options.get("dtype"),
         "quantization": options.get("quantization"),
         "batch_size": options.get("batch_size"),
+        "server": read_server(options) or None,
         **changes,
     }
     return ModelChoice(**{name: value for name, value in chosen.items() if value is not None})

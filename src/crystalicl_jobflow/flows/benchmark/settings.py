@@ -46,6 +46,9 @@ class ModelChoice(Document):
     quantization: str | None = None
     batch_size: int = Field(default_factory=lambda: SETTINGS.BATCH_SIZE)
     num_threads: int | None = Field(default_factory=lambda: SETTINGS.NUM_THREADS)
+    server: dict[str, Any] = Field(
+        default_factory=dict, description="Options of a model server, where the model is on one."
+    )
 
     def load(self) -> TextGenerator:
         """Load the model, or return the one that this process has loaded."""
@@ -66,7 +69,17 @@ class ModelChoice(Document):
             "adapter_revision": self.adapter_revision,
             "dtype": None if self.dtype == "auto" else self.dtype,
             "quantization": self.quantization,
+            **self._server_identity(),
         }
+
+    def _server_identity(self) -> dict[str, Any]:
+        """Return what of a server's options decides its texts."""
+        from crystalicl_jobflow.generation.http_engine import ServerOptions, is_server
+
+        if not is_server(self.base_model):
+            return {}
+        options = ServerOptions.build(self.server)
+        return {"server": options.model_dump(include={"kind", "endpoint", "grammar", "extra"})}
 
 
 class BenchmarkSetting(Document):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -261,7 +262,7 @@ def _with(
     more: str = "",
 ) -> BenchmarkSetting:
     """Return a row with its label: the model, the text, the shots."""
-    name = setting.label or setting.model.base_model.rstrip("/").rsplit("/", 1)[-1]
+    name = setting.label or re.split(r"[/#]", setting.model.base_model.rstrip("/#"))[-1]
     asked_for = kind or setting.kind
     label = f"{name} ({setting.text_format.upper()})"
     if asked_for != "unconditional":

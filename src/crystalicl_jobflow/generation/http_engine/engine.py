@@ -1,0 +1,297 @@
+"""The text generator over an OpenAI-compatible server: vLLM, SGLang, ``transformers serve``."""
+
+from __future__ import annotations
+
+import logging
+import queue
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+
+from crystalicl_jobflow.generation.base import (
+    AcceptText,
+    CompletionCallback,
+    GenerationError,
+    GenerationRequest,
+    ProgressCallback,
+)
+from crystalicl_jobflow.generation.constraints.check import TextCheck, text_check
+from crystalicl_jobflow.generation.constraints.grammar import text_grammar
+from crystalicl_jobflow.generation.http_engine.client import RequestError, ServerClient
+from crystalicl_jobflow.generation.http_engine.options import ServerAddress, ServerOptions
+from crystalicl_jobflow.generation.http_engine.protocol import (
+    CHAT,
+    COMPLETIONS,
+    Answer,
+    read_answer,
+    request_body,
+)
+from crystalicl_jobflow.generation.http_engine.samples import Sample
+from crystalicl_jobflow.generation.http_engine.server import Server, find_server
+from crystalicl_jobflow.schemas import Completion, ModelInfo, SamplingParams
+
+logger = logging.getLogger(__name__)
+
+_NO_ROUTE = (404, 405)
+_USERS_MISTAKES = frozenset({401, 403, 404, 405, 422})
+"""Statuses that say before the first text that no request of this kind will do."""
+
+
+class HTTPGenerator:
+    """Continues prompts on a model server.
+
+    One request per draw, each with a seed of its own, so texts depend neither on how many are
+    under way at once nor on which others are asked for. The server's part of that: vLLM and
+    SGLang draw each text from a stream of its own; ``transformers serve`` does not, and is
+    asked for one text after the other.
+
+    The key is not part of the object; it is read from the environment at every call of
+    :meth:`generate`.
+
+    Parameters
+    ----------
+    address
+        Where the server is.
+    options
+        Time-outs, retries, routes.
+    concurrency
+        Requests under way at once, at most, where the options name no number.
+    """
+
+    def __init__(
+        self, address: ServerAddress, options: ServerOptions | None = None, *, concurrency: int = 32
+    ) -> None:
+        self.address = address
+        self.options = options or ServerOptions.build()
+        self.concurrency = self.options.concurrency or concurrency
+        if self.concurrency < 1:
+            raise GenerationError(f"batch size must be at least 1, got {concurrency}")
+        self._server: Server | None = None
+
+    @property
+    def server(self) -> Server:
+        """What the server is; asked when first needed.
+
+        Raises
+        ------
+        GenerationError
+            If it cannot be reached.
+        """
+        if self._server is None:
+            client = ServerClient(self.address, self.options, concurrency=1)
+            try:
+                self._server = find_server(client)
+            finally:
+                client.close()
+        return self._server
+
+    @property
+    def info(self) -> ModelInfo:
+        """Which model writes, by the server's own word, and the server's address."""
+        server = self.server
+        return ModelInfo(
+            engine=f"http/{server.kind}",
+            base_model=server.base_model,
+            adapter=server.adapter,
+            device=self.address.url,
+            dtype="unknown",
+        )
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """The server's program and version, for provenance."""
+        return {f"server {self.server.kind}": self.server.version or "unknown"}
+
+    def generate(
+        self,
+        requests: Sequence[GenerationRequest],
+        sampling: SamplingParams,
+        *,
+        accept: AcceptText | None = None,
+        progress: ProgressCallback | None = None,
+        on_completion: CompletionCallback | None = None,
+    ) -> list[list[Completion]]:
+        """Draw the texts; see :meth:`TextGenerator.generate`.
+
+        Constraints are checked on finished texts, by the same rules as elsewhere; a text that
+        does not keep its constraint is drawn again up to ``sampling.max_redraws`` times. A
+        sample for which the server gave no text after all retries is a completion with an
+        ``error``, and is not told to ``on_completion``: another launch asks for it again.
+
+        Raises
+        ------
+        GenerationError
+            Before the first text: if the server cannot be reached, refuses the key or lacks
+            model or route, if a constraint works on tokens only, or if ``best_of`` asks for
+            probabilities that the server does not tell. One line.
+        """
+        checks = [_check(request) for request in requests]
+        self._server = None  # the server may be another one by now
+        server = self.server
+        if sampling.best_of > 1 and not server.tells_log_probs:
+            raise GenerationError(
+                f"best of {sampling.best_of}: {server.kind} servers do not tell log-probabilities"
+            )
+        run = _Run(self, server, requests, sampling, checks)
+        return run.finish(accept, progress, on_completion)
+
+
+def _check(request: GenerationRequest) -> TextCheck | None:
+    if request.constraint is None:
+        return None
+    check = text_check(request.constraint)
+    if check is None:
+        raise GenerationError(
+            f"'{request.constraint.describe()}' is a constraint on single tokens, which a model"
+            " server does not offer: use a model in this process, or no constraint"
+            " (--no-constrain)"
+        )
+    return check
+
+
+class _Run:
+    """One call of ``generate``: the queue, the requests under way and the answers."""
+
+    def __init__(
+        self,
+        generator: HTTPGenerator,
+        server: Server,
+        requests: Sequence[GenerationRequest],
+        sampling: SamplingParams,
+        checks: Sequence[TextCheck | None],
+    ) -> None:
+        self.server = server
+        self.options = generator.options
+        self.concurrency = 1 if server.runs_one_by_one else generator.concurrency
+        self.client = ServerClient(
+            generator.address, generator.options, concurrency=self.concurrency
+        )
+        endpoint = self.options.endpoint
+        self.is_chat = endpoint == "chat" or (endpoint == "auto" and server.has_chat_only)
+        self.requests = requests
+        self.sampling = sampling
+        self.has_text = False
+        self.grammars: dict[int, str | None] = {}
+        self.waiting: deque[Sample] = deque()
+        for index, (request, check) in enumerate(zip(requests, checks, strict=True)):
+            grammar = self._grammar(request)
+            self.grammars[index] = grammar
+            described = None
+            if request.constraint is not None:
+                held = "grammar while written, the rest" if grammar else "all"
+                described = f"{request.constraint.describe()}; {held} checked on finished texts"
+            self.waiting.extend(
+                Sample(request, index, number, sampling, check, described)
+                for number in range(request.num_samples)
+            )
+
+    def _grammar(self, request: GenerationRequest) -> str | None:
+        if request.constraint is None or not self.options.grammar:
+            return None
+        if self.server.grammar_field is None:
+            return None
+        return text_grammar(request.constraint, opening=self._opening(request))
+
+    def _opening(self, request: GenerationRequest) -> str | None:
+        """Return what stands before a text: a chat's answer begins a text of its own."""
+        if not self.is_chat:
+            return None
+        options = getattr(request.constraint, "options", None)
+        return str(getattr(options, "line_prefix", ""))
+
+    def finish(
+        self,
+        accept: AcceptText | None,
+        progress: ProgressCallback | None,
+        on_completion: CompletionCallback | None,
+    ) -> list[list[Completion]]:
+        """Work until every sample has its text or its error."""
+        answers: list[dict[int, Completion]] = [{} for _ in self.requests]
+        total, done = len(self.waiting), 0
+        if progress:
+            progress(0, total)
+        finished: queue.SimpleQueue[tuple[Sample, Future[Answer]]] = queue.SimpleQueue()
+        pool = ThreadPoolExecutor(self.concurrency, thread_name_prefix="model-server")
+        under_way = 0
+        try:
+            while self.waiting or under_way:
+                # the first request tells alone whether the server takes such requests
+                limit = self.concurrency if self.has_text or done else 1
+                while self.waiting and under_way < limit:
+                    sample = self.waiting.popleft()
+                    future = pool.submit(self._draw, sample, sample.seed)
+                    future.add_done_callback(lambda f, s=sample: finished.put((s, f)))  # type: ignore[misc]
+                    under_way += 1
+                sample, future = finished.get()
+                under_way -= 1
+                completion = self._close(sample, future, accept)
+                if completion is None:
+                    self.waiting.appendleft(sample)
+                    continue
+                answers[sample.request_index][sample.sample_index] = completion
+                if on_completion and completion.error is None:
+                    on_completion(sample.request_index, completion)
+                done += 1
+                if progress:
+                    progress(done, total)
+        finally:
+            self.client.close()
+            pool.shutdown(wait=True, cancel_futures=True)
+        return [
+            [found[number] for number in range(request.num_samples)]
+            for request, found in zip(self.requests, answers, strict=True)
+        ]
+
+    def _close(
+        self, sample: Sample, future: Future[Answer], accept: AcceptText | None
+    ) -> Completion | None:
+        """Return a sample's completion; None where it is to be drawn again."""
+        try:
+            answer = future.result()
+        except RequestError as error:
+            if not self.has_text:
+                if self._may_chat(error):
+                    return None
+                self._tell_mistake(error)
+            logger.warning(
+                "no text for sample %d of request %d: %s",
+                sample.sample_index, sample.request_index, error,
+            )  # fmt: skip
+            return sample.fail(str(error))
+        self.has_text = True
+        return sample.completion() if sample.take(answer, accept) else None
+
+    def _may_chat(self, error: RequestError) -> bool:
+        """Go over to the chat route where the server has no other."""
+        if self.is_chat or self.options.endpoint != "auto" or error.status not in _NO_ROUTE:
+            return False
+        if "model" in str(error).lower():  # the route is there, the model is not
+            return False
+        logger.warning("the server has no %s: prompts are sent as chat messages", COMPLETIONS)
+        self.is_chat = True
+        for index, request in enumerate(self.requests):
+            self.grammars[index] = self._grammar(request)
+        return True
+
+    def _tell_mistake(self, error: RequestError) -> None:
+        url = self.client.address.url
+        if error.status in _USERS_MISTAKES:
+            raise GenerationError(f"the model server {url} takes no such request: {error}")
+        if error.is_outage:
+            raise GenerationError(f"the model server {url} cannot be used: {error}")
+
+    def _draw(self, sample: Sample, seed: int) -> Answer:
+        is_chat = self.is_chat
+        body = request_body(
+            self.server,
+            sample.request.prompt,
+            self.sampling,
+            seed=seed,
+            is_chat=is_chat,
+            grammar=self.grammars[sample.request_index],
+            log_probs=self.sampling.best_of > 1,
+            extra=self.options.extra,
+        )
+        route = CHAT if is_chat else COMPLETIONS
+        return self.client.post(route, body, partial(read_answer, is_chat=is_chat))
