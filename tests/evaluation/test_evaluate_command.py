@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 
 import pandas as pd
@@ -114,6 +115,24 @@ def one_line(result: Result, message: str) -> None:
     assert result.exit_code == 2, result.output
     assert message in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_energies_state_the_versions_of_their_packages(candidates: Path, tmp_path: Path) -> None:
+    pytest.importorskip("chgnet", reason="CHGNet needs the extra forcefields")
+    result = run(candidates, "--energies", "chgnet", "--out", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    written = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    lines = (tmp_path / "out" / "candidates.jsonl").read_text().splitlines()
+    judged = Candidate.model_validate_json(lines[0]).provenance.versions
+    for name in ("chgnet", "ase", "pymatgen"):
+        assert written["versions"][name] == judged[name] == version(name)
+
+
+def test_without_energies_there_is_no_version_of_theirs(candidates: Path, tmp_path: Path) -> None:
+    assert run(candidates, "--out", tmp_path / "out").exit_code == 0
+    versions = json.loads((tmp_path / "out" / "metrics.json").read_text())["versions"]
+    assert {"pymatgen", "spglib"} <= set(versions)
+    assert "chgnet" not in versions
 
 
 def test_a_reference_set_that_is_no_truth(

@@ -59,12 +59,15 @@ class Part:
         Columns of the table of structures by place of the candidate.
     tolerances
         What the part's figures rest on.
+    versions
+        Versions of the packages that they rest on.
     """
 
     rates: dict[str, Rate] = field(default_factory=dict)
     metrics: dict[str, float | None] = field(default_factory=dict)
     columns: dict[int, dict[str, Any]] = field(default_factory=dict)
     tolerances: dict[str, float | str] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
 
 
 def text_part(

@@ -90,6 +90,7 @@ def properties_stage(
     if options.predict:
         part, values = _predict(crystals, options, progress)
         versions.update({name: str(text) for name, text in part.tolerances.items()})
+        versions.update(part.versions)
         added.append(part)
     energies = SetEnergies()
     if relaxations is not None or options.energies is not None:
@@ -98,6 +99,7 @@ def properties_stage(
         else:
             part, assessed, energies = _assess(candidates, options, reference, progress)
         versions["energies"] = str(part.tolerances["energies"])
+        versions.update(part.versions)
         added.append(part)
         for at, item in enumerate(assessed):
             found = {
@@ -125,6 +127,7 @@ def _predict(
 ) -> tuple[Part, list[dict[str, float]]]:
     from crystalicl_jobflow.evaluation.energies import (
         load_predictor,
+        model_versions,
         predict_properties,
         predictor_versions,
     )
@@ -133,7 +136,9 @@ def _predict(
     progress("Properties", 0, len(crystals))
     values = predict_properties(crystals, predictors)
     progress("Properties", len(crystals), len(crystals))
-    part = Part(tolerances=dict(predictor_versions(predictors)))
+    part = Part(
+        tolerances=dict(predictor_versions(predictors)), versions=model_versions(predictors)
+    )
     part.columns = {at: dict(found) for at, found in enumerate(values)}
     if "formation_energy_per_atom" in options.predict:
         part.rates["negative_formation_energy"] = parts.negative_energies(
@@ -214,6 +219,7 @@ def _assess(
         assess_energies,
         load_energy_model,
         load_references,
+        model_versions,
     )
 
     assert options.energies is not None
@@ -231,6 +237,7 @@ def _assess(
     )
     part = parts.energy_part(candidates, assessed)
     part.tolerances["energies"] = f"{elements.label}{', relaxed' if options.relax else ''}"
+    part.versions = model_versions([model])
     if hull is not None:
         part.tolerances["hull"] = f"{len(hull)} entries, {hull.scale}"
         # where nothing competes, whatever has a negative formation energy is "stable"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -149,15 +149,18 @@ def provenance(
 
 def check_versions() -> dict[str, str]:
     """Return the versions of the packages that the checks rest on."""
-    return dict(_versions())
+    return package_versions(("crystalicl-jobflow", "pymatgen", "spglib", "smact"))
+
+
+def package_versions(names: Iterable[str]) -> dict[str, str]:
+    """Return the versions of packages, those of them that are installed."""
+    found = {name: _version(name) for name in names}
+    return {name: number for name, number in found.items() if number is not None}
 
 
 @cache
-def _versions() -> dict[str, str]:
-    found = {}
-    for name in ("crystalicl-jobflow", "pymatgen", "spglib", "smact"):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None

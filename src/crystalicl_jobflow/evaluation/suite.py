@@ -175,6 +175,7 @@ def _add(evaluation: Evaluation, part: Part) -> None:
     evaluation.rates.update(part.rates)
     evaluation.metrics.update(part.metrics)
     evaluation.tolerances.update(part.tolerances)
+    evaluation.versions.update(part.versions)
     for at, cells in part.columns.items():
         evaluation.results[at].update(cells)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from crystalicl_jobflow.evaluation.energies import (
     elements,
     load_energy_model,
     load_references,
+    model_versions,
 )
 from crystalicl_jobflow.evaluation.energies.matcalc import MatcalcModel
 
@@ -59,6 +61,10 @@ def test_what_the_calculator_raises_stays_with_its_crystal(
             None,
         ]
         assert "Fe" in str(answers[0].message)
+
+
+def test_results_rest_on_the_package_of_the_calculator(emt: MatcalcModel) -> None:
+    assert model_versions([emt, emt, object()]) == {"ase": version("ase")}
 
 
 def test_a_crystal_that_falls_apart_is_given_up(copper: Structure) -> None:

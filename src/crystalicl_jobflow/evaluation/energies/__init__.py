@@ -11,6 +11,7 @@ from crystalicl_jobflow.evaluation.energies.base import (
     EnergyFailure,
     EnergyModel,
     Relaxation,
+    model_versions,
 )
 from crystalicl_jobflow.evaluation.energies.candidates import judge_properties, predictors_for
 from crystalicl_jobflow.evaluation.energies.errors import PredictionErrors, prediction_errors
@@ -51,6 +52,7 @@ __all__ = [
     "load_energy_model",
     "load_predictor",
     "load_references",
+    "model_versions",
     "own_references",
     "predict_properties",
     "prediction_errors",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol, runtime_checkable
@@ -11,6 +11,7 @@ import numpy as np
 from pymatgen.core import Structure
 
 from crystalicl_jobflow.evaluation.distances import min_distance
+from crystalicl_jobflow.evaluation.reading import package_versions
 from crystalicl_jobflow.evaluation.thresholds import MIN_DISTANCE, MIN_VOLUME_PER_ATOM
 from crystalicl_jobflow.messages import one_line
 
@@ -138,6 +139,18 @@ def raised(error: Exception) -> Energy:
 def sentence(error: Exception) -> str:
     """Return an error's kind and what it says, in one line."""
     return f"{type(error).__name__}: {one_line(error)}"
+
+
+def model_versions(models: Iterable[object]) -> dict[str, str]:
+    """Return the versions of the packages that models of energies or properties rest on.
+
+    Parameters
+    ----------
+    models
+        Models; one names its packages in an attribute ``packages``, or rests on none.
+    """
+    names = [name for model in models for name in getattr(model, "packages", ())]
+    return package_versions(dict.fromkeys(names))
 
 
 def refusal(structure: Structure | None, *, max_atomic_number: int = 118) -> Energy | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from crystalicl_jobflow.evaluation.energies.base import model_versions
 from crystalicl_jobflow.evaluation.energies.predictors import (
     PREDICTORS,
     PropertyPredictor,
@@ -53,7 +54,7 @@ def judge_properties(
         Validated candidates; those without a crystal come back as they are.
     predictors
         One per property. Name and version of each go into ``provenance.versions`` as
-        ``predictor:<property>``.
+        ``predictor:<property>``, with the versions of their packages.
 
     Returns
     -------
@@ -64,7 +65,7 @@ def judge_properties(
         return list(candidates)
     structures = [item.structure if item.parsed else None for item in candidates]
     predicted = predict_properties(structures, predictors)
-    versions = predictor_versions(predictors)
+    versions = {**predictor_versions(predictors), **model_versions(predictors)}
     return [
         with_properties(item, values, versions)
         for item, values in zip(candidates, predicted, strict=True)

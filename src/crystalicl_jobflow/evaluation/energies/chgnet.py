@@ -62,6 +62,8 @@ class CHGNetModel:
     """
 
     name = "chgnet"
+    packages = ("chgnet", "ase")
+    """Packages whose versions belong to its results; ase relaxes."""
 
     def __init__(
         self,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 from collections.abc import Sequence
+from importlib.metadata import packages_distributions
 from typing import Any
 
 from pymatgen.core import Structure
@@ -38,6 +39,12 @@ class MatcalcModel:
         self.calculator = calculator
         self.name = name
         self.version = version
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """Packages whose versions belong to its results: ase, and that of the calculator."""
+        module = type(self.calculator).__module__.partition(".")[0]
+        return "ase", *packages_distributions().get(module, ())
 
     @classmethod
     def load(cls, name: str) -> MatcalcModel:

@@ -43,6 +43,8 @@ class MegnetPredictor:
     """
 
     name = "megnet"
+    packages = ("matgl",)
+    """Packages whose versions belong to its results."""
 
     def __init__(self, property_name: str, *, model: Any = None) -> None:
         if property_name not in WEIGHTS:

@@ -108,6 +108,11 @@ class FormationEnergyPredictor:
         """Version of the weights, and the references."""
         return f"{self.model.version} references {self.references.kind}"
 
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """Packages of the energy model, whose versions belong to its results."""
+        return tuple(getattr(self.model, "packages", ()))
+
     def predict(self, structures: Sequence[Structure | None]) -> list[float | None]:
         """Return eV/atom for each crystal, in order; None where there is no energy."""
         values: list[float | None] = []
