@@ -75,12 +75,19 @@ def shell_lines(code: str) -> list[str]:
 
 
 def crystalicl_words(line: str) -> list[str] | None:
-    """Return the arguments of a line that calls ``crystalicl`` and nothing else, or None."""
+    """Return the arguments of a line that begins with ``crystalicl``, or None."""
     try:
         words = shlex.split(line, comments=True)
     except ValueError:
         return None
     return words[1:] if words and words[0] == "crystalicl" else None
+
+
+def needs_a_shell(line: str) -> bool:
+    """Return whether a line has pipes, redirections, patterns or variables."""
+    lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
+    lexer.whitespace_split = True
+    return any(set(word) <= set("();<>|&") for word in lexer) or bool(re.search(r"[$*]", line))
 
 
 class Shell:
@@ -97,8 +104,10 @@ class Shell:
                 self.monkeypatch.setenv(exported[1], self._bash(f"printf %s {exported[2]}")[1])
                 continue
             words = crystalicl_words(line)
-            plain = words is not None and not re.search(r"[|<>&;$*]", line)
-            found, text = _crystalicl(words or []) if plain else self._bash(line)
+            if words is None or needs_a_shell(line):
+                found, text = self._bash(line)
+            else:
+                found, text = _crystalicl(words)
             assert found == status, f"{line}: status {found}\n{text}"
             printed += text
         return printed
