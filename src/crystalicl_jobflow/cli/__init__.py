@@ -19,6 +19,7 @@ from crystalicl_jobflow.redaction import RedactingFilter, show_traceback
 _COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("demo:demo", "Run the whole chain once, on what ships with the package."),
     "generate": ("generate:generate", "Generate crystals for a condition."),
+    "submit": ("submit:submit", "Run or submit the Flow that a YAML file describes."),
     "collect": ("collect:collect", "Gather candidates from the outputs of jobs."),
     "query": ("query:query", "Search generated crystals."),
     "evaluate": ("evaluate:evaluate", "Evaluate generated crystals."),

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 import shutil
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from crystalicl_jobflow.cli._common import note, stages, stdout_console
+from crystalicl_jobflow.cli._steps import lap, step_lines
 
 if TYPE_CHECKING:
     from crystalicl_jobflow.flows import CrystalGenerationFlowMaker
@@ -66,7 +64,7 @@ def demo(out: Path, samples: int, seed: int) -> None:
     stores = out / "stores"
     stores.mkdir(parents=True, exist_ok=True)
     flow_maker = _flow_maker(stores / "pool.json", samples=samples, seed=seed)
-    seconds["load_libraries"] = _lap(started)
+    seconds["load_libraries"] = lap(started)
 
     note("Filling the pool of demonstrations with the prototypes inside pymatgen")
     seconds["fill_pool"] = _fill_pool(stores / "pool.json")
@@ -85,15 +83,11 @@ def demo(out: Path, samples: int, seed: int) -> None:
     started = time.perf_counter()
     store = open_candidate_store(str(stores / "candidates.json"))
     CandidateBuilder(job_store, store).run()
-    seconds["store_candidates"] = _lap(started)
+    seconds["store_candidates"] = lap(started)
     note(f"Stored {len(candidates)} candidates, one document each")
 
     _write(out, conditions, candidates, evaluation, seconds)
     _print(out, candidates, evaluation, seconds)
-
-
-def _lap(started: float) -> float:
-    return round(time.perf_counter() - started, 3)
 
 
 def _flow_maker(pool: Path, *, samples: int, seed: int) -> CrystalGenerationFlowMaker:
@@ -135,52 +129,12 @@ def _run_flow(
         connect_store(part)
     flow = flow_maker.make([condition.model_dump() for condition in conditions])
     names = {job.name: job.uuid for job in flow.jobs}
-    with _step_lines(seconds):
+    with step_lines(seconds):
         responses = run_locally(
             flow, store=job_store, log=False, root_dir=out, raise_immediately=True
         )
     validated: ValidateDoc = responses[names["validate"]][1].output
     return responses[names["evaluate"]][1].output, validated.candidates
-
-
-class _StepLines(logging.Handler):
-    """Prints the start and the end of each job, and what it says in between."""
-
-    def __init__(self, seconds: dict[str, float]) -> None:
-        super().__init__(logging.INFO)
-        self.seconds = seconds
-        self.started = time.perf_counter()
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Print one line to stderr."""
-        message = record.getMessage()
-        action, _, rest = message.partition(" job - ")
-        name = rest.partition(" (")[0]
-        if not record.name.startswith("jobflow"):
-            note(f"  {message}")
-        elif action == "Starting":
-            self.started = time.perf_counter()
-            note(f"  {name} ...")
-        elif action == "Finished":
-            self.seconds[name] = _lap(self.started)
-            note(f"  {name} done ({self.seconds[name]:.1f} s)")
-
-
-@contextmanager
-def _step_lines(seconds: dict[str, float]) -> Iterator[None]:
-    """Show the jobs' log as lines of progress."""
-    handler = _StepLines(seconds)
-    loggers = [logging.getLogger("jobflow"), logging.getLogger("crystalicl_jobflow")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.addHandler(handler)
-        logger.setLevel(logging.INFO)
-    try:
-        yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.removeHandler(handler)
-            logger.setLevel(level)
 
 
 def _write(

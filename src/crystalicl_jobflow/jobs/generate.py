@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jobflow import CURRENT_JOB, Flow, JobConfig, Maker, OnMissing, Response, job
 from monty.json import jsanitize
+from pydantic import ValidationError
 
+from crystalicl_jobflow.generation.http_engine import ServerOptions, is_server, parse_address
 from crystalicl_jobflow.generation.pipeline import (
     GenerationTask,
     generate_for_retrievals,
@@ -19,9 +21,14 @@ from crystalicl_jobflow.generation.pipeline import (
 )
 from crystalicl_jobflow.generation.unfinished import UnfinishedWork
 from crystalicl_jobflow.jobs._inputs import as_retrievals, log_progress
+from crystalicl_jobflow.prompts import check_template
 from crystalicl_jobflow.schemas import Retrieval, SamplingParams
 from crystalicl_jobflow.schemas.jobs import DATA, GenerateDoc
 from crystalicl_jobflow.settings import SETTINGS, resume_folder
+from crystalicl_jobflow.text import get_text
+
+if TYPE_CHECKING:
+    from crystalicl_jobflow.generation.constraints import ConstraintOptions
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +52,8 @@ class GenerateMaker(Maker):
         Name of the job; shards are called 'generate 1/4' and so on, so that a name filter
         sends them to the same worker.
     base_model, adapter
-        Names or paths; 'embedded' is the model that ships with the package.
+        Names or paths; 'embedded' is the model that ships with the package;
+        ``http://host:8000/v1#model`` is one on an OpenAI-compatible server.
     revision, adapter_revision
         Branch, tag or commit of either on the hub.
     device
@@ -70,6 +78,8 @@ class GenerateMaker(Maker):
         Texts written at once, at most.
     num_threads
         Torch threads; None leaves torch's own choice.
+    server
+        Options of a model server, such as ``{"concurrency": 64}``.
     num_shards
         Jobs among which the texts are divided evenly.
     shard_size
@@ -78,7 +88,10 @@ class GenerateMaker(Maker):
     Raises
     ------
     ValueError
-        If both ``num_shards`` and ``shard_size`` are given, or one is not positive.
+        If both ``num_shards`` and ``shard_size`` are given, one is not positive, or text
+        format, template or an option of the constraint does not exist; one line.
+    GenerationError
+        If the address of a model server holds a password, or one of its options is not known.
 
     Examples
     --------
@@ -104,6 +117,7 @@ class GenerateMaker(Maker):
     template: str = "crystalicl"
     batch_size: int = field(default_factory=lambda: SETTINGS.BATCH_SIZE)
     num_threads: int | None = field(default_factory=lambda: SETTINGS.NUM_THREADS)
+    server: dict[str, Any] = field(default_factory=dict)
     num_shards: int | None = None
     shard_size: int | None = None
 
@@ -114,8 +128,35 @@ class GenerateMaker(Maker):
             value = getattr(self, option)
             if value is not None and value < 1:
                 raise ValueError(f"{option} must be at least 1, got {value}")
+        if is_server(self.base_model):
+            parse_address(self.base_model)  # a password in it would be stored with the job
+            ServerOptions.build(self.server)
         if isinstance(self.sampling, dict):
             self.sampling = SamplingParams(**self.sampling)
+        # now, not in a job that has waited for a GPU
+        get_text(self.text_format)
+        check_template(self.template)
+        self.constraint_options()
+
+    def constraint_options(self) -> bool | ConstraintOptions:
+        """Return ``constrain`` with a mapping as options.
+
+        Raises
+        ------
+        ValueError
+            If an option does not exist or cannot be; one line.
+        """
+        if not isinstance(self.constrain, dict):
+            options: bool | ConstraintOptions = self.constrain
+            return options
+        from crystalicl_jobflow.generation.constraints import ConstraintOptions
+
+        try:
+            return ConstraintOptions(**self.constrain)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            field = ".".join(str(part) for part in first["loc"])
+            raise ValueError(f"constrain: {field}: {first['msg']}") from None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the Maker as plain data.
@@ -175,6 +216,7 @@ class GenerateMaker(Maker):
             num_threads=self.num_threads,
             revision=self.revision,
             adapter_revision=self.adapter_revision,
+            server=self.server,
         )
         folder = resume_folder()
         unfinished = None if folder is None else UnfinishedWork(folder, on_found=self._tell_found)
@@ -184,7 +226,7 @@ class GenerateMaker(Maker):
             sampling=self.sampling,
             text_format=self.text_format,
             template=self.template,
-            constrain=_constraint_options(self.constrain),
+            constrain=self.constraint_options(),
             tasks=tasks,
             progress=log_progress(logger, self.name),
             unfinished=unfinished,
@@ -271,13 +313,3 @@ def gather_generations(shards: list[GenerateDoc | None], num_samples: int) -> Ge
         seconds=sum(times) if times else None,
         num_resumed=sum(shard.num_resumed for shard in present),
     )
-
-
-def _constraint_options(constrain: Any) -> Any:
-    if isinstance(constrain, bool):
-        return constrain
-    from crystalicl_jobflow.generation.constraints import ConstraintOptions
-
-    if isinstance(constrain, dict):
-        return ConstraintOptions(**constrain)
-    return constrain

@@ -1,0 +1,165 @@
+"""``crystalicl submit``: a Flow that a YAML file describes, run here or handed to a manager."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from crystalicl_jobflow.cli._common import UserError, note, stdout_console, table
+
+if TYPE_CHECKING:
+    from jobflow import JobStore
+
+    from crystalicl_jobflow.flows.files import DescribedFlow
+    from crystalicl_jobflow.schemas.flow_files import FlowFile, ManagerName
+
+STORE_FILE = "store.yaml"
+"""Job store of a local run, as ``crystalicl collect`` takes it."""
+
+CANDIDATES_STORE = "candidates.sqlite"
+
+
+@click.command(
+    epilog="\b\ncrystalicl submit flows/generate.yaml --dry-run\n"
+    "crystalicl submit flows/generate.yaml --local --out run\n"
+    "crystalicl submit flows/discover.yaml --project my-project\n"
+    "crystalicl submit flows/discover.yaml --launchpad my_launchpad.yaml"
+)
+@click.argument("path", metavar="FLOW.yaml", type=click.Path(path_type=Path))
+@click.option("--project", metavar="NAME", help="Submit to this project of jobflow-remote.")
+@click.option(
+    "--launchpad", metavar="FILE", help="Submit to FireWorks through this launch pad file."
+)
+@click.option("--local", is_flag=True, help="Run here, in this process.")
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("crystalicl-out"),
+    show_default=True,
+    help="Folder of a local run: outputs of the jobs, candidates.",
+)
+@click.option("--dry-run", is_flag=True, help="Show the jobs and their workers; submit nothing.")
+def submit(
+    path: Path, project: str | None, launchpad: str | None, local: bool, out: Path, dry_run: bool
+) -> None:
+    """Submit the Flow that a YAML file describes.
+
+    The file names the Flow, what is asked for, the settings of its steps and the workers of
+    its jobs. Without an option, the file's 'manager' says what runs it. Prints the ids of
+    the jobs.
+    """
+    chosen = _chosen(project=project, launchpad=launchpad, local=local)
+
+    from crystalicl_jobflow.flows.files import assign_described, load_flow_file
+
+    described = load_flow_file(path)
+    file = described.file
+    manager = chosen or file.manager
+    if manager is None:
+        if not dry_run:
+            raise UserError(
+                "say what runs the Flow: --project NAME, --launchpad FILE, --local, or 'manager:'"
+                f" in {path}"
+            )
+        manager = "jobflow-remote" if file.workers.default is not None else "local"
+    if file.store is not None and manager != "local":
+        raise described.text.error(
+            ("store",), f"only a local run takes one; {manager} has a job store of its own"
+        )
+    assign_described(described, manager)
+    if dry_run:
+        _show(described, manager)
+        if project is not None:
+            from crystalicl_jobflow.flows.workers import check_workers
+
+            check_workers(described.flow, project)
+        click.echo(f"{len(described.jobs)} jobs for {manager}; nothing was submitted")
+        return
+    if manager == "local":
+        _run(described, out)
+        return
+
+    from crystalicl_jobflow.flows.files import submit_fireworks, submit_jobflow_remote
+
+    if manager == "jobflow-remote":
+        ids = submit_jobflow_remote(described, project or file.project)
+    else:
+        ids = submit_fireworks(described, launchpad or file.launchpad)
+    for number, job in zip(ids, described.jobs, strict=True):
+        click.echo(f"{number}\t{job.name}")
+    note(f"Submitted '{described.flow.name}' to {manager}: {len(ids)} jobs")
+
+
+def _chosen(*, project: str | None, launchpad: str | None, local: bool) -> ManagerName | None:
+    given: dict[str, ManagerName] = {}
+    if project is not None:
+        given["--project"] = "jobflow-remote"
+    if launchpad is not None:
+        given["--launchpad"] = "fireworks"
+    if local:
+        given["--local"] = "local"
+    if len(given) > 1:
+        raise UserError(f"{' and '.join(given)} exclude each other")
+    return next(iter(given.values()), None)
+
+
+def _show(described: DescribedFlow, manager: ManagerName) -> None:
+    from crystalicl_jobflow.flows.files import job_rows
+    from crystalicl_jobflow.redaction import redact
+
+    rows = job_rows(described, manager)
+    shown = table("Job", "Worker", "Resources")
+    for row in rows:
+        worker = "here" if manager == "local" else row["worker"] or "any"
+        shown.add_row(row["job"], worker, redact(row["resources"] or "-"))
+    stdout_console().print(shown)
+
+
+def _run(described: DescribedFlow, out: Path) -> None:
+    from crystalicl_jobflow.builders import CandidateBuilder, open_candidate_store
+    from crystalicl_jobflow.cli._steps import step_lines
+    from crystalicl_jobflow.flows.files import run_here
+    from crystalicl_jobflow.stores import store_label
+
+    store = _job_store(described, out)
+    note(f"Running '{described.flow.name}'")
+    seconds: dict[str, float] = {}
+    with step_lines(seconds):
+        done = run_here(described, store, out / "jobs")
+    candidates = open_candidate_store(str(out / CANDIDATES_STORE))
+    CandidateBuilder(store, candidates).run()
+    for job in described.jobs:
+        click.echo(f"{job.uuid}\t{job.name}")
+    found = candidates.count()
+    if found:
+        note(f"{found} candidates in {out / CANDIDATES_STORE}; see them with:")
+        note(f"  crystalicl query {out / CANDIDATES_STORE}")
+    note(f"Outputs of the jobs: {store_label(store.docs_store)}")
+    if done["failed"]:
+        raise click.ClickException(f"not done: {', '.join(done['failed'])}")
+
+
+def _job_store(described: DescribedFlow, out: Path) -> JobStore:
+    """Return the job store that the file names, or two JSON files in the run's folder."""
+    import yaml
+
+    from crystalicl_jobflow.stores import load_job_store
+
+    file: FlowFile = described.file
+    if file.store is not None:
+        try:
+            return load_job_store(file.store)
+        except ValueError as error:
+            raise described.text.error(("store",), str(error)) from None
+    out.mkdir(parents=True, exist_ok=True)
+    folder = out.absolute()
+    document = {
+        "docs_store": {"type": "JSONStore", "paths": str(folder / "outputs.json")},
+        "additional_stores": {
+            "data": {"type": "JSONStore", "paths": str(folder / "outputs_data.json")}
+        },
+    }
+    (out / STORE_FILE).write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
+    return load_job_store(document)
