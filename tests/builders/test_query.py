@@ -161,8 +161,14 @@ def test_crystals_are_pymatgens(store, documents):
 
 
 def test_every_document_is_of_the_schema(store):
-    for document in find_documents(store, limit=20):
-        read_document(document)
+    found = list(find_documents(store, limit=20))
+    assert len(found) == 20
+    for document in found:
+        read = read_document(document)
+        assert (read.candidate_id, read.nsites) == (document["candidate_id"], document["nsites"])
+        assert (read.structure is None) == (document["structure"] is None)
+        if read.structure is not None:
+            assert read.structure.composition.reduced_formula == document["formula_pretty"]
 
 
 @given(

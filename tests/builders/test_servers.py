@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from jobflow import Flow, JobStore, run_locally
@@ -217,39 +218,46 @@ def test_two_candidate_builders_at_once_gather_everything(mongodb_uri, collectio
         }  # fmt: skip
 
 
-def interrupted(proxy: Proxy, collection: str, parts: list[Part], how: str, seconds: float) -> None:
-    """Write while the server goes away, and hold what is there against what was written."""
+ROUNDS = 8
+
+
+def interrupted(
+    proxy: Proxy, collection: str, parts: list[Part], how: str, seconds: float
+) -> list[dict[str, Any]]:
+    """Write while the server goes away, and return what is there afterwards."""
     options = "?socketTimeoutMS=1500&connectTimeoutMS=1500&serverSelectionTimeoutMS=1500"
     uri = f"mongodb://127.0.0.1:{proxy.port}/crystalicl_test/{collection}{options}"
     store = open_candidate_store(uri)
-    rounds = 8
     begun = threading.Event()
 
     def work() -> None:
-        for job in range(rounds):
+        for job in range(ROUNDS):
             write_parts([*parts, *says(parts, "one", job)], store)
             begun.set()
 
     with at_once(work):
         assert begun.wait(60)
         proxy.away(how, seconds)
-    found = list(find_documents(store, CandidateQuery(run="one")))
+    return list(find_documents(store, CandidateQuery(run="one")))
+
+
+def assert_nothing_is_lost(found: list[dict[str, Any]]) -> None:
     assert len(found) == 30
     for document in found:
         assert [item["origin"]["job_uuid"] for item in document["evaluations"]] == [
-            f"one-{job}" for job in range(rounds)
+            f"one-{job}" for job in range(ROUNDS)
         ]
 
 
 @pytest.mark.parametrize("how", ["stopped", "killed"])
 def test_a_server_that_goes_away_costs_a_retry_not_a_document(proxy, collection, parts, how):
-    interrupted(proxy, collection, parts, how, 2.0)
+    assert_nothing_is_lost(interrupted(proxy, collection, parts, how, 2.0))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", ["stopped", "killed"])
 def test_nor_does_half_a_minute(proxy, collection, parts, how):
-    interrupted(proxy, collection, parts, how, 30.0)
+    assert_nothing_is_lost(interrupted(proxy, collection, parts, how, 30.0))
 
 
 def test_a_page_is_asked_for_again(proxy, mongodb_uri, collection, parts):

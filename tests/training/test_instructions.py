@@ -120,9 +120,16 @@ def test_the_paper_condition_asks_for_everything_known(prototypes) -> None:
 
 def test_subsets_never_contradict_themselves(prototypes) -> None:
     rng = random.Random(1)
-    for item in prototypes:
+    for item in (prototype.demonstration for prototype in prototypes):
         for _ in range(5):
-            draw_condition(item.demonstration, "subset", rng)
+            asked = draw_condition(item, "subset", rng)
+            assert asked.formula in (None, item.formula)
+            assert asked.anonymous_formula in (None, item.anonymous_formula)
+            assert asked.chemsys in (None, item.chemsys)
+            assert set(asked.elements or ()) <= set(item.elements)
+            assert asked.space_group in (None, item.space_group)
+            assert asked.num_sites in (None, item.num_sites)
+            assert asked.properties.items() <= item.properties.items()
 
 
 def test_property_responses_are_the_number_after_a_blank(prototypes) -> None:
