@@ -16,8 +16,8 @@ from crystalicl_jobflow.generation import (
     GenerationRequest,
     TokenVocabulary,
 )
+from crystalicl_jobflow.generation.batch_run import ROUNDING, is_out_of_memory
 from crystalicl_jobflow.generation.rows import Row
-from crystalicl_jobflow.generation.transformers_engine import ROUNDING, is_out_of_memory
 from crystalicl_jobflow.schemas import Completion, FailureReason, SamplingParams
 
 from .tiny import PROMPT

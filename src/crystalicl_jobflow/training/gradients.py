@@ -114,7 +114,7 @@ def compute_gradients(
     """
     import torch
 
-    from crystalicl_jobflow.generation.transformers_engine import is_out_of_memory
+    from crystalicl_jobflow.generation.batch_run import is_out_of_memory
 
     most = max(len(rows) for rows in batches)
     while True:
