@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from pydantic import BaseModel, ValidationError
 
-from crystalicl_jobflow.messages import first_line, one_line
+from crystalicl_jobflow.messages import first_line, one_line, validation_line
 
 
 def test_lines_of_an_error_become_one() -> None:
@@ -22,3 +23,17 @@ def test_an_error_that_says_nothing_is_named_by_its_kind(said: str) -> None:
 def test_a_long_error_is_cut() -> None:
     assert one_line(ValueError("a" * 500)) == "a" * 200
     assert one_line(ValueError("a" * 500), limit=300) == "a" * 300
+
+
+def test_all_that_pydantic_complains_about_is_one_line() -> None:
+    class Cell(BaseModel):
+        lengths: tuple[float, float]
+
+    with pytest.raises(ValidationError) as caught:
+        Cell.model_validate({"lengths": ("x", "y")})
+    said = validation_line(caught.value)
+    assert said.count("Input should be a valid number") == 2
+    assert said.startswith("lengths.0: ")
+    assert "; lengths.1: " in said
+    assert "\n" not in said
+    assert validation_line(ValueError("as it is")) == "as it is"

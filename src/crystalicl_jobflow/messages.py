@@ -23,3 +23,17 @@ def first_line(error: BaseException) -> str:
     """Return the first line of what an error says; its kind if it says nothing."""
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
+
+
+def validation_line(error: ValueError) -> str:
+    """Return all complaints of a pydantic validation, or what another error says, in one line."""
+    errors = getattr(error, "errors", None)
+    if errors is None:
+        return str(error)
+    lines = []
+    for item in errors():
+        message = item["msg"].removeprefix("Value error, ")
+        place = ".".join(str(part) for part in item["loc"])
+        # our own messages name the field; pydantic's do not
+        lines.append(message if item["type"] == "value_error" else f"{place}: {message}")
+    return "; ".join(dict.fromkeys(lines)).replace("\n", " ")

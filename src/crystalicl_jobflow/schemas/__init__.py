@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from crystalicl_jobflow.schemas.condition import Condition, ConditionError, Range
+from crystalicl_jobflow.schemas.condition import Condition, ConditionError
 from crystalicl_jobflow.schemas.documents import (
     Candidate,
     Checks,
@@ -24,6 +24,7 @@ from crystalicl_jobflow.schemas.properties import (
     find_property,
     register_property,
 )
+from crystalicl_jobflow.schemas.ranges import Range
 from crystalicl_jobflow.schemas.reasons import FailureReason
 from crystalicl_jobflow.schemas.tables import (
     CANDIDATES_FILE,

@@ -10,94 +10,14 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from pymatgen.core import Composition, Element
 from pymatgen.symmetry.groups import SpaceGroup
 
+from crystalicl_jobflow.messages import validation_line
 from crystalicl_jobflow.schemas import space_groups
 from crystalicl_jobflow.schemas.properties import PROPERTIES, find_property
-
-
-class Range(BaseModel):
-    """A closed interval; an absent bound is open.
-
-    Parameters
-    ----------
-    min, max
-        Bounds, in the unit of the quantity. At least one is given.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    min: float | None = None
-    max: float | None = None
-
-    @model_validator(mode="after")
-    def _check(self) -> Range:
-        if self.min is None and self.max is None:
-            raise ValueError("a range needs at least one bound")
-        for bound in (self.min, self.max):
-            if bound is not None and not math.isfinite(bound):
-                raise ValueError(f"a range bound must be finite, got {bound}")
-        if self.min is not None and self.max is not None and self.min > self.max:
-            raise ValueError(f"range {self.min}:{self.max} is reversed")
-        return self
-
-    @property
-    def target(self) -> float:
-        """The value a prompt names: the middle, or the bound of a half-open range."""
-        if self.min is None:
-            assert self.max is not None
-            return self.max
-        if self.max is None:
-            return self.min
-        return 0.5 * (self.min + self.max)
-
-    def contains(self, value: float) -> bool:
-        """Return whether the value lies within the bounds."""
-        return (self.min is None or value >= self.min) and (self.max is None or value <= self.max)
-
-    def distance(self, value: float) -> float:
-        """Return how far outside the bounds the value lies; 0 within."""
-        if self.min is not None and value < self.min:
-            return self.min - value
-        if self.max is not None and value > self.max:
-            return value - self.max
-        return 0.0
+from crystalicl_jobflow.schemas.ranges import Range, range_text, read_range
 
 
 class ConditionError(ValueError):
     """An impossible condition; the message is one line."""
-
-
-def _as_range(value: Any) -> Any:
-    """Read ``"0:1.5"``, ``":0.1"``, ``"0.5:"`` and ``[low, high]`` as ranges."""
-    if isinstance(value, str) and ":" in value:
-        low, _, high = value.partition(":")
-        try:
-            bounds = [float(text) if text.strip() else None for text in (low, high)]
-        except ValueError:
-            raise ValueError(f"range {value!r} is not of the form low:high") from None
-        return _range(*bounds)
-    if isinstance(value, str):
-        try:
-            return float(value)
-        except ValueError:
-            raise ValueError(f"{value!r} is neither a number nor a range low:high") from None
-    if isinstance(value, list | tuple):
-        if len(value) != 2:
-            raise ValueError(f"a range has two bounds, got {len(value)}")
-        return _range(value[0], value[1])
-    if isinstance(value, Mapping):
-        unknown = sorted(set(value) - {"min", "max"})
-        if unknown:
-            raise ValueError(f"a range has 'min' and 'max', not {unknown[0]!r}")
-        return _range(value.get("min"), value.get("max"))
-    return value
-
-
-def _range(low: Any, high: Any) -> Range:
-    """Build a range here, so that pydantic's union reports one error, ours."""
-    try:
-        return Range(min=low, max=high)
-    except ValueError as error:
-        raise ValueError(_one_line(error)) from None
 
 
 def _space_group_number(value: Any) -> int:
@@ -220,7 +140,7 @@ class Condition(BaseModel):
     @field_validator("num_sites", mode="before")
     @classmethod
     def _check_num_sites(cls, value: Any) -> Any:
-        value = _as_range(value)
+        value = read_range(value)
         if isinstance(value, float):
             if not value.is_integer():
                 raise ValueError(f"number of sites must be a whole number, got {value}")
@@ -245,7 +165,7 @@ class Condition(BaseModel):
                 raise ValueError(f"property {name!r} is not known; known are {known}")
             if spec.name in checked:
                 raise ValueError(f"property {spec.name!r} is given twice")
-            asked = _as_range(asked)
+            asked = read_range(asked)
             bounds = [asked.min, asked.max] if isinstance(asked, Range) else [asked]
             for bound in bounds:
                 if bound is None:
@@ -328,8 +248,8 @@ class Condition(BaseModel):
         if self.space_groups:
             parts.append("group " + ",".join(map(str, self.space_groups)))
         if self.num_sites is not None:
-            parts.append(f"sites {_show(self.num_sites)}")
-        parts += [f"{name} {_show(asked)}" for name, asked in self.properties.items()]
+            parts.append(f"sites {range_text(self.num_sites)}")
+        parts += [f"{name} {range_text(asked)}" for name, asked in self.properties.items()]
         return ", ".join(parts) or "any crystal"
 
     @classmethod
@@ -344,7 +264,7 @@ class Condition(BaseModel):
         try:
             return cls(**{name: value for name, value in fields.items() if value is not None})
         except ValueError as error:
-            raise ConditionError(_one_line(error)) from None
+            raise ConditionError(validation_line(error)) from None
 
     @classmethod
     def parse(cls, value: Condition | Mapping[str, Any] | str) -> Condition:
@@ -363,7 +283,7 @@ class Condition(BaseModel):
             fields = {key: item for key, item in value.items() if not key.startswith("@")}
             return cls.model_validate(fields)
         except ValueError as error:
-            raise ConditionError(_one_line(error)) from None
+            raise ConditionError(validation_line(error)) from None
 
 
 def _composition(formula: str) -> Composition:
@@ -389,24 +309,3 @@ def _symbols(symbols: Sequence[Any], what: str) -> set[str]:
     if not names:
         raise ValueError(f"{what}: no element is named")
     return set(names)
-
-
-def _show(asked: float | Range) -> str:
-    if isinstance(asked, Range):
-        low = "" if asked.min is None else f"{asked.min:g}"
-        high = "" if asked.max is None else f"{asked.max:g}"
-        return f"{low}:{high}"
-    return f"{asked:g}"
-
-
-def _one_line(error: ValueError) -> str:
-    errors = getattr(error, "errors", None)
-    if errors is None:
-        return str(error)
-    lines = []
-    for item in errors():
-        message = item["msg"].removeprefix("Value error, ")
-        place = ".".join(str(part) for part in item["loc"])
-        # our own messages name the field; pydantic's do not
-        lines.append(message if item["type"] == "value_error" else f"{place}: {message}")
-    return "; ".join(dict.fromkeys(lines)).replace("\n", " ")
