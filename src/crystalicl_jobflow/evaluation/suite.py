@@ -160,13 +160,17 @@ def evaluate_and_judge(
 def _forget_stability(
     part: Part, candidates: Sequence[Candidate], relaxations: Sequence[CandidateRelaxation]
 ) -> None:
-    """Leave open in the table whether a crystal that nobody relaxed is stable.
+    """Leave open in the table whether a crystal is stable that has no hull to tell.
 
-    In the rates it is not: they are over all candidates.
+    That is one that nobody relaxed, or by a method without a hull; a relaxation that failed
+    tells that it is not. In the rates, which are over all candidates, none of them is.
     """
-    tried = {item.candidate_id for item in relaxations}
+    from crystalicl_jobflow.evaluation.selection import best_relaxations
+
+    best = best_relaxations(relaxations)
     for at, candidate in enumerate(candidates):
-        if candidate.candidate_id not in tried:
+        found = best.get(candidate.candidate_id)
+        if found is None or (found.counts and found.energy_above_hull is None):
             for name in ("stable", "metastable", "sun", "metastable_sun"):
                 part.columns[at].pop(name, None)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from jobflow import Flow, Job, Maker
+from jobflow import Flow, Job, Maker, OnMissing
 
 from crystalicl_jobflow.flows.generate import CrystalGenerationFlowMaker
 from crystalicl_jobflow.jobs import EvaluateMaker, RelaxMaker, SelectMaker, summarize_discovery
@@ -128,7 +128,7 @@ class DiscoveryFlowMaker(Maker):
         jobs += [select, start]
         selections, relaxations = [select.output], [start.output]
         if self.dft_maker is not None:
-            select = second.make(candidates, known, relaxations=start.output)
+            select = second.make(candidates, known, relaxations=[start.output])
             start = as_relax_maker(self.dft_maker).make(select.output, known)
             jobs += [select, start]
             selections.append(select.output)
@@ -139,6 +139,8 @@ class DiscoveryFlowMaker(Maker):
             if known is not None:
                 maker = replace(maker, novelty=True)
             evaluate = maker.make(candidates, references, known=known, relaxations=relaxations)
+            # None for a stage whose gathering failed: the other one counts
+            evaluate.config.on_missing_references = OnMissing.NONE
             jobs.append(evaluate)
             evaluation = evaluate.output
         summary = summarize_discovery(candidates, selections, relaxations, evaluation)

@@ -12,7 +12,7 @@ from jobflow import CURRENT_JOB, Flow, Job, JobConfig, Maker, OnMissing, Respons
 from pymatgen.core import Structure
 
 from crystalicl_jobflow.jobs._inputs import as_chosen, as_crystals, log_progress
-from crystalicl_jobflow.schemas.candidates import CandidateRelaxation, RelaxDoc
+from crystalicl_jobflow.schemas.candidates import LEVELS, CandidateRelaxation, RelaxDoc
 from crystalicl_jobflow.schemas.discovery import ChosenCrystal
 from crystalicl_jobflow.schemas.jobs import DATA
 
@@ -103,7 +103,9 @@ class RelaxMaker(Maker):
 
     @property
     def level(self) -> str:
-        """The level of theory: forcefield, or dft for all else."""
+        """The level of theory: as ``stage`` says, else forcefield, or dft for all others."""
+        if self.stage in LEVELS:
+            return self.stage
         return "forcefield" if is_force_field(self.relax_maker) else "dft"
 
     # Without pass_manager_config=False every relaxation would land on this job's worker.
@@ -173,6 +175,12 @@ class RelaxMaker(Maker):
             else:
                 made = self._own_maker().make(structures if mode == "list" else structures[0])
                 made.append_name(f"{name}: ", prepend=True)
+                # A job whose parent failed would wait for ever under FireWorks and
+                # jobflow-remote, and the gathering with it; so it fails in its turn.
+                made.update_config(
+                    JobConfig(on_missing_references=OnMissing.NONE),
+                    attributes=["on_missing_references"],
+                )
                 _output_job(made).metadata |= (
                     {"candidate_ids": ids} if mode == "list" else {"candidate_id": ids[0]}
                 )
@@ -272,7 +280,7 @@ def gather_relaxations(
     refused
         Relaxations that were not tried, with the reason.
     level
-        forcefield or dft.
+        forcefield or dft, for relaxations without a result.
     known, energy_model, references
         See :class:`RelaxMaker`.
 
@@ -292,7 +300,7 @@ def gather_relaxations(
     for output, source in zip(outputs, sources, strict=True):
         if isinstance(output, RelaxDoc):
             found += [
-                item.model_copy(update={"source_uuid": source["uuid"], "level": level})
+                item.model_copy(update={"source_uuid": source["uuid"]})
                 for item in output.relaxations
             ]
             continue
@@ -301,7 +309,7 @@ def gather_relaxations(
         if len(results) != len(ids):
             results = [None] * len(ids)
         for name, result in zip(ids, results, strict=True):
-            read = read_relaxation(name, result, level=level, source_uuid=source["uuid"])
+            read = read_relaxation(name, result, failed_level=level, source_uuid=source["uuid"])
             found.append(judge_relaxation(read, starts.get(name)))
     hull = known if known is None or isinstance(known, str) else as_crystals(known)
     found, words = hull_energies(

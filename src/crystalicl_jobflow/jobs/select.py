@@ -87,7 +87,7 @@ class SelectMaker(Maker):
         Parameters
         ----------
         candidates
-            A candidate or a list of them.
+            A candidate or a list of them; None where the job that makes them failed.
         known
             Known crystals that novelty is against: structures or documents that hold one,
             or the name of a CSV or store that can be read where the job runs.
@@ -110,7 +110,7 @@ class SelectMaker(Maker):
         default = BEFORE_RELAXATION if relaxed is None else AFTER_RELAXATION
         ranking = default if self.ranking is None else self.ranking
         rows, chosen = select_candidates(
-            as_candidates(candidates),
+            [] if candidates is None else as_candidates(candidates),
             number=self.number,
             ranking=ranking,
             known=as_crystals(known),

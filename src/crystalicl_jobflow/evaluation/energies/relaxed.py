@@ -34,7 +34,11 @@ GGA_RUNS = {"PBE": "GGA", "PBE+U": "GGA+U", "GGA": "GGA", "GGA+U": "GGA+U"}
 
 
 def read_relaxation(
-    candidate_id: str, result: Any, *, level: str | None = None, source_uuid: str | None = None
+    candidate_id: str,
+    result: Any,
+    *,
+    failed_level: str = "forcefield",
+    source_uuid: str | None = None,
 ) -> CandidateRelaxation:
     """Return the relaxation in a document of atomate2, of a force field or of VASP.
 
@@ -45,8 +49,8 @@ def read_relaxation(
     result
         ``ForceFieldTaskDocument`` or ``TaskDoc``, as documents or in JSON form; None for a
         job that failed.
-    level
-        forcefield or dft; None: as the document says.
+    failed_level
+        forcefield or dft: what it was, where there is no document to say so.
     source_uuid
         The job.
     """
@@ -55,17 +59,14 @@ def read_relaxation(
         return CandidateRelaxation(
             candidate_id=candidate_id,
             converged=False,
-            level=level or "forcefield",
+            level=failed_level,
             source_uuid=source_uuid,
             failure_reason="failed",
             failure_message=f"The relaxation has no result{where}.",
         )
     output = _get(result, "output")
     calculator = _get(result, "forcefield_name") or _get(result, "ase_calculator_name")
-    converged = _get(result, "is_force_converged")
-    if converged is None and _get(result, "state") is not None:
-        state = str(_get(result, "state")).rsplit(".", 1)[-1].lower()
-        converged = state in ("successful", "success")
+    converged = _converged(result)
     run_type = _get(result, "run_type")
     method = str(calculator or f"VASP {'' if run_type is None else run_type}".strip())
     if _get(result, "forcefield_version"):
@@ -82,7 +83,7 @@ def read_relaxation(
         else _corrected(result, structure, energy, str(run_type)),
         converged=converged,
         steps=_get(output, "n_steps"),
-        level=level or ("forcefield" if calculator else "dft"),
+        level="forcefield" if calculator else "dft",
         method=method,
         source_uuid=source_uuid,
         dir_name=None if folder is None else str(folder),
@@ -145,7 +146,8 @@ def hull_energies(
         Energy model of the force field's weights; None: see :data:`MODELS`.
     references
         Elemental references, see :func:`load_references`; None for the default ones of the
-        model, and the Materials Project's PBE energies for DFT.
+        model. For DFT the path of a file, with which the energies are taken as they are; None
+        for the Materials Project's PBE energies, with its corrections.
     progress
         Called with (done, of) while the model works.
 
@@ -172,13 +174,27 @@ def hull_energies(
             words += f"; hull: {len(hull)} entries, {hull.scale}"
         except (ValueError, ImportError, OSError) as error:
             words += f"; no hull: {error}"
-    return [_with_energies(item, elements, hull) for item in relaxations], words
+    corrected = dft and references is None
+    found = [_with_energies(item, elements, hull, corrected=corrected) for item in relaxations]
+    lacking = [
+        item
+        for item in found
+        if item.energy_per_atom is not None and item.formation_energy_per_atom is None
+    ]
+    if lacking:
+        methods = ", ".join(sorted({item.method for item in lacking}))
+        words += f"; {len(lacking)} without, by {methods}: not on that scale"
+    return found, words
 
 
 def _with_energies(
-    item: CandidateRelaxation, elements: ElementalReferences, hull: ConvexHull | None
+    item: CandidateRelaxation,
+    elements: ElementalReferences,
+    hull: ConvexHull | None,
+    *,
+    corrected: bool,
 ) -> CandidateRelaxation:
-    energy = item.energy_per_atom if item.level != "dft" else item.corrected_energy_per_atom
+    energy = item.corrected_energy_per_atom if corrected else item.energy_per_atom
     if item.structure is None or energy is None or not math.isfinite(energy):
         return item
     composition = item.structure.composition.element_composition
@@ -267,8 +283,25 @@ def _corrected(
     parameters["hubbards"] = parameters["hubbards"] or {}
     made = ComputedStructureEntry(structure, float(energy) * len(structure), parameters=parameters)
     scheme = MaterialsProject2020Compatibility(check_potcar=False)
-    processed = scheme.process_entry(made, clean=True, inplace=False)
+    try:
+        processed = scheme.process_entry(made, clean=True, inplace=False)
+    except Exception:  # a relaxation must not be lost for want of a correction
+        return None
     return None if processed is None else float(processed.energy_per_atom)
+
+
+def _converged(result: Any) -> bool | None:
+    """Return whether the forces, and what else the optimiser asks for, are below the limit.
+
+    A force field's ``is_force_converged`` leaves out the cell, and its ``state`` has been
+    "successful" where forces were left; so both must be.
+    """
+    said = [_get(result, "is_force_converged")]
+    if _get(result, "state") is not None:
+        state = str(_get(result, "state")).rsplit(".", 1)[-1].lower()
+        said.append(state in ("successful", "success"))
+    known = [bool(item) for item in said if item is not None]
+    return all(known) if known else None
 
 
 def _get(document: Any, name: str) -> Any:
