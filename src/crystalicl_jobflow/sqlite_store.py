@@ -19,9 +19,7 @@ import bson
 from maggma.core import Sort, Store, StoreError
 
 from crystalicl_jobflow.sqlite_criteria import (
-    Fields,
     applies,
-    column_value,
     dig,
     direction,
     flat_values,
@@ -31,6 +29,7 @@ from crystalicl_jobflow.sqlite_criteria import (
     sanitized,
     translate,
 )
+from crystalicl_jobflow.sqlite_tables import SQLiteTables
 
 BUSY_SECONDS = 120.0
 """How long a writer waits for another one."""
@@ -79,7 +78,7 @@ class SQLiteStore(Store):
         self.path = str(path)
         self.collection_name = collection_name
         self.indexes = [list(fields) for fields in indexes]
-        self._connection: sqlite3.Connection | None = None
+        self._opened: SQLiteTables | None = None
         self._lock = threading.RLock()
         self._in_transaction = False
         super().__init__(key=key, **kwargs)
@@ -94,10 +93,14 @@ class SQLiteStore(Store):
         raise NotImplementedError("an SQLiteStore has no pymongo collection")
 
     @property
-    def _db(self) -> sqlite3.Connection:
-        if self._connection is None:
+    def _tables(self) -> SQLiteTables:
+        if self._opened is None:
             raise StoreError("Must connect SQLiteStore before attempting to use it")
-        return self._connection
+        return self._opened
+
+    @property
+    def _db(self) -> sqlite3.Connection:
+        return self._tables.connection
 
     def connect(self, force_reset: bool = False) -> None:
         """Open the file and make its tables and indexes where they are missing.
@@ -107,29 +110,29 @@ class SQLiteStore(Store):
         ValueError
             If the file is no SQLite database.
         """
-        if self._connection is not None and not force_reset:
+        if self._opened is not None and not force_reset:
             return
         connection = sqlite3.connect(
             self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
         )
-        self._connection = connection
+        self._opened = SQLiteTables(connection, self.collection_name, self.key)
         try:
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=NORMAL")
             with self.transaction():
-                self._make_tables()
+                self._tables.make()
                 for fields in self.indexes:
-                    self._add_index(fields)
+                    self._tables.add_index(fields)
         except sqlite3.DatabaseError as error:
             connection.close()
-            self._connection = None
+            self._opened = None
             raise ValueError(f"store {self.path} cannot be opened: {error}") from None
 
     def close(self) -> None:
         """Close the file; one that is only in memory stays."""
-        if self._connection is not None and self.path != ":memory:":
-            self._connection.close()
-            self._connection = None
+        if self._opened is not None and self.path != ":memory:":
+            self._opened.connection.close()
+            self._opened = None
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -152,9 +155,9 @@ class SQLiteStore(Store):
 
     def count(self, criteria: dict | None = None) -> int:
         """Return how many documents meet the criteria."""
-        where = translate(criteria or {}, self._fields())
+        where = translate(criteria or {}, self._tables.fields())
         if where.exact:
-            sql = f"SELECT COUNT(*) FROM {self._table('columns')} c WHERE {where.sql}"
+            sql = f"SELECT COUNT(*) FROM {self._tables.table('columns')} c WHERE {where.sql}"
             return int(self._db.execute(sql, where.values).fetchone()[0])
         return sum(1 for _ in self.query(criteria))
 
@@ -181,7 +184,7 @@ class SQLiteStore(Store):
             Documents passed over, and most documents returned; 0 for all.
         """
         order = {name: direction(way) for name, way in (sort or {}).items()}
-        if any(name not in self._fields().scalars for name in order):
+        if any(name not in self._tables.fields().scalars for name in order):
             yield from self._sorted_in_memory(criteria, properties, order, skip, limit)
             return
         sql, values, exact = self.statement(criteria, sort=order)
@@ -216,12 +219,12 @@ class SQLiteStore(Store):
         sql, values, exact
             Without exactness it finds some that do not meet the criteria, too.
         """
-        where = translate(criteria or {}, self._fields())
+        where = translate(criteria or {}, self._tables.fields())
         order = ", ".join(
             f"c.{quoted(name)} {'ASC' if way > 0 else 'DESC'}" for name, way in (sort or {}).items()
         )
         sql = (
-            f"SELECT c.id FROM {self._table('columns')} c WHERE {where.sql}"
+            f"SELECT c.id FROM {self._tables.table('columns')} c WHERE {where.sql}"
             f" ORDER BY {order or 'c.id'}"
         )
         return sql, list(where.values), where.exact
@@ -238,7 +241,7 @@ class SQLiteStore(Store):
         for start in range(0, len(keys), _BATCH):
             some = list(keys[start : start + _BATCH])
             sql = (
-                f"SELECT document FROM {self._table('documents')}"
+                f"SELECT document FROM {self._tables.table('documents')}"
                 f" WHERE name IN ({', '.join('?' * len(some))})"
             )
             for (blob,) in self._db.execute(sql, some).fetchall():
@@ -249,7 +252,7 @@ class SQLiteStore(Store):
         for start in range(0, len(numbers), _BATCH):
             some = numbers[start : start + _BATCH]
             sql = (
-                f"SELECT id, document FROM {self._table('documents')}"
+                f"SELECT id, document FROM {self._tables.table('documents')}"
                 f" WHERE id IN ({', '.join('?' * len(some))})"
             )
             blobs = dict(self._db.execute(sql, some).fetchall())
@@ -272,7 +275,7 @@ class SQLiteStore(Store):
     def put_many(self, documents: Iterable[Mapping[str, Any]]) -> None:
         """Insert or replace documents in one transaction."""
         with self.transaction():
-            fields = self._fields()
+            fields = self._tables.fields()
             for given in documents:
                 document = {name: value for name, value in given.items() if name != "_id"}
                 try:
@@ -280,12 +283,7 @@ class SQLiteStore(Store):
                 except bson.errors.InvalidDocument:
                     document = sanitized(document)
                     blob = bson.encode(document)
-                row = self._db.execute(
-                    f"INSERT INTO {self._table('documents')} (name, document) VALUES (?, ?)"
-                    " ON CONFLICT (name) DO UPDATE SET document = excluded.document RETURNING id",
-                    (str(document[self.key]), blob),
-                ).fetchone()
-                self._index_document(row[0], document, fields)
+                self._tables.put(document, blob, fields)
 
     def ensure_index(self, key: str, unique: bool = False) -> bool:
         """Index one field; returns True."""
@@ -295,7 +293,7 @@ class SQLiteStore(Store):
     def ensure_compound_index(self, fields: Sequence[str]) -> None:
         """Index fields together, in this order."""
         with self.transaction():
-            self._add_index(list(fields))
+            self._tables.add_index(list(fields))
 
     def groupby(
         self,
@@ -319,12 +317,12 @@ class SQLiteStore(Store):
 
     def distinct(self, field: str, criteria: dict | None = None, all_exist: bool = False) -> list:
         """Return the different values of a field; of a list, those of its items."""
-        fields = self._fields()
+        fields = self._tables.fields()
         where = translate(criteria or {}, fields)
         if field in fields.lists and where.exact:
             sql = (
-                f"SELECT DISTINCT value FROM {self._table('items')} WHERE field = ? AND id IN"
-                f" (SELECT c.id FROM {self._table('columns')} c WHERE {where.sql})"
+                f"SELECT DISTINCT value FROM {fields.items} WHERE field = ? AND id IN"
+                f" (SELECT c.id FROM {self._tables.table('columns')} c WHERE {where.sql})"
             )
             return [row[0] for row in self._db.execute(sql, [field, *where.values])]
         found: dict[str, Any] = {}
@@ -338,13 +336,7 @@ class SQLiteStore(Store):
         with self.transaction():
             names = [str(document[self.key]) for document in self.query(criteria, [self.key])]
             for name in names:
-                for table in ("columns", "items"):
-                    self._db.execute(
-                        f"DELETE FROM {self._table(table)} WHERE id = (SELECT id FROM"
-                        f" {self._table('documents')} WHERE name = ?)",
-                        (name,),
-                    )
-                self._db.execute(f"DELETE FROM {self._table('documents')} WHERE name = ?", (name,))
+                self._tables.remove(name)
 
     def __eq__(self, other: object) -> bool:
         """Return whether both name the same collection."""
@@ -353,84 +345,6 @@ class SQLiteStore(Store):
     def __hash__(self) -> int:
         """Return a hash of the name."""
         return hash(self.name)
-
-    # below: tables. "documents" holds the documents, "columns" one column per indexed field,
-    # "items" a row for every item of an indexed field that holds lists.
-
-    def _table(self, what: str) -> str:
-        return quoted(f"{self.collection_name}.{what}")
-
-    def _make_tables(self) -> None:
-        self._db.execute(
-            f"CREATE TABLE IF NOT EXISTS {self._table('documents')}"
-            " (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, document BLOB NOT NULL)"
-        )
-        self._db.execute(
-            f"CREATE TABLE IF NOT EXISTS {self._table('columns')}"
-            f" (id INTEGER PRIMARY KEY, {quoted(self.key)})"
-        )
-        self._db.execute(
-            f"CREATE TABLE IF NOT EXISTS {self._table('items')}"
-            " (field TEXT, value, id INTEGER, PRIMARY KEY (field, value, id)) WITHOUT ROWID"
-        )
-        self._db.execute(
-            f"CREATE INDEX IF NOT EXISTS {quoted(f'{self.collection_name}.items.id')}"
-            f" ON {self._table('items')} (id)"
-        )
-        self._add_index([self.key])
-
-    def _fields(self) -> Fields:
-        """Return the indexed fields, those among them that hold lists apart."""
-        names = [row[1] for row in self._db.execute(f"PRAGMA table_info({self._table('columns')})")]
-        lists = [
-            row[0] for row in self._db.execute(
-                f"WITH RECURSIVE f(name) AS (SELECT MIN(field) FROM {self._table('items')}"
-                f" UNION ALL SELECT (SELECT MIN(field) FROM {self._table('items')}"
-                " WHERE field > f.name) FROM f WHERE f.name IS NOT NULL)"
-                " SELECT name FROM f WHERE name IS NOT NULL"
-            )
-        ]  # fmt: skip
-        return Fields(
-            scalars=frozenset(names) - {"id"} - set(lists),
-            lists=frozenset(lists),
-            items=self._table("items"),
-        )
-
-    def _add_index(self, fields: list[str]) -> None:
-        known = {row[1] for row in self._db.execute(f"PRAGMA table_info({self._table('columns')})")}
-        new = [name for name in fields if name not in known]
-        for name in new:
-            self._db.execute(f"ALTER TABLE {self._table('columns')} ADD COLUMN {quoted(name)}")
-        index = quoted(f"{self.collection_name}:{','.join(fields)}")
-        columns = ", ".join(quoted(name) for name in fields)
-        self._db.execute(
-            f"CREATE INDEX IF NOT EXISTS {index} ON {self._table('columns')} ({columns})"
-        )
-        if new:
-            every = self._fields()
-            sql = f"SELECT id, document FROM {self._table('documents')}"
-            for number, blob in self._db.execute(sql).fetchall():
-                self._index_document(number, bson.decode(blob), every)
-
-    def _index_document(self, number: int, document: Mapping[str, Any], fields: Fields) -> None:
-        names = sorted(fields.scalars | fields.lists)
-        values: list[Any] = []
-        self._db.execute(f"DELETE FROM {self._table('items')} WHERE id = ?", (number,))
-        for name in names:
-            value = dig(document, name)
-            if isinstance(value, list):
-                rows = [(name, column_value(item), number) for item in value]
-                self._db.executemany(
-                    f"INSERT OR IGNORE INTO {self._table('items')} VALUES (?, ?, ?)", rows
-                )
-                value = None
-            values.append(column_value(value))
-        columns = ", ".join(quoted(name) for name in names)
-        marks = ", ".join("?" * len(names))
-        self._db.execute(
-            f"INSERT OR REPLACE INTO {self._table('columns')} (id, {columns}) VALUES (?, {marks})",
-            (number, *values),
-        )
 
     def _sorted_in_memory(
         self,
