@@ -87,7 +87,9 @@ def needs_a_shell(line: str) -> bool:
     """Return whether a line has pipes, redirections, patterns or variables."""
     lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
     lexer.whitespace_split = True
-    return any(set(word) <= set("();<>|&") for word in lexer) or bool(re.search(r"[$*]", line))
+    return any(set(word) <= set("();<>|&") for word in lexer) or bool(
+        re.search(r"[$*]", re.sub(r"'[^']*'", "", line))
+    )
 
 
 class Shell:
