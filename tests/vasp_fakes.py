@@ -72,7 +72,7 @@ class FakeVasp:
         if any(part in name for part in self.fails):
             raise RuntimeError("VASP crashed: no output")
         structure = Poscar.from_file("POSCAR").structure
-        self.runs[name] = structure
+        self.runs[name] = structure.copy()
         with TemporaryDirectory() as folder:
             for part in ("inputs", "outputs"):
                 (Path(folder) / part).mkdir()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
-from jobflow import Flow, JobStore, Maker, job, run_locally
+from jobflow import Flow, Job, JobStore, Maker, job, run_locally
 from maggma.stores import MemoryStore
+from monty.json import MontyDecoder, jsanitize
 from pymatgen.core import Lattice, Structure
 
 from crystalicl_jobflow.builders import (
@@ -20,7 +22,7 @@ from crystalicl_jobflow.builders import (
 from crystalicl_jobflow.flows import CrystalGenerationFlowMaker, DiscoveryFlowMaker
 from crystalicl_jobflow.jobs import GenerateMaker, RelaxMaker, SelectMaker
 from crystalicl_jobflow.schemas.candidates import CandidateDoc
-from reciting import NO_CRYSTAL, PEROVSKITE, ROCK_SALT, RecitingGenerator
+from reciting import NO_CRYSTAL, OVERLAPPING, PEROVSKITE, ROCK_SALT, RecitingGenerator
 from vasp_fakes import STRAIN, FakeVasp, with_potcar_spec
 
 ase_jobs = pytest.importorskip("atomate2.ase.jobs")
@@ -363,8 +365,6 @@ def test_relaxations_do_not_inherit_where_the_selection_runs(recites, store):
         seen[this.name] = this.config.manager_config.get("worker")
         return run(this, *args, **kwargs)
 
-    from jobflow import Job
-
     run = Job.run
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Job, "run", watch)
@@ -373,6 +373,37 @@ def test_relaxations_do_not_inherit_where_the_selection_runs(recites, store):
     assert heavy == {f"relax forcefield {number}/2: EMT relaxation": "fields" for number in (1, 2)}
     assert seen["start forcefield"] == seen["select"] == "head"
     assert seen["gather forcefield"] is None
+
+
+def test_jobs_come_through_json_as_databases_keep_them(recites, store, monkeypatch):
+    recites(*METALS, ROCK_SALT)
+    run = Job.run
+
+    def run_a_copy(this: Job, *args: Any, **kwargs: Any) -> Any:
+        stored = json.dumps(jsanitize(this.as_dict(), strict=True, enum_values=True))
+        copy = MontyDecoder().process_decoded(json.loads(stored))
+        return run(copy, *args, **kwargs)
+
+    monkeypatch.setattr(Job, "run", run_a_copy)
+    dft = with_potcar_spec(_mp_relaxation())
+    maker = DiscoveryFlowMaker(emt(), dft, n_generate=10, n_dft=1, generation_maker=GENERATION)
+    with FakeVasp({"Cu": -4.0, "Al": -3.7, "Au": -3.2, "Ni": -5.7}).plays():
+        _, found = discover(store, maker, known=[metal("Al", 4.0)])
+    assert found.counts["dft_relaxed"] == 1
+    assert found.counts["forcefield_tried"] == found.counts["forcefield_relaxed"] + 1
+    assert found.counts["forcefield_relaxed"] >= 2
+
+
+def test_a_crystal_that_no_program_should_see_is_refused_before(recites, store):
+    recites(METALS[0], OVERLAPPING)
+    maker = DiscoveryFlowMaker(
+        emt(), n_generate=6, generation_maker=GENERATION, select_maker=SelectMaker(valid=False)
+    )
+    _, found = discover(store, maker)
+    assert (found.counts["forcefield_tried"], found.counts["forcefield_relaxed"]) == (2, 1)
+    (failed,) = [item for item in documents(store) if item.is_relaxed is False]
+    assert failed.relaxations[0].failure_reason == "atoms_overlap"
+    assert failed.relaxations[0].source_uuid is None
 
 
 def test_selections_have_their_own_makers():

@@ -11,7 +11,12 @@ from typing import Any, Literal
 from jobflow import CURRENT_JOB, Flow, Job, JobConfig, Maker, OnMissing, Response, job
 from pymatgen.core import Structure
 
-from crystalicl_jobflow.jobs._inputs import as_chosen, as_crystals, log_progress
+from crystalicl_jobflow.jobs._inputs import (
+    as_chosen,
+    as_crystals,
+    as_relaxations,
+    log_progress,
+)
 from crystalicl_jobflow.schemas.candidates import LEVELS, CandidateRelaxation, RelaxDoc
 from crystalicl_jobflow.schemas.discovery import ChosenCrystal
 from crystalicl_jobflow.schemas.jobs import DATA
@@ -296,6 +301,7 @@ def gather_relaxations(
     )
 
     starts = {item.candidate_id: item.structure for item in as_chosen(crystals)}
+    refused = as_relaxations(refused) or []
     found: list[CandidateRelaxation] = []
     for output, source in zip(outputs, sources, strict=True):
         if isinstance(output, RelaxDoc):
