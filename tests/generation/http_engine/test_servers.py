@@ -192,7 +192,13 @@ class TestWhatAServerIs:
             assert model.info.engine == "http/transformers"
             assert model.info.base_model == "crystals"
             assert server.bodies == [{"max_tokens": 1, "prompt": "a"}]
-            assert generator(server, "/models/a").info.base_model == "/models/a"
+            assert generator(server, "/models/a").info.base_model == "crystals"
+            assert server.bodies[1]["model"] == "/models/a"
+            server.answer = lambda body: Reply(400, {"detail": "Server is pinned to 'b'"})
+            with pytest.raises(GenerationError, match=r"does not serve the model 'a'.*pinned to"):
+                _ = generator(server, "a").info
+            with pytest.raises(GenerationError, match="serves no model of its own choice"):
+                _ = generator(server).info
 
 
 class TestWhatIsSent:
@@ -253,7 +259,7 @@ class TestWhatIsSent:
             generator(server, "m", concurrency=8).generate(
                 [GenerationRequest("a", 12)], SamplingParams()
             )
-            body = sent(server, kind="transformers")
+            body = sent(server)
         assert server.most_under_way == 1
         assert json.loads(body["generation_config"]) == {"do_sample": True, "top_k": 0}
         known = {"model", "prompt", "temperature", "top_p", "max_tokens", "seed", "stop"}

@@ -115,12 +115,11 @@ class TestBestOf:
                 return Reply(400, {})
             return completion("no crystal", logprobs={"token_logprobs": [-99.0]})
 
+        sampling = SamplingParams(best_of=2, max_redraws=0)
+        asked = Retrieval(condition=Condition(), strategy="C", shots=0, seed=0)
         with ModelServer(answer) as server:
-            found = ask(
-                server,
-                Condition(),
-                num_samples=3,
-                sampling=SamplingParams(best_of=2, max_redraws=0),
+            (found,) = generate_for_retrievals(
+                [asked], generator(server, concurrency=1), num_samples=3, sampling=sampling
             )
         assert [item.text for item in found.completions] == ["no crystal"] * 3
 
@@ -130,12 +129,12 @@ class TestBestOf:
             pytest.raises(GenerationError, match="does not tell log-probabilities"),
         ):
             ask(server, constrain=False, sampling=SamplingParams(best_of=2))
-        with ModelServer() as server:
-            address = parse_address(f"{server.url}#crystals")
-            model = HTTPGenerator(address, ServerOptions(kind="transformers"))
-            with pytest.raises(GenerationError, match="transformers servers do not tell"):
-                model.generate([GenerationRequest("p")], SamplingParams(best_of=2))
-        assert server.bodies == []
+        with (
+            ModelServer(lambda body: completion("a")) as server,
+            pytest.raises(GenerationError, match="transformers servers do not tell"),
+        ):
+            one(server, SamplingParams(best_of=2), kind="transformers")
+        assert [body["max_tokens"] for body in server.bodies] == [1]
 
 
 class TestConstraints:

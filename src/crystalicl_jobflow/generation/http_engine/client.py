@@ -147,7 +147,12 @@ class ServerClient:
         return self._send("GET", url, None)
 
     def post(
-        self, route: str, body: dict[str, Any], read: Callable[[dict[str, Any]], Result]
+        self,
+        route: str,
+        body: dict[str, Any],
+        read: Callable[[dict[str, Any]], Result],
+        *,
+        retries: int | None = None,
     ) -> Result:
         """Ask for a completion, again and again where that may help.
 
@@ -165,6 +170,8 @@ class ServerClient:
             The request.
         read
             Reads the answer; what it cannot read (:class:`RequestError`) is asked again.
+        retries
+            Other than the options'.
 
         Raises
         ------
@@ -172,7 +179,8 @@ class ServerClient:
             If the last attempt brought no answer, or one says that no other will.
         """
         options = self.options
-        for attempt in range(options.retries + 1):
+        retries = options.retries if retries is None else retries
+        for attempt in range(retries + 1):
             self._hold(self._pause_until - time.monotonic())
             try:
                 answer = self._send("POST", f"{self.address.url}{route}", body)
@@ -180,7 +188,7 @@ class ServerClient:
                     raise RequestError("the server's answer is no completion")
                 result = read(answer)
             except RequestError as error:
-                last = attempt == options.retries or (error.is_outage and self._is_down)
+                last = attempt == retries or (error.is_outage and self._is_down)
                 if last or not error.is_transient or self._stopped.is_set():
                     self._is_down = self._is_down or error.is_outage
                     raise self._given_up(error, attempt + 1) from None

@@ -34,6 +34,8 @@ from crystalicl_jobflow.schemas import Completion, ModelInfo, SamplingParams
 logger = logging.getLogger(__name__)
 
 _NO_ROUTE = (404, 405)
+_TOLD = 5
+"""Failed samples that a log tells one by one."""
 _USERS_MISTAKES = frozenset({401, 403, 404, 405, 422})
 """Statuses that say before the first text that no request of this kind will do."""
 
@@ -172,6 +174,7 @@ class _Run:
         self.requests = requests
         self.sampling = sampling
         self.has_text = False
+        self.num_failed = 0
         self.grammars: dict[int, str | None] = {}
         self.waiting: deque[Sample] = deque()
         for index, (request, check) in enumerate(zip(requests, checks, strict=True)):
@@ -238,6 +241,8 @@ class _Run:
         finally:
             self.client.close()
             pool.shutdown(wait=True, cancel_futures=True)
+        if self.num_failed > _TOLD:
+            logger.warning("no text for %d of %d samples", self.num_failed, total)
         return [
             [found[number] for number in range(request.num_samples)]
             for request, found in zip(self.requests, answers, strict=True)
@@ -254,10 +259,14 @@ class _Run:
                 if self._may_chat(error):
                     return None
                 self._tell_mistake(error)
-            logger.warning(
+            self.num_failed += 1
+            logger.log(
+                logging.WARNING if self.num_failed <= _TOLD else logging.DEBUG,
                 "no text for sample %d of request %d: %s",
-                sample.sample_index, sample.request_index, error,
-            )  # fmt: skip
+                sample.sample_index,
+                sample.request_index,
+                error,
+            )
             return sample.fail(str(error))
         self.has_text = True
         return sample.completion() if sample.take(answer, accept) else None

@@ -105,8 +105,9 @@ def find_server(client: ServerClient) -> Server:
     entry = next((item for item in models if item.get("id") == name), {})
     # transformers lists what lies in its cache, not what it was started with
     if kind == "transformers":
-        base = name or _reported(client, chat=chat_only)
-        return Server(kind, version, name, base, has_chat_only=chat_only)
+        return Server(
+            kind, version, name, _reported(client, chat=chat_only), has_chat_only=chat_only
+        )
     if name is None:
         if len(models) != 1:
             raise GenerationError(
@@ -180,17 +181,19 @@ def _version(client: ServerClient, kind: str) -> str | None:
 
 
 def _reported(client: ServerClient, *, chat: bool) -> str:
-    """Return the name of the model that answers where none is named."""
-    body: dict[str, Any] = {"max_tokens": 1}
+    """Return the name of the model that answers, by asking it for one token."""
+    named = client.address.model
+    body: dict[str, Any] = {"max_tokens": 1} | ({"model": named} if named else {})
     route = "/chat/completions" if chat else "/completions"
     body |= {"messages": [{"role": "user", "content": "a"}]} if chat else {"prompt": "a"}
     try:
-        return client.post(route, body, lambda answer: _model_name(client, answer))
+        return client.post(route, body, lambda answer: _model_name(client, answer), retries=1)
     except RequestError as error:
         url = client.address.url
+        if named:
+            raise GenerationError(f"{url} does not serve the model {named!r}: {error}") from None
         raise GenerationError(
-            f"the model server {url} has no model of its own choice ({error}): name one, as in"
-            f" {url}#model"
+            f"{url} serves no model of its own choice ({error}): name one, as in {url}#model"
         ) from None
 
 
