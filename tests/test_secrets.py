@@ -18,11 +18,13 @@ from maggma.stores import MemoryStore, MongoStore
 from crystalicl_jobflow.builders import CandidateBuilder, find_documents, open_candidate_store
 from crystalicl_jobflow.builders.writing import retrying
 from crystalicl_jobflow.cli import cli
+from crystalicl_jobflow.generation import GenerationRequest
 from crystalicl_jobflow.jobs import RetrieveMaker
 from crystalicl_jobflow.redaction import RedactingFilter, has_secrets, redact, redact_document
-from crystalicl_jobflow.schemas import ModelInfo
+from crystalicl_jobflow.schemas import ModelInfo, SamplingParams
 from crystalicl_jobflow.stores import load_job_store, open_store, store_label
-from reciting import RecitingGenerator
+from model_server import ModelServer, Reply, completion
+from reciting import ROCK_SALT, RecitingGenerator
 
 PASSWORD = "correct-horse-Battery9"
 KEY = "aB3dEf6hIj9kLm2nOp5q"
@@ -255,3 +257,84 @@ class TestDocuments:
         text = submitted + json.dumps(stored, default=str)
         for value in secrets.values():
             assert value not in text
+
+
+class TestModelServers:
+    """A server's key comes from the environment and stays there."""
+
+    @staticmethod
+    def echo(status: int) -> Reply:
+        """Say what careless servers say."""
+        return Reply(status, {"error": {"message": f"bad request; you sent {KEY}"}})
+
+    # a name by which nobody would know a secret
+    @pytest.fixture(params=["CRYSTALICL_API_KEY", "GPU_HUSKY"])
+    def options(self, request, monkeypatch) -> dict[str, str]:
+        monkeypatch.setenv(request.param, KEY)
+        return {"api_key_env": request.param}
+
+    def test_a_server_that_repeats_the_key(self, options, caplog):
+        from crystalicl_jobflow.generation import GenerationError, load_generator
+
+        with caplog.at_level(logging.DEBUG), ModelServer() as server:
+            for status in (401, 500):
+                server.models_reply = self.echo(status)
+                with pytest.raises(GenerationError) as error:
+                    load_generator(server.url, server={**options, "kind": "openai"})
+                assert KEY not in str(error.value)
+            server.models_reply, server.answer = None, lambda body: self.echo(403)
+            with pytest.raises(GenerationError, match="403") as error:
+                load_generator(server.url, server=options).generate(
+                    [GenerationRequest("p")], SamplingParams()
+                )
+            assert any(KEY in str(headers) for headers in server.headers)
+        assert KEY not in str(error.value) + repr(error.value.__cause__)
+        assert KEY not in caplog.text
+
+    def test_jobs_and_candidates(self, options, caplog):
+        from crystalicl_jobflow.evaluation import build_candidates
+        from crystalicl_jobflow.jobs import GenerateMaker
+
+        def answer(body):
+            return self.echo(400) if len(server.bodies) > 1 else completion(ROCK_SALT)
+
+        store = JobStore(MemoryStore(), additional_stores={"data": MemoryStore()})
+        with caplog.at_level(logging.DEBUG), ModelServer(answer) as server:
+            job = GenerateMaker(
+                base_model=server.url, num_samples=3, constrain=False, server=options
+            ).make({"formula": "NaCl"})
+            submitted = json.dumps(job.as_dict(), default=str)
+            run_locally(job, store=store, ensure_success=True, log=False)
+            assert any(KEY in str(headers) for headers in server.headers)
+        candidates = build_candidates(job.output.resolve(store).generations)
+        assert sum(item.failure_reason == "not_generated" for item in candidates) == 2
+        stored = [*store.query(load=True), *store.additional_stores["data"].query()]
+        text = submitted + json.dumps(stored, default=str) + caplog.text
+        assert KEY not in text + "".join(item.model_dump_json() for item in candidates)
+
+    @pytest.mark.parametrize(
+        "address",
+        [f"http://alice:{PASSWORD}@h:1/v1#m", f"http://h:1/v1?api_key={PASSWORD}#m"],
+        ids=["user", "query"],
+    )
+    def test_an_address_holds_none(self, address):
+        from crystalicl_jobflow.generation import GenerationError, load_generator
+        from crystalicl_jobflow.jobs import GenerateMaker
+
+        for take in (load_generator, lambda name: GenerateMaker(base_model=name)):
+            with pytest.raises(GenerationError, match="environment variable") as error:
+                take(address)
+            assert PASSWORD not in str(error.value)
+        result = CliRunner().invoke(
+            cli, ["generate", "--formula", "NaCl", "--shots", "0", "--model", address]
+        )
+        assert result.exit_code == 2
+        assert PASSWORD not in result.output + str(result.exception)
+
+    def test_a_key_that_cannot_be_one_is_not_shown(self, monkeypatch):
+        from crystalicl_jobflow.generation import GenerationError, load_generator
+
+        monkeypatch.setenv("CRYSTALICL_API_KEY", f"{KEY}\n{KEY}")
+        with pytest.raises(GenerationError, match="value of CRYSTALICL_API_KEY cannot be") as error:
+            load_generator("http://127.0.0.1:9/v1#m")
+        assert KEY not in str(error.value)
