@@ -8,10 +8,7 @@ from crystalicl_jobflow.flows.benchmark.asking import (
     condition_of,
     draw_crystals,
 )
-from crystalicl_jobflow.flows.benchmark.conditional import (
-    conditional_benchmark,
-    unconditional_benchmark,
-)
+from crystalicl_jobflow.flows.benchmark.conditional import conditional_benchmark
 from crystalicl_jobflow.flows.benchmark.parts import RunFolder
 from crystalicl_jobflow.flows.benchmark.results import BenchmarkResult, prediction_rates
 from crystalicl_jobflow.flows.benchmark.runs import run_setting
@@ -64,7 +61,6 @@ __all__ = [
     "seed_figures",
     "shots_suite",
     "strategies_suite",
-    "unconditional_benchmark",
     "unconditional_suite",
     "write_tables",
 ]

@@ -17,18 +17,8 @@ from crystalicl_jobflow.flows.benchmark.asking import (
 )
 from crystalicl_jobflow.flows.benchmark.parts import RunFolder
 from crystalicl_jobflow.flows.benchmark.results import BenchmarkResult, Clock
-from crystalicl_jobflow.flows.benchmark.sampling import (
-    Asked,
-    Writing,
-    ask,
-    ask_nothing,
-    sample_all,
-)
-from crystalicl_jobflow.schemas import (
-    Demonstration,
-    SamplingParams,
-    Strategy,
-)
+from crystalicl_jobflow.flows.benchmark.sampling import Asked, Writing, ask, sample_all
+from crystalicl_jobflow.schemas import Demonstration, SamplingParams, Strategy
 from crystalicl_jobflow.schemas.benchmark import SamplePart
 
 if TYPE_CHECKING:
@@ -208,70 +198,6 @@ def ask_for(
     )
     clock.lap("retrieve")
     return asked
-
-
-def unconditional_benchmark(
-    *,
-    generator: TextGenerator | Callable[[], TextGenerator],
-    samples: int,
-    seed: int = 0,
-    sampling: SamplingParams | None = None,
-    text_format: str = "sgs",
-    template: str = "crystalicl",
-    constrain: bool | ConstraintOptions = True,
-    processes: int = 1,
-    progress: StageProgress | None = None,
-    folder: RunFolder | None = None,
-    predictors: Sequence[PropertyPredictor] = (),
-    evaluation: EvaluationOptions | None = None,
-    reference: CrystalData | None = None,
-    known: CrystalData | None = None,
-) -> BenchmarkResult:
-    """Let the model write crystals without any condition, and compare the set with another.
-
-    Parameters
-    ----------
-    samples
-        Texts.
-    generator, seed, sampling, text_format, template, constrain, processes, progress, folder
-        See :func:`conditional_benchmark`.
-    predictors
-        Models of properties, whose values every crystal gets.
-    evaluation
-        What is computed of the set.
-    reference
-        Crystals that coverage and distributions are against.
-    known
-        Crystals that novelty is against.
-
-    Returns
-    -------
-    BenchmarkResult
-        Rates, candidates and times.
-    """
-    report = progress or _silent
-    parts = sample_all(
-        ask_nothing(samples, seed=seed),
-        generator,
-        Writing(
-            sampling or SamplingParams(seed=seed),
-            text_format=text_format,
-            template=template,
-            constrain=constrain,
-        ),
-        processes=processes,
-        progress=report,
-        folder=folder,
-        predictors=predictors,
-    )
-    return measure(
-        parts,
-        [],
-        options=evaluation or EvaluationOptions(unique=True, processes=processes),
-        reference=reference,
-        known=known,
-        progress=report,
-    )
 
 
 def measure(
