@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from typing import NoReturn
+import json
+from collections.abc import Mapping
+from typing import Any, NoReturn
 
-from crystalicl_jobflow.flows import CrystalGenerationFlowMaker
+from jobflow import Flow
+
+from crystalicl_jobflow.flows import CrystalGenerationFlowMaker, DiscoveryFlowMaker
 from crystalicl_jobflow.jobs import GenerateMaker, RetrieveMaker
 from crystalicl_jobflow.schemas import Condition, ConditionError, SamplingParams
 
@@ -76,3 +80,77 @@ def flow_maker(
         )
     except ValueError as error:
         parser.error(str(error))
+
+
+def add_relaxation(parser: argparse.ArgumentParser) -> None:
+    """Add the options of a relaxation after the generation."""
+    group = parser.add_argument_group("relaxation")
+    group.add_argument(
+        "--relax",
+        choices=["no", "forcefield", "vasp", "both"],
+        default="no",
+        help="'both': the best of the force field's go on to VASP",
+    )
+    group.add_argument("--force-field", default="CHGNet", help="name as atomate2 knows it")
+    group.add_argument("--n-relax", type=int, default=None, help="crystals to relax, at most")
+    group.add_argument("--n-dft", type=int, default=5, help="of these for VASP, with 'both'")
+
+
+def build_flow(parser: argparse.ArgumentParser, options: argparse.Namespace) -> Flow:
+    """Return the Flow that the options describe, with its relaxations if any are asked for."""
+    generation = flow_maker(parser, options)
+    conditions = read_conditions(parser, options)
+    if options.relax == "no":
+        return generation.make(conditions)
+    try:
+        from atomate2.forcefields.jobs import ForceFieldRelaxMaker
+        from atomate2.vasp.flows.core import DoubleRelaxMaker
+    except ImportError:
+        parser.error("atomate2 is missing: pip install 'crystalicl-jobflow[forcefields]'")
+    force_field = ForceFieldRelaxMaker(force_field_name=options.force_field)
+    makers = {
+        "forcefield": (force_field, None),
+        "vasp": (DoubleRelaxMaker(), None),
+        "both": (force_field, DoubleRelaxMaker()),
+    }[options.relax]
+    try:
+        discovery = DiscoveryFlowMaker(
+            *makers,
+            n_relax=options.n_relax,
+            n_dft=options.n_dft if makers[1] is not None else None,
+            generation_maker=generation,
+        )
+    except ValueError as error:
+        parser.error(str(error))
+    return discovery.make(conditions)
+
+
+def add_workers(parser: argparse.ArgumentParser, word: str) -> None:
+    """Add the options that say where jobs run; ``word`` is what the manager calls a place."""
+    group = parser.add_argument_group(
+        f"a {word} for each step; the default one where none is named"
+    )
+    for step in ("retrieval", "generation", "forcefield", "vasp"):
+        group.add_argument(f"--{step}", default=None, metavar=word.upper())
+    group.add_argument(
+        "--resources",
+        default=None,
+        metavar="JSON",
+        help='resources by step, e.g. \'{"generation": {"gres": "gpu:1"}}\'',
+    )
+
+
+def chosen_workers(parser: argparse.ArgumentParser, options: argparse.Namespace) -> dict[str, Any]:
+    """Return the arguments of ``assign_workers`` that the options name."""
+    workers: dict[str, Any] = {
+        step: getattr(options, step)
+        for step in ("default", "retrieval", "generation", "forcefield", "vasp")
+    }
+    if options.resources:
+        try:
+            workers["resources"] = json.loads(options.resources)
+        except ValueError as error:
+            parser.error(f"--resources is not JSON: {error}")
+        if not isinstance(workers["resources"], Mapping):
+            parser.error("--resources is not a mapping of steps")
+    return workers

@@ -1,23 +1,29 @@
-"""Send a generation to FireWorks: the model's job to workers of category 'gpu'.
+r"""Send a generation, and relaxations after it, to the workers of FireWorks.
 
-    python flows/submit_fireworks.py --formula CaTiO3 --category gpu --submit
+    python flows/submit_fireworks.py --formula CaTiO3 --generation gpu
+    python flows/submit_fireworks.py --formula CaTiO3 --shards 4 --relax both --n-dft 3 \
+        --generation gpu --vasp cluster --submit
 
-Without --submit the workflow is built and described only. Start a worker for each
-category: `rlaunch -w gpu_worker.yaml rapidfire` with `category: gpu` in the file. The job
-store is the one of jobflow.yaml (JOBFLOW_CONFIG_FILE).
+A worker of FireWorks runs the jobs of the categories in its file (docs/workers.md):
+`rlaunch -w gpu_worker.yaml rapidfire` with `category: gpu`; `category: __none__` takes those
+without. Without --submit the workflow is built and described only. The job store is that of
+jobflow.yaml (JOBFLOW_CONFIG_FILE).
 """
 
 from __future__ import annotations
 
 import sys
 
-from _options import flow_maker, generation_parser, read_conditions
+from _options import add_relaxation, add_workers, build_flow, chosen_workers, generation_parser
+from crystalicl_jobflow.flows.workers import assign_workers
 
 
 def main() -> int:
-    """Build the workflow, route its jobs, add it to the launch pad if asked to."""
+    """Build the workflow, assign its jobs, add it to the launch pad if asked to."""
     parser = generation_parser(__doc__.splitlines()[0])
-    parser.add_argument("--category", default="gpu", help="category of the model's jobs")
+    add_relaxation(parser)
+    add_workers(parser, "category")
+    parser.add_argument("--default", default=None, help="category of all other jobs; none")
     parser.add_argument("--launchpad", default=None, help="my_launchpad.yaml")
     parser.add_argument("--submit", action="store_true", help="really submit")
     options = parser.parse_args()
@@ -27,14 +33,14 @@ def main() -> int:
     except ImportError:
         parser.error("FireWorks is missing: pip install 'crystalicl-jobflow[fireworks]'")
 
-    flow = flow_maker(parser, options).make(read_conditions(parser, options))
-    # Dynamic: the shards of a divided generation, named 'generate 1/4', go there, too.
-    flow.update_config(
-        {"manager_config": {"_category": options.category}}, name_filter="generate", dynamic=True
-    )
+    flow = build_flow(parser, options)
+    try:
+        assign_workers(flow, "fireworks", **chosen_workers(parser, options))
+    except (ImportError, ValueError) as error:
+        parser.error(str(error))
     workflow = flow_to_workflow(flow)
     for firework in workflow.fws:
-        print(f"{firework.name}: category {firework.spec.get('_category', 'any')}")
+        print(f"{firework.name}: category {firework.spec.get('_category', 'none')}")
     if not options.submit:
         print("Not submitted; add --submit.")
         return 0

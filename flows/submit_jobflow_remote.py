@@ -1,49 +1,50 @@
-"""Send a generation to the workers of jobflow-remote: the model's job to a GPU.
+r"""Send a generation, and relaxations after it, to the workers of jobflow-remote.
 
-    python flows/submit_jobflow_remote.py --formula CaTiO3 --worker local --gpu-worker gpu --submit
+    python flows/submit_jobflow_remote.py --formula CaTiO3 --default login --generation gpu
+    python flows/submit_jobflow_remote.py --formula CaTiO3 --shards 4 --relax both --n-dft 3 \
+        --default login --generation gpu --forcefield cpu --vasp cluster \
+        --resources '{"generation": {"gres": "gpu:1"}, "vasp": {"nodes": 2}}' --submit
 
-Without --submit the Flow is built and described only. Retrieval runs on --worker, which
-must reach the pool's store; the GPU worker gets the demonstrations with its job and needs
-no database.
+Workers are those of the project's file (docs/workers.md). Without --submit the Flow is built
+and described only. Retrieval runs where the pool's store can be reached; the GPU worker gets
+the demonstrations with its job and needs no database.
 """
 
 from __future__ import annotations
 
-import json
 import sys
 
-from _options import flow_maker, generation_parser, read_conditions
+from _options import add_relaxation, add_workers, build_flow, chosen_workers, generation_parser
+from crystalicl_jobflow.flows.workers import assign_workers, check_workers, worker_of
 
 
 def main() -> int:
-    """Build the Flow, route its jobs, submit it if asked to."""
+    """Build the Flow, assign its jobs, submit it if asked to."""
     parser = generation_parser(__doc__.splitlines()[0])
+    add_relaxation(parser)
+    add_workers(parser, "worker")
+    parser.add_argument("--default", required=True, help="worker of all other jobs")
     parser.add_argument("--project", default=None, help="jobflow-remote project")
-    parser.add_argument("--worker", default=None, help="worker of all jobs but the model's")
-    parser.add_argument("--gpu-worker", default=None, help="worker of the model's jobs")
-    parser.add_argument("--gpu-resources", default=None, help="its resources, as JSON")
     parser.add_argument("--submit", action="store_true", help="really submit")
     options = parser.parse_args()
     try:
-        from jobflow_remote import set_run_config, submit_flow
+        from jobflow_remote import submit_flow
     except ImportError:
         parser.error("jobflow-remote is missing: pip install 'crystalicl-jobflow[remote]'")
 
-    flow = flow_maker(parser, options).make(read_conditions(parser, options))
-    # Dynamic: the shards of a divided generation, named 'generate 1/4', go there, too.
-    set_run_config(
-        flow,
-        name_filter="generate",
-        worker=options.gpu_worker,
-        resources=json.loads(options.gpu_resources) if options.gpu_resources else None,
-        dynamic=True,
-    )
+    flow = build_flow(parser, options)
+    try:
+        assign_workers(flow, "jobflow_remote", **chosen_workers(parser, options))
+        if options.submit:
+            check_workers(flow, options.project)
+    except (ImportError, ValueError) as error:
+        parser.error(str(error))
     for job in flow.jobs:
-        print(f"{job.name}: worker {job.config.manager_config.get('worker', options.worker)}")
+        print(f"{job.name}: worker {worker_of(job)}")
     if not options.submit:
         print("Not submitted; add --submit.")
         return 0
-    for identifier in submit_flow(flow, worker=options.worker, project=options.project):
+    for identifier in submit_flow(flow, worker=options.default, project=options.project):
         print(f"submitted job {identifier}")
     return 0
 

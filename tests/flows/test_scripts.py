@@ -48,9 +48,12 @@ def test_a_mistake_is_answered_with_one_line(arguments, said):
     assert done.stderr.count("\n") == 1
 
 
+WORKERS = ("--generation", "gpu", "--forcefield", "cpu", "--vasp", "cluster")
+
+
 def test_jobflow_remote_sends_the_model_to_the_gpu():
     pytest.importorskip("jobflow_remote")
-    done = run("submit_jobflow_remote.py", "--worker", "head", "--gpu-worker", "gpu")
+    done = run("submit_jobflow_remote.py", "--default", "head", "--generation", "gpu")
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [
         "retrieve: worker head",
@@ -61,17 +64,76 @@ def test_jobflow_remote_sends_the_model_to_the_gpu():
     ]
 
 
-def test_fireworks_sends_the_model_to_the_gpu():
-    pytest.importorskip("fireworks")
-    done = run("submit_fireworks.py", "--category", "gpu")
+def test_jobflow_remote_relaxes_too():
+    pytest.importorskip("jobflow_remote")
+    pytest.importorskip("atomate2")
+    arguments = ("--relax", "both", "--default", "head", "--retrieval", "db", *WORKERS)
+    done = run(
+        "submit_jobflow_remote.py", *arguments, "--resources", '{"generation": {"gres": "gpu:1"}}'
+    )
     assert done.returncode == 0, done.stderr
+    # the relaxations themselves are not made yet
     assert done.stdout.splitlines() == [
-        "retrieve: category any",
-        "generate: category gpu",
-        "validate: category any",
-        "evaluate: category any",
+        "retrieve: worker db",
+        "generate: worker gpu",
+        "validate: worker head",
+        "select: worker head",
+        "start forcefield: worker head",
+        "select dft: worker head",
+        "start dft: worker head",
+        "evaluate: worker head",
+        "summary: worker head",
         "Not submitted; add --submit.",
     ]
+
+
+def test_fireworks_sends_the_model_to_the_gpu():
+    pytest.importorskip("fireworks")
+    pytest.importorskip("atomate2")
+    done = run("submit_fireworks.py", "--relax", "vasp", *WORKERS)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        "retrieve: category none",
+        "generate: category gpu",
+        "validate: category none",
+        "select: category none",
+        "start dft: category none",
+        "evaluate: category none",
+        "summary: category none",
+        "Not submitted; add --submit.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("script", "arguments", "said"),
+    [
+        ("submit_jobflow_remote.py", ["--generation", "gpu"], "--default"),
+        (
+            "submit_jobflow_remote.py",
+            ["--default", "head", "--resources", "gpu:1"],
+            "--resources is not JSON",
+        ),
+        (
+            "submit_jobflow_remote.py",
+            ["--default", "head", "--resources", '{"gpu": {}}'],
+            "resources of 'gpu': it is not one of default, retrieval",
+        ),
+        (
+            "submit_jobflow_remote.py",
+            ["--default", "head", "--project", "nowhere", "--submit"],
+            "nowhere",
+        ),
+        ("submit_fireworks.py", ["--relax", "both", "--n-dft", "-1"], "n_dft must be 0 or more"),
+    ],
+    ids=lambda value: str(value),
+)
+def test_a_mistake_in_a_submission_is_answered_with_one_line(script, arguments, said, tmp_path):
+    for package in ("jobflow_remote", "fireworks", "atomate2"):
+        pytest.importorskip(package)
+    done = run(script, *arguments, JFREMOTE_PROJECTS_FOLDER=str(tmp_path))
+    assert done.returncode == 2, done.stdout
+    assert said in done.stderr
+    assert done.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize(

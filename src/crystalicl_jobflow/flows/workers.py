@@ -279,7 +279,9 @@ def step_functions(step: str) -> list[Callable[..., Any]]:
             from atomate2.ase.jobs import AseMaker
             from atomate2.forcefields import jobs, md  # noqa: F401
 
-            return list(_makes(AseMaker))
+            from crystalicl_jobflow.jobs.relax import relax_together
+
+            return [*_makes(AseMaker), relax_together]
         if step == "vasp":
             from atomate2.vasp.jobs import core, mvl  # noqa: F401
             from atomate2.vasp.jobs.base import BaseVaspMaker
