@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from pymatgen.core import Structure
 
 from crystalicl_jobflow.evaluation._parallel import Progress
+from crystalicl_jobflow.evaluation.ranking import (
+    AFTER_RELAXATION,
+    BEFORE_RELAXATION,
+    Contender,
+    parse_ranking,
+    rank_contenders,
+)
 from crystalicl_jobflow.schemas import Candidate, Rate
 from crystalicl_jobflow.schemas.candidates import LEVELS, CandidateRelaxation
 from crystalicl_jobflow.schemas.discovery import (
@@ -25,116 +30,6 @@ from crystalicl_jobflow.schemas.discovery import (
 
 if TYPE_CHECKING:
     from crystalicl_jobflow.evaluation.energies.data_sets import CrystalData
-
-
-@dataclass(frozen=True)
-class Contender:
-    """What a ranking knows of one candidate.
-
-    Parameters
-    ----------
-    candidate
-        The candidate.
-    place
-        Its place among all candidates.
-    times_drawn
-        How many candidates are the same crystal.
-    relaxation
-        Its relaxation, where there was one.
-    """
-
-    candidate: Candidate
-    place: int
-    times_drawn: int = 1
-    relaxation: CandidateRelaxation | None = None
-
-
-Score = Callable[[Contender], float | None]
-
-
-def _success(item: Contender) -> float:
-    return {True: 0.0, None: 1.0, False: 2.0}[item.candidate.joint_success]
-
-
-def _log_prob(item: Contender) -> float | None:
-    found = item.candidate.provenance.log_prob
-    return None if found is None else -found
-
-
-def _log_prob_per_token(item: Contender) -> float | None:
-    found, tokens = item.candidate.provenance.log_prob, item.candidate.provenance.num_tokens
-    return None if found is None or not tokens else -found / tokens
-
-
-def _of_relaxation(name: str) -> Score:
-    def score(item: Contender) -> float | None:
-        return None if item.relaxation is None else getattr(item.relaxation, name)
-
-    return score
-
-
-RANKINGS: dict[str, Score] = {
-    "success": _success,
-    "times_drawn": lambda item: -item.times_drawn,
-    "log_prob": _log_prob,
-    "log_prob_per_token": _log_prob_per_token,
-    "num_sites": lambda item: item.candidate.num_sites,
-    "order": lambda item: item.place,
-    "random": lambda item: _hashed(item.candidate.candidate_id),
-    "energy_above_hull": _of_relaxation("energy_above_hull"),
-    "formation_energy_per_atom": _of_relaxation("formation_energy_per_atom"),
-    "energy_per_atom": _of_relaxation("energy_per_atom"),
-}
-"""Names of what candidates can be ranked by; of each the smallest score comes first.
-
-``success``
-    All that was asked for is met, then what could not be judged, then the rest.
-``times_drawn``
-    How often the crystal was drawn, most often first: the model's vote.
-``log_prob``, ``log_prob_per_token``
-    Probability of the text under the model, most probable first.
-``num_sites``
-    Atoms in the primitive cell, fewest first.
-``order``
-    As the candidates come.
-``random``
-    An order that follows from the candidates' ids.
-``energy_above_hull``, ``formation_energy_per_atom``, ``energy_per_atom``
-    Of the relaxation, lowest first, eV/atom.
-
-Besides these ``property:NAME`` is a property of the candidate, lowest first, and a leading
-``-`` turns any of them round. What has no score comes last either way.
-"""
-
-BEFORE_RELAXATION = ("success", "times_drawn", "log_prob")
-"""Default ranking of crystals that were not relaxed."""
-
-AFTER_RELAXATION = ("energy_above_hull", "formation_energy_per_atom", "energy_per_atom")
-"""Default ranking of relaxed crystals: the hull, where there is one."""
-
-
-def parse_ranking(ranking: str | Sequence[str]) -> dict[str, tuple[Score, bool]]:
-    """Return the score of each name, and whether it is turned round.
-
-    Raises
-    ------
-    ValueError
-        If a name is not known; one line.
-    """
-    names = [ranking] if isinstance(ranking, str) else list(ranking)
-    found: dict[str, tuple[Score, bool]] = {}
-    for name in names:
-        plain = name.removeprefix("-")
-        if plain.startswith("property:"):
-            score = _of_property(plain.removeprefix("property:"))
-        elif plain in RANKINGS:
-            score = RANKINGS[plain]
-        else:
-            raise ValueError(
-                f"no ranking {plain!r}; there are {', '.join(RANKINGS)} and property:NAME"
-            )
-        found[name] = (score, plain != name)
-    return found
 
 
 def select_candidates(
@@ -162,9 +57,9 @@ def select_candidates(
     number
         How many go on, at most; None for all that can.
     ranking
-        One or several names of :data:`RANKINGS`; a later one decides where all before it
-        are equal, and the candidates' order at the end. :data:`BEFORE_RELAXATION` or
-        :data:`AFTER_RELAXATION` by default.
+        One or several names of :data:`~crystalicl_jobflow.evaluation.ranking.RANKINGS`; a
+        later one decides where all before it are equal, and the candidates' order at the
+        end. ``BEFORE_RELAXATION`` or ``AFTER_RELAXATION`` by default.
     known
         Known crystals that novelty is against.
     relaxations
@@ -234,7 +129,7 @@ def select_candidates(
     first: dict[int, str] = {}
     taken: Counter[str] = Counter()
     rank = 0
-    for item in _ranked(contenders, scores):
+    for item in rank_contenders(contenders, scores):
         row = rows[item.place]
         row.times_drawn = item.times_drawn
         row.scores = {name: score(item) for name, (score, _) in scores.items()}
@@ -350,30 +245,6 @@ def _group(crystals: Mapping[int, Structure], processes: int) -> dict[int, int]:
     return {
         place: -1 if group is None else group for place, group in zip(crystals, groups, strict=True)
     }
-
-
-def _ranked(
-    contenders: Sequence[Contender], scores: Mapping[str, tuple[Score, bool]]
-) -> list[Contender]:
-    def key(item: Contender) -> tuple[tuple[bool, float], ...]:
-        values: list[tuple[bool, float]] = []
-        for score, turned in scores.values():
-            value = score(item)
-            if value is None or math.isnan(value):
-                values.append((True, 0.0))
-            else:
-                values.append((False, -value if turned else value))
-        return (*values, (False, float(item.place)))
-
-    return sorted(contenders, key=key)
-
-
-def _of_property(name: str) -> Score:
-    return lambda item: item.candidate.properties.get(name)
-
-
-def _hashed(text: str) -> float:
-    return int(hashlib.sha256(text.encode()).hexdigest()[:12], 16) / 16**12
 
 
 def summarize(

@@ -32,7 +32,7 @@ class SelectMaker(Maker):
         How many go on, at most; None for all that can, 0 for none.
     ranking
         What decides who is first: one name or several, see
-        :data:`crystalicl_jobflow.evaluation.selection.RANKINGS`. By default what meets the
+        :data:`crystalicl_jobflow.evaluation.ranking.RANKINGS`. By default what meets the
         condition, then what was drawn most often, then the most probable text; and where
         relaxations are given, the energy above the hull.
     valid, successful, unique, novel, max_e_above_hull, per_condition
@@ -65,7 +65,7 @@ class SelectMaker(Maker):
     processes: int = 1
 
     def __post_init__(self) -> None:
-        from crystalicl_jobflow.evaluation.selection import parse_ranking
+        from crystalicl_jobflow.evaluation.ranking import parse_ranking
 
         if self.ranking is not None:
             parse_ranking(self.ranking)
@@ -100,11 +100,8 @@ class SelectMaker(Maker):
         SelectDoc
             The chosen crystals, and what was decided about every candidate and why.
         """
-        from crystalicl_jobflow.evaluation.selection import (
-            AFTER_RELAXATION,
-            BEFORE_RELAXATION,
-            select_candidates,
-        )
+        from crystalicl_jobflow.evaluation.ranking import AFTER_RELAXATION, BEFORE_RELAXATION
+        from crystalicl_jobflow.evaluation.selection import select_candidates
 
         relaxed = as_relaxations(relaxations)
         default = BEFORE_RELAXATION if relaxed is None else AFTER_RELAXATION
