@@ -71,6 +71,7 @@ def _from_file(name: str, place: Place) -> list[Condition]:
             return _inside(path, json.loads(path.read_text(encoding="utf-8")))
         if kind in (".yaml", ".yml"):
             text = YamlText(path)
+            _refuse_names(path, text.content)
             try:
                 return read_conditions(text.content, ())
             except FieldError as error:
@@ -96,7 +97,13 @@ def _from_lines(path: Path) -> list[Condition]:
     return found
 
 
+def _refuse_names(path: Path, content: Any) -> None:
+    if not isinstance(content, Mapping | list):
+        raise FlowFileError(f"{path} holds no conditions")
+
+
 def _inside(path: Path, content: Any) -> list[Condition]:
+    _refuse_names(path, content)
     try:
         return read_conditions(content, ())
     except FieldError as error:

@@ -143,6 +143,7 @@ def submit_fireworks(described: DescribedFlow, launchpad: str | None = None) -> 
     """
     try:
         from fireworks import LaunchPad
+        from fireworks.utilities.fw_serializers import FWSerializationError
         from jobflow.managers.fireworks import flow_to_workflow
     except ImportError as error:
         raise ImportError(
@@ -156,7 +157,7 @@ def submit_fireworks(described: DescribedFlow, launchpad: str | None = None) -> 
             raise ValueError(f"launch pad {launchpad} does not exist")
         try:
             pad = LaunchPad.from_file(str(path))
-        except (TypeError, KeyError, AttributeError) as error:
+        except (FWSerializationError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise ValueError(f"{launchpad} is no launch pad file: {error}") from None
     workflow = flow_to_workflow(described.flow)
     # ids are negative until the launch pad gives them
