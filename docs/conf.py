@@ -101,7 +101,8 @@ html_theme_options = {
     "pygments_light_style": "a11y-high-contrast-light",
     "pygments_dark_style": "a11y-high-contrast-dark",
 }
-html_sidebars = {"index": []}
+# pages without pages below them have nothing to show at the side
+html_sidebars = {"index": [], "cli": [], "errors": []}
 html_show_sourcelink = False
 html_copy_source = False
 
