@@ -5,6 +5,7 @@ from __future__ import annotations
 from crystalicl_jobflow.retrieval.fingerprints import crystal_fingerprint
 from crystalicl_jobflow.retrieval.index import DemonstrationIndex
 from crystalicl_jobflow.retrieval.matching import RELAXATION_ORDER
+from crystalicl_jobflow.retrieval.opening import open_pool
 from crystalicl_jobflow.retrieval.pool import PoolReport, compute_fingerprints, fill_pool
 from crystalicl_jobflow.retrieval.records import Record
 from crystalicl_jobflow.retrieval.selection import MAX_SHOTS, retrieve, retrieve_many
@@ -21,6 +22,7 @@ __all__ = [
     "compute_fingerprints",
     "crystal_fingerprint",
     "fill_pool",
+    "open_pool",
     "open_source",
     "open_store",
     "retrieve",

@@ -25,7 +25,6 @@ from crystalicl_jobflow.cli._pool import open_pool
 
 if TYPE_CHECKING:
     from crystalicl_jobflow.flows.benchmark import BenchmarkSetting, ModelChoice, Suite
-    from crystalicl_jobflow.retrieval import DemonstrationIndex
     from crystalicl_jobflow.schemas.benchmark import RunDoc, TableDoc, TableRow
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -300,7 +299,7 @@ def run_suite(suite: Suite, options: Mapping[str, Any], *, cache: Any = None) ->
             place = out if single else out / setting.slug / f"seed_{seed}"
             # all of them first: a folder of another run is told before hours of work
             plan.append((setting, seed, RunFolder(place, setting.identity(seed))))
-    pools = lru_cache(maxsize=4)(_open_pool)
+    pools = lru_cache(maxsize=4)(open_pool)
     runs = []
     for number, (setting, seed, folder) in enumerate(plan, start=1):
         if not single:
@@ -360,7 +359,3 @@ def _cell(row: TableRow, name: str) -> str:
     if mean is None:
         return "-"
     return f"{mean:.4f}" if std is None else f"{mean:.4f} ± {std:.4f}"
-
-
-def _open_pool(spec: str | None, strategy: str) -> DemonstrationIndex:
-    return open_pool(spec, strategy=strategy)

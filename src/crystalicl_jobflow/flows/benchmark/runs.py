@@ -11,52 +11,19 @@ from crystalicl_jobflow.flows.benchmark.conditional import ask_for, measure
 from crystalicl_jobflow.flows.benchmark.results import BenchmarkResult, Clock, prediction_rates
 from crystalicl_jobflow.flows.benchmark.sampling import Asked, ask_nothing, sample_all
 from crystalicl_jobflow.flows.benchmark.settings import BenchmarkSetting
+from crystalicl_jobflow.retrieval import DemonstrationIndex, open_pool
 from crystalicl_jobflow.schemas import Demonstration, Rate
 from crystalicl_jobflow.schemas.benchmark import RunDoc, SamplePart
 
 if TYPE_CHECKING:
     from crystalicl_jobflow.evaluation.energies.data_sets import CrystalData
     from crystalicl_jobflow.flows.benchmark.parts import RunFolder
-    from crystalicl_jobflow.retrieval import DemonstrationIndex
 
-OpenPool = Callable[[str | None, str], "DemonstrationIndex"]
+OpenPool = Callable[[str | None, str], DemonstrationIndex]
 """Opens a pool, given its name (None for the prototypes) and the strategy."""
 
 MAX_LISTED = 10
 """Most constraints that a run lists; every candidate names its own."""
-
-
-def open_pool(spec: str | None, strategy: str = "C") -> DemonstrationIndex:
-    """Open a pool of demonstrations: a store, a CSV that is read into memory, the prototypes.
-
-    Parameters
-    ----------
-    spec
-        Its name; None for the prototypes.
-    strategy
-        Choosing by structure needs fingerprints, which a CSV gets now.
-
-    Raises
-    ------
-    ValueError
-        If there is no demonstration; one line.
-    """
-    from crystalicl_jobflow.retrieval import DemonstrationIndex, fill_pool
-    from crystalicl_jobflow.retrieval.embedded import PROTOTYPES, open_embedded_pool
-    from crystalicl_jobflow.stores import open_store
-
-    fingerprints = "F" in strategy
-    if spec is None or spec == PROTOTYPES:
-        store = open_embedded_pool(fingerprints=fingerprints)
-    elif spec.lower().endswith((".csv", ".csv.gz")):
-        store = open_store("memory:")
-        fill_pool(spec, store, fingerprints=fingerprints)
-    else:
-        store = open_store(spec, must_exist=True)
-    index = DemonstrationIndex.from_store(store)
-    if not len(index):
-        raise ValueError(f"the pool {spec} holds no demonstration")
-    return index
 
 
 def plan_run(

@@ -1,0 +1,54 @@
+"""The pool that a user names, whatever form it has."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from crystalicl_jobflow.retrieval.embedded import PROTOTYPES, open_embedded_pool
+from crystalicl_jobflow.retrieval.index import DemonstrationIndex
+from crystalicl_jobflow.retrieval.pool import Progress, fill_pool
+from crystalicl_jobflow.stores import open_store
+
+
+def open_pool(
+    spec: str | None = None, strategy: str = "C", *, progress: Progress | None = None
+) -> DemonstrationIndex:
+    """Open a pool of demonstrations to choose from.
+
+    Parameters
+    ----------
+    spec
+        A store that holds a pool; a source of crystals (a CSV or a folder of CIFs), which
+        is read into memory; or None for the prototypes that ship with pymatgen, built once
+        into the cache.
+    strategy
+        How demonstrations will be chosen: by structure needs fingerprints, which are
+        computed now where the pool is ours to fill and has none.
+    progress
+        Called with (what, done, total) while a pool is filled.
+
+    Raises
+    ------
+    ValueError
+        If it is neither, or holds no demonstration; one line.
+    """
+    fingerprints = "F" in strategy
+    if spec is None or spec == PROTOTYPES:
+        store = open_embedded_pool(fingerprints=fingerprints, progress=progress)
+    elif _is_source(spec):
+        store = open_store("memory:")
+        fill_pool(spec, store, fingerprints=fingerprints, progress=progress)
+    else:
+        store = open_store(spec, must_exist=True)
+    index = DemonstrationIndex.from_store(store)
+    if not len(index):
+        raise ValueError(f"the pool {spec} holds no demonstration")
+    return index
+
+
+def _is_source(spec: str) -> bool:
+    """Return whether this names crystals to be read rather than a store that holds a pool."""
+    path = Path(spec)
+    if path.name.lower().endswith((".csv", ".csv.gz")):
+        return True
+    return path.is_dir() and any(path.glob("*.cif"))
