@@ -27,7 +27,7 @@ from crystalicl_jobflow.generation.pipeline import generate_for_retrievals
 from crystalicl_jobflow.jobs import GenerateMaker
 from crystalicl_jobflow.prompts import response_text
 from crystalicl_jobflow.schemas import Candidate, Condition, Retrieval
-from model_server import ModelServer, completion
+from model_server import ModelServer, Reply, completion
 from reciting import ROCK_SALT
 
 SALT = {"formula": "NaCl", "space_group": 225}
@@ -99,6 +99,21 @@ class TestThroughEveryDoor:
         assert "3 of 3 valid" in done.output
         assert all(item.joint_success for item in read(tmp_path / "out"))
         assert not any("structured_outputs" in body for body in server.bodies)
+
+    def test_the_same_command_again_asks_for_what_is_missing(self, tmp_path: Path) -> None:
+        replies = [salt({}), Reply(400, {"error": "not now"}), salt({})]
+        words = ["generate", "--formula", "NaCl", "--space-group", "225", "--shots", "0",
+                 "--samples", "3", "--server", "concurrency=1", "--out", str(tmp_path)]  # fmt: skip
+        with ModelServer(lambda body: replies.pop(0)) as server:
+            first = command(*words, "--model", server.url)
+            assert "2 of 3 valid" in first.output
+            assert "1 of 3 samples got no text from the server" in first.output
+            assert [item.failure_reason for item in read(tmp_path)] == [None, "not_generated", None]
+            replies.append(salt({}))
+            again = command(*words, "--model", server.url)
+        assert "3 of 3 valid" in again.output
+        assert len(server.bodies) == 4
+        assert server.bodies[3] == server.bodies[1]
 
     def test_the_settings(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         from crystalicl_jobflow.settings import SETTINGS

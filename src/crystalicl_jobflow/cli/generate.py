@@ -132,7 +132,12 @@ def generate(**options: Any) -> None:
     if options["store"] is not None:
         written = store_candidates(candidates, open_candidate_store(options["store"]))
         note(f"Stored {written} new or changed candidates in {options['store']}")
-    unfinished.discard()
+    missing = sum(item.error is not None for item in generations[0].completions)
+    if missing:
+        count = f"{missing} of {len(candidates)} samples"
+        note(f"{count} got no text from the server; the same command asks for them again")
+    else:
+        unfinished.discard()
     _output.print_run(candidates, evaluation)
     valid = sum(candidate.valid for candidate in candidates)
     click.echo(f"{valid} of {len(candidates)} valid; files in {out}")

@@ -215,6 +215,20 @@ class TestWhatIsSent:
         assert "n" not in body
         assert server.paths == ["/v1/completions"]
 
+    @pytest.mark.parametrize("owner", ["vllm", "sglang", "llamacpp"])
+    def test_no_default_of_a_program_or_a_model_slips_in(self, owner: str) -> None:
+        """A model's own configuration may hold a top_k or a penalty for repetitions."""
+        with ModelServer(models=[{"id": "m", "owned_by": owner}]) as server:
+            body = sent(server)
+        assert (body["top_k"], body["min_p"]) == (-1, 0.0)
+        assert 1.0 in (body.get("repetition_penalty"), body.get("repeat_penalty"))
+
+    def test_other_servers_get_no_more_than_the_protocol_knows(self) -> None:
+        with ModelServer(models=[{"id": "m", "owned_by": "openai"}], pages={}) as server:
+            body = sent(server, SamplingParams(top_k=20, max_redraws=0))
+        assert set(body) == {"model", "prompt", "temperature", "top_p", "max_tokens", "seed",
+                             "stop"}  # fmt: skip
+
     def test_the_likeliest_token_is_temperature_0(self) -> None:
         with ModelServer() as server:
             body = sent(server, SamplingParams(top_k=1, max_redraws=0))
@@ -261,7 +275,9 @@ class TestWhatIsSent:
             )
             body = sent(server)
         assert server.most_under_way == 1
-        assert json.loads(body["generation_config"]) == {"do_sample": True, "top_k": 0}
+        assert json.loads(body["generation_config"]) == {
+            "do_sample": True, "top_k": 0, "repetition_penalty": 1.0,
+        }  # fmt: skip
         known = {"model", "prompt", "temperature", "top_p", "max_tokens", "seed", "stop"}
         assert set(body) <= known | {"generation_config"}
 

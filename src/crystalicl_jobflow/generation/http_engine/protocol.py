@@ -17,8 +17,14 @@ from crystalicl_jobflow.schemas import SamplingParams
 COMPLETIONS = "/completions"
 CHAT = "/chat/completions"
 
-_TOP_K: tuple[ServerKind, ...] = ("vllm", "sglang", "llamacpp")
-"""Programs that take ``top_k`` as a field of the request."""
+_NO_TOP_K = -1  # for all of the programs below
+_PLAIN: dict[ServerKind, dict[str, float]] = {
+    "vllm": {"min_p": 0.0, "repetition_penalty": 1.0},
+    "sglang": {"min_p": 0.0, "repetition_penalty": 1.0},
+    "llamacpp": {"min_p": 0.0, "repeat_penalty": 1.0},
+}
+"""Programs that take more than OpenAI's fields, with what must be said so that they draw as asked:
+they would follow the model's own configuration (vLLM, SGLang) or defaults of theirs."""
 
 
 @dataclass(frozen=True)
@@ -89,13 +95,14 @@ def request_body(
         body["messages"] = [{"role": "user", "content": prompt}]
     else:
         body["prompt"] = prompt
-    if sampling.top_k is not None and sampling.top_k > 1 and server.kind in _TOP_K:
-        body["top_k"] = sampling.top_k
+    if server.kind in _PLAIN and sampling.top_k != 1:
+        body |= {"top_k": sampling.top_k or _NO_TOP_K, **_PLAIN[server.kind]}
     if server.kind == "transformers" and sampling.top_k != 1:
         # this server leaves it to the model's own configuration whether it draws at all
-        body["generation_config"] = json.dumps({"do_sample": True, "top_k": sampling.top_k or 0})
+        drawing = {"do_sample": True, "top_k": sampling.top_k or 0, "repetition_penalty": 1.0}
+        body["generation_config"] = json.dumps(drawing)
     if log_probs:
-        body |= {"logprobs": True} if is_chat else {"logprobs": 0 if server.kind == "vllm" else 1}
+        body["logprobs"] = True if is_chat else 1
     field = server.grammar_field
     if grammar is not None and field is not None:
         body[field] = {"grammar": grammar} if field == "structured_outputs" else grammar
