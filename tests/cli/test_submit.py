@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from reciting import RecitingGenerator
 from .conftest import Run
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "flows"
+PAGE = (EXAMPLES.parent / "docs" / "submit.md").read_text(encoding="utf-8")
 PASSWORD = "correct-horse-Battery9"
 
 FLOW = """\
@@ -65,6 +67,16 @@ class TestDryRun:
         assert result.exit_code == 0, result.output
         assert "nothing was submitted" in result.output
         assert list(here.iterdir()) == []
+
+    @pytest.mark.parametrize(
+        "text", re.findall(r"^```yaml\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    )
+    def test_every_file_of_the_documentation_describes_a_flow(
+        self, run: Run, here: Path, text: str
+    ) -> None:
+        pytest.importorskip("atomate2")
+        result = run("submit", written(text), "--dry-run")
+        assert result.exit_code == 0, result.output
 
     def test_every_job_with_its_worker(self, run: Run, here: Path) -> None:
         pytest.importorskip("atomate2")

@@ -28,7 +28,7 @@ class _StepLines(logging.Handler):
         """Print one line to stderr."""
         message = record.getMessage()
         action, _, rest = message.partition(" job - ")
-        name = rest.partition(" (")[0]
+        name = rest.rpartition(" (")[0]
         failed, _, trace = message.partition(" failed with exception:")
         if not record.name.startswith("jobflow"):
             note(f"  {message}")
