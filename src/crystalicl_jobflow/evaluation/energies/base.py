@@ -109,7 +109,15 @@ class EnergyModel(Protocol):
     def energies(
         self, structures: Sequence[Structure | None], *, progress: Progress | None = None
     ) -> list[Energy]:
-        """Return the energy of each crystal as it is, in order; never raises for a crystal."""
+        """Return the energy of each crystal as it is, eV/atom, in order; never raises for one.
+
+        Parameters
+        ----------
+        structures
+            Crystals; None stays a failure in its place.
+        progress
+            Called with (done, of).
+        """
         ...
 
     def relax(
@@ -120,7 +128,19 @@ class EnergyModel(Protocol):
         max_steps: int = MAX_STEPS,
         progress: Progress | None = None,
     ) -> list[Relaxation]:
-        """Relax each crystal, positions and cell; never raises for a crystal."""
+        """Relax each crystal, positions and cell, in order; never raises for one.
+
+        Parameters
+        ----------
+        structures
+            Crystals; None stays a failure in its place.
+        fmax
+            Force limit in eV/Å.
+        max_steps
+            Steps after which to give up on one.
+        progress
+            Called with (done, of).
+        """
         ...
 
 

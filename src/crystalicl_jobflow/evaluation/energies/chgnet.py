@@ -107,15 +107,7 @@ class CHGNetModel:
     def energies(
         self, structures: Sequence[Structure | None], *, progress: Progress | None = None
     ) -> list[Energy]:
-        """Return the energy of each crystal as it is, eV/atom; batched.
-
-        Parameters
-        ----------
-        structures
-            Crystals; None stays a failure in its place.
-        progress
-            Called with (done, of).
-        """
+        """Return the energies in batches, see `EnergyModel.energies`."""
         answers: list[Energy | None] = [None] * len(structures)
         with self._quiet():
             for start in range(0, len(structures), self.batch_size):
@@ -141,19 +133,7 @@ class CHGNetModel:
         max_steps: int = MAX_STEPS,
         progress: Progress | None = None,
     ) -> list[Relaxation]:
-        """Relax each crystal, positions and cell, one after the other.
-
-        Parameters
-        ----------
-        structures
-            Crystals; None stays a failure in its place.
-        fmax
-            Force limit in eV/Å.
-        max_steps
-            Steps after which to give up on one.
-        progress
-            Called with (done, of).
-        """
+        """Relax the crystals one after the other, see `EnergyModel.relax`."""
         with self._quiet():
             return relax_each(
                 structures,

@@ -78,15 +78,7 @@ class MatcalcModel:
     def energies(
         self, structures: Sequence[Structure | None], *, progress: Progress | None = None
     ) -> list[Energy]:
-        """Return the energy of each crystal as it is, eV/atom.
-
-        Parameters
-        ----------
-        structures
-            Crystals; None stays a failure in its place.
-        progress
-            Called with (done, of).
-        """
+        """Return the energies one after the other, see `EnergyModel.energies`."""
         answers = []
         for number, structure in enumerate(structures, start=1):
             answers.append(self._energy(structure))
@@ -102,19 +94,7 @@ class MatcalcModel:
         max_steps: int = MAX_STEPS,
         progress: Progress | None = None,
     ) -> list[Relaxation]:
-        """Relax each crystal, positions and cell, one after the other.
-
-        Parameters
-        ----------
-        structures
-            Crystals; None stays a failure in its place.
-        fmax
-            Force limit in eV/Å.
-        max_steps
-            Steps after which to give up on one.
-        progress
-            Called with (done, of).
-        """
+        """Relax the crystals one after the other, see `EnergyModel.relax`."""
         return relax_each(
             structures,
             lambda: self.calculator,
