@@ -1,63 +1,21 @@
 """One text under a constraint, character by character and token by token.
 
-A text is a sequence of fields: the space group, three lengths, three angles, then for
-each orbit the element, its Wyckoff position (in texts that write them) and three
-coordinates. Where a field ends is decided by its last character where nothing longer is
-allowed, else by the separator that follows.
+Where a field ends is decided by its last character where nothing longer is allowed, else
+by the separator that follows.
 """
 
 from __future__ import annotations
 
 import copy
-from enum import IntEnum
-from functools import cache
 
 import numpy as np
 
-from crystalicl_jobflow.generation.constraints.composition import ELEMENTS, counts_of
-from crystalicl_jobflow.generation.constraints.distances import (
-    Packing,
-    cell_matrix,
-    few_places,
-    site_orbit,
-)
-from crystalicl_jobflow.generation.constraints.feasibility import GroupSites, group_sites
-from crystalicl_jobflow.generation.constraints.fields import (
-    FieldTable,
-    Mask,
-    Step,
-    TokenIds,
-    VocabularyTables,
-)
-from crystalicl_jobflow.generation.constraints.landing import NOWHERE, Landing, landing
-from crystalicl_jobflow.generation.constraints.lattice import angle_mask, length_mask
-from crystalicl_jobflow.generation.constraints.plan import (
-    COORDINATE_VALUES,
-    ELEMENT_VALUES,
-    GROUP_VALUES,
-    LETTER_VALUES,
-    WYCKOFF_LETTERS,
-    Choices,
-    Plan,
-)
-from crystalicl_jobflow.text import spacegroups
-from crystalicl_jobflow.text.radii import atomic_radius
+from crystalicl_jobflow.generation.constraints.fields import Step, TokenIds, VocabularyTables
+from crystalicl_jobflow.generation.constraints.plan import Plan
+from crystalicl_jobflow.generation.constraints.text_fields import Phase, TextFields
 
 
-class Phase(IntEnum):
-    """Fields in the order of a text; lengths and angles repeat three times."""
-
-    GROUP = 0
-    LENGTH = 1
-    ANGLE = 2
-    ELEMENT = 3
-    LETTER = 4
-    X = 5
-    Y = 6
-    Z = 7
-
-
-class SGSState:
+class SGSState(TextFields):
     """What may still be written in one row.
 
     Parameters
@@ -66,48 +24,11 @@ class SGSState:
         What the condition allows.
     tables
         The vocabulary's tokens by field.
-
-    Attributes
-    ----------
-    relaxed
-        What had to be given up, in words; empty where everything was kept.
-    room
-        Least distance over allowed distance of the sites written, at most 1.
-    counts
-        Atoms written per element, in the primitive cell.
-    number
-        Space-group number, 0 before it is written.
     """
 
-    _table: FieldTable
-    _mask: Mask
-    _packing: Packing
-    _sites: GroupSites
-    _landing: Landing
-    _choices: Choices
-
     def __init__(self, plan: Plan, tables: VocabularyTables) -> None:
-        self._plan = plan
-        self._tables = tables
-        self._line = "\n" + plan.options.line_prefix
-        self._partial = ""
         self._refused: set[int] = set()
-        self.relaxed: tuple[str, ...] = ()
-        self.room = 1.0
-        self.number = 0
-        self.counts: dict[str, int] = {}
-        self._lengths: tuple[int, ...] = ()
-        self._angles: tuple[int, ...] = ()
-        self._most = plan.most
-        self._used = 0
-        self._blocked = 0
-        self._orbits = 0
-        self._element = 0
-        self._letters = 0
-        self._x = self._y = 0
-        self._enter_group()
-
-    # -- the interface of the sampler -------------------------------------------------
+        super().__init__(plan, tables)
 
     def allowed(self) -> TokenIds:
         """Return the token ids that may come next, int64, shape (choices,)."""
@@ -163,6 +84,27 @@ class SGSState:
     def may_end(self) -> bool:
         """Whether the text may end here."""
         return self._phase is Phase.ELEMENT and not self._partial and self._choices.may_end
+
+    def _narrow_z(self) -> None:
+        """Allow from now on only the z that will be taken, or the best where none would be."""
+        refused = {self._partial + self._tables.strings[token] for token in self._refused}
+        begun = [
+            value
+            for full, value in self._table.by_text.items()
+            if full.startswith(self._partial) and full not in refused
+        ]
+        asked = np.zeros_like(self._mask)
+        asked[begun] = self._mask[begun]
+        if not asked.any():
+            return
+        rooms = self._packing.rooms_along(self._x, self._y, asked, self._radius)
+        good = np.flatnonzero(rooms >= 1).tolist()
+        if good and self._after(good[0])[3].is_dead_end:  # then so are others, as a rule
+            good = [z for z in good if not self._after(z)[3].is_dead_end]
+        if not good:
+            good = [int(rooms.argmax())]
+        self._mask = np.zeros_like(self._mask)
+        self._mask[good] = True
 
     # -- characters ----------------------------------------------------------------------
 
@@ -220,233 +162,3 @@ class SGSState:
         if step.complete is not None and self._mask[step.complete]:
             return True
         return bool(len(step.allowed(self._mask)))
-
-    # -- fields --------------------------------------------------------------------------
-
-    def _enter(self, phase: Phase, table: FieldTable, mask: Mask) -> None:
-        self._phase, self._table, self._mask, self._partial = phase, table, mask, ""
-
-    def _enter_group(self) -> None:
-        table = self._tables.table(GROUP_VALUES, self._plan.options.opening)
-        mask = np.zeros(len(GROUP_VALUES), dtype=bool)
-        mask[np.array(self._plan.groups) - 1] = True
-        self._enter(Phase.GROUP, table, mask & table.writable)
-
-    def _least_volume(self) -> float:
-        atoms = self._plan.fewest_atoms(self.number)
-        return self._plan.volume_per_atom * atoms * spacegroups.centring_multiplicity(self.number)
-
-    def _enter_length(self) -> None:
-        separator = " " if self._lengths else self._line
-        table = self._tables.table(self._plan.lengths, separator)
-        mask = length_mask(
-            self.number, self._lengths, self._plan.lengths, table.writable, self._least_volume()
-        )
-        self._enter(Phase.LENGTH, table, mask)
-
-    def _cell_lengths(self) -> tuple[float, float, float]:
-        a, b, c = (float(self._plan.lengths.strings[i]) for i in self._lengths)
-        return a, b, c
-
-    def _enter_angle(self) -> None:
-        separator = " " if self._angles else self._line
-        table = self._tables.table(self._plan.angles, separator)
-        a, b, c = self._cell_lengths()
-        mask = angle_mask(
-            self.number,
-            a * b * c,
-            self._angles,
-            self._plan.angles,
-            table.writable,
-            self._least_volume(),
-        )
-        self._enter(Phase.ANGLE, table, mask)
-
-    def _finish_lattice(self) -> None:
-        options = self._plan.options
-        alpha, beta, gamma = (float(self._plan.angles.strings[i]) for i in self._angles)
-        matrix = cell_matrix(self.number, self._cell_lengths(), (alpha, beta, gamma))
-        self._packing = Packing(
-            self.number,
-            matrix,
-            min_distance=options.min_distance,
-            radii_fraction=options.radii_fraction,
-        )
-        if self._plan.volume_per_atom:
-            volume = float(matrix[0, 0] * matrix[1, 1] * matrix[2, 2])  # lower triangular
-            centring = spacegroups.centring_multiplicity(self.number)
-            fit = int(volume / centring / self._plan.volume_per_atom + 1e-9)
-            self._most = max(self._plan.fewest_atoms(self.number), min(self._most, fit))
-        self._landing = landing(self.number)
-        self._sites = group_sites(self.number)
-        self._enter_element(self._find_choices(self._blocked))
-
-    def _left(self, blocked: int) -> int:
-        return self._sites.fixed & ~(self._used | blocked)
-
-    def _find_choices(self, blocked: int) -> Choices:
-        return self._plan.choices(
-            self.number, counts_of(self.counts), self._left(blocked), self._most, self._orbits
-        )
-
-    def _enter_element(self, choices: Choices) -> None:
-        self._choices = choices
-        table = self._tables.table(ELEMENT_VALUES, self._line)
-        self._enter(Phase.ELEMENT, table, choices.elements)
-
-    def _enter_letter(self) -> None:
-        table = self._tables.table(LETTER_VALUES, " ")
-        mask = np.zeros(len(LETTER_VALUES), dtype=bool)
-        for index, position in enumerate(spacegroups.wyckoff_positions(self.number)):
-            if self._letters >> index & 1:
-                mask[LETTER_VALUES.index[f"{position.multiplicity}{position.letter}"]] = True
-        self._enter(Phase.LETTER, table, mask)
-
-    def _enter_coordinate(self, phase: Phase) -> None:
-        table = self._tables.table(COORDINATE_VALUES, self._line if phase is Phase.X else " ")
-        if phase is Phase.X:
-            mask = self._landing.x_allowed(self._letters)
-        elif phase is Phase.Y:
-            mask = self._landing.y_allowed(self._x, self._letters)
-        else:
-            mask = self._landing.z_allowed(self._x, self._y, self._letters)
-            if not table.is_atomic:
-                # digits decide one after the other: none may lead to refusals only
-                mask = self._packing.with_room(self._x, self._y, mask, self._radius)
-        self._enter(phase, table, mask)
-
-    def _commit(self, value: int, *, force: bool = False) -> bool:
-        """Take a value for the current field and enter the next one, or refuse it."""
-        phase = self._phase
-        if phase is Phase.Z:
-            return self._commit_site(value, force=force)
-        if phase is Phase.X:
-            if not force and not self._leads_somewhere(value, None):
-                return False
-            self._x = value
-            self._enter_coordinate(Phase.Y)
-        elif phase is Phase.Y:
-            if not force and not self._leads_somewhere(self._x, value):
-                return False
-            self._y = value
-            self._enter_coordinate(Phase.Z)
-        elif phase is Phase.ELEMENT:
-            self._element = value
-            self._letters = self._choices.free_letters[value]
-            left = self._left(self._blocked)
-            for kind in self._choices.fixed_kinds[value]:
-                self._letters |= self._sites.fixed_masks[kind] & left
-            if self._plan.with_letters:
-                self._enter_letter()
-            else:
-                self._enter_coordinate(Phase.X)
-        elif phase is Phase.LETTER:
-            letter = LETTER_VALUES.strings[value][-1]
-            self._letters = 1 << WYCKOFF_LETTERS.index(letter)
-            self._enter_coordinate(Phase.X)
-        elif phase is Phase.GROUP:
-            self.number = value + 1
-            self._enter_length()
-        elif phase is Phase.LENGTH:
-            self._lengths = (*self._lengths, value)
-            if len(self._lengths) < 3:
-                self._enter_length()
-            else:
-                self._enter_angle()
-        else:
-            self._angles = (*self._angles, value)
-            if len(self._angles) < 3:
-                self._enter_angle()
-            else:
-                self._finish_lattice()
-        return True
-
-    # -- sites ---------------------------------------------------------------------------
-
-    @property
-    def _radius(self) -> float:
-        return atomic_radius(ELEMENTS[self._element])
-
-    def _after(self, z: int) -> tuple[float, int, int, Choices]:
-        """Return what a site would do: its room, its bit, what it blocks, what may follow."""
-        point = (self._x, self._y, z)
-        index = self._landing.index(*point)
-        assert index != NOWHERE
-        orbit = site_orbit(self.number, point)
-        room = self._packing.room(orbit, self._radius)
-        left = self._left(self._blocked) & ~(1 << index)
-        near = self._packing.blocked(left, orbit, self._radius, self._plan.smallest_radius)
-        blocked, left = self._blocked | near, left & ~near
-        name = ELEMENTS[self._element]
-        counts = dict(self.counts)
-        counts[name] = counts.get(name, 0) + self._sites.multiplicities[index]
-        choices = self._plan.choices(
-            self.number, counts_of(counts), left, self._most, self._orbits + 1
-        )
-        return room, index, blocked, choices
-
-    def _commit_site(self, z: int, *, force: bool) -> bool:
-        room, index, blocked, choices = self._after(z)
-        if not force and (room < 1 or choices.is_dead_end):
-            return False
-        name = ELEMENTS[self._element]
-        if room < 1:
-            self._relax(f"distance of {name}")
-            self.room = min(self.room, room)
-        self.counts[name] = self.counts.get(name, 0) + self._sites.multiplicities[index]
-        self._used |= 1 << index & self._sites.fixed
-        self._orbits += 1
-        self._packing.place(site_orbit(self.number, (self._x, self._y, z)), self._radius)
-        if choices.is_dead_end:
-            # rather too near than never complete: the fixed positions count as free again
-            blocked = 0
-            choices = self._find_choices(0)
-            self._relax("distance of fixed positions")
-        self._blocked = blocked
-        self._enter_element(choices)
-        return True
-
-    def _relax(self, what: str) -> None:
-        if what not in self.relaxed:
-            self.relaxed = (*self.relaxed, what)
-
-    def _leads_somewhere(self, x: int, y: int | None) -> bool:
-        """Return False where all places that a coordinate leads to are known to be too near.
-
-        Only where they are few: on lines and points.
-        """
-        if not self.counts or (y is None and self._letters & ~_narrow(self.number)):
-            return True
-        places = few_places(self.number, self._letters, x, y)
-        if places is None:
-            return True
-        radius = self._radius
-        return any(self._packing.room(orbit, radius) >= 1 for orbit in places)
-
-    def _narrow_z(self) -> None:
-        """Allow from now on only the z that will be taken, or the best where none would be."""
-        refused = {self._partial + self._tables.strings[token] for token in self._refused}
-        begun = [
-            value
-            for full, value in self._table.by_text.items()
-            if full.startswith(self._partial) and full not in refused
-        ]
-        asked = np.zeros_like(self._mask)
-        asked[begun] = self._mask[begun]
-        if not asked.any():
-            return
-        rooms = self._packing.rooms_along(self._x, self._y, asked, self._radius)
-        good = np.flatnonzero(rooms >= 1).tolist()
-        if good and self._after(good[0])[3].is_dead_end:  # then so are others, as a rule
-            good = [z for z in good if not self._after(z)[3].is_dead_end]
-        if not good:
-            good = [int(rooms.argmax())]
-        self._mask = np.zeros_like(self._mask)
-        self._mask[good] = True
-
-
-@cache
-def _narrow(number: int) -> int:
-    """Return a group's positions with at most one free parameter, as bits."""
-    positions = spacegroups.wyckoff_positions(number)
-    return sum(1 << i for i, p in enumerate(positions) if p.degrees_of_freedom <= 1)
