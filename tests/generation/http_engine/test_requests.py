@@ -222,6 +222,30 @@ def test_a_server_that_dies_on_the_way_costs_what_is_missing(
     assert sent.count("POST") <= 6 + 2 * 4 + 40
 
 
+def test_an_interrupted_run_waits_for_nobody() -> None:
+    """Requests that still hang are left alone: the time-out is longer than this test may take."""
+
+    def interrupt(done: int, total: int) -> None:
+        if done == 2:
+            raise KeyboardInterrupt
+
+    def answer(body: dict[str, Any]) -> Reply:
+        return completion("a") if len(server.bodies) < 3 else Reply(hang=True)
+
+    with ModelServer(answer) as server:
+        model = generator(server, timeout=10_000.0)
+        with pytest.raises(KeyboardInterrupt):
+            model.generate([GenerationRequest(PROMPT, 8)], ONE_DRAW, progress=interrupt)
+
+
+def test_a_judges_failure_is_raised_here() -> None:
+    def judge(text: str, request: GenerationRequest) -> FailureReason | None:
+        raise ZeroDivisionError
+
+    with ModelServer() as server, pytest.raises(ZeroDivisionError):
+        generator(server).generate([GenerationRequest(PROMPT, 8)], ONE_DRAW, accept=judge)
+
+
 def test_never_more_requests_at_once_than_allowed() -> None:
     barrier = threading.Barrier(3, timeout=20)
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import logging
-import queue
 from collections import deque
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 
 from crystalicl_jobflow.generation.base import (
@@ -29,6 +27,7 @@ from crystalicl_jobflow.generation.http_engine.protocol import (
 )
 from crystalicl_jobflow.generation.http_engine.samples import Sample
 from crystalicl_jobflow.generation.http_engine.server import Server, find_server
+from crystalicl_jobflow.generation.http_engine.workers import Workers
 from crystalicl_jobflow.schemas import Completion, ModelInfo, SamplingParams
 
 logger = logging.getLogger(__name__)
@@ -214,21 +213,17 @@ class _Run:
         total, done = len(self.waiting), 0
         if progress:
             progress(0, total)
-        finished: queue.SimpleQueue[tuple[Sample, Future[Answer]]] = queue.SimpleQueue()
-        pool = ThreadPoolExecutor(self.concurrency, thread_name_prefix="model-server")
-        under_way = 0
+        workers: Workers[Sample, Answer] = Workers(self._draw, self.concurrency)
         try:
-            while self.waiting or under_way:
+            while self.waiting or workers.under_way:
                 # the first request tells alone whether the server takes such requests
-                limit = self.concurrency if self.has_text or done else 1
-                while self.waiting and under_way < limit:
-                    sample = self.waiting.popleft()
-                    future = pool.submit(self._draw, sample, sample.seed)
-                    future.add_done_callback(lambda f, s=sample: finished.put((s, f)))  # type: ignore[misc]
-                    under_way += 1
-                sample, future = finished.get()
-                under_way -= 1
-                completion = self._close(sample, future, accept)
+                one_by_one = not (self.has_text or done)
+                while self.waiting and workers.are_free:
+                    workers.begin(self.waiting.popleft())
+                    if one_by_one:
+                        break
+                sample, outcome = workers.next_done()
+                completion = self._close(sample, outcome, accept)
                 if completion is None:
                     self.waiting.appendleft(sample)
                     continue
@@ -239,8 +234,8 @@ class _Run:
                 if progress:
                     progress(done, total)
         finally:
+            workers.stop()
             self.client.close()
-            pool.shutdown(wait=True, cancel_futures=True)
         if self.num_failed > _TOLD:
             logger.warning("no text for %d of %d samples", self.num_failed, total)
         return [
@@ -249,27 +244,27 @@ class _Run:
         ]
 
     def _close(
-        self, sample: Sample, future: Future[Answer], accept: AcceptText | None
+        self, sample: Sample, outcome: Answer | BaseException, accept: AcceptText | None
     ) -> Completion | None:
         """Return a sample's completion; None where it is to be drawn again."""
-        try:
-            answer = future.result()
-        except RequestError as error:
+        if isinstance(outcome, RequestError):
             if not self.has_text:
-                if self._may_chat(error):
+                if self._may_chat(outcome):
                     return None
-                self._tell_mistake(error)
+                self._tell_mistake(outcome)
             self.num_failed += 1
             logger.log(
                 logging.WARNING if self.num_failed <= _TOLD else logging.DEBUG,
                 "no text for sample %d of request %d: %s",
                 sample.sample_index,
                 sample.request_index,
-                error,
+                outcome,
             )
-            return sample.fail(str(error))
+            return sample.fail(str(outcome))
+        if isinstance(outcome, BaseException):
+            raise outcome
         self.has_text = True
-        return sample.completion() if sample.take(answer, accept) else None
+        return sample.completion() if sample.take(outcome, accept) else None
 
     def _may_chat(self, error: RequestError) -> bool:
         """Go over to the chat route where the server has no other."""
@@ -290,13 +285,13 @@ class _Run:
         if error.is_outage:
             raise GenerationError(f"the model server {url} cannot be used: {error}")
 
-    def _draw(self, sample: Sample, seed: int) -> Answer:
+    def _draw(self, sample: Sample) -> Answer:
         is_chat = self.is_chat
         body = request_body(
             self.server,
             sample.request.prompt,
             self.sampling,
-            seed=seed,
+            seed=sample.seed,
             is_chat=is_chat,
             grammar=self.grammars[sample.request_index],
             log_probs=self.sampling.best_of > 1,
