@@ -94,6 +94,11 @@ def add_relaxation(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--force-field", default="CHGNet", help="name as atomate2 knows it")
     group.add_argument("--n-relax", type=int, default=None, help="crystals to relax, at most")
     group.add_argument("--n-dft", type=int, default=5, help="of these for VASP, with 'both'")
+    group.add_argument(
+        "--known",
+        default=None,
+        help="CSV or store of known crystals, that novelty and the convex hull are against",
+    )
 
 
 def build_flow(parser: argparse.ArgumentParser, options: argparse.Namespace) -> Flow:
@@ -104,14 +109,16 @@ def build_flow(parser: argparse.ArgumentParser, options: argparse.Namespace) -> 
         return generation.make(conditions)
     try:
         from atomate2.forcefields.jobs import ForceFieldRelaxMaker
-        from atomate2.vasp.flows.core import DoubleRelaxMaker
+        from atomate2.vasp.flows.mp import MPGGADoubleRelaxMaker
     except ImportError:
         parser.error("atomate2 is missing: pip install 'crystalicl-jobflow[forcefields]'")
     force_field = ForceFieldRelaxMaker(force_field_name=options.force_field)
+    # its energies are on the Materials Project's scale, for which there is a hull
+    vasp = MPGGADoubleRelaxMaker()
     makers = {
         "forcefield": (force_field, None),
-        "vasp": (DoubleRelaxMaker(), None),
-        "both": (force_field, DoubleRelaxMaker()),
+        "vasp": (vasp, None),
+        "both": (force_field, vasp),
     }[options.relax]
     try:
         discovery = DiscoveryFlowMaker(
@@ -122,7 +129,7 @@ def build_flow(parser: argparse.ArgumentParser, options: argparse.Namespace) -> 
         )
     except ValueError as error:
         parser.error(str(error))
-    return discovery.make(conditions)
+    return discovery.make(conditions, known=options.known)
 
 
 def add_workers(parser: argparse.ArgumentParser, word: str) -> None:

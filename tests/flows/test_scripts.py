@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from crystalicl_jobflow.builders import CandidateQuery, find_documents, open_candidate_store
 from generation.tiny import save_tiny_model
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "flows"
@@ -137,20 +139,43 @@ def test_a_mistake_in_a_submission_is_answered_with_one_line(script, arguments, 
 
 
 @pytest.mark.parametrize(
-    ("relax", "job"), [("forcefield", "Force field relax"), ("vasp", "relax each")]
+    ("relax", "jobs"),
+    [
+        ("forcefield", ["select", "start forcefield"]),
+        ("vasp", ["select", "start dft"]),
+        ("both", ["select", "start forcefield", "select dft", "start dft"]),
+    ],
 )
-def test_a_relaxation_follows_the_validation(relax, job):
+def test_relaxations_follow_the_validation(relax, jobs):
     pytest.importorskip("atomate2")
-    done = run("relax_after.py", "--relax", relax)
+    done = run("discover.py", "--relax", relax)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [
         "retrieve",
         "generate",
         "validate",
+        *jobs,
         "evaluate",
-        job,
+        "summary",
         "Not run; add --run.",
     ]
+
+
+@pytest.mark.slow
+def test_the_discovery_script_finds_and_stores_crystals(tmp_path, monkeypatch):
+    for package in ("atomate2", "chgnet"):
+        pytest.importorskip(package)
+    monkeypatch.chdir(tmp_path)
+    done = run(
+        "discover.py",
+        *("--formula", "NaCl", "--space-group", "225", "--samples", "2", "--run"),
+        *("--candidates", "candidates.sqlite"),
+    )
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"NaCl +225 +- +forcefield +MLFF.CHGNet", done.stdout)
+    assert "forcefield_relaxed: 1" in done.stdout
+    found = find_documents(open_candidate_store("candidates.sqlite"), CandidateQuery())
+    assert sorted(bool(item["is_relaxed"]) for item in found) == [False, True]
 
 
 def test_the_local_script_runs_the_whole_chain(tmp_path):
