@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
+
+if TYPE_CHECKING:
+    from reciting import RecitingGenerator
 
 # No deadline: the two shared cores of a CI machine make single examples slow now and then.
 # Derandomised: a red run can be repeated.
@@ -35,6 +39,18 @@ def unfinished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("CRYSTALICL_RESUME_DIR", str(folder))
     monkeypatch.setattr(SETTINGS, "RESUME_DIR", str(folder))
     return folder
+
+
+@pytest.fixture
+def reciting(monkeypatch: pytest.MonkeyPatch) -> RecitingGenerator:
+    """Let every job load the same generator, which recites in the place of a model."""
+    from reciting import RecitingGenerator
+
+    generator = RecitingGenerator()
+    monkeypatch.setattr(
+        "crystalicl_jobflow.generation.load_generator", lambda *args, **kwargs: generator
+    )
+    return generator
 
 
 @pytest.fixture

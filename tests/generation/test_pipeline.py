@@ -302,19 +302,8 @@ def test_shards_of_best_of_put_together_are_the_undivided_run(best_of, shard_siz
 
 @pytest.mark.parametrize("text_format", ["sgs", "sgsw", "xyz", "cif"])
 def test_demonstrations_are_shown_in_the_words_and_texts_of_training(text_format: str) -> None:
-    known = Demonstration(
-        demonstration_id="salt",
-        source="test",
-        formula="NaCl",
-        anonymous_formula="AB",
-        chemsys="Cl-Na",
-        elements=("Cl", "Na"),
-        num_sites=2,
-        space_group=225,
-        text=ROCK_SALT,
-    )
     asked = Condition(formula="KCl", space_group=225)
-    shown = Retrieval(condition=asked, strategy="C", shots=1, seed=0, demonstrations=[known])
+    shown = Retrieval(condition=asked, strategy="C", shots=1, seed=0, demonstrations=[rock_salt()])
     generation, *_ = generate_for_retrievals(
         [shown],
         RecitingGenerator(),

@@ -77,12 +77,5 @@ def references() -> ElementalReferences:
 
 
 @pytest.fixture
-def nacl() -> Structure:
-    return Structure.from_spacegroup(
-        "Fm-3m", Lattice.cubic(5.69), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]]
-    )
-
-
-@pytest.fixture
 def cscl() -> Structure:
     return Structure(Lattice.cubic(4.0), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])
