@@ -7,11 +7,12 @@ import gzip
 import pickle
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from crystalicl_jobflow.retrieval.parallel import parallel_map
 from crystalicl_jobflow.schemas import PROPERTIES, Demonstration, find_property
 from crystalicl_jobflow.text import SGS, SGSCrystal
 
@@ -173,16 +174,8 @@ def _read_file(
     path: Path, *, workers: int, limit: int | None
 ) -> tuple[list[TrainingCrystal], list[SkippedRow]]:
     source = _stem(path)
-    tasks = []
-    for index, row in enumerate(_rows(path)):
-        if limit is not None and index >= limit:
-            break
-        tasks.append((index, row, source))
-    if workers > 1:
-        with ProcessPoolExecutor(workers) as pool:
-            results = list(pool.map(_analyse, tasks, chunksize=64))
-    else:
-        results = [_analyse(task) for task in tasks]
+    tasks = ((index, row, source) for index, row in enumerate(islice(_rows(path), limit)))
+    results = list(parallel_map(_analyse, tasks, processes=workers, batch_size=64))
     crystals = [result for result in results if isinstance(result, TrainingCrystal)]
     return crystals, [result for result in results if isinstance(result, SkippedRow)]
 

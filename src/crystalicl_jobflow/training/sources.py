@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from crystalicl_jobflow.retrieval.parallel import parallel_map
 from crystalicl_jobflow.schemas import Demonstration
 from crystalicl_jobflow.stores import StoreSpec, open_store
 from crystalicl_jobflow.text import SGS
@@ -142,11 +142,7 @@ def read_pool(
     )[:limit]
     if not documents:
         raise ValueError(f"the pool {pool} holds no demonstration")
-    if workers > 1:
-        with ProcessPoolExecutor(workers) as processes:
-            results = list(processes.map(_from_document, documents, chunksize=64))
-    else:
-        results = [_from_document(document) for document in documents]
+    results = list(parallel_map(_from_document, documents, processes=workers, batch_size=64))
     crystals = [item for item in results if isinstance(item, TrainingCrystal)]
     reasons = ((row, item) for row, item in enumerate(results) if isinstance(item, str))
     return crystals, [SkippedRow(str(pool), row, reason) for row, reason in reasons]
