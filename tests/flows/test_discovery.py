@@ -154,6 +154,14 @@ class TestBudget:
         with pytest.raises(ValueError, match=said):
             DiscoveryFlowMaker(emt(), **settings)
 
+    def test_a_limit_above_the_hull_needs_a_hull(self):
+        maker = DiscoveryFlowMaker(emt(), emt(), max_e_above_hull=0.1)
+        with pytest.raises(ValueError, match="max_e_above_hull needs known crystals"):
+            maker.make([{}])
+        assert maker.make([{}], known="known.csv").name == "discovery"
+        with_hull = DiscoveryFlowMaker(RelaxMaker(emt(), hull="hull.json"), max_e_above_hull=0.1)
+        assert with_hull.make([{}]).name == "discovery"
+
     def test_the_same_draw_gives_the_same_choice(self, recites, store):
         recites(*METALS, ROCK_SALT)
         maker = DiscoveryFlowMaker(emt(), n_generate=20, n_relax=3, generation_maker=GENERATION)

@@ -118,13 +118,21 @@ class DiscoveryFlowMaker(Maker):
         -------
         Flow
             Its output is a :class:`~crystalicl_jobflow.schemas.discovery.DiscoveryDoc`.
+
+        Raises
+        ------
+        ValueError
+            If ``max_e_above_hull`` is given and nothing to make a hull of; one line.
         """
+        force_field = as_relax_maker(self.relax_maker)
+        if self.max_e_above_hull is not None and known is None and force_field.hull is None:
+            raise ValueError("max_e_above_hull needs known crystals: there is no hull without")
         jobs: list[Job | Flow] = self._generation().jobs(conditions)
         validate = jobs[-1]
         candidates = validate.output.candidates
         first, second = self._selections()
         select = first.make(candidates, known)
-        start = as_relax_maker(self.relax_maker).make(select.output, known)
+        start = force_field.make(select.output, known)
         jobs += [select, start]
         selections, relaxations = [select.output], [start.output]
         if self.dft_maker is not None:
