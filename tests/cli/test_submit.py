@@ -414,10 +414,24 @@ def test_passwords_of_a_file_are_never_shown(run: Run, here: Path) -> None:
             }
         }
     )  # fmt: skip
-    text += f"workers: {{default: {{worker: x, resources: {{api_key: {PASSWORD}}}}}}}\n"
     for arguments in (["--local", "--dry-run"], ["--local"], ["--project", "x"]):
         assert PASSWORD not in run("submit", written(text), *arguments).output
-    text = text.replace(text[text.index("store:") : text.index("workers:")], "")
-    result = run("submit", written(text), "--dry-run", "--launchpad", "x")
-    assert result.exit_code == 0, result.output
-    assert PASSWORD not in result.output
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"workers: {{default: {{worker: x, resources: {{api_key: {PASSWORD}}}}}}}\n",
+        f"workers: {{default: {{worker: x, exec_config: {{export: {{A_TOKEN: {PASSWORD}}}}}}}}}\n",
+        f"metadata: {{database: ['mongodb://me:{PASSWORD}@host/db']}}\n",
+        f"references: 'mongodb://me:{PASSWORD}@host/db/c'\n",
+    ],
+    ids=["resources", "environment", "metadata", "references"],
+)
+def test_what_would_be_stored_with_the_jobs_holds_no_password(
+    refused: Callable[..., str], here: Path, text: str
+) -> None:
+    line = refused("submit", written(FLOW + text), "--dry-run", "--local")
+    assert line.startswith("flow.yaml, line 8: ")
+    assert line.endswith("would be stored with the jobs; keep it in the environment")
+    assert PASSWORD not in line

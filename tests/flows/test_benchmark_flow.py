@@ -104,6 +104,40 @@ def test_parts_go_where_the_sampling_went(setting: BenchmarkSetting) -> None:
     assert (replaced[-1].uuid, replaced[-1].index) == (sample.uuid, sample.index + 1)
 
 
+def test_a_part_that_was_killed_goes_on_where_it_was(
+    setting: BenchmarkSetting,
+    reciting: RecitingGenerator,
+    unfinished: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    suite = prediction_suite(setting.model_copy(update={"samples": 4}))
+
+    def figures() -> list[dict[str, Any]]:
+        (table,) = run(BenchmarkFlowMaker().make(suite)).tables
+        return [{name: row.mean[name] for name in table.columns} for row in table.rows]
+
+    whole = figures()
+    drawn: list[int] = []
+    sample = RecitingGenerator._sample
+
+    def dying(self: RecitingGenerator, *arguments: Any) -> Any:
+        if len(drawn) == 7:
+            raise KeyboardInterrupt
+        drawn.append(1)
+        return sample(self, *arguments)
+
+    monkeypatch.setattr(RecitingGenerator, "_sample", dying)
+    with pytest.raises(KeyboardInterrupt):
+        figures()
+    assert len(list(unfinished.iterdir())) == 1
+    monkeypatch.setattr(RecitingGenerator, "_sample", sample)
+    reciting.calls.clear()
+    assert figures() == whole
+    asked = sum(request.num_samples for call in reciting.calls for request in call)
+    assert asked == 3 * 4 - 7
+    assert list(unfinished.iterdir()) == []
+
+
 def test_a_part_that_fails_costs_its_own_texts(
     setting: BenchmarkSetting, reciting: RecitingGenerator, monkeypatch: pytest.MonkeyPatch
 ) -> None:

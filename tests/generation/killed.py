@@ -1,5 +1,6 @@
-"""A generation that is killed: `python killed.py MODEL FOLDER DRAWS` asks the tiny model for
-texts and kills itself without warning when that many draws are written down."""
+"""A generation that is killed: `python killed.py MODEL FOLDER DRAWS HOW` asks the tiny model
+for texts, 'free' or 'constrained', and kills itself without warning when that many draws are
+written down."""
 
 from __future__ import annotations
 
@@ -25,7 +26,6 @@ def write(
     work: UnfinishedWork | None,
     *,
     batch_size: int = 5,
-    sampling: SamplingParams = SAMPLING,
     constrain: bool = False,
 ) -> list[Generation]:
     generator = load_generator(
@@ -34,7 +34,7 @@ def write(
     return generate_for_retrievals(
         [Retrieval(condition=item, strategy="C", shots=0, seed=0) for item in CONDITIONS],
         generator,
-        sampling=sampling,
+        sampling=SAMPLING,
         num_samples=SAMPLES,
         constrain=constrain,
         unfinished=work,
@@ -53,12 +53,12 @@ class Deadly(UnfinishedWork):
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def main(model: str, folder: str, draws: int) -> None:
+def main(model: str, folder: str, draws: int, how: str) -> None:
     warnings.simplefilter("ignore")
     work = Deadly(folder)
     work.draws_left = draws
-    write(Path(model), work)
+    write(Path(model), work, constrain=how == "constrained")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4])

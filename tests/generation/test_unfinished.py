@@ -85,17 +85,20 @@ def interrupted(folder: Path, after: int, **options: Any) -> Path:
     return path
 
 
-def test_a_killed_process_loses_no_finished_text(tiny_model: Path, tmp_path: Path) -> None:
-    whole = killed.write(tiny_model, None)
-    words = [sys.executable, killed.__file__, str(tiny_model), str(tmp_path), "9"]
+@pytest.mark.parametrize("how", ["free", "constrained"])
+def test_a_killed_process_loses_no_finished_text(
+    tiny_model: Path, tmp_path: Path, how: str
+) -> None:
+    constrain = how == "constrained"
+    whole = killed.write(tiny_model, None, constrain=constrain)
+    words = [sys.executable, killed.__file__, str(tiny_model), str(tmp_path), "9", how]
     done = subprocess.run(words, capture_output=True, check=False)
     assert done.returncode == SIGKILLED, done.stderr
     written: list[Any] = []
     work = UnfinishedWork(tmp_path, on_found=lambda *counts: written.append(counts))
     # another batch size: texts do not depend on what is written beside them
-    again = killed.write(tiny_model, work, batch_size=3)
+    again = killed.write(tiny_model, work, batch_size=3, constrain=constrain)
     assert written == [(9, DRAWS)]
-    assert work.num_found == 9
     assert [item.completions for item in again] == [item.completions for item in whole]
     lines = Path(str(work.path)).read_text().splitlines()
     assert sum("completion" in line for line in lines) == DRAWS

@@ -20,6 +20,7 @@ from crystalicl_jobflow.flows.benchmark.tables import markdown, write_tables
 from crystalicl_jobflow.schemas import Demonstration
 from crystalicl_jobflow.schemas.benchmark import PlanDoc, RunDoc, SamplePart, TablesDoc
 from crystalicl_jobflow.schemas.jobs import BATCH, DATA
+from crystalicl_jobflow.settings import resume_folder
 
 logger = logging.getLogger(__name__)
 
@@ -213,6 +214,7 @@ def write_part(run: dict[str, Any], number: int, asked: Any) -> SamplePart:
             setting.writing(run["seed"]),
             predictors=setting.load_predictors(),
             processes=run["processes"],
+            unfinished=resume_folder(),
         )
 
     return work() if folder is None else folder.part(number, work)[0]

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import Field
@@ -14,6 +15,7 @@ from pymatgen.core import Structure
 from crystalicl_jobflow.flows.benchmark.asking import StageProgress
 from crystalicl_jobflow.flows.benchmark.parts import RunFolder, part_size
 from crystalicl_jobflow.generation.pipeline import GenerationTask, plan_tasks, split_tasks
+from crystalicl_jobflow.generation.unfinished import UnfinishedWork
 from crystalicl_jobflow.schemas import (
     Candidate,
     Condition,
@@ -144,6 +146,7 @@ def sample_part(
     before: int = 0,
     total: int | None = None,
     predictors: Sequence[PropertyPredictor] = (),
+    unfinished: Path | None = None,
 ) -> SamplePart:
     """Write the texts of some conditions, read and check them, compare with the truth.
 
@@ -163,6 +166,9 @@ def sample_part(
         Texts of the whole run that are done before this part, and all of its texts.
     predictors
         Give crystals the properties that are asked for, to judge them by.
+    unfinished
+        Folder where texts are kept as soon as they are written, see
+        :class:`~crystalicl_jobflow.generation.unfinished.UnfinishedWork`; None keeps none.
 
     Returns
     -------
@@ -179,7 +185,10 @@ def sample_part(
 
     loaded = generator()  # not counted as writing
     clock = time.perf_counter()
-    generations = _write(asked, loaded, writing, set(impossible), report, before, whole)
+    kept: list[UnfinishedWork] = []
+    generations = _write(
+        asked, loaded, writing, set(impossible), report, before, whole, unfinished, kept
+    )
     seconds["generate"] = time.perf_counter() - clock
 
     clock = time.perf_counter()
@@ -203,9 +212,12 @@ def sample_part(
     )
     seconds["match"] = time.perf_counter() - clock
     report("Match", before + len(candidates), whole)
-    return SamplePart(
+    part = SamplePart(
         candidates=candidates, comparisons=comparisons, impossible=impossible, seconds=seconds
     )
+    for work in kept:
+        work.discard()
+    return part
 
 
 def sample_all(
@@ -318,6 +330,8 @@ def _write(
     report: StageProgress,
     before: int,
     total: int,
+    folder: Path | None,
+    kept: list[UnfinishedWork],
 ) -> list[Generation]:
     """Write the texts, those of impossible conditions without a constraint."""
     from crystalicl_jobflow.generation.pipeline import generate_for_retrievals
@@ -331,6 +345,8 @@ def _write(
     for items, held in groups:
         if not items:
             continue
+        work = None if folder is None else UnfinishedWork(folder)
+        kept += [] if work is None else [work]
         generations += generate_for_retrievals(
             [item.retrieval for item in items],
             generator,
@@ -340,6 +356,7 @@ def _write(
             constrain=held,
             tasks=[item.task for item in items],
             progress=_after(report, done, total),
+            unfinished=work,
         )
         done += sum(item.task.num_samples for item in items)
     return sorted(

@@ -15,6 +15,7 @@ from crystalicl_jobflow.flows.files.conditions import read_conditions
 from crystalicl_jobflow.flows.files.kinds import KINDS, SUITES, FlowKind
 from crystalicl_jobflow.flows.files.makers import fill, first_error, import_maker
 from crystalicl_jobflow.flows.files.yaml_text import FieldError, Place, YamlText, unknown
+from crystalicl_jobflow.redaction import has_secrets
 from crystalicl_jobflow.schemas import Condition
 from crystalicl_jobflow.schemas.flow_files import FlowFile
 
@@ -117,10 +118,26 @@ def _read(text: YamlText) -> FlowFile:
             if name not in WorkerChoices.model_fields:
                 hint = unknown(str(name), WorkerChoices.model_fields, what="step")
                 raise FieldError(("workers", str(name)), f"{hint} (parts of names: under 'names')")
+    _refuse_secrets(content)
     try:
         return FlowFile.model_validate(content)
     except ValidationError as error:
         raise first_error(error, ()) from None
+
+
+def _refuse_secrets(content: Any, place: Place = ()) -> None:
+    """Refuse what would be stored with the jobs; a local run's own store is not."""
+    if isinstance(content, list | Mapping):
+        pairs = content.items() if isinstance(content, Mapping) else enumerate(content)
+        for name, item in pairs:
+            if place or name != "store":
+                _refuse_secrets(item, (*place, name if isinstance(name, int) else str(name)))
+        return
+    named = {str(place[-1]): content} if place else content
+    if has_secrets(named):
+        raise FieldError(
+            place, "a password or key would be stored with the jobs; keep it in the environment"
+        )
 
 
 def build_maker(file: FlowFile) -> Maker:
