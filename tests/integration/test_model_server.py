@@ -339,3 +339,74 @@ class TestTransformersServe:
         with pytest.raises(GenerationError, match="does not serve the model 'somebo") as error:
             self.ask(f"{served}#somebody/else")
         assert "\n" not in str(error.value)
+
+
+class DrawingServer:
+    """What vLLM does with a grammar, by the shipped model: the same library, xgrammar."""
+
+    def __init__(self) -> None:
+        xgrammar = pytest.importorskip("xgrammar", reason="xgrammar holds texts to grammars")
+        model: Any = load_generator("embedded", device="cpu")
+        self.model, self.tokenizer = model.model, model.tokenizer
+        size = self.model.config.vocab_size
+        self.compiler = xgrammar.GrammarCompiler(
+            xgrammar.TokenizerInfo.from_huggingface(self.tokenizer, vocab_size=size)
+        )
+        self.texts: list[str] = []
+
+    def __call__(self, body: dict[str, Any]) -> Reply:
+        import torch
+        from xgrammar.contrib.hf import LogitsProcessor
+
+        ids = self.tokenizer(body["prompt"], return_tensors="pt")["input_ids"]
+        processors = []
+        if "structured_outputs" in body:
+            grammar = self.compiler.compile_grammar(body["structured_outputs"]["grammar"])
+            processors.append(LogitsProcessor(grammar))
+        torch.manual_seed(body["seed"])
+        written = self.model.generate(
+            input_ids=ids,
+            do_sample=True,
+            temperature=body["temperature"],
+            top_p=body["top_p"],
+            top_k=0,
+            max_new_tokens=body["max_tokens"],
+            logits_processor=processors,
+        )[0, ids.shape[1] :]
+        self.texts.append(self.tokenizer.decode(written, skip_special_tokens=True))
+        length = len(written)
+        finish = "length" if length >= body["max_tokens"] else "stop"
+        return completion(self.texts[-1], finish=finish, tokens=length)
+
+
+@pytest.mark.slow
+def test_a_grammar_holds_a_model_that_is_far_too_hot() -> None:
+    """At a temperature at which it writes anything, it still writes what the grammar allows."""
+    from crystalicl_jobflow.schemas import SamplingParams
+    from crystalicl_jobflow.text import SGS, TextError
+
+    hot = SamplingParams(temperature=4.0, top_p=1.0, max_redraws=0, max_new_tokens=200)
+    condition = Condition(formula="CsSnI3", space_group=127)
+    asked = Retrieval(condition=condition, strategy="C", shots=0, seed=0)
+    drawing = DrawingServer()
+    readable = {}
+    for grammar in (True, False):
+        drawing.texts.clear()
+        with ModelServer(drawing) as server:
+            model = load_generator(server.url, server={"grammar": grammar, "concurrency": 1})
+            generations = generate_for_retrievals([asked], model, num_samples=4, sampling=hot)
+        found = []
+        for text, item in zip(drawing.texts, generations[0].completions, strict=True):
+            try:
+                crystal = SGS.parse(text)
+            except TextError:
+                continue
+            if item.finished:
+                found.append(crystal)
+        readable[grammar] = found
+    assert len(readable[True]) == 4
+    for crystal in readable[True]:
+        assert crystal.space_group_number == 127
+        assert crystal.angles == (90, 90, 90)
+        assert {site.species for site in crystal.sites} == {"Cs", "Sn", "I"}
+    assert readable[False] == []
