@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable
-from functools import cache
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,7 @@ from pymatgen.core import Structure
 
 from crystalicl_jobflow.evaluation.thresholds import SYMPREC, check_tolerances
 from crystalicl_jobflow.schemas import Candidate, Completion, FailureReason, Generation, Provenance
+from crystalicl_jobflow.versions import installed_versions
 
 
 def read_text(
@@ -149,18 +148,4 @@ def provenance(
 
 def check_versions() -> dict[str, str]:
     """Return the versions of the packages that the checks rest on."""
-    return package_versions(("crystalicl-jobflow", "pymatgen", "spglib", "smact"))
-
-
-def package_versions(names: Iterable[str]) -> dict[str, str]:
-    """Return the versions of packages, those of them that are installed."""
-    found = {name: _version(name) for name in names}
-    return {name: number for name, number in found.items() if number is not None}
-
-
-@cache
-def _version(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None
+    return installed_versions(("crystalicl-jobflow", "pymatgen", "spglib", "smact"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import importlib.util
 import json
 import warnings
@@ -16,6 +15,7 @@ from crystalicl_jobflow.generation.base import GenerationError, TextGenerator
 from crystalicl_jobflow.generation.http_engine import ServerOptions, is_server, parse_address
 from crystalicl_jobflow.schemas import ModelInfo
 from crystalicl_jobflow.settings import EMBEDDED_MODEL
+from crystalicl_jobflow.versions import installed_versions
 
 NO_ADAPTER = "none"
 """Adapter name that asks for the base model alone, also for the embedded one."""
@@ -410,13 +410,6 @@ def _chain(error: BaseException | None) -> list[BaseException]:
     return found
 
 
-@lru_cache(maxsize=1)
 def package_versions() -> dict[str, str]:
     """Return the versions of the packages that decide what a text and its checks are."""
-    versions = {}
-    for name in _PACKAGES:
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            versions[name] = "unknown"
-    return versions
+    return {**dict.fromkeys(_PACKAGES, "unknown"), **installed_versions(_PACKAGES)}

@@ -7,11 +7,11 @@ import json
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, is_dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crystalicl_jobflow.training.state import ARGUMENTS, CHECKPOINT, trainable
+from crystalicl_jobflow.versions import installed_versions
 
 if TYPE_CHECKING:
     from crystalicl_jobflow.training.batches import InstructionBatches
@@ -150,13 +150,7 @@ def read_data(folder: str | Path) -> list[DataFile]:
 
 def package_versions() -> dict[str, str]:
     """Return the versions of what a training depends on, where installed."""
-    found = {"python": platform.python_version()}
-    for name in _PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
+    return {"python": platform.python_version(), **installed_versions(_PACKAGES)}
 
 
 def record_arguments(

@@ -11,9 +11,9 @@ import numpy as np
 from pymatgen.core import Structure
 
 from crystalicl_jobflow.evaluation.distances import min_distance
-from crystalicl_jobflow.evaluation.reading import package_versions
 from crystalicl_jobflow.evaluation.thresholds import MIN_DISTANCE, MIN_VOLUME_PER_ATOM
 from crystalicl_jobflow.messages import one_line
+from crystalicl_jobflow.versions import installed_versions
 
 Progress = Callable[[int, int], None]
 """Called with (done, of) while work goes on."""
@@ -170,7 +170,7 @@ def model_versions(models: Iterable[object]) -> dict[str, str]:
         Models; one names its packages in an attribute ``packages``, or rests on none.
     """
     names = [name for model in models for name in getattr(model, "packages", ())]
-    return package_versions(dict.fromkeys(names))
+    return installed_versions(dict.fromkeys(names))
 
 
 def refusal(structure: Structure | None, *, max_atomic_number: int = 118) -> Energy | None:
