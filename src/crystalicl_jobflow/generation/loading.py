@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import json
 import warnings
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from crystalicl_jobflow.generation.base import GenerationError, TextGenerator
+from crystalicl_jobflow.generation.hashing import folder_hash
 from crystalicl_jobflow.generation.http_engine import ServerOptions, is_server, parse_address
 from crystalicl_jobflow.schemas import ModelInfo
 from crystalicl_jobflow.settings import EMBEDDED_MODEL
@@ -327,27 +327,6 @@ def _hub_commit(name: str, revision: str | None) -> str | None:
     return commit
 
 
-def folder_hash(folder: str | Path) -> str | None:
-    """Return the SHA-256 over names and contents of a folder's safetensors files.
-
-    Parameters
-    ----------
-    folder
-        A folder of model weights; the hash is computed once as long as no file changes.
-
-    Returns
-    -------
-    str or None
-        ``sha256:`` and 64 hexadecimal digits; None if there are no such files.
-    """
-    files = sorted(Path(folder).glob("*.safetensors")) if Path(folder).is_dir() else []
-    if not files:
-        return None
-    return _files_hash(
-        tuple((str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files)
-    )
-
-
 def model_hashes(base_model: str, adapter: str | None = None) -> dict[str, str | None]:
     """Return hashes of the weights that :func:`load_generator` would read from folders.
 
@@ -366,16 +345,6 @@ def model_hashes(base_model: str, adapter: str | None = None) -> dict[str, str |
         "base_hash": folder_hash(_place(base_model, "base")),
         "adapter_hash": None if place is None else folder_hash(place),
     }
-
-
-@lru_cache(maxsize=64)
-def _files_hash(files: tuple[tuple[str, int, int], ...]) -> str:
-    digest = hashlib.sha256()
-    for path, _, _ in files:
-        with Path(path).open("rb") as file:
-            content = hashlib.file_digest(file, "sha256").hexdigest()
-        digest.update(json.dumps([Path(path).name, content]).encode())
-    return f"sha256:{digest.hexdigest()}"
 
 
 def _is_path(name: str) -> bool:
