@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
-from jobflow import Flow, Job, JobStore, Response, job, run_locally
+import yaml
+from jobflow import Flow, Job, JobStore, Maker, OnMissing, Response, job, run_locally
 from maggma.stores import MemoryStore
 from monty.json import MontyDecoder, jsanitize
 from pymatgen.core import Lattice, Structure
@@ -24,7 +28,7 @@ from crystalicl_jobflow.flows.workers import (
     worker_of,
     workers_of,
 )
-from crystalicl_jobflow.jobs import GenerateMaker, RetrieveMaker, relax_each
+from crystalicl_jobflow.jobs import GenerateMaker, RelaxMaker, RetrieveMaker, relax_each
 
 GPU = {"gres": "gpu:1", "time": "02:00:00"}
 NACL = Structure.from_spacegroup(
@@ -76,6 +80,11 @@ def crystals() -> list[Structure]:
     return [NACL, NACL]
 
 
+@job
+def chosen() -> list[dict[str, Any]]:
+    return [{"candidate_id": name, "structure": NACL, "rank": 1} for name in "ab"]
+
+
 def divided(**options: Any) -> CrystalGenerationFlowMaker:
     """The main Flow, divided into three shards."""
     return CrystalGenerationFlowMaker(
@@ -109,6 +118,21 @@ def test_shards_go_to_the_gpu_and_the_gathering_does_not(run, reciting):
     assert ran["retrieve"]["resources"] == {}
 
 
+def test_a_gathering_can_wait_for_its_shards(run, reciting, monkeypatch):
+    flow = assign_workers(divided().make({"formula": "CaTiO3"}), default="login")
+    flow.update_config({"on_missing_references": OnMissing.ERROR}, name_filter="gather generations")
+    seen = {}
+    original = Job.resolve_args
+
+    def noted(self: Job, *args: Any, **kwargs: Any) -> Any:
+        seen[self.name] = self.config.on_missing_references
+        return original(self, *args, **kwargs)
+
+    monkeypatch.setattr(Job, "resolve_args", noted)
+    run(flow)
+    assert seen["gather generations"] == OnMissing.ERROR
+
+
 def test_fireworks_knows_categories(run, reciting):
     flow = divided().make({"formula": "CaTiO3"})
     assign_workers(flow, "fireworks", generation="gpu", resources={"generation": {"ntasks": 1}})
@@ -140,6 +164,41 @@ def test_relaxations_do_not_stay_with_the_job_that_made_them(run):
     assert ran["relax each"]["worker"] == "login"
     assert [config["worker"] for name, config in ran if "Force field" in name] == ["cpu", "cpu"]
     assert ran["store_inputs"]["worker"] == "login"
+
+
+@pytest.mark.parametrize("mode", ["together", "each"])
+def test_what_relaxes_candidates_is_a_force_fields_job(run, mode):
+    pytest.importorskip("atomate2")
+    from atomate2.forcefields.jobs import ForceFieldRelaxMaker
+
+    first = chosen()
+    maker = RelaxMaker(ForceFieldRelaxMaker(force_field_name="CHGNet", steps=1), mode=mode)
+    flow = Flow([first, maker.make(first.output)])
+    ran = run(assign_workers(flow, default="login", generation="gpu", forcefield="cpu"))
+    relaxations = [config["worker"] for name, config in ran if name.startswith("relax")]
+    assert relaxations == ["cpu"] * (1 if mode == "together" else 2)
+    for other in ("chosen", "start forcefield", "gather forcefield"):
+        assert ran[other]["worker"] == "login"
+
+
+def test_other_packages_makers_are_told_by_the_name_of_their_step(run):
+    first = chosen()
+    flow = Flow([first, RelaxMaker(Halving(), mode="each").make(first.output)])
+    ran = run(assign_workers(flow, default="login", vasp="cluster"))
+    relaxations = [config["worker"] for name, config in ran if name.startswith("relax dft")]
+    assert relaxations == ["cluster", "cluster"]
+    assert ran["gather dft"]["worker"] == "login"
+
+
+@dataclass
+class Halving(Maker):
+    """A Maker of nobody's package."""
+
+    name: str = "halve"
+
+    @job
+    def make(self, structure: Structure) -> dict[str, Any]:
+        return {"output": {"structure": structure, "energy_per_atom": -1.0}}
 
 
 def test_vasp_jobs_go_to_the_cluster(run, monkeypatch):
@@ -271,3 +330,32 @@ def test_a_worker_the_project_does_not_have(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="other") as error:
         check_workers(flow, "other")
     assert "\n" not in str(error.value)
+
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "workers.md"
+
+
+def documented() -> list[dict[str, Any]]:
+    """The configuration files on the page about workers."""
+    text = PAGE.read_text(encoding="utf-8")
+    return [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)]
+
+
+def test_the_documented_project_has_the_workers_of_the_example():
+    pytest.importorskip("jobflow_remote")
+    from jobflow_remote.config.base import Project
+
+    project = Project.model_validate(next(item for item in documented() if "queue" in item))
+    assert set(project.workers) == {"login", "gpu", "cluster"}
+    assert "data" in project.get_jobstore().additional_stores
+    assert project.exec_config["cuda"].export == {"HF_HUB_OFFLINE": "1"}
+
+
+def test_the_documented_workers_of_fireworks_take_their_jobs():
+    fireworks = pytest.importorskip("fireworks")
+    files = [item for item in documented() if "category" in item]
+    gpu, login = [fireworks.FWorker.from_dict(item) for item in files]
+    assert gpu.query["spec._category"] == "gpu"
+    assert login.query["spec._category"] == {"$exists": False}
+    stores = next(item for item in documented() if "JOB_STORE" in item)
+    assert "data" in JobStore.from_dict_spec(stores["JOB_STORE"]).additional_stores
