@@ -20,7 +20,7 @@ from crystalicl_jobflow.builders import (
     read_document,
 )
 from crystalicl_jobflow.flows import CrystalGenerationFlowMaker, DiscoveryFlowMaker
-from crystalicl_jobflow.jobs import GenerateMaker, RelaxMaker, SelectMaker
+from crystalicl_jobflow.jobs import EvaluateMaker, GenerateMaker, RelaxMaker, SelectMaker
 from crystalicl_jobflow.schemas.candidates import CandidateDoc
 from reciting import NO_CRYSTAL, OVERLAPPING, PEROVSKITE, ROCK_SALT, RecitingGenerator
 from vasp_fakes import STRAIN, FakeVasp, with_potcar_spec
@@ -93,7 +93,10 @@ def documents(store: JobStore) -> list[CandidateDoc]:
 def test_candidates_end_relaxed_with_all_that_led_to_them(recites, store):
     recites(*METALS, NO_CRYSTAL)
     maker = DiscoveryFlowMaker(emt(), n_generate=12, generation_maker=GENERATION)
-    flow, found = discover(store, maker)
+    flow = maker.make([{}])
+    flow.update_metadata({"run": "metals"})
+    run_locally(flow, store=store, log=False, ensure_success=True)
+    found = flow.output.resolve(store)
     names = [item.name for item in flow.jobs]
     assert names == ["generate", "validate", "select", "start forcefield", "evaluate", "summary"]
     assert found.counts["candidates"] == 12
@@ -102,7 +105,9 @@ def test_candidates_end_relaxed_with_all_that_led_to_them(recites, store):
     copper = next(item for item in found.found if item.formula == "Cu")
     # EMT's copper has a lattice constant of 3.59 Å
     assert copper.structure.volume / len(copper.structure) == pytest.approx(3.59**3 / 4, rel=0.02)
-    relaxed = [item for item in documents(store) if item.relaxations]
+    stored = documents(store)
+    assert all("metals" in item.run_ids for item in stored)
+    relaxed = [item for item in stored if item.relaxations]
     assert len(relaxed) == 4
     for item in relaxed:
         (relaxation,) = item.relaxations
@@ -158,9 +163,18 @@ class TestBudget:
         maker = DiscoveryFlowMaker(emt(), emt(), max_e_above_hull=0.1)
         with pytest.raises(ValueError, match="max_e_above_hull needs known crystals"):
             maker.make([{}])
-        assert maker.make([{}], known="known.csv").name == "discovery"
-        with_hull = DiscoveryFlowMaker(RelaxMaker(emt(), hull="hull.json"), max_e_above_hull=0.1)
+        with_known = maker.make([{}], known="known.csv")
+        # jobs run in other folders
+        select = next(item for item in with_known.jobs if item.name == "select")
+        assert select.function_args[1] == str(Path.cwd() / "known.csv")
+        relax = RelaxMaker(emt(), hull="hull.json")
+        assert relax.hull == str(Path.cwd() / "hull.json")
+        with_hull = DiscoveryFlowMaker(relax, max_e_above_hull=0.1)
         assert with_hull.make([{}]).name == "discovery"
+
+    def test_energies_come_from_the_relaxations_alone(self):
+        with pytest.raises(ValueError, match="evaluates the energies of its relaxations"):
+            DiscoveryFlowMaker(emt(), evaluate_maker=EvaluateMaker(energies="chgnet"))
 
     def test_the_same_draw_gives_the_same_choice(self, recites, store):
         recites(*METALS, ROCK_SALT)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from jobflow import Flow, Job, Maker, OnMissing
 
 from crystalicl_jobflow.flows.generate import CrystalGenerationFlowMaker
 from crystalicl_jobflow.jobs import EvaluateMaker, RelaxMaker, SelectMaker, summarize_discovery
+from crystalicl_jobflow.jobs.retrieve import lasting_store
 
 
 @dataclass
@@ -54,7 +56,8 @@ class DiscoveryFlowMaker(Maker):
     Raises
     ------
     ValueError
-        If a budget is negative, a ranking not known, or nothing validates.
+        If a budget is negative, a ranking not known, nothing validates, or the evaluation
+        has an energy model of its own.
 
     Examples
     --------
@@ -62,7 +65,7 @@ class DiscoveryFlowMaker(Maker):
     >>> from atomate2.vasp.flows.core import DoubleRelaxMaker
     >>> from crystalicl_jobflow.flows import DiscoveryFlowMaker
     >>> maker = DiscoveryFlowMaker(
-    ...     ForceFieldRelaxMaker(force_field_name="CHGNet"),
+    ...     ForceFieldRelaxMaker(first_stage_name="CHGNet"),
     ...     DoubleRelaxMaker(),
     ...     n_generate=20,
     ...     n_relax=10,
@@ -92,6 +95,11 @@ class DiscoveryFlowMaker(Maker):
     def __post_init__(self) -> None:
         if self.generation_maker.validate_maker is None:
             raise ValueError("a discovery needs a validate_maker: it relaxes candidates")
+        if self.evaluate_maker is not None and self.evaluate_maker.energies is not None:
+            raise ValueError(
+                "a discovery evaluates the energies of its relaxations; leave out those of"
+                " evaluate_maker"
+            )
         if self.n_generate is not None and self.n_generate < 1:
             raise ValueError(f"n_generate must be at least 1, got {self.n_generate}")
         for option in ("n_relax", "n_dft"):
@@ -110,7 +118,8 @@ class DiscoveryFlowMaker(Maker):
         known
             Known crystals, that novelty and the convex hull are against: structures or
             documents that hold one, or the name of a CSV or store that can be read where the
-            jobs run. None: everything is new, and there is no hull.
+            jobs run (a relative path becomes absolute). None: everything is new, and there is no
+            hull.
         references
             The true crystals for the evaluation, one per condition; None for none.
 
@@ -124,15 +133,17 @@ class DiscoveryFlowMaker(Maker):
         ValueError
             If ``max_e_above_hull`` is given and nothing to make a hull of; one line.
         """
-        force_field = as_relax_maker(self.relax_maker)
-        if self.max_e_above_hull is not None and known is None and force_field.hull is None:
+        if isinstance(known, str | Path):
+            known = lasting_store(known)
+        first_stage = as_relax_maker(self.relax_maker)
+        if self.max_e_above_hull is not None and known is None and first_stage.hull is None:
             raise ValueError("max_e_above_hull needs known crystals: there is no hull without")
         jobs: list[Job | Flow] = self._generation().jobs(conditions)
         validate = jobs[-1]
         candidates = validate.output.candidates
         first, second = self._selections()
         select = first.make(candidates, known)
-        start = force_field.make(select.output, known)
+        start = first_stage.make(select.output, known)
         jobs += [select, start]
         selections, relaxations = [select.output], [start.output]
         if self.dft_maker is not None:

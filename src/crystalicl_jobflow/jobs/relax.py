@@ -17,6 +17,7 @@ from crystalicl_jobflow.jobs._inputs import (
     as_relaxations,
     log_progress,
 )
+from crystalicl_jobflow.jobs.retrieve import lasting_store
 from crystalicl_jobflow.schemas.candidates import LEVELS, CandidateRelaxation, RelaxDoc
 from crystalicl_jobflow.schemas.discovery import ChosenCrystal
 from crystalicl_jobflow.schemas.jobs import DATA
@@ -62,7 +63,7 @@ class RelaxMaker(Maker):
     hull
         Source of the convex hull where it is not the known crystals, see
         :func:`crystalicl_jobflow.evaluation.energies.reference_hull`; read where the
-        gathering runs.
+        gathering runs. A relative path becomes absolute when the Maker is made.
     energy_model
         Energy model with the force field's weights, for the energies of the hull's
         crystals and of the elements; found for CHGNet. DFT needs none.
@@ -103,6 +104,7 @@ class RelaxMaker(Maker):
             raise ValueError(f"mode {self.mode!r} is not one of auto, each, together, list")
         if self.batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {self.batch_size}")
+        self.hull = None if self.hull is None else str(lasting_store(self.hull))
         self.stage = self.stage or self.level
         self.name = self.name or f"start {self.stage}"
 
@@ -145,7 +147,7 @@ class RelaxMaker(Maker):
         gather = gather_relaxations(
             [source["output"] for source in sources],
             [{name: source[name] for name in ("ids", "uuid")} for source in sources],
-            usable,
+            {item.candidate_id: item.structure.volume / len(item.structure) for item in usable},
             refused,
             self.level,
             known if self.hull is None else self.hull,
@@ -250,7 +252,7 @@ def relax_together(
                 found = read_relaxation(
                     name, result.output if isinstance(result, Response) else result
                 )
-                relaxations.append(judge_relaxation(found, structure))
+                relaxations.append(judge_relaxation(found, structure.volume / len(structure)))
             except Exception as error:  # whatever a force field raises is this crystal's failure
                 relaxations.append(_failed(name, error))
             report(done, len(structures))
@@ -265,7 +267,7 @@ def relax_together(
 def gather_relaxations(
     outputs: list[Any],
     sources: list[dict[str, Any]],
-    crystals: list[ChosenCrystal],
+    volumes: dict[str, float],
     refused: list[CandidateRelaxation],
     level: str,
     known: Any = None,
@@ -280,8 +282,8 @@ def gather_relaxations(
         Outputs of the jobs; None for one that failed.
     sources
         For each of them the candidates' ``ids`` and the job's ``uuid``.
-    crystals
-        The candidates with their crystals before.
+    volumes
+        Candidate → volume per atom before, in Å³.
     refused
         Relaxations that were not tried, with the reason.
     level
@@ -300,7 +302,6 @@ def gather_relaxations(
         read_relaxation,
     )
 
-    starts = {item.candidate_id: item.structure for item in as_chosen(crystals)}
     refused = as_relaxations(refused) or []
     found: list[CandidateRelaxation] = []
     for output, source in zip(outputs, sources, strict=True):
@@ -316,7 +317,7 @@ def gather_relaxations(
             results = [None] * len(ids)
         for name, result in zip(ids, results, strict=True):
             read = read_relaxation(name, result, failed_level=level, source_uuid=source["uuid"])
-            found.append(judge_relaxation(read, starts.get(name)))
+            found.append(judge_relaxation(read, volumes.get(name)))
     hull = known if known is None or isinstance(known, str) else as_crystals(known)
     found, words = hull_energies(
         found,
@@ -327,7 +328,7 @@ def gather_relaxations(
     )
     tried = {item.candidate_id: item for item in found}
     tried |= {item.candidate_id: item for item in refused}
-    order = [*starts, *(item.candidate_id for item in refused)]
+    order = [*volumes, *(item.candidate_id for item in refused)]
     return RelaxDoc.from_relaxations(
         [tried[name] for name in dict.fromkeys(order) if name in tried], hull=words
     )

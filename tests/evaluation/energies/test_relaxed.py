@@ -17,6 +17,7 @@ from crystalicl_jobflow.evaluation.energies.relaxed import (
 from crystalicl_jobflow.schemas.candidates import CandidateRelaxation
 
 SALT = Structure.from_spacegroup("Fm-3m", Lattice.cubic(5.69), ["Na", "Cl"], [[0, 0, 0], [0.5] * 3])
+VOLUME = SALT.volume / len(SALT)
 CSCL_TYPE = Structure(Lattice.cubic(3.5), ["Na", "Cl"], [[0, 0, 0], [0.5] * 3])
 
 
@@ -107,23 +108,23 @@ class TestJudging:
 
     def test_a_good_one_stays(self):
         good = self.relaxation()
-        assert judge_relaxation(good, SALT) is good
+        assert judge_relaxation(good, VOLUME) is good
 
     @pytest.mark.parametrize("energy", [math.nan, math.inf, None])
     def test_an_energy_must_be_a_number(self, energy):
-        found = judge_relaxation(self.relaxation(energy_per_atom=energy), SALT)
+        found = judge_relaxation(self.relaxation(energy_per_atom=energy), VOLUME)
         assert found.failure_reason == "model_failed"
 
     @pytest.mark.parametrize(("strain", "failure"), [(0.5, "fell_apart"), (0.1, None)])
     def test_a_crystal_must_stay_one(self, strain, failure):
         swollen = SALT.copy()
         swollen.apply_strain(strain)
-        found = judge_relaxation(self.relaxation(structure=swollen), SALT)
+        found = judge_relaxation(self.relaxation(structure=swollen), VOLUME)
         assert found.failure_reason == failure
 
     def test_the_first_reason_is_kept(self):
         failed = self.relaxation(failure_reason="not_converged", energy_per_atom=None)
-        assert judge_relaxation(failed, SALT) is failed
+        assert judge_relaxation(failed, VOLUME) is failed
 
 
 class TestHull:

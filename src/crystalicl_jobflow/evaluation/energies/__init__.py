@@ -31,6 +31,12 @@ from crystalicl_jobflow.evaluation.energies.references import (
     fit_references,
     load_references,
     own_references,
+    pbe_references,
+)
+from crystalicl_jobflow.evaluation.energies.relaxed import (
+    hull_energies,
+    judge_relaxation,
+    read_relaxation,
 )
 
 __all__ = [
@@ -48,15 +54,19 @@ __all__ = [
     "assess_energies",
     "fit_references",
     "fit_trees",
+    "hull_energies",
     "judge_properties",
+    "judge_relaxation",
     "load_energy_model",
     "load_predictor",
     "load_references",
     "model_versions",
     "own_references",
+    "pbe_references",
     "predict_properties",
     "prediction_errors",
     "predictor_versions",
     "predictors_for",
+    "read_relaxation",
     "reference_hull",
 ]

@@ -93,7 +93,7 @@ def read_relaxation(
 
 
 def judge_relaxation(
-    relaxation: CandidateRelaxation, start: Structure | None = None
+    relaxation: CandidateRelaxation, volume_per_atom: float | None = None
 ) -> CandidateRelaxation:
     """Refuse a relaxation whose energy is no number, or whose crystal has fallen apart.
 
@@ -101,8 +101,8 @@ def judge_relaxation(
     ----------
     relaxation
         As a program left it.
-    start
-        The crystal before.
+    volume_per_atom
+        Of the crystal before, in Å³; None where it is not known.
     """
     energy, end = relaxation.energy_per_atom, relaxation.structure
     failure: tuple[EnergyFailure, str] | None = None
@@ -110,8 +110,8 @@ def judge_relaxation(
         return relaxation
     if end is None or energy is None or not math.isfinite(energy):
         failure = EnergyFailure.MODEL_FAILED, "The relaxation gave no crystal with an energy."
-    elif start is not None:
-        ratio = end.volume / len(end) / (start.volume / len(start))
+    elif volume_per_atom is not None:
+        ratio = end.volume / len(end) / volume_per_atom
         if not 1 / MAX_VOLUME_RATIO <= ratio <= MAX_VOLUME_RATIO:
             failure = (
                 EnergyFailure.FELL_APART,
