@@ -85,6 +85,7 @@ def test_the_environments_secrets_are_hidden_wherever_they_stand(monkeypatch, na
         "a@b is no formula",
         "hf-internal-testing/tiny-random-LlamaForCausalLM",
         "sk-learn-like-names-of-models-stay",
+        "server option api_key_env: CRYSTALICL_API_KEY is not set",
     ],
 )
 def test_what_is_no_secret_stays(text):
@@ -100,6 +101,7 @@ def test_configurations_keep_their_shape():
     assert shown["host"] == "h"
     assert shown["mongoclient_kwargs"]["tls"] is True
     assert shown["max_tokens"] == 3
+    assert redact_document({"api_key_env": "MY_KEY"}) == {"api_key_env": "MY_KEY"}
     assert has_secrets(spec)
     assert not has_secrets(shown | {"password": ""})
 

@@ -19,11 +19,11 @@ HIDDEN = "***"
 """What stands for a secret."""
 
 SECRET_NAME = re.compile(
-    r"passw|secret|token(?!s|iz)|credential|api_?key|access_?key|private_?key|authorization"
-    r"|^pwd$|^auth$|^pmg_mapi_key$",
+    r"^(?!.*_env$).*(?:passw|secret|token(?!s|iz)|credential|api_?key|access_?key|private_?key"
+    r"|authorization)|^pwd$|^auth$|^pmg_mapi_key$",
     re.IGNORECASE,
 )
-"""Names of fields, variables and options whose value is a secret."""
+"""Names of fields, variables and options whose value is a secret; ``…_env`` names a variable."""
 
 # a path made of a URI has one slash only
 _AUTHORITY = re.compile(
@@ -37,7 +37,7 @@ _URI_PARAMETER = re.compile(
     re.IGNORECASE,
 )
 _ASSIGNED = re.compile(
-    r"(?P<name>[\"']?\b(?:[\w\-]*(?:passw(?:or)?d|passwd|secret|api[_\-]?key|access[_\-]?key)[\w\-]*"
+    r"(?P<name>[\"']?\b(?!\w*_env\b)(?:[\w\-]*(?:passw(?:or)?d|passwd|secret|api[_\-]?key|access[_\-]?key)[\w\-]*"
     r"|token|pwd)[\"']?\s*[=:]\s*)(?P<quote>[\"']?)(?!\*\*\*)[^\s,;&\"'}\])]+",
     re.IGNORECASE,
 )
