@@ -16,7 +16,10 @@ import crystalicl_jobflow
 from crystalicl_jobflow.cli import cli
 from crystalicl_jobflow.cli._common import LazyGroup, UserError, user_errors
 
-COMMANDS = ("demo", "generate", "query", "evaluate", "text", "pool", "train", "benchmark")
+COMMANDS = (
+    "demo", "generate", "submit", "collect", "query", "evaluate", "text", "pool", "train",
+    "benchmark",
+)  # fmt: skip
 HEAVY = ("torch", "transformers", "pymatgen", "jobflow", "maggma", "matminer", "pandas", "numpy")
 
 

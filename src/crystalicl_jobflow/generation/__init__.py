@@ -14,6 +14,7 @@ from crystalicl_jobflow.generation.base import (
     TokenVocabulary,
 )
 from crystalicl_jobflow.generation.loading import load_generator, package_versions
+from crystalicl_jobflow.generation.unfinished import UnfinishedWork
 
 __all__ = [
     "AcceptText",
@@ -25,6 +26,7 @@ __all__ = [
     "RowConstraint",
     "TextGenerator",
     "TokenVocabulary",
+    "UnfinishedWork",
     "load_generator",
     "package_versions",
 ]
