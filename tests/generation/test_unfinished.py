@@ -11,8 +11,6 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.generation import killed
-from tests.generation.killed import CONDITIONS, DRAWS, SAMPLES, SAMPLING
 
 from crystalicl_jobflow.generation.pipeline import (
     GenerationTask,
@@ -23,6 +21,9 @@ from crystalicl_jobflow.generation.pipeline import (
 from crystalicl_jobflow.generation.unfinished import UnfinishedWork, fingerprint, model_identity
 from crystalicl_jobflow.schemas import Completion, Condition, ModelInfo, Retrieval, SamplingParams
 from reciting import RecitingGenerator
+
+from . import killed
+from .killed import CONDITIONS, DRAWS, SAMPLES, SAMPLING
 
 SIGKILLED = -9
 RETRIEVALS = [Retrieval(condition=item, strategy="C", shots=0, seed=0) for item in CONDITIONS]

@@ -23,11 +23,11 @@ from crystalicl_jobflow.training.card import model_card, write_training_card
 from crystalicl_jobflow.training.record import describe_data, record_data
 from crystalicl_jobflow.training.ship import pack
 
+from .conftest import TINY
+
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory, prototypes):
-    from tests.training.conftest import TINY
-
     folder = tmp_path_factory.mktemp("runs")
     instructions = InstructionSet(prototypes[:12])
     validation = list(instructions.epoch(3))[:4]

@@ -21,6 +21,8 @@ from crystalicl_jobflow.training import (
 from crystalicl_jobflow.training.base import save_base
 from crystalicl_jobflow.training.lora import load_base, quantization_config
 
+from .conftest import TINY
+
 SETTINGS = replace(
     PAPER_LOOP, learning_rate=2e-2, epochs=3, warmup_steps=1, tokens_per_batch=1200, threads=1
 )
@@ -33,8 +35,6 @@ def instructions(prototypes):
 
 @pytest.fixture(scope="module")
 def llama(tmp_path_factory, tokenizer):
-    from tests.training.conftest import TINY
-
     folder = tmp_path_factory.mktemp("llama")
     save_base(build_base_model(tokenizer, TINY), tokenizer, folder)
     return folder

@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 import torch
-from tests.training import killed
 from transformers import AutoModelForCausalLM
 
 from crystalicl_jobflow.training.state import (
@@ -18,6 +17,8 @@ from crystalicl_jobflow.training.state import (
     rewind_log,
     save_checkpoint,
 )
+
+from . import killed
 
 SIGKILLED = -9
 
