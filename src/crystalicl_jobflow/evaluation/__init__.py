@@ -57,6 +57,7 @@ from crystalicl_jobflow.evaluation.prediction import (
     StructurePrediction,
     structure_prediction,
 )
+from crystalicl_jobflow.evaluation.ranking import RANKINGS
 from crystalicl_jobflow.evaluation.rates import RATE_MEANINGS, evaluate, rate_meaning
 from crystalicl_jobflow.evaluation.reading import candidate_id, read_text
 from crystalicl_jobflow.evaluation.realism import (
@@ -72,6 +73,7 @@ from crystalicl_jobflow.evaluation.reward import (
     crystext_validity,
     group_advantages,
 )
+from crystalicl_jobflow.evaluation.selection import best_relaxations, select_candidates
 from crystalicl_jobflow.evaluation.success import asked_for, joint_success, judge
 from crystalicl_jobflow.evaluation.suite import evaluate_all, evaluate_and_judge
 from crystalicl_jobflow.evaluation.summary import CrystalSummary, crystal_summary, find_space_group
@@ -93,6 +95,7 @@ __all__ = [
     "DISCOVERY_MEANINGS",
     "DISTRIBUTIONS",
     "PREDICTION_MEANINGS",
+    "RANKINGS",
     "RATE_MEANINGS",
     "REALISM_MEANINGS",
     "BondLengths",
@@ -117,6 +120,7 @@ __all__ = [
     "StructureReport",
     "asked_for",
     "assess_energies",
+    "best_relaxations",
     "bond_lengths",
     "build_candidates",
     "candidate_id",
@@ -156,6 +160,7 @@ __all__ = [
     "realism_rates",
     "reference_hull",
     "rejudge",
+    "select_candidates",
     "structure_hash",
     "structure_prediction",
     "structures_table",
