@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 from crystalicl_jobflow.generation import (
     AcceptText,
@@ -93,3 +94,28 @@ class RecitingGenerator:
             draws=attempt + 1,
             tokens_drawn=tokens_drawn,
         )
+
+
+class Dying(RecitingGenerator):
+    """Dies after a number of samples, as a killed process does; counts what it is asked."""
+
+    def __init__(self, after: int | None = None) -> None:
+        super().__init__()
+        self.after = after
+
+    def _sample(self, *arguments: Any) -> Completion:
+        if self.after == 0:
+            raise KeyboardInterrupt
+        if self.after is not None:
+            self.after -= 1
+        return super()._sample(*arguments)
+
+    @property
+    def asked(self) -> list[tuple[str, int]]:
+        """Key and number of every sample that was asked for."""
+        return [
+            (request.key, request.first_sample + sample)
+            for call in self.calls
+            for request in call
+            for sample in range(request.num_samples)
+        ]

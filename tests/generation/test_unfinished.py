@@ -20,38 +20,13 @@ from crystalicl_jobflow.generation.pipeline import (
 )
 from crystalicl_jobflow.generation.unfinished import UnfinishedWork, fingerprint, model_identity
 from crystalicl_jobflow.schemas import Completion, Condition, ModelInfo, Retrieval, SamplingParams
-from reciting import RecitingGenerator
+from reciting import Dying, RecitingGenerator
 
 from . import killed
 from .killed import CONDITIONS, DRAWS, SAMPLES, SAMPLING
 
 SIGKILLED = -9
 RETRIEVALS = [Retrieval(condition=item, strategy="C", shots=0, seed=0) for item in CONDITIONS]
-
-
-class Dying(RecitingGenerator):
-    """Dies after a number of samples, as a killed process does; counts what it is asked."""
-
-    def __init__(self, after: int | None = None) -> None:
-        super().__init__()
-        self.after = after
-
-    def _sample(self, *arguments: Any) -> Completion:
-        if self.after == 0:
-            raise KeyboardInterrupt
-        if self.after is not None:
-            self.after -= 1
-        return super()._sample(*arguments)
-
-    @property
-    def asked(self) -> list[tuple[str, int]]:
-        """Key and number of every sample that was asked for."""
-        return [
-            (request.key, request.first_sample + sample)
-            for call in self.calls
-            for request in call
-            for sample in range(request.num_samples)
-        ]
 
 
 def write(
@@ -248,6 +223,57 @@ def test_seconds_of_all_launches_are_added(tmp_path: Path) -> None:
     )
     assert generations[0].seconds is not None
     assert generations[0].seconds >= 1000.0
+
+
+def test_what_a_server_failed_to_answer_is_asked_for_again(tmp_path: Path) -> None:
+    class Failing(Dying):
+        def _sample(self, request: Any, index: int, sample: int, *more: Any) -> Completion:
+            completion = super()._sample(request, index, sample, *more)
+            if sample != 2:
+                return completion
+            return completion.model_copy(update={"text": "", "error": "time-out"})
+
+        def generate(self, *arguments: Any, on_completion: Any = None, **options: Any) -> Any:
+            # as the engine of model servers: what failed is not told
+            def tell(index: int, completion: Completion) -> None:
+                if completion.error is None:
+                    on_completion(index, completion)
+
+            return super().generate(*arguments, on_completion=tell, **options)
+
+    whole, _ = write(RecitingGenerator(), None)
+    failed, work = write(Failing(), tmp_path)
+    assert [completion.error for completion in failed[0]] == [None, None, "time-out", None, None]
+    assert work is not None
+    work.discard()
+    generator = Dying()
+    again, work = write(generator, tmp_path)
+    assert again == whole
+    assert [number for _, number in generator.asked] == [2, 2]
+    assert work is not None
+    work.discard()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_two_launches_at_once_write_the_same_and_do_not_disturb_each_other(tmp_path: Path) -> None:
+    whole, _ = write(RecitingGenerator(), None)
+    task = {"seed": 0}
+    works = [UnfinishedWork(tmp_path), UnfinishedWork(tmp_path)]
+    for work in works:
+        assert work.begin(task) == {}
+    for number, completion in enumerate(whole[0]):
+        for work in works:
+            work.record((0, number), completion)
+    works[0].discard()
+    works[1].record((0, 9), whole[0][0])  # into a file that is gone
+    works[1].discard()
+    assert list(tmp_path.iterdir()) == []
+    for work in works:
+        work.begin(task)
+        for number, completion in enumerate(whole[0]):
+            work.record((0, number), completion)
+    found = UnfinishedWork(tmp_path).begin(task)
+    assert found == {(0, number): completion for number, completion in enumerate(whole[0])}
 
 
 def test_discarding_removes_the_file_and_can_be_done_twice(tmp_path: Path) -> None:

@@ -14,28 +14,9 @@ from crystalicl_jobflow.jobs import GenerateMaker, ValidateMaker
 from crystalicl_jobflow.schemas import Condition
 from crystalicl_jobflow.schemas.jobs import GenerateDoc
 from crystalicl_jobflow.settings import SETTINGS, resume_folder
-from reciting import RecitingGenerator
+from reciting import Dying
 
 ASKED = [Condition(formula="CaTiO3", space_group=221), Condition(formula="NaCl")]
-
-
-class Dying(RecitingGenerator):
-    """Dies after a number of samples, as a killed process does."""
-
-    def __init__(self, after: int | None = None) -> None:
-        super().__init__()
-        self.after = after
-
-    def _sample(self, *arguments: Any) -> Any:
-        if self.after == 0:
-            raise KeyboardInterrupt
-        if self.after is not None:
-            self.after -= 1
-        return super()._sample(*arguments)
-
-    @property
-    def num_asked(self) -> int:
-        return sum(request.num_samples for call in self.calls for request in call)
 
 
 def launch(monkeypatch: pytest.MonkeyPatch, generator: Dying, **options: Any) -> GenerateDoc:
@@ -64,7 +45,7 @@ def test_what_was_written_is_found_by_the_next_launch(
     assert [item.completions for item in again.generations] == [
         item.completions for item in whole.generations
     ]
-    assert generator.num_asked == 3
+    assert len(generator.asked) == 3
     assert again.num_resumed == 7
     assert "7 of 10 texts are written" in caplog.text
 
@@ -84,7 +65,7 @@ def test_a_shard_goes_on_where_it_was(monkeypatch: pytest.MonkeyPatch, unfinishe
     again = launch(monkeypatch, generator, num_shards=3)
     # the first shard's four were handed on when it was done, the second had written two
     assert again.num_resumed == 2
-    assert generator.num_asked == 8
+    assert len(generator.asked) == 8
     assert [item.completions for item in again.generations] == [
         item.completions for item in whole.generations
     ]
@@ -124,4 +105,4 @@ def test_the_setting_says_where_or_nowhere(
         launch(monkeypatch, Dying(7))
     generator = Dying()
     launch(monkeypatch, generator)
-    assert generator.num_asked == 10
+    assert len(generator.asked) == 10
