@@ -114,6 +114,7 @@ class UnfinishedWork:
         self.start_over = start_over
         self.path: Path | None = None
         self.num_found = 0
+        self.num_failed = 0
         self.seconds_before = 0.0
         self._file: BinaryIO | None = None
         self._name = ""
@@ -174,11 +175,14 @@ class UnfinishedWork:
             self._file = None
 
     def discard(self) -> None:
-        """Remove the file: what it holds is safe elsewhere."""
+        """Remove the file: what it holds is safe elsewhere.
+
+        Where the engine failed on some draws, it stays: another launch asks for those alone.
+        """
         self.close()
-        if self.path is not None:
+        if self.path is not None and not self.num_failed:
             self._remove()
-            self.path = None
+        self.path = None
 
     def _remove(self) -> None:
         assert self.path is not None
@@ -308,6 +312,7 @@ def draw_missing(
         for (place, request), completions in zip(missing, answers, strict=True):
             for number, completion in enumerate(completions, start=request.first_sample):
                 found[place, number] = completion
+    work.num_failed = sum(completion.error is not None for completion in found.values())
     return [
         [found[place, request.first_sample + sample] for sample in range(request.num_samples)]
         for place, request in enumerate(requests)
