@@ -1,28 +1,19 @@
-"""The jobs that relax candidates with any Maker of atomate2, and read what it made."""
+"""The job that relaxes candidates with any Maker of atomate2."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from jobflow import CURRENT_JOB, Flow, Job, JobConfig, Maker, OnMissing, Response, job
-from pymatgen.core import Structure
 
-from crystalicl_jobflow.jobs._inputs import (
-    as_chosen,
-    as_crystals,
-    as_relaxations,
-    log_progress,
-)
+from crystalicl_jobflow.jobs._inputs import as_chosen
+from crystalicl_jobflow.jobs.relaxations import gather_relaxations, relax_together
 from crystalicl_jobflow.jobs.retrieve import lasting_store
 from crystalicl_jobflow.schemas.candidates import LEVELS, CandidateRelaxation, RelaxDoc
 from crystalicl_jobflow.schemas.discovery import ChosenCrystal
 from crystalicl_jobflow.schemas.jobs import DATA
-
-logger = logging.getLogger(__name__)
 
 Mode = Literal["auto", "each", "together", "list"]
 
@@ -166,7 +157,7 @@ class RelaxMaker(Maker):
     ) -> tuple[list[Job | Flow], list[dict[str, Any]]]:
         mode = self.mode
         if mode == "auto":
-            mode = "together" if self.level == "forcefield" else "each"
+            mode = "together" if is_force_field(self.relax_maker) else "each"
         size = 1 if mode == "each" else self.batch_size
         batches = [usable[start : start + size] for start in range(0, len(usable), size)]
         jobs: list[Job | Flow] = []
@@ -188,12 +179,12 @@ class RelaxMaker(Maker):
                     JobConfig(on_missing_references=OnMissing.NONE),
                     attributes=["on_missing_references"],
                 )
-                _output_job(made).metadata |= (
+                last = _output_job(made)
+                last.metadata |= (
                     {"candidate_ids": ids} if mode == "list" else {"candidate_id": ids[0]}
                 )
             jobs.append(made)
-            source = {"ids": ids, "uuid": made.output.uuid, "output": made.output}
-            sources.append(source)
+            sources.append({"ids": ids, "uuid": made.output.uuid, "output": made.output})
         return jobs, sources
 
     def _own_maker(self) -> Maker:
@@ -210,128 +201,6 @@ class RelaxMaker(Maker):
             dict_mod=True,
         )
         return changed
-
-
-@job(output_schema=RelaxDoc, data=DATA)
-def relax_together(
-    relax_maker: Maker,
-    candidate_ids: list[str],
-    structures: list[Structure],
-    num_threads: int | None = None,
-) -> RelaxDoc:
-    """Relax one crystal after the other in this job; one that fails is recorded as failed.
-
-    Parameters
-    ----------
-    relax_maker
-        A Maker whose ``make`` is one job, such as ``ForceFieldRelaxMaker``.
-    candidate_ids, structures
-        The candidates and their crystals.
-    num_threads
-        Torch threads; None leaves torch's own choice.
-
-    Returns
-    -------
-    RelaxDoc
-        One relaxation per crystal, in order.
-    """
-    from crystalicl_jobflow.evaluation.energies.relaxed import judge_relaxation, read_relaxation
-
-    # the method behind the job decorator: it runs here, and loads its model once
-    relax = getattr(relax_maker.make, "original", None)
-    if relax is None:
-        raise TypeError(f"{type(relax_maker).__name__}.make is no job; relax each crystal alone")
-    report = log_progress(logger, "relax")
-    relaxations = []
-    with _torch_threads(num_threads):
-        for done, (name, structure) in enumerate(
-            zip(candidate_ids, structures, strict=True), start=1
-        ):
-            try:
-                result = relax(relax_maker, structure)
-                found = read_relaxation(
-                    name, result.output if isinstance(result, Response) else result
-                )
-                relaxations.append(judge_relaxation(found, structure.volume / len(structure)))
-            except Exception as error:  # whatever a force field raises is this crystal's failure
-                relaxations.append(_failed(name, error))
-            report(done, len(structures))
-    return RelaxDoc.from_relaxations(relaxations)
-
-
-@job(
-    output_schema=RelaxDoc,
-    data=DATA,
-    config=JobConfig(on_missing_references=OnMissing.NONE),
-)
-def gather_relaxations(
-    outputs: list[Any],
-    sources: list[dict[str, Any]],
-    volumes: dict[str, float],
-    refused: list[CandidateRelaxation],
-    level: str,
-    known: Any = None,
-    energy_model: str | None = None,
-    references: str | None = None,
-) -> RelaxDoc:
-    """Read relaxations, and put them against the convex hull.
-
-    Parameters
-    ----------
-    outputs
-        Outputs of the jobs; None for one that failed.
-    sources
-        For each of them the candidates' ``ids`` and the job's ``uuid``.
-    volumes
-        Candidate → volume per atom before, in Å³.
-    refused
-        Relaxations that were not tried, with the reason.
-    level
-        forcefield or dft, for relaxations without a result.
-    known, energy_model, references
-        See :class:`RelaxMaker`.
-
-    Returns
-    -------
-    RelaxDoc
-        One relaxation per candidate.
-    """
-    from crystalicl_jobflow.evaluation.energies.relaxed import (
-        hull_energies,
-        judge_relaxation,
-        read_relaxation,
-    )
-
-    refused = as_relaxations(refused) or []
-    found: list[CandidateRelaxation] = []
-    for output, source in zip(outputs, sources, strict=True):
-        if isinstance(output, RelaxDoc):
-            found += [
-                item.model_copy(update={"source_uuid": source["uuid"]})
-                for item in output.relaxations
-            ]
-            continue
-        ids = source["ids"]
-        results = output if isinstance(output, list) else [output] * len(ids)
-        if len(results) != len(ids):
-            results = [None] * len(ids)
-        for name, result in zip(ids, results, strict=True):
-            read = read_relaxation(name, result, failed_level=level, source_uuid=source["uuid"])
-            found.append(judge_relaxation(read, volumes.get(name)))
-    hull = known if known is None or isinstance(known, str) else as_crystals(known)
-    found, words = hull_energies(
-        found,
-        known=hull,
-        model=energy_model,
-        references=references,
-        progress=log_progress(logger, "energies of the hull"),
-    )
-    tried = {item.candidate_id: item for item in found}
-    tried |= {item.candidate_id: item for item in refused}
-    order = [*volumes, *(item.candidate_id for item in refused)]
-    return RelaxDoc.from_relaxations(
-        [tried[name] for name in dict.fromkeys(order) if name in tried], hull=words
-    )
 
 
 def is_force_field(maker: Maker) -> bool:
@@ -367,39 +236,12 @@ def _refuse(
     return refused, usable
 
 
-def _failed(candidate_id: str, error: Exception) -> CandidateRelaxation:
-    from crystalicl_jobflow.redaction import redact
-
-    said = str(error).strip().split("\n")[0][:300]
-    return CandidateRelaxation(
-        candidate_id=candidate_id,
-        converged=False,
-        level="forcefield",
-        failure_reason="model_failed",
-        failure_message=redact(f"{type(error).__name__}: {said}" if said else type(error).__name__),
-    )
-
-
 def _output_job(made: Job | Flow) -> Job:
     """Return the job whose output is that of the whole."""
     if isinstance(made, Job):
         return made
-    found = next((item for item, _ in made.iterflow() if item.uuid == made.output.uuid), None)
+    uuid = getattr(made.output, "uuid", None)
+    found = next((item for item, _ in made.iterflow() if item.uuid == uuid), None)
     if found is None:
-        raise ValueError(f"the output of {made.name} is that of none of its jobs")
+        raise TypeError(f"{made.name} is no relaxation: its output is not that of one of its jobs")
     return found
-
-
-@contextmanager
-def _torch_threads(number: int | None) -> Iterator[None]:
-    if number is None:
-        yield
-        return
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(number)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -1,0 +1,156 @@
+"""RelaxMaker: what it takes, how it divides the work, what it refuses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from jobflow import Flow, Job, JobStore, Maker, OnMissing, job, run_locally
+from maggma.stores import MemoryStore
+from pymatgen.core import Lattice, Structure
+
+from crystalicl_jobflow.jobs import RelaxMaker
+from crystalicl_jobflow.schemas.candidates import RelaxDoc
+from crystalicl_jobflow.schemas.discovery import ChosenCrystal
+
+ase_jobs = pytest.importorskip("atomate2.ase.jobs")
+
+
+def chosen(*metals: tuple[str, float]) -> list[ChosenCrystal]:
+    return [
+        ChosenCrystal(
+            candidate_id=f"{element}-{rank}",
+            formula=element,
+            structure=Structure.from_spacegroup(
+                "Fm-3m", Lattice.cubic(a), [element], [[0, 0, 0]]
+            ).get_primitive_structure(),
+            rank=rank,
+        )
+        for rank, (element, a) in enumerate(metals, start=1)
+    ]
+
+
+def relax(maker: RelaxMaker, crystals: Any, **given: Any) -> tuple[RelaxDoc, list[str]]:
+    """Return what the relaxation says, and the names of all jobs that ran."""
+    store = JobStore(MemoryStore(), additional_stores={"data": MemoryStore()})
+    made = maker.make(crystals, **given)
+    run_locally(made, store=store, log=False)
+    names = [item["name"] for item in store.query(properties=["name"])]
+    return made.output.resolve(store), names
+
+
+@pytest.fixture(autouse=True)
+def in_a_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+METALS = chosen(("Cu", 3.7), ("Al", 4.1), ("Au", 4.2), ("Ni", 3.6), ("Pd", 4.0))
+
+
+@pytest.mark.parametrize(
+    ("settings", "names"),
+    [
+        ({}, ["relax forcefield 1/1"]),
+        ({"batch_size": 2}, [f"relax forcefield {number}/3" for number in (1, 2, 3)]),
+        (
+            {"mode": "each"},
+            [f"relax forcefield {number}/5: EMT relaxation" for number in range(1, 6)],
+        ),
+        (
+            {"mode": "list", "batch_size": 3},
+            [f"relax forcefield {number}/2: EMT relaxation" for number in (1, 2)],
+        ),
+        ({"stage": "pressing"}, ["relax pressing 1/1"]),
+    ],
+    ids=lambda value: str(value),
+)
+def test_the_work_is_divided_and_the_results_are_the_same(settings, names):
+    maker = RelaxMaker(ase_jobs.EmtRelaxMaker(steps=200), **settings)
+    document, ran = relax(maker, METALS)
+    assert sorted(ran) == sorted([maker.name, f"gather {maker.stage}", *names])
+    assert [item.candidate_id for item in document.relaxations] == [
+        item.candidate_id for item in METALS
+    ]
+    assert (document.num_candidates, document.num_converged, document.num_failed) == (5, 5, 0)
+    assert len(document.structures) == 5
+    plain, _ = relax(RelaxMaker(ase_jobs.EmtRelaxMaker(steps=200)), METALS)
+    for one, other in zip(document.relaxations, plain.relaxations, strict=True):
+        assert one.energy_per_atom == pytest.approx(other.energy_per_atom, abs=1e-6)
+
+
+def test_nothing_to_relax_is_an_empty_document():
+    document, names = relax(RelaxMaker(ase_jobs.EmtRelaxMaker()), [])
+    assert (document.num_candidates, names) == (0, ["start forcefield"])
+
+
+def test_the_summary_of_a_force_field_says_why_there_is_no_hull():
+    document, _ = relax(
+        RelaxMaker(ase_jobs.EmtRelaxMaker(steps=200)), METALS[:1], known=[METALS[1].structure]
+    )
+    assert document.hull == "none: no energy model is known for emt"
+    assert document.relaxations[0].energy_above_hull is None
+
+
+def test_each_level_has_its_name():
+    vasp = pytest.importorskip("atomate2.vasp.flows.core")
+    maker = RelaxMaker(vasp.DoubleRelaxMaker())
+    assert (maker.name, maker.stage, maker.level) == ("start dft", "dft", "dft")
+    maker = RelaxMaker(vasp.DoubleRelaxMaker(), stage="forcefield")
+    assert (maker.name, maker.level) == ("start forcefield", "forcefield")
+
+
+def test_vasp_is_told_to_leave_what_did_not_converge():
+    vasp = pytest.importorskip("atomate2.vasp.flows.core")
+    own = vasp.DoubleRelaxMaker()
+    for keep, setting in ((True, {"handle_unsuccessful": False}), (False, {})):
+        (flow,), _ = RelaxMaker(own, keep_unconverged=keep)._relaxations(METALS[:1])
+        assert isinstance(flow, Flow)
+        assert [item.maker.stop_children_kwargs for item in flow.jobs] == [setting] * 2
+        # the child of a job that failed runs into its own end, and holds up nothing
+        assert {item.config.on_missing_references for item in flow.jobs} == {OnMissing.NONE}
+        # only the last one speaks for the candidate
+        assert [item.metadata.get("candidate_id") for item in flow.jobs] == [None, "Cu-1"]
+    assert own.relax_maker1.stop_children_kwargs == {}
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "said"),
+    [
+        ({"mode": "all"}, ValueError, "mode 'all' is not one of auto, each, together, list"),
+        ({"batch_size": 0}, ValueError, "batch_size must be at least 1, got 0"),
+        ({"relax_maker": "CHGNet"}, TypeError, "str is no Maker: it has no make()"),
+    ],
+)
+def test_a_mistake_is_one_line(settings, error, said):
+    with pytest.raises(error) as caught:
+        RelaxMaker(**{"relax_maker": ase_jobs.EmtRelaxMaker(), **settings})
+    assert str(caught.value) == said
+
+
+@job
+def _energies(structure: Structure) -> dict[str, float]:
+    return {"energy": 0.0}
+
+
+@dataclass
+class SeveralOutputs(Maker):
+    """A Maker whose Flow has no one output."""
+
+    name: str = "several"
+
+    def make(self, structure: Structure) -> Flow:
+        jobs: list[Job] = [_energies(structure), _energies(structure)]
+        return Flow(jobs, output=[item.output for item in jobs], name=self.name)
+
+
+def test_what_is_no_relaxation_is_told():
+    with pytest.raises(TypeError, match="is no relaxation: its output is not that of one"):
+        RelaxMaker(SeveralOutputs())._relaxations(METALS[:1])
+
+
+def test_what_is_no_candidate_is_told():
+    with pytest.raises(ValueError, match="Structure is no candidate; relax candidates"):
+        RelaxMaker(ase_jobs.EmtRelaxMaker()).make.original(
+            RelaxMaker(ase_jobs.EmtRelaxMaker()), [METALS[0].structure]
+        )
