@@ -109,7 +109,7 @@ def test_the_servers_own_pause_is_kept(pauses: list[float]) -> None:
     assert found.error is None
     assert pauses[0] >= 11
     # nothing else is sent in the meantime: the next request looks at the clock again
-    assert pauses[1] == pytest.approx(11, abs=1)
+    assert 5 < pauses[1] <= 11
 
 
 def test_a_pause_beyond_the_time_out_is_not_waited_for(pauses: list[float]) -> None:
@@ -136,13 +136,13 @@ def test_a_server_that_does_not_answer_in_time() -> None:
         return Reply(hang=True) if len(server.bodies) == 2 else completion("a text")
 
     with ModelServer(answer) as server:
-        completions = draw(server, 3, concurrency=1, timeout=0.5, retries=0)
-    assert [item.error for item in completions] == [None, "no answer within 0.5 s", None]
+        completions = draw(server, 3, concurrency=1, timeout=3.0, retries=0)
+    assert [item.error for item in completions] == [None, "no answer within 3 s", None]
 
 
 def test_a_time_out_is_tried_again(pauses: list[float]) -> None:
     with ModelServer(in_turn(Reply(hang=True))) as server:
-        (found,) = draw(server, timeout=0.5)
+        (found,) = draw(server, timeout=3.0)
     assert found.text == "a text"
     assert len(server.bodies) == 2
 

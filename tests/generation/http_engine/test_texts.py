@@ -29,7 +29,8 @@ SALT = Condition(formula="NaCl", space_group=225)
 
 
 def generator(server: ModelServer, **options: Any) -> HTTPGenerator:
-    given = ServerOptions(**{"backoff": 0.0, **options})
+    # one at a time: the servers here give their replies in turn
+    given = ServerOptions(**{"backoff": 0.0, "concurrency": 1, **options})
     return HTTPGenerator(parse_address(server.url), given)
 
 
