@@ -136,8 +136,7 @@ def generate(**options: Any) -> None:
     if missing:
         count = f"{missing} of {len(candidates)} samples"
         note(f"{count} got no text from the server; the same command asks for them again")
-    else:
-        unfinished.discard()
+    unfinished.discard()
     _output.print_run(candidates, evaluation)
     valid = sum(candidate.valid for candidate in candidates)
     click.echo(f"{valid} of {len(candidates)} valid; files in {out}")
