@@ -21,7 +21,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 from jobflow import JobStore, run_locally
 from maggma.stores import MemoryStore
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from _options import add_relaxation, build_flow, generation_parser
 from crystalicl_jobflow.builders import CandidateBuilder, open_candidate_store
@@ -32,17 +32,16 @@ from crystalicl_jobflow.stores import load_job_store
 def show(document: DiscoveryDoc) -> None:
     """Print what was found, best first, and how many were left after each step."""
     table = Table(
-        "crystal", "group", "eV/atom above hull", "level", "method", "candidate", box=None
+        Column("candidate", no_wrap=True), "crystal", "group", "above hull", "method", box=None
     )
     for item in document.found:
         above = item.energy_above_hull
         table.add_row(
+            item.candidate_id,
             item.formula,
             str(item.structure.get_space_group_info(symprec=0.1)[1]),
-            "-" if above is None else f"{above:+.3f}",
-            item.level,
+            "-" if above is None else f"{above:+.3f} eV/atom",
             item.method,
-            item.candidate_id,
         )
     console = Console()
     console.print(table)

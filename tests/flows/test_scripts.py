@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from pymatgen.core import Lattice, Structure
 
 from crystalicl_jobflow.builders import CandidateQuery, find_documents, open_candidate_store
 from generation.tiny import save_tiny_model
@@ -166,13 +167,16 @@ def test_the_discovery_script_finds_and_stores_crystals(tmp_path, monkeypatch):
     for package in ("atomate2", "chgnet"):
         pytest.importorskip(package)
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "rivals").mkdir()
+    rival = Structure(Lattice.cubic(3.5), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])
+    rival.to(str(tmp_path / "rivals" / "rival.cif"))
     done = run(
         "discover.py",
         *("--formula", "NaCl", "--space-group", "225", "--samples", "2", "--run"),
-        *("--candidates", "candidates.sqlite"),
+        *("--candidates", "candidates.sqlite", "--known", "rivals"),
     )
     assert done.returncode == 0, done.stderr
-    assert re.search(r"NaCl +225 +- +forcefield +MLFF.CHGNet", done.stdout)
+    assert re.search(r"[0-9a-f]{24} +NaCl +225 +-0.\d+ eV/atom +MLFF.CHGNet", done.stdout)
     assert "forcefield_relaxed: 1" in done.stdout
     found = find_documents(open_candidate_store("candidates.sqlite"), CandidateQuery())
     assert sorted(bool(item["is_relaxed"]) for item in found) == [False, True]

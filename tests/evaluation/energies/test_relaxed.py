@@ -142,6 +142,17 @@ class TestHull:
         assert "VASP GGA(+U) MP2020, references mp" in words
         assert "1 entries" in words
 
+    def test_a_hull_without_competitors_says_so(self):
+        lonely = CrystalData(
+            ["Si"], [Structure(Lattice.cubic(5), ["Si"], [[0, 0, 0]])],
+            [{"formation_energy_per_atom": 0.0}],
+        )  # fmt: skip
+        (found,), words = hull_energies([read_relaxation("a", vasp())], known=lonely)
+        assert found.energy_above_hull == pytest.approx(self.FORMATION, abs=1e-4)
+        assert "1 with no known crystal of their elements to compete with" in words
+        _, words = hull_energies([read_relaxation("a", vasp())], known=self.KNOWN)
+        assert "compete" not in words
+
     def test_without_known_crystals_there_is_no_hull(self):
         (found,), words = hull_energies([read_relaxation("a", vasp())])
         assert found.formation_energy_per_atom is not None

@@ -184,6 +184,14 @@ def hull_energies(
     if lacking:
         methods = ", ".join(sorted({item.method for item in lacking}))
         words += f"; {len(lacking)} without, by {methods}: not on that scale"
+    alone = sum(
+        item.energy_above_hull is not None and not hull.within(_symbols(item.structure))
+        for item in found
+        if hull is not None and item.structure is not None
+    )
+    if alone:
+        # whatever has a negative formation energy is "stable" there
+        words += f"; {alone} with no known crystal of their elements to compete with"
     return found, words
 
 
