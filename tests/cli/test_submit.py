@@ -132,6 +132,20 @@ class TestLocal:
         again = run("collect", "run/store.yaml", "--store", "again.sqlite")
         assert "6 candidates in again.sqlite" in again.output
 
+    def test_what_jobs_print_is_kept_out_of_the_ids(
+        self, run: Run, here: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        sample = RecitingGenerator._sample
+
+        def chatty(self: RecitingGenerator, *arguments: Any) -> Any:
+            print("CHGNet will run on cpu")
+            return sample(self, *arguments)
+
+        monkeypatch.setattr(RecitingGenerator, "_sample", chatty)
+        result = run("submit", written(FLOW), "--local", "--out", "run")
+        assert len(result.stdout.splitlines()) == 4
+        assert "CHGNet will run on cpu" in result.stderr
+
     def test_outputs_go_into_the_store_that_the_file_names(self, run: Run, here: Path) -> None:
         store = {
             "docs_store": {"type": "JSONStore", "paths": "mine.json"},
@@ -359,7 +373,7 @@ class TestFireWorks:
             ("[1, 2]", "my_launchpad.yaml is no launch pad file"),
             ("{host: 'mongodb://127.0.0.1:9', uri_mode: true}", "my_launchpad.yaml is no launch"),
             (f"{{host: 'mongodb://me:{PASSWORD}@127.0.0.1:9/fw?serverSelectionTimeoutMS=50',"
-             " uri_mode: true, name: fw}", "127.0.0.1:9"),
+             " uri_mode: true, name: fw}", "my_launchpad.yaml cannot be used: 127.0.0.1:9"),
         ],
         ids=["missing", "wrong", "without a database", "unreachable"],
     )  # fmt: skip

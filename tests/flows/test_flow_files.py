@@ -317,6 +317,14 @@ MISTAKES = [
     ("flow: benchmark\nsuite: {of: all, dataset: x}\n", "line 2: suite.of: all: there is no such"),
     ("flow: benchmark\nsuite: {dataset: x.csv}\n", "line 2: suite.dataset: x.csv does not exist"),
     ("flow: benchmark\nsuite: {datset: x}\n", "did you mean dataset?"),
+    (
+        "flow: crystalicl_jobflow.flows.BenchmarkFlowMaker\ninputs: {suite: 5}\n",
+        "line 2: inputs.suite: the suite of a benchmark is a mapping",
+    ),
+    (
+        "flow: crystalicl_jobflow.jobs.RetrieveMaker\ninputs:\n  conditions: [{formulla: NaCl}]\n",
+        "line 3: inputs.conditions.0.formulla: there is no such field; did you mean formula?",
+    ),
     ("flow: benchmark\nsuite: {}\n", "line 2: suite.dataset: field required"),
 ]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -126,7 +128,8 @@ def _run(described: DescribedFlow, out: Path) -> None:
     store = _job_store(described, out)
     note(f"Running '{described.flow.name}'")
     seconds: dict[str, float] = {}
-    with step_lines(seconds):
+    # stdout is for the ids; what libraries print (CHGNet does) is a remark
+    with step_lines(seconds), contextlib.redirect_stdout(sys.stderr):
         done = run_here(described, store, out / "jobs")
     candidates = open_candidate_store(str(out / CANDIDATES_STORE))
     CandidateBuilder(store, candidates).run()

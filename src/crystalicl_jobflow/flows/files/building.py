@@ -218,14 +218,17 @@ def _inputs(file: FlowFile, maker: Maker) -> dict[str, Any]:
         if parameter.default is parameter.empty and name not in {**given, **file.inputs}:
             hint = "" if name in INPUTS else " under 'inputs'"
             raise FieldError((), f"{file.flow} needs '{name}'{hint}")
+    places: dict[str, Place] = {name: (name,) for name in given}
+    given |= file.inputs
+    places |= {name: ("inputs", name) for name in file.inputs}
     if "conditions" in given:
-        given["conditions"] = read_conditions(given["conditions"])
+        given["conditions"] = read_conditions(given["conditions"], places["conditions"])
     if "suite" in given:
-        given["suite"] = _suite(given["suite"])
+        given["suite"] = _suite(given["suite"], places["suite"])
     for name in ("references", "known", "data"):
         if name in given:
-            given[name] = _absolute(given[name], (name,))
-    return {**given, **file.inputs}
+            given[name] = _absolute(given[name], places[name])
+    return given
 
 
 def _absolute(value: Any, place: Place) -> Any:
@@ -242,14 +245,16 @@ def _absolute(value: Any, place: Place) -> Any:
     return value
 
 
-def _suite(content: Mapping[str, Any]) -> Any:
+def _suite(content: Mapping[str, Any], place: Place) -> Any:
     """Return the rows of a benchmark: ``of`` names the suite, the rest are its fields."""
     from crystalicl_jobflow.flows.benchmark import suites
     from crystalicl_jobflow.flows.benchmark.settings import BenchmarkSetting
 
+    if not isinstance(content, Mapping):
+        raise FieldError(place, "the suite of a benchmark is a mapping, e.g. 'of: conditional'")
     of = content.get("of", "conditional")
     if of not in SUITES:
-        raise FieldError(("suite", "of"), f"{of}: {unknown(str(of), SUITES, what='suite')}")
+        raise FieldError((*place, "of"), f"{of}: {unknown(str(of), SUITES, what='suite')}")
     make = getattr(suites, SUITES[of])
     parameters = [name for name in inspect.signature(make).parameters if name != "setting"]
     arguments = {name: content[name] for name in parameters if name in content}
@@ -257,18 +262,18 @@ def _suite(content: Mapping[str, Any]) -> Any:
     for name in setting:
         if name not in BenchmarkSetting.model_fields:
             known = {*BenchmarkSetting.model_fields, *parameters, "of"}
-            raise FieldError(("suite", name), unknown(name, known))
+            raise FieldError((*place, name), unknown(name, known))
     for name in ("dataset", "pool", "known"):
         if name in setting:
-            setting[name] = _absolute(setting[name], ("suite", name))
+            setting[name] = _absolute(setting[name], (*place, name))
     if "datasets" in arguments:
-        arguments["datasets"] = _absolute(arguments["datasets"], ("suite", "datasets"))
+        arguments["datasets"] = _absolute(arguments["datasets"], (*place, "datasets"))
     try:
         return make(BenchmarkSetting.model_validate(setting), **arguments)
     except ValidationError as error:
-        raise first_error(error, ("suite",)) from None
+        raise first_error(error, place) from None
     except (ValueError, TypeError) as error:
-        raise FieldError(("suite",), " ".join(str(error).split())) from None
+        raise FieldError(place, " ".join(str(error).split())) from None
 
 
 def _make(maker: Maker, inputs: Mapping[str, Any]) -> Flow:

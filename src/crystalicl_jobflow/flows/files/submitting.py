@@ -137,7 +137,8 @@ def submit_fireworks(described: DescribedFlow, launchpad: str | None = None) -> 
     Raises
     ------
     ValueError
-        If the file does not exist or is no launch pad; one line.
+        If the file does not exist or is no launch pad, or its server cannot be used; one
+        line.
     ImportError
         If FireWorks is missing; one line.
     """
@@ -149,6 +150,8 @@ def submit_fireworks(described: DescribedFlow, launchpad: str | None = None) -> 
         raise ImportError(
             "FireWorks is missing: pip install 'crystalicl-jobflow[fireworks]'"
         ) from error
+    from pymongo.errors import PyMongoError
+
     if launchpad is None:
         pad = LaunchPad.auto_load()
     else:
@@ -162,7 +165,13 @@ def submit_fireworks(described: DescribedFlow, launchpad: str | None = None) -> 
     workflow = flow_to_workflow(described.flow)
     # ids are negative until the launch pad gives them
     temporary = {fw.tasks[0]["job"].uuid: fw.fw_id for fw in workflow.fws}
-    given: Mapping[int, int] = pad.add_wf(workflow)
+    try:
+        given: Mapping[int, int] = pad.add_wf(workflow)
+    except PyMongoError as error:
+        words = str(error).partition(" (configured timeouts")[0]
+        raise ValueError(
+            f"the launch pad {launchpad or 'that FireWorks finds'} cannot be used: {words}"
+        ) from None
     return [str(given[temporary[job.uuid]]) for job in described.jobs]
 
 
