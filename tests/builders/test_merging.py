@@ -101,6 +101,27 @@ def test_the_best_relaxation_counts_and_all_are_kept():
     assert document.generated.structure.volume == pytest.approx(CANDIDATE.structure.volume)
 
 
+@given(order=st.permutations(range(4)))
+def test_what_a_gathering_job_has_read_is_held_once(order):
+    parts = [
+        relaxation(1, "2026-01-01T00:00:03", strain=0.02),
+        relaxation(2, "2026-01-01T00:00:04", strain=0.01, level="dft"),
+        relaxation(3, "2026-01-01T00:00:05", strain=0.02, source_uuid="relax-1",
+                   energy_above_hull=0.2),
+        relaxation(4, "2026-01-01T00:00:06", strain=0.01, source_uuid="relax-2", level="dft",
+                   energy_above_hull=-0.01),
+    ]  # fmt: skip
+    document = merge(None, all_parts()[:2])
+    for number in order:
+        document = merge(document, [parts[number]])
+    sources = [item["source_uuid"] for item in document["relaxations"]]
+    assert sources == ["relax-1", "relax-2"]
+    assert document["energy_above_hull"] == -0.01
+    # the jobs that did the work are named all the same
+    named = {item["job_uuid"] for item in document["origins"]}
+    assert {f"relax-{number}" for number in (1, 2, 3, 4)} <= named
+
+
 def test_later_evaluations_change_only_what_they_say():
     assert (WHOLE["is_novel"], WHOLE["known_as"], WHOLE["is_unique"]) == (False, "mp-1", True)
     assert WHOLE["evaluations"][0]["row"]["rms"] == 0.1

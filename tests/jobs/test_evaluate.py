@@ -120,3 +120,28 @@ def test_relaxations_from_another_job(cscl, candidates):
         rates = evaluate.output.resolve(store).rates
         assert (rates["metastable"].count, rates["metastable"].of) == (1, 3)
         assert (rates["stable"].count, rates["stable"].of) == (0, 3)
+
+
+def test_whether_a_crystal_is_stable_is_open_where_nothing_tells(cscl, candidates):
+    def relaxed(place: int, **fields) -> CandidateRelaxation:
+        return CandidateRelaxation(
+            candidate_id=candidates[place].candidate_id, structure=cscl, **fields
+        )
+
+    found = [
+        relaxed(0, converged=True, energy_above_hull=-0.1, level="forcefield"),
+        # a run of a higher level that left nothing does not undo a lower one
+        CandidateRelaxation(
+            candidate_id=candidates[0].candidate_id, level="dft", failure_reason="failed"
+        ),
+        relaxed(1, converged=False, energy_above_hull=-0.2, failure_reason="not_converged"),
+    ]
+    store = memory_store()
+    evaluate = EvaluateMaker().make(candidates, relaxations=found)
+    run_locally(evaluate, store=store, ensure_success=True, log=False)
+    document = evaluate.output.resolve(store)
+    told = [(row.get("stable"), row.get("relaxed")) for row in document.results]
+    assert told == [(True, True), (False, False), (None, None)]
+    # the rates are over all candidates
+    assert (document.rates["stable"].count, document.rates["stable"].of) == (1, 3)
+    assert (document.rates["relaxed"].count, document.rates["relaxed"].of) == (1, 3)
