@@ -62,11 +62,11 @@ class DiscoveryFlowMaker(Maker):
     Examples
     --------
     >>> from atomate2.forcefields.jobs import ForceFieldRelaxMaker
-    >>> from atomate2.vasp.flows.core import DoubleRelaxMaker
+    >>> from atomate2.vasp.flows.mp import MPGGADoubleRelaxMaker
     >>> from crystalicl_jobflow.flows import DiscoveryFlowMaker
     >>> maker = DiscoveryFlowMaker(
-    ...     ForceFieldRelaxMaker(first_stage_name="CHGNet"),
-    ...     DoubleRelaxMaker(),
+    ...     ForceFieldRelaxMaker(force_field_name="CHGNet"),
+    ...     MPGGADoubleRelaxMaker(),
     ...     n_generate=20,
     ...     n_relax=10,
     ...     n_dft=2,
