@@ -18,11 +18,7 @@ from crystalicl_jobflow.generation.base import (
     TextGenerator,
 )
 from crystalicl_jobflow.generation.best_of import keep_most_probable, of_samples
-from crystalicl_jobflow.generation.unfinished import (
-    UnfinishedWork,
-    constraint_content,
-    draw_missing,
-)
+from crystalicl_jobflow.generation.unfinished import UnfinishedWork, draw_missing, task_content
 from crystalicl_jobflow.prompts import crystal_prompt
 from crystalicl_jobflow.schemas import (
     Completion,
@@ -252,18 +248,11 @@ def generate_for_retrievals(
     if unfinished is None:
         answers = generator.generate(requests, sampling, accept=accept, progress=report)
     else:
-        task = {
-            "conditions": [item.model_dump(mode="json") for item in conditions],
-            "text_format": text_format,
-            "constrain": constraint_content(constrain),
-            "versions": versions,
-        }
+        task = task_content(conditions, constrain, text_format=text_format, versions=versions)
         answers = draw_missing(
             generator, requests, sampling, unfinished, task=task, accept=accept, progress=report
         )
-    seconds = time.perf_counter() - started
-    if unfinished is not None:
-        seconds += unfinished.seconds_before
+    seconds = time.perf_counter() - started + (unfinished.seconds_before if unfinished else 0.0)
 
     return [
         Generation(

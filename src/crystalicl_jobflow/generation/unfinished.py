@@ -19,7 +19,7 @@ from crystalicl_jobflow.generation.base import (
     ProgressCallback,
     TextGenerator,
 )
-from crystalicl_jobflow.schemas import Completion, ModelInfo, SamplingParams
+from crystalicl_jobflow.schemas import Completion, Condition, ModelInfo, SamplingParams
 
 if TYPE_CHECKING:
     from crystalicl_jobflow.generation.constraints import ConstraintOptions
@@ -60,13 +60,35 @@ def model_identity(info: ModelInfo) -> dict[str, Any]:
     return {**info.model_dump(), "device": info.device.partition(":")[0]}
 
 
-def constraint_content(constrain: bool | ConstraintOptions) -> Any:
-    """Return what is asked of constraints as plain data, the defaults spelled out."""
+def task_content(
+    conditions: Sequence[Condition],
+    constrain: bool | ConstraintOptions,
+    *,
+    text_format: str,
+    versions: Mapping[str, str],
+) -> dict[str, Any]:
+    """Return what decides the texts besides requests, sampling and model, as plain data.
+
+    Parameters
+    ----------
+    conditions
+        What is asked for: texts are judged by it as they are drawn.
+    constrain
+        Whether texts are held to it as they are written; the defaults are spelled out.
+    text_format
+        Name of the crystal text.
+    versions
+        Of the packages that write and judge texts.
+    """
     from crystalicl_jobflow.generation.constraints import ConstraintOptions
 
-    if isinstance(constrain, bool):
-        return ConstraintOptions().model_dump(mode="json") if constrain else False
-    return constrain.model_dump(mode="json")
+    options = ConstraintOptions() if constrain is True else constrain
+    return {
+        "conditions": [condition.model_dump(mode="json") for condition in conditions],
+        "constrain": options and options.model_dump(mode="json"),
+        "text_format": text_format,
+        "versions": dict(versions),
+    }
 
 
 class UnfinishedWork:
