@@ -115,8 +115,18 @@ def test_candidates_end_relaxed_with_all_that_led_to_them(recites, store):
         assert item.energy_per_atom == relaxation.energy_per_atom
         assert item.structure.volume != item.generated.structure.volume
         assert [origin.job_name for origin in item.origins] == [
-            "generate", "validate", "relax forcefield 1/1", "gather forcefield", "evaluate",
+            "generate", "validate", "select", "relax forcefield 1/1", "gather forcefield",
+            "evaluate",
         ]  # fmt: skip
+    # why the others were not relaxed is in their documents
+    for item in stored:
+        row = item.evaluations[0].row
+        assert row["selected"] is bool(item.relaxations)
+        if item.parsed and not item.relaxations:
+            assert row["selection_reason"] == "duplicate"
+            assert row["times_drawn"] > 1
+        elif not item.parsed:
+            assert row["selection_reason"] == "not_valid"
 
 
 class TestBudget:

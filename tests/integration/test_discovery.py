@@ -109,8 +109,8 @@ def test_chgnet_from_conditions_to_candidates(generation, known, store, tmp_path
     assert (salt.is_stable, salt.is_novel) == (True, True)
     assert salt.structure.volume != salt.generated.structure.volume
     assert [origin.job_name for origin in salt.origins] == [
-        "retrieve", "generate", "validate", "relax forcefield 1/1", "gather forcefield", "evaluate",
-    ][1:]  # fmt: skip
+        "generate", "validate", "select", "relax forcefield 1/1", "gather forcefield", "evaluate",
+    ]  # fmt: skip
     (relaxation,) = salt.relaxations
     assert relaxation.method.startswith("MLFF.CHGNet")
     perovskites = [item for item in stored if item.formula_pretty == "CaTiO3"]

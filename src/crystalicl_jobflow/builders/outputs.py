@@ -11,6 +11,7 @@ from crystalicl_jobflow.builders.parts import (
     evaluation_part,
     generation_parts,
     relaxation_part,
+    selection_part,
 )
 from crystalicl_jobflow.evaluation.energies.relaxed import read_relaxation
 from crystalicl_jobflow.schemas.jobs import BATCH
@@ -18,6 +19,7 @@ from crystalicl_jobflow.schemas.jobs import BATCH
 KINDS = {
     "GenerateDoc": "generate",
     "ValidateDoc": "validate",
+    "SelectDoc": "select",
     "EvaluateDoc": "evaluate",
     "RelaxDoc": "relax",
 }
@@ -76,6 +78,9 @@ def _parts(
             yield from generation_parts(generation)
     elif kind == "validate":
         yield from map(candidate_part, _unbatched(output["candidates"]))
+    elif kind == "select":
+        for row in _unbatched(output["rows"]):
+            yield selection_part(row, origin)
     elif kind == "evaluate":
         for row in _unbatched(output["results"]):
             yield evaluation_part(row, origin)

@@ -161,6 +161,26 @@ def evaluation_part(row: Mapping[str, Any], origin: Mapping[str, Any]) -> Part:
     return Part(row["candidate_id"], evaluations=[{"origin": dict(origin), "row": kept}])
 
 
+def selection_part(row: Mapping[str, Any], origin: Mapping[str, Any]) -> Part:
+    """Return what a row of a selection says of its candidate: whether it goes on, or why not."""
+    kept = {
+        column: row[name]
+        for name, column in _SELECTION_COLUMNS.items()
+        if row.get(name) is not None
+    }
+    return Part(row["candidate_id"], evaluations=[{"origin": dict(origin), "row": kept}])
+
+
+_SELECTION_COLUMNS = {
+    "selected": "selected",
+    "rank": "selection_rank",
+    "reason": "selection_reason",
+    "message": "selection_message",
+    "times_drawn": "times_drawn",
+}
+"""Field of a :class:`~crystalicl_jobflow.schemas.discovery.SelectionRow` → column."""
+
+
 def symmetry(number: int | None, symbol: str | None, symprec: float) -> dict[str, Any]:
     """Return a symmetry as documents hold it."""
     return {

@@ -29,7 +29,9 @@ class Symmetry(Document):
 class Origin(Document):
     """One job that has given something to a candidate."""
 
-    name: str = Field(description="What the job did: generate, validate, relax or evaluate.")
+    name: str = Field(
+        description="What the job did: generate, validate, select, relax or evaluate."
+    )
     job_uuid: str
     job_index: int = 1
     job_name: str = ""
@@ -109,7 +111,7 @@ class StoredRelaxation(CandidateRelaxation):
 
 
 class StoredEvaluation(Document):
-    """What one evaluation has found about one candidate."""
+    """What one evaluation has found about one candidate, or a selection has decided."""
 
     origin: Origin
     row: dict[str, Any] = Field(

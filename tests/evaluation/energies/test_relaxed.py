@@ -75,6 +75,23 @@ class TestReading:
     def test_other_functionals_get_no_correction(self, run_type):
         assert read_relaxation("a", vasp(run_type)).corrected_energy_per_atom is None
 
+    def test_transition_metals_of_oxides_are_corrected_too(self):
+        hematite = Structure.from_spacegroup(
+            "R-3c", Lattice.hexagonal(5.09, 13.8), ["Fe", "O"],
+            [[0, 0, 0.355], [0.306, 0, 0.25]],
+        )  # fmt: skip
+        hubbards = {"hubbards": {"Fe": 5.3, "O": 0.0}, "is_hubbard": True, "run_type": "GGA+U"}
+        document = vasp("GGA+U", energy=-6.7, entry={"parameters": hubbards})
+        document["output"]["structure"] = hematite.as_dict()
+        found = read_relaxation("a", document)
+        # MP2020: -2.256 eV for each Fe and -0.687 eV for each O
+        shift = (2 * -2.256 + 3 * -0.687) / 5
+        assert found.corrected_energy_per_atom == pytest.approx(-6.7 + shift, abs=1e-3)
+        # without U the same run is not on that scale
+        plain = {**hubbards, "hubbards": {}, "is_hubbard": False, "run_type": "GGA"}
+        document |= {"run_type": "GGA", "entry": {"parameters": plain}}
+        assert read_relaxation("a", document).corrected_energy_per_atom is None
+
     def test_documents_of_atomate2_themselves(self):
         tasks = pytest.importorskip("emmet.core.tasks")
         document = tasks.TaskDoc.from_structure(
