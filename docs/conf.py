@@ -10,6 +10,7 @@ import contextlib
 import importlib
 import inspect
 import os
+import re
 from importlib.metadata import version as installed_version
 from typing import Any
 
@@ -107,21 +108,42 @@ html_show_sourcelink = False
 html_copy_source = False
 
 
+def _fields(obj: Any) -> dict[str, Any]:
+    """Return the fields of a pydantic document by name, inherited ones too."""
+    return getattr(obj, "model_fields", None) or {} if inspect.isclass(obj) else {}
+
+
 def _describe_fields(
     app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]
 ) -> None:
     """Append the fields of a pydantic document, which say themselves what they hold."""
-    fields = getattr(obj, "model_fields", None) if inspect.isclass(obj) else None
-    own = vars(obj).get("__annotations__", {}) if fields else {}
-    for field, info in (fields or {}).items():
-        if field in own and info.description:
-            lines.extend(["", f".. attribute:: {field}", "   :no-index:", ""])
-            lines.append(f"   {info.description}")
+    kinds: dict[str, Any] = {}
+    for cls in reversed(getattr(obj, "__mro__", ())):
+        kinds |= vars(cls).get("__annotations__", {})
+    for field, info in _fields(obj).items():
+        lines.extend(["", f".. attribute:: {field}", "   :no-index:"])
+        if isinstance(kinds.get(field), str):
+            lines.append(f"   :type: {kinds[field]}")
+        lines.extend(["", f"   {info.description or ''}"])
+
+
+def _shorten_signature(
+    app: Any, what: str, name: str, obj: Any, options: Any, signature: str | None, returns: Any
+) -> tuple[str, Any] | None:
+    """Leave out what says nothing: a document's fields, which follow, and made-up defaults."""
+    if _fields(obj):
+        return "", None
+    if signature and "<" in signature:
+        # "<factory>" and the like cannot be parsed, and all of the signature would be raw text
+        return re.sub(r"<[^<>]*>", "...", signature), returns
+    return None
 
 
 def _skip_fields(app: Any, what: str, name: str, obj: Any, skip: bool, options: Any) -> bool | None:
-    """Leave out what pydantic adds to every document."""
-    return True if name in ("model_config", "model_post_init", "model_fields") else None
+    """Leave out what pydantic adds to every document, and fields, which are described."""
+    if what == "class" and name.startswith("model_"):
+        return True
+    return None
 
 
 def _resolve_own(app: Any, env: Any, node: Any, contnode: Any) -> Any:
@@ -158,5 +180,6 @@ def _resolve_own(app: Any, env: Any, node: Any, contnode: Any) -> Any:
 def setup(app: Any) -> None:
     """Connect the hooks above."""
     app.connect("missing-reference", _resolve_own)
+    app.connect("autodoc-process-signature", _shorten_signature)
     app.connect("autodoc-process-docstring", _describe_fields)
     app.connect("autodoc-skip-member", _skip_fields)

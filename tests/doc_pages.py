@@ -16,6 +16,7 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -84,19 +85,23 @@ def crystalicl_words(line: str) -> list[str] | None:
 
 
 def needs_a_shell(line: str) -> bool:
-    """Return whether a line has pipes, redirections, patterns or variables."""
+    """Return whether a line has pipes, redirections or patterns."""
+    line = re.sub(r"\$\([^()]*\)", "", line)
     lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
     lexer.whitespace_split = True
-    return any(set(word) <= set("();<>|&") for word in lexer) or bool(
-        re.search(r"[$*]", re.sub(r"'[^']*'", "", line))
-    )
+    return any(set(word) <= set("();<>|&") for word in lexer) or "*" in line
+
+
+Programs = Mapping[str, Callable[[list[str]], int | None]]
+"""Commands that are called within this process, where their stand-ins are: name to function."""
 
 
 class Shell:
     """Runs the lines of shell blocks; what they export stays for the next ones."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, programs: Programs) -> None:
         self.monkeypatch = monkeypatch
+        self.programs: Programs = {"crystalicl": _crystalicl, **programs}
 
     def run(self, code: str, *, status: int = 0) -> str:
         """Run the lines of a block and return what they print to stdout and stderr."""
@@ -105,14 +110,25 @@ class Shell:
             if exported := re.fullmatch(r"export (\w+)=(.*)", line):
                 self.monkeypatch.setenv(exported[1], self._bash(f"printf %s {exported[2]}")[1])
                 continue
-            words = crystalicl_words(line)
-            if words is None or needs_a_shell(line):
-                found, text = self._bash(line)
+            name = line.split(maxsplit=1)[0]
+            if name in self.programs and not needs_a_shell(line):
+                # bash takes the words apart, and puts in what "$(…)" stands for
+                words = self._bash(f"printf '%s\\n' {line}")[1].splitlines()
+                found, text = self._here(words)
             else:
-                found, text = _crystalicl(words)
+                found, text = self._bash(line)
             assert found == status, f"{line}: status {found}\n{text}"
             printed += text
         return printed
+
+    def _here(self, words: list[str]) -> tuple[int, str]:
+        printed, status = io.StringIO(), 0
+        with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
+            try:
+                status = self.programs[words[0]](words[1:]) or 0
+            except SystemExit as end:
+                status = int(end.code or 0)
+        return status, printed.getvalue()
 
     @staticmethod
     def _bash(line: str) -> tuple[int, str]:
@@ -126,19 +142,15 @@ class Shell:
         return done.returncode, done.stdout
 
 
-def _crystalicl(words: list[str]) -> tuple[int, str]:
-    printed, status = io.StringIO(), 0
-    with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
-        try:
-            cli.main(words, prog_name="crystalicl")
-        except SystemExit as end:
-            status = int(end.code or 0)
-    return status, printed.getvalue()
+def _crystalicl(words: list[str]) -> None:
+    cli.main(words, prog_name="crystalicl")
 
 
-def run_page(page: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def run_page(
+    page: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, programs: Programs | None = None
+) -> None:
     """Do what a page says, in the working folder; a line that is not printed fails."""
-    shell = Shell(monkeypatch)
+    shell = Shell(monkeypatch, programs or {})
     names: dict[str, Any] = {"__name__": page.stem}
     printed: str | None = None
     for block in read_blocks(page):

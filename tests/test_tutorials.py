@@ -13,11 +13,13 @@ import pytest
 
 import stand_ins
 from crystalicl_jobflow.schemas import PROPERTIES
-from doc_pages import DOCS, first_missing, read_blocks, run_page
+from doc_pages import DOCS, Programs, first_missing, read_blocks, run_page
 
 TUTORIALS = sorted(page for page in (DOCS / "tutorials").glob("*.md") if page.stem != "index")
 
-STAND_INS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
+STAND_INS: dict[str, Callable[[pytest.MonkeyPatch], Programs]] = {
+    "fireworks": stand_ins.fireworks_cluster,
+    "jobflow-remote": stand_ins.jobflow_remote_cluster,
     "pool": stand_ins.materials_project,
 }
 
@@ -41,9 +43,8 @@ def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pa
 def test_a_tutorial_does_what_it_says(
     page: Path, empty_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if page.stem in STAND_INS:
-        STAND_INS[page.stem](monkeypatch)
-    run_page(page, empty_folder, monkeypatch)
+    programs = STAND_INS[page.stem](monkeypatch) if page.stem in STAND_INS else {}
+    run_page(page, empty_folder, monkeypatch, programs)
 
 
 @pytest.mark.parametrize("page", TUTORIALS, ids=lambda page: page.stem)
