@@ -128,6 +128,8 @@ class TestLocal:
         assert "6 candidates in run/candidates.sqlite" in result.stderr
         found = run("query", "run/candidates.sqlite", "--format", "json").stdout.splitlines()
         assert len({json.loads(line)["candidate_id"] for line in found}) == 6
+        evaluation = json.loads(Path("run/result.json").read_text())
+        assert evaluation["rates"]["parsed"]["of"] == len(evaluation["results"]) == 6
         # what the message says about the store: the outputs are there for other programs
         again = run("collect", "run/store.yaml", "--store", "again.sqlite")
         assert "6 candidates in again.sqlite" in again.output

@@ -22,6 +22,9 @@ STORE_FILE = "store.yaml"
 
 CANDIDATES_STORE = "candidates.sqlite"
 
+RESULT = "result.json"
+"""What the Flow returns after a local run: rates, tables, a summary, a model card."""
+
 
 @click.command(
     epilog="\b\ncrystalicl submit flows/generate.yaml --dry-run\n"
@@ -120,7 +123,10 @@ def _show(described: DescribedFlow, manager: ManagerName) -> None:
 
 
 def _run(described: DescribedFlow, out: Path) -> None:
+    from monty.json import jsanitize
+
     from crystalicl_jobflow.builders import CandidateBuilder, open_candidate_store
+    from crystalicl_jobflow.cli._output import write_json
     from crystalicl_jobflow.cli._steps import step_lines
     from crystalicl_jobflow.flows.files import run_here
     from crystalicl_jobflow.stores import store_label
@@ -142,6 +148,23 @@ def _run(described: DescribedFlow, out: Path) -> None:
     note(f"Outputs of the jobs: {store_label(store.docs_store)}")
     if done["failed"]:
         raise click.ClickException(f"not done: {', '.join(done['failed'])}")
+    if described.flow.output is not None:
+        result = jsanitize(described.flow.output.resolve(store), strict=True, enum_values=True)
+        write_json(out / RESULT, _without_batches(result))
+        note(f"What the Flow returns: {out / RESULT}")
+
+
+def _without_batches(value: Any) -> Any:
+    """Return plain data with lists that are stored in batches as the lists that they are."""
+    from crystalicl_jobflow.schemas.jobs import BATCH
+
+    if isinstance(value, dict):
+        return {name: _without_batches(item) for name, item in value.items()}
+    if not isinstance(value, list):
+        return value
+    if value and all(isinstance(item, dict) and set(item) == {BATCH} for item in value):
+        value = [item for batch in value for item in batch[BATCH]]
+    return [_without_batches(item) for item in value]
 
 
 def _job_store(described: DescribedFlow, out: Path) -> JobStore:
