@@ -144,6 +144,32 @@ class SeveralOutputs(Maker):
         return Flow(jobs, output=[item.output for item in jobs], name=self.name)
 
 
+@job
+def _strange(structure: Structure) -> dict[str, Any]:
+    if structure.formula.startswith("Cu"):
+        return {"output": {"structure": structure, "energy_per_atom": "low"}}
+    return {"output": {"structure": structure, "energy_per_atom": -3.0}, "state": "successful"}
+
+
+@dataclass
+class StrangeMaker(Maker):
+    """A Maker whose documents are not always those of atomate2."""
+
+    name: str = "strange"
+
+    def make(self, structure: Structure) -> Job:
+        return _strange(structure)
+
+
+def test_a_document_that_cannot_be_read_costs_no_other():
+    document, _ = relax(RelaxMaker(StrangeMaker()), METALS[:2])
+    first, second = document.relaxations
+    assert (first.failure_reason, first.level) == ("model_failed", "dft")
+    assert "could not convert string to float" in first.failure_message
+    assert first.source_uuid
+    assert (second.failure_reason, second.energy_per_atom) == (None, -3.0)
+
+
 def test_what_is_no_relaxation_is_told():
     with pytest.raises(TypeError, match="is no relaxation: its output is not that of one"):
         RelaxMaker(SeveralOutputs())._relaxations(METALS[:1])

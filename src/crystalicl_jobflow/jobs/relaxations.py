@@ -121,8 +121,11 @@ def gather_relaxations(
         if len(results) != len(ids):
             results = [None] * len(ids)
         for name, result in zip(ids, results, strict=True):
-            read = read_relaxation(name, result, failed_level=level, source_uuid=source["uuid"])
-            found.append(judge_relaxation(read, volumes.get(name)))
+            try:
+                read = read_relaxation(name, result, failed_level=level, source_uuid=source["uuid"])
+                found.append(judge_relaxation(read, volumes.get(name)))
+            except Exception as error:  # one strange document must not cost all others
+                found.append(_failed(name, error, level=level, source_uuid=source["uuid"]))
     hull = known if known is None or isinstance(known, str) else as_crystals(known)
     found, words = hull_energies(
         found,
@@ -139,14 +142,21 @@ def gather_relaxations(
     )
 
 
-def _failed(candidate_id: str, error: Exception) -> CandidateRelaxation:
+def _failed(
+    candidate_id: str,
+    error: Exception,
+    *,
+    level: str = "forcefield",
+    source_uuid: str | None = None,
+) -> CandidateRelaxation:
     from crystalicl_jobflow.redaction import redact
 
     said = str(error).strip().split("\n")[0][:300]
     return CandidateRelaxation(
         candidate_id=candidate_id,
         converged=False,
-        level="forcefield",
+        level=level,
+        source_uuid=source_uuid,
         failure_reason="model_failed",
         failure_message=redact(f"{type(error).__name__}: {said}" if said else type(error).__name__),
     )
