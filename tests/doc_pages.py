@@ -183,6 +183,8 @@ def first_missing(shown: str, printed: str) -> str | None:
         if words in ("", "…"):
             continue
         pattern = ".*?".join(re.escape(part.strip()) for part in words.split("…"))
+        # whole words: "2 candidates" is not in "12 candidates"
+        pattern = rf"(?<!\w){pattern}(?!\w)"
         found = re.search(pattern, rest)
         if found is None:
             return line

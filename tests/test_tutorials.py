@@ -64,3 +64,4 @@ def test_output_is_compared_line_by_line() -> None:
     assert first_missing("… NaCl valid\n2 candidates\n", printed) is None
     assert first_missing("2 candidates\n… NaCl valid\n", printed) == "… NaCl valid"
     assert first_missing("KCl\n", printed) == "KCl"
+    assert first_missing("2 candidates\n", "12 candidates\n") == "2 candidates"
