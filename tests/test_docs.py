@@ -104,3 +104,11 @@ def test_every_room_of_the_source_is_in_the_architecture() -> None:
     rooms = [path.name for path in source.iterdir() if (path / "__init__.py").exists()]
     for room in rooms:
         assert f"`{room}/`" in page
+
+
+def test_every_room_that_code_calls_is_in_the_reference() -> None:
+    page = (ROOT / "docs" / "api" / "index.md").read_text(encoding="utf-8")
+    source = ROOT / "src" / "crystalicl_jobflow"
+    for path in sorted(source.glob("*/__init__.py")):
+        if path.parent.name != "cli":  # the command line has its own page
+            assert f"   crystalicl_jobflow.{path.parent.name}\n" in page
