@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -127,6 +128,13 @@ def test_fingerprints_come_at_the_end_on_request(source: MemoryStore) -> None:
     builder = build(source, target, fingerprints=True, processes=1)
     assert builder.report.fingerprinted == 4
     assert DemonstrationIndex.from_store(target).num_fingerprints == 4
+
+
+def test_a_run_leaves_logging_as_it_was(source: MemoryStore) -> None:
+    root = logging.getLogger()
+    before = (root.level, list(root.handlers))
+    build(source, open_store("memory:"))
+    assert (root.level, list(root.handlers)) == before
 
 
 def test_it_travels_as_a_document(tmp_path: Path) -> None:

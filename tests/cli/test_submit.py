@@ -162,7 +162,11 @@ class TestLocal:
         assert not Path("run/outputs.json").exists()
 
     def test_a_job_that_fails_is_named_and_the_status_says_so(
-        self, run: Run, here: Path, monkeypatch: pytest.MonkeyPatch
+        self,
+        run: Run,
+        here: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
     ) -> None:
         def fail(*_arguments: object, **_options: object) -> None:
             raise RuntimeError(f"no GPU for mongodb://me:{PASSWORD}@host")
@@ -174,6 +178,7 @@ class TestLocal:
         assert "  generate failed: RuntimeError: no GPU for mongodb://host" in result.stderr
         assert "not done: generate, validate, evaluate" in result.stderr
         assert PASSWORD not in result.output
+        assert PASSWORD not in caplog.text  # what handlers of others got to see
 
     def test_a_killed_run_goes_on(
         self, run: Run, here: Path, monkeypatch: pytest.MonkeyPatch, unfinished: Path
@@ -324,12 +329,20 @@ class TestFireWorks:
         pad.connection.drop_database(pad.db.name)
 
     def test_jobs_with_their_categories_are_on_the_launch_pad(
-        self, run: Run, here: Path, launchpad: Any
+        self, run: Run, here: Path, launchpad: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        from fireworks.utilities import fw_utilities
+
+        # as in a process of its own, where the launch pad of the command makes the logger
+        monkeypatch.setattr(fw_utilities, "PREVIOUS_STREAM_LOGGERS", [])
+        monkeypatch.setattr(logging.getLogger("launchpad"), "handlers", [])
+        launchpad.strm_lvl = "INFO"  # which FireWorks takes when the file says nothing
+        launchpad.to_file("my_launchpad.yaml")
         result = run("submit", written(FLOW + WORKERS), "--launchpad", "my_launchpad.yaml")
         assert result.exit_code == 0, result.output
         ids = dict(reversed(line.split("\t")) for line in result.stdout.splitlines())
         assert list(ids) == ["retrieve", "generate", "validate", "evaluate"]
+        assert "Added a workflow" in result.stderr
         for name, number in ids.items():
             spec = launchpad.get_fw_by_id(int(number)).spec
             assert launchpad.get_fw_by_id(int(number)).name == name

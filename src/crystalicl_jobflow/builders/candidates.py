@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from maggma.core import Builder, Store
+from maggma.core import Store
 from maggma.stores import MemoryStore
 
 from crystalicl_jobflow.builders.blobs import BlobStore, blobs_for
 from crystalicl_jobflow.builders.indexes import CANDIDATE_INDEXES, CANDIDATE_KEY, ensure_indexes
 from crystalicl_jobflow.builders.outputs import SOURCES, job_parts
 from crystalicl_jobflow.builders.parts import Part, candidate_part
+from crystalicl_jobflow.builders.serial import SerialBuilder
 from crystalicl_jobflow.builders.writing import retrying, write_parts
 from crystalicl_jobflow.redaction import redact
 from crystalicl_jobflow.schemas import Candidate
@@ -96,7 +96,7 @@ def store_candidates(
     return write_parts(parts, store, blobs=blobs_for(store, blobs), updated=updated)
 
 
-class CandidateBuilder(Builder):
+class CandidateBuilder(SerialBuilder):
     """Gather what jobs say about candidates into one document each.
 
     Reads the outputs of generation, validation, evaluation and relaxation jobs, and of any
@@ -207,27 +207,7 @@ class CandidateBuilder(Builder):
         write_parts((part for part in said if not part.completes), self.candidates, blobs=blobs)
         write_parts((part for part in said if part.completes), self.candidates, blobs=blobs)
 
-    def run(self, log_level: int = logging.WARNING) -> None:
-        """Read what is new.
-
-        Parameters
-        ----------
-        log_level
-            Level of this Builder's own logger; maggma's would change the root logger.
-        """
-        self.logger.setLevel(log_level)
-        self.connect()
-        chunk: list[list[Part]] = []
-        for item in self.get_items():
-            chunk.append(self.process_item(item))
-            if len(chunk) >= self.chunk_size and self._is_large_enough(chunk):
-                self.update_targets(chunk)
-                chunk = []
-        if chunk:
-            self.update_targets(chunk)
-        self.finalize()
-
-    def _is_large_enough(self, chunk: list[list[Part]]) -> bool:
+    def is_large_enough(self, chunk: list[list[Part]]) -> bool:
         """Return whether a chunk is worth a write.
 
         The stores in memory and in files are read, and files written, as a whole each time.

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
-from maggma.core import Builder, Store
+from maggma.core import Store
 from maggma.stores import JSONStore, MemoryStore
 
+from crystalicl_jobflow.builders.serial import SerialBuilder
 from crystalicl_jobflow.retrieval.fingerprints import FINGERPRINT_TIMEOUT
 from crystalicl_jobflow.retrieval.parallel import batches
 from crystalicl_jobflow.retrieval.pool import PoolReport, compute_fingerprints
@@ -25,7 +26,7 @@ from crystalicl_jobflow.stores import (
 )
 
 
-class DemonstrationBuilder(Builder):
+class DemonstrationBuilder(SerialBuilder):
     """Build the pool of demonstrations from a store of structures.
 
     Builds what is new: documents whose key the pool does not hold, or that their store has

@@ -54,13 +54,14 @@ def step_lines(seconds: dict[str, float]) -> Iterator[None]:
     """
     handler = _StepLines(seconds)
     loggers = [logging.getLogger("jobflow"), logging.getLogger("crystalicl_jobflow")]
-    levels = [logger.level for logger in loggers]
+    before = [(logger.level, logger.handlers, logger.propagate) for logger in loggers]
     for logger in loggers:
-        logger.addHandler(handler)
+        # only this handler: any other would print jobflow's traces with the passwords in them
+        logger.handlers, logger.propagate = [handler], False
         logger.setLevel(logging.INFO)
     try:
         yield
     finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.removeHandler(handler)
+        for logger, (level, handlers, propagate) in zip(loggers, before, strict=True):
+            logger.handlers, logger.propagate = handlers, propagate
             logger.setLevel(level)

@@ -88,10 +88,12 @@ def submit(
 
     from crystalicl_jobflow.flows.files import submit_fireworks, submit_jobflow_remote
 
-    if manager == "jobflow-remote":
-        ids = submit_jobflow_remote(described, project or file.project)
-    else:
-        ids = submit_fireworks(described, launchpad or file.launchpad)
+    # stdout is for the ids; what the managers print (FireWorks logs there) is a remark
+    with contextlib.redirect_stdout(sys.stderr):
+        if manager == "jobflow-remote":
+            ids = submit_jobflow_remote(described, project or file.project)
+        else:
+            ids = submit_fireworks(described, launchpad or file.launchpad)
     for number, job in zip(ids, described.jobs, strict=True):
         click.echo(f"{number}\t{job.name}")
     note(f"Submitted '{described.flow.name}' to {manager}: {len(ids)} jobs")
@@ -134,7 +136,7 @@ def _run(described: DescribedFlow, out: Path) -> None:
     store = _job_store(described, out)
     note(f"Running '{described.flow.name}'")
     seconds: dict[str, float] = {}
-    # stdout is for the ids; what libraries print (CHGNet does) is a remark
+    # what libraries print (CHGNet does) is a remark here, too
     with step_lines(seconds), contextlib.redirect_stdout(sys.stderr):
         done = run_here(described, store, out / "jobs")
     candidates = open_candidate_store(str(out / CANDIDATES_STORE))
