@@ -104,6 +104,24 @@ def test_the_card_tells_data_training_commands_and_figures(trained, tmp_path) ->
         assert expected in card
 
 
+def test_repeats_of_a_measurement_are_summed(trained, tmp_path) -> None:
+    for seed, matched in enumerate((5, 7)):
+        folder = tmp_path / "repeats" / f"seed_{seed}"
+        folder.mkdir(parents=True)
+        rate = {"rate": matched / 10, "count": matched, "of": 10}
+        document = {
+            "rates": {"match": rate, "match_at_1": rate},
+            "metrics": {"rms": 0.04 + 0.02 * seed},
+            "speed": {"crystals_per_second": 20.0 + 10 * seed},
+        }
+        (folder / "metrics.json").write_text(json.dumps(document))
+    card = model_card([trained / "base"], metrics={"five": tmp_path / "repeats"})
+    assert "| | match | rms | crystals/s |\n" in card
+    assert "| five | 0.600 ± 0.141 (12/20) | 0.05 | 25 |\n" in card
+    with pytest.raises(ValueError, match=r"holds no metrics\.json"):
+        model_card([trained / "base"], metrics={"none": trained / "base"})
+
+
 def test_a_training_writes_its_own_card(trained, tmp_path) -> None:
     data = tmp_path / "salts.csv"
     data.write_text("material_id,cif\n")

@@ -152,7 +152,10 @@ def pack(base_folder: Path, adapter_folder: Path, out: Path, dtype: str, base_na
     type=click.Path(exists=True, file_okay=False, path_type=Path),
 )
 @click.option(
-    "--metrics", multiple=True, metavar="LABEL=FILE", help="A metrics.json of a benchmark."
+    "--metrics",
+    multiple=True,
+    metavar="LABEL=PATH",
+    help="A metrics.json of a benchmark, or the folder of its repeats, which are summed.",
 )
 @click.option(
     "--notes",
@@ -179,7 +182,7 @@ def card(
     for item in metrics:
         label, equals, path = item.rpartition("=")
         if not equals:
-            raise ValueError(f"--metrics {item!r} is not of the form LABEL=FILE")
+            raise ValueError(f"--metrics {item!r} is not of the form LABEL=PATH")
         measured[label] = path
     words = "" if notes is None else notes.read_text(encoding="utf-8")
     if out is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import mean, stdev
 from typing import Any
 
 from crystalicl_jobflow.training.progress import CURVE
@@ -38,8 +39,15 @@ SHOWN_RATES = (
 )
 """Rates of a benchmark that a card shows, in this order."""
 
-SHOWN_BEGINNINGS = ("match_at_", "polymorphs")
+SHOWN_BEGINNINGS = ("match_at_",)
 """Beginnings of the rates of structure prediction that it shows as well."""
+
+SHOWN_NUMBERS = {
+    "rms": ("metrics", "rms"),
+    "crystals/s": ("speed", "crystals_per_second"),
+    "tokens/s": ("speed", "tokens_per_second"),
+}
+"""Numbers at the end, and where a ``metrics.json`` holds them; of repeats, the mean."""
 
 
 def model_card(
@@ -55,8 +63,8 @@ def model_card(
     trainings
         Folders of trainings, in the order in which they ran; the adapter's last.
     metrics
-        Label of a measurement, and its ``metrics.json`` of
-        ``crystalicl benchmark conditional``.
+        Label of a measurement, and its ``metrics.json`` of ``crystalicl benchmark``; or the
+        folder of its repeats, whose counts are summed.
     notes
         Further Markdown, such as limits.
 
@@ -192,7 +200,7 @@ def _measured(
     if commands:
         parts.append("To train it again:\n\n```\n" + "\n".join(commands) + "\n```")
     if metrics:
-        parts += ["## Figures", _figures({name: _read(Path(p)) for name, p in metrics.items()})]
+        parts += ["## Figures", _figures({name: _repeats(Path(p)) for name, p in metrics.items()})]
     return [*parts, notes]
 
 
@@ -297,19 +305,63 @@ def _command(folder: Path) -> str:
     return path.read_text(encoding="utf-8").strip() if path.is_file() else ""
 
 
+def _repeats(path: Path) -> dict[str, Any]:
+    """Return a measurement, or the sum of those in a folder, with deviations."""
+    if not path.is_dir():
+        return _read(path)
+    found = [_read(file) for file in sorted(path.rglob("metrics.json"))]
+    if not found:
+        raise ValueError(f"{path} holds no metrics.json")
+    rates: dict[str, Any] = {}
+    for name in found[0]["rates"]:
+        each = [item["rates"][name] for item in found if name in item["rates"]]
+        count, total = (sum(rate[part] for rate in each) for part in ("count", "of"))
+        known = [rate["rate"] for rate in each if rate["rate"] is not None]
+        rates[name] = {"rate": count / total if total else None, "count": count, "of": total}
+        if len(known) > 1:
+            rates[name]["deviation"] = stdev(known)
+    merged: dict[str, Any] = {"rates": rates}
+    for part, name in SHOWN_NUMBERS.values():
+        values = [item[part][name] for item in found if name in item.get(part, {})]
+        if values and None not in values:
+            merged.setdefault(part, {})[name] = mean(values)
+    return merged
+
+
 def _figures(documents: Mapping[str, Mapping[str, Any]]) -> str:
-    there = dict.fromkeys(name for item in documents.values() for name in item["rates"])
+    measured: list[Mapping[str, Any]] = [item["rates"] for item in documents.values()]
+    there = dict.fromkeys(name for rates in measured for name in rates)
     names = [name for name in SHOWN_RATES if name in there]
-    names += [name for name in there if name.startswith(SHOWN_BEGINNINGS)]
-    lines = ["| | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
+    # with one sample a condition, these say the same as the rate of all candidates
+    names += [
+        name
+        for name in there
+        if name.startswith(SHOWN_BEGINNINGS)
+        and any(
+            item["rates"].get(name) != item["rates"].get("match") for item in documents.values()
+        )
+    ]
+    numbers = {
+        label: place
+        for label, place in SHOWN_NUMBERS.items()
+        if any(place[1] in item.get(place[0], {}) for item in documents.values())
+    }
+    head = [*names, *numbers]
+    lines = ["| | " + " | ".join(head) + " |", "|---" * (len(head) + 1) + "|"]
     for label, document in documents.items():
-        cells = []
-        for name in names:
-            rate = document["rates"].get(name)
-            known = rate is not None and rate["rate"] is not None
-            cells.append(f"{rate['rate']:.3f} ({rate['count']}/{rate['of']})" if known else "-")
+        cells = [_cell(document["rates"].get(name)) for name in names]
+        for part, name in numbers.values():
+            value = document.get(part, {}).get(name)
+            cells.append("-" if value is None else f"{value:.3g}")
         lines.append(f"| {label} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def _cell(rate: Mapping[str, Any] | None) -> str:
+    if rate is None or rate["rate"] is None:
+        return "-"
+    spread = f" ± {rate['deviation']:.3f}" if "deviation" in rate else ""
+    return f"{rate['rate']:.3f}{spread} ({rate['count']}/{rate['of']})"
 
 
 def _optional(path: Path) -> dict[str, Any]:
