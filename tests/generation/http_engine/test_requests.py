@@ -12,7 +12,7 @@ import pytest
 
 from crystalicl_jobflow.generation import GenerationError, GenerationRequest
 from crystalicl_jobflow.generation.http_engine import ServerOptions, parse_address
-from crystalicl_jobflow.generation.http_engine.client import ServerClient, retry_after
+from crystalicl_jobflow.generation.http_engine.client import RequestError, ServerClient, retry_after
 from crystalicl_jobflow.generation.http_engine.engine import HTTPGenerator
 from crystalicl_jobflow.schemas import Completion, FailureReason, SamplingParams
 from model_server import ModelServer, Reply, completion, recite
@@ -220,6 +220,38 @@ def test_a_server_that_dies_on_the_way_costs_what_is_missing(
     assert len(lost) == 40 - 6
     assert sum("(4 attempts)" in str(item.error) for item in lost) <= 2
     assert sent.count("POST") <= 6 + 2 * 4 + 40
+
+
+def test_an_answer_from_before_the_outage_does_not_end_it(
+    pauses: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server answers one request and dies; the answer is read when others were given up."""
+    sent: list[str] = []
+
+    def send(self: ServerClient, method: str, url: str, body: dict[str, Any]) -> Any:
+        sent.append(body["prompt"])
+        if body["prompt"] == "early":
+            assert "(4 attempts)" in post("late")
+            return {"choices": []}
+        if body["prompt"] == "back again":
+            return {"choices": []}
+        raise RequestError("no connection", is_outage=True)
+
+    def post(prompt: str) -> str:
+        try:
+            return str(client.post("/completions", {"prompt": prompt}, lambda answer: answer))
+        except RequestError as error:
+            return str(error)
+
+    monkeypatch.setattr(ServerClient, "_send", send)
+    client = ServerClient(
+        parse_address("http://host:8000/v1"), ServerOptions(retries=3), concurrency=2
+    )
+    post("early")
+    assert sent == ["early", "late", "late", "late", "late"]
+    assert post("later") == "no connection"
+    post("back again")
+    assert "(4 attempts)" in post("down once more")
 
 
 def test_an_interrupted_run_waits_for_nobody() -> None:

@@ -95,7 +95,7 @@ class ServerClient:
         self._key = read_key(options)
         self._stopped = threading.Event()
         self._pause_until = 0.0
-        self._is_down = False
+        self._down_since: float | None = None
         self._http = httpx2.Client(
             headers={"Authorization": f"Bearer {self._key}"} if self._key else {},
             timeout=httpx2.Timeout(
@@ -182,15 +182,18 @@ class ServerClient:
         retries = options.retries if retries is None else retries
         for attempt in range(retries + 1):
             self._hold(self._pause_until - time.monotonic())
+            sent = time.monotonic()
             try:
                 answer = self._send("POST", f"{self.address.url}{route}", body)
                 if not isinstance(answer, dict):
                     raise RequestError("the server's answer is no completion")
                 result = read(answer)
             except RequestError as error:
-                last = attempt == retries or (error.is_outage and self._is_down)
+                is_known = error.is_outage and self._down_since is not None
+                last = attempt == retries or is_known
                 if last or not error.is_transient or self._stopped.is_set():
-                    self._is_down = self._is_down or error.is_outage
+                    if error.is_outage and not is_known:
+                        self._down_since = time.monotonic()
                     raise self._given_up(error, attempt + 1) from None
                 pause = min(options.max_backoff, options.backoff * 2**attempt)
                 pause *= random.uniform(0.5, 1.0)
@@ -202,7 +205,9 @@ class ServerClient:
                 logger.info("%s; again in %.1f s", error, pause)
                 self._hold(pause)
             else:
-                self._is_down = False
+                # an answer from before the outage, read after it, says nothing about the server
+                if self._down_since is not None and sent > self._down_since:
+                    self._down_since = None
                 return result
         raise AssertionError("unreachable")
 
