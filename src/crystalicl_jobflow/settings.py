@@ -50,8 +50,8 @@ class CrystalICLSettings(BaseSettings):
 
     RESUME_DIR: str | None = Field(
         None,
-        description="Folder where generation jobs keep what they have written until they are"
-        " done; every worker of a job must see it. None: 'unfinished' in the cache folder;"
+        description="Folder where generation and force-field jobs keep what they have written until"
+        " they are done; every worker of a job must see it. None: 'unfinished' in the cache folder;"
         " 'none': nothing is kept.",
     )
 
@@ -82,7 +82,7 @@ def cache_folder() -> Path:
 
 
 def resume_folder() -> Path | None:
-    """Return the folder of unfinished generations (``RESUME_DIR``), or None for nowhere."""
+    """Return the folder of unfinished jobs (``RESUME_DIR``), or None for nowhere."""
     named = SETTINGS.RESUME_DIR
     if named is None:
         return cache_folder() / "unfinished"

@@ -18,7 +18,8 @@ from crystalicl_jobflow.generation.pipeline import (
     plan_tasks,
     split_tasks,
 )
-from crystalicl_jobflow.generation.unfinished import UnfinishedWork, fingerprint, model_identity
+from crystalicl_jobflow.generation.unfinished import UnfinishedWork, model_identity
+from crystalicl_jobflow.journal import fingerprint
 from crystalicl_jobflow.schemas import Completion, Condition, ModelInfo, Retrieval, SamplingParams
 from reciting import Dying, RecitingGenerator
 
@@ -290,7 +291,7 @@ def test_a_folder_that_cannot_be_made_costs_the_safety_not_the_texts(
     (tmp_path / "file").write_text("in the way")
     whole, _ = write(RecitingGenerator(), None)
     assert write(RecitingGenerator(), tmp_path / "file" / "folder")[0] == whole
-    assert sum("a kill would lose texts" in line for line in caplog.messages) == 1
+    assert sum("a kill would lose what is done" in line for line in caplog.messages) == 1
 
 
 def test_the_samples_of_the_killed_script_are_what_the_test_says() -> None:

@@ -79,6 +79,41 @@ def test_the_work_is_divided_and_the_results_are_the_same(settings, names):
         assert one.energy_per_atom == pytest.approx(other.energy_per_atom, abs=1e-6)
 
 
+def test_a_job_that_was_killed_relaxes_only_what_is_missing(monkeypatch, unfinished, caplog):
+    original = ase_jobs.EmtRelaxMaker.run_ase
+    relaxed: list[str] = []
+
+    def dying(self, mol_or_struct, *rest, **options):
+        if len(relaxed) == lives:
+            raise KeyboardInterrupt
+        relaxed.append(mol_or_struct.reduced_formula)
+        return original(self, mol_or_struct, *rest, **options)
+
+    def launch() -> RelaxDoc:
+        return relax(RelaxMaker(ase_jobs.EmtRelaxMaker(steps=200)), METALS)[0]
+
+    whole = launch()
+    assert (whole.num_resumed, list(unfinished.iterdir())) == (0, [])
+    monkeypatch.setattr(ase_jobs.EmtRelaxMaker, "run_ase", dying)
+    lives = 3
+    with pytest.raises(KeyboardInterrupt):
+        launch()
+    (file,) = unfinished.iterdir()
+    lives, relaxed[:] = 9, []
+    # another relaxation finds nothing there
+    other = relax(RelaxMaker(ase_jobs.EmtRelaxMaker(steps=100)), METALS)[0]
+    assert (other.num_resumed, len(relaxed), file.exists()) == (0, 5, True)
+    relaxed.clear()
+    with caplog.at_level("INFO", logger="crystalicl_jobflow"):
+        again = launch()
+    assert "3 of 5 crystals are relaxed" in caplog.text
+    assert relaxed == ["Ni", "Pd"]
+    assert (again.num_resumed, list(unfinished.iterdir())) == (3, [])
+    for one, whole_one in zip(again.relaxations, whole.relaxations, strict=True):
+        same = {"source_uuid": None, "dir_name": None}
+        assert one.model_copy(update=same) == whole_one.model_copy(update=same)
+
+
 def test_nothing_to_relax_is_an_empty_document():
     document, names = relax(RelaxMaker(ase_jobs.EmtRelaxMaker()), [])
     assert (document.num_candidates, names) == (0, ["start forcefield"])

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
@@ -19,40 +17,14 @@ from crystalicl_jobflow.generation.base import (
     ProgressCallback,
     TextGenerator,
 )
+from crystalicl_jobflow.journal import Journal
 from crystalicl_jobflow.schemas import Completion, Condition, ModelInfo, SamplingParams
 
 if TYPE_CHECKING:
     from crystalicl_jobflow.generation.constraints import ConstraintOptions
 
-logger = logging.getLogger(__name__)
-
-FORMAT_VERSION = 1
-"""Raised when the lines of a file change their meaning: older files are then not read."""
-
-PREFIX = "unfinished-"
-SUFFIX = ".jsonl"
-
-_ID_DIGITS = 32
-
 Draw = tuple[int, int]
 """Place of the retrieval in the task, and number of the draw in its random streams."""
-
-
-def fingerprint(content: Mapping[str, Any]) -> str:
-    """Return a hash of everything that decides what a generation writes.
-
-    Parameters
-    ----------
-    content
-        Plain data; the order of the keys does not matter.
-
-    Returns
-    -------
-    str
-        32 hexadecimal digits.
-    """
-    text = json.dumps({"format": FORMAT_VERSION, **content}, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode("utf-8")).hexdigest()[:_ID_DIGITS]
 
 
 def model_identity(info: ModelInfo) -> dict[str, Any]:
@@ -134,14 +106,16 @@ class UnfinishedWork:
         self.folder = Path(folder).expanduser()
         self.on_found = on_found
         self.start_over = start_over
-        self.path: Path | None = None
         self.num_found = 0
         self.num_failed = 0
         self.seconds_before = 0.0
-        self._file: BinaryIO | None = None
-        self._name = ""
-        self._unwritable = False
+        self._journal: Journal | None = None
         self._started = 0.0
+
+    @property
+    def path(self) -> Path | None:
+        """The file of the task that was begun."""
+        return None if self._journal is None else self._journal.path
 
     def begin(self, task: Mapping[str, Any], *, total: int | None = None) -> dict[Draw, Completion]:
         """Open the file of a task.
@@ -159,13 +133,11 @@ class UnfinishedWork:
             What an earlier launch has written.
         """
         self.close()
-        self._name = fingerprint(task)
-        self._unwritable = False
-        self.path = self.folder / f"{PREFIX}{self._name}{SUFFIX}"
+        self._journal = Journal(self.folder, task)
         self.seconds_before = 0.0
         if self.start_over:
-            self._remove()
-        found = self._read()
+            self._journal.remove()
+        found = self._read(self._journal)
         self.num_found = len(found)
         self._started = time.perf_counter()
         if found and self.on_found is not None:
@@ -180,21 +152,21 @@ class UnfinishedWork:
         RuntimeError
             If no task was begun.
         """
-        if self.path is None:
+        if self._journal is None:
             raise RuntimeError("begin a task before its draws are recorded")
         seconds = self.seconds_before + time.perf_counter() - self._started
-        line = {
-            "draw": list(draw),
-            "seconds": round(seconds, 3),
-            "completion": completion.model_dump(mode="json", exclude_defaults=True),
-        }
-        self._write(json.dumps(line))
+        self._journal.write(
+            {
+                "draw": list(draw),
+                "seconds": round(seconds, 3),
+                "completion": completion.model_dump(mode="json", exclude_defaults=True),
+            }
+        )
 
     def close(self) -> None:
         """Close the file, and keep it."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        if self._journal is not None:
+            self._journal.close()
 
     def discard(self) -> None:
         """Remove the file: what it holds is safe elsewhere.
@@ -202,32 +174,13 @@ class UnfinishedWork:
         Where the engine failed on some draws, it stays: another launch asks for those alone.
         """
         self.close()
-        if self.path is not None and not self.num_failed:
-            self._remove()
-        self.path = None
+        if self._journal is not None and not self.num_failed:
+            self._journal.remove()
+        self._journal = None
 
-    def _remove(self) -> None:
-        assert self.path is not None
-        try:
-            self.path.unlink(missing_ok=True)
-        except OSError as error:
-            logger.warning("%s cannot be removed: %s", self.path, error.strerror)
-
-    def _read(self) -> dict[Draw, Completion]:
-        assert self.path is not None
-        try:
-            lines = self.path.read_text(encoding="utf-8", errors="replace").splitlines()
-        except FileNotFoundError:
-            return {}
-        except OSError as error:
-            logger.warning("%s cannot be read, all texts are written anew: %s", self.path, error)
-            return {}
-        # the name says so already; the header guards a file that was renamed or copied
-        if not lines or _parsed(lines[0]).get("fingerprint") != self._name:
-            return {}
+    def _read(self, journal: Journal) -> dict[Draw, Completion]:
         found = {}
-        for line in lines[1:]:
-            entry = _parsed(line)
+        for entry in journal.read():
             try:
                 request, number = entry["draw"]
                 completion = Completion.model_validate(entry["completion"])
@@ -236,39 +189,6 @@ class UnfinishedWork:
                 continue  # cut off by a kill
             found[int(request), int(number)] = completion
         return found
-
-    def _open(self) -> BinaryIO:
-        assert self.path is not None
-        self.folder.mkdir(parents=True, exist_ok=True)
-        if not self._is_ours():
-            self.path.unlink(missing_ok=True)  # killed while it wrote its first line
-        # appended and unbuffered: lines of two launches at once do not mix
-        file = self.path.open("ab", buffering=0)
-        if file.tell() == 0:
-            header = {"fingerprint": self._name, "format": FORMAT_VERSION}
-            file.write(json.dumps(header).encode() + b"\n")
-        else:
-            file.write(b"\n")  # ends a line that a kill cut off
-        return file
-
-    def _is_ours(self) -> bool:
-        assert self.path is not None
-        try:
-            with self.path.open(encoding="utf-8", errors="replace") as file:
-                return _parsed(file.readline()).get("fingerprint") == self._name
-        except FileNotFoundError:
-            return False
-
-    def _write(self, line: str) -> None:
-        if self._unwritable:
-            return
-        try:
-            if self._file is None:
-                self._file = self._open()
-            self._file.write(line.encode("utf-8") + b"\n")
-        except OSError as error:
-            logger.warning("%s cannot be written, a kill would lose texts: %s", self.path, error)
-            self._unwritable = True  # told once
 
 
 def draw_missing(
@@ -356,11 +276,3 @@ def _runs(numbers: Sequence[int]) -> list[tuple[int, int]]:
         else:
             runs.append((number, 1))
     return runs
-
-
-def _parsed(line: str) -> dict[str, Any]:
-    try:
-        entry = json.loads(line)
-    except ValueError:
-        return {}
-    return entry if isinstance(entry, dict) else {}

@@ -8,13 +8,20 @@ from contextlib import contextmanager
 from typing import Any
 
 from jobflow import JobConfig, Maker, OnMissing, Response, job
+from monty.json import jsanitize
 from pymatgen.core import Structure
 
 from crystalicl_jobflow.jobs._inputs import as_crystals, as_relaxations, log_progress
+from crystalicl_jobflow.journal import Journal
 from crystalicl_jobflow.schemas.candidates import CandidateRelaxation, RelaxDoc
 from crystalicl_jobflow.schemas.jobs import DATA
+from crystalicl_jobflow.settings import resume_folder
+from crystalicl_jobflow.versions import installed_versions
 
 logger = logging.getLogger(__name__)
+
+_PACKAGES = ("crystalicl-jobflow", "atomate2", "ase", "chgnet", "matgl", "mace-torch", "torch")
+"""Packages whose versions decide what a force field finds."""
 
 
 @job(output_schema=RelaxDoc, data=DATA)
@@ -25,6 +32,9 @@ def relax_together(
     num_threads: int | None = None,
 ) -> RelaxDoc:
     """Relax one crystal after the other in this job; one that fails is recorded as failed.
+
+    Every relaxation is written down where ``CRYSTALICL_RESUME_DIR`` says as soon as it is
+    done: the next launch of a job that was killed relaxes the others only.
 
     Parameters
     ----------
@@ -47,21 +57,38 @@ def relax_together(
     if relax is None:
         raise TypeError(f"{type(relax_maker).__name__}.make is no job; relax each crystal alone")
     report = log_progress(logger, "relax")
-    relaxations = []
+    journal = _journal(relax_maker, candidate_ids, structures)
+    found = {} if journal is None else _finished(journal)
+    if found:
+        logger.info(
+            "relax: goes on where a launch that was killed ended: %d of %d crystals are relaxed",
+            len(found),
+            len(structures),
+        )
+    num_resumed = len(found)
     with _torch_threads(num_threads):
-        for done, (name, structure) in enumerate(
-            zip(candidate_ids, structures, strict=True), start=1
-        ):
-            try:
-                result = relax(relax_maker, structure)
-                found = read_relaxation(
-                    name, result.output if isinstance(result, Response) else result
-                )
-                relaxations.append(judge_relaxation(found, structure.volume / len(structure)))
-            except Exception as error:  # whatever a force field raises is this crystal's failure
-                relaxations.append(_failed(name, error))
-            report(done, len(structures))
-    return RelaxDoc.from_relaxations(relaxations)
+        for place, (name, structure) in enumerate(zip(candidate_ids, structures, strict=True)):
+            if place not in found:
+                try:
+                    result = relax(relax_maker, structure)
+                    read = read_relaxation(
+                        name, result.output if isinstance(result, Response) else result
+                    )
+                    found[place] = judge_relaxation(read, structure.volume / len(structure))
+                except (
+                    Exception
+                ) as error:  # whatever a force field raises is this crystal's failure
+                    found[place] = _failed(name, error)
+                else:
+                    if journal is not None:
+                        done = found[place].model_dump(mode="json")
+                        journal.write({"place": place, "relaxation": done})
+            report(place + 1, len(structures))
+    if journal is not None:
+        journal.remove()
+    return RelaxDoc.from_relaxations(
+        [found[place] for place in range(len(structures))], num_resumed=num_resumed
+    )
 
 
 @job(
@@ -138,8 +165,39 @@ def gather_relaxations(
     tried |= {item.candidate_id: item for item in refused}
     order = [*volumes, *(item.candidate_id for item in refused)]
     return RelaxDoc.from_relaxations(
-        [tried[name] for name in dict.fromkeys(order) if name in tried], hull=words
+        [tried[name] for name in dict.fromkeys(order) if name in tried],
+        hull=words,
+        num_resumed=sum(item.num_resumed for item in outputs if isinstance(item, RelaxDoc)),
     )
+
+
+def _journal(
+    relax_maker: Maker, candidate_ids: list[str], structures: list[Structure]
+) -> Journal | None:
+    """Return where the relaxations of a job are written down."""
+    folder = resume_folder()
+    if folder is None:
+        return None
+    return Journal(
+        folder,
+        {
+            "relax_maker": jsanitize(relax_maker, strict=True, enum_values=True),
+            "candidate_ids": candidate_ids,
+            "structures": [structure.as_dict() for structure in structures],
+            "versions": installed_versions(_PACKAGES),
+        },
+    )
+
+
+def _finished(journal: Journal) -> dict[int, CandidateRelaxation]:
+    found = {}
+    for entry in journal.read():
+        try:
+            relaxation = CandidateRelaxation.model_validate(entry["relaxation"])
+            found[int(entry["place"])] = relaxation
+        except (KeyError, TypeError, ValueError):
+            continue  # cut off by a kill
+    return found
 
 
 def _failed(

@@ -77,6 +77,9 @@ class RelaxDoc(Document):
     num_candidates: int = 0
     num_converged: int = 0
     num_failed: int = 0
+    num_resumed: int = Field(
+        0, description="Relaxations that earlier launches of a killed job had made."
+    )
     hull: str = Field("", description="What energies above the hull are against, in words.")
 
     @property
@@ -90,11 +93,12 @@ class RelaxDoc(Document):
 
     @classmethod
     def from_relaxations(
-        cls, relaxations: list[CandidateRelaxation], *, hull: str = ""
+        cls, relaxations: list[CandidateRelaxation], *, hull: str = "", num_resumed: int = 0
     ) -> RelaxDoc:
         """Build the document with its counts."""
         return cls(
             hull=hull,
+            num_resumed=num_resumed,
             relaxations=relaxations,
             num_candidates=len(relaxations),
             num_converged=sum(item.converged is True for item in relaxations),
