@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -232,6 +234,9 @@ class TestJobflowRemote:
                 name: {**worker, "work_dir": str(here / name)} for name in ("login", "gpu")
             },
         }
+        # workers call 'jf', which lies beside the Python that runs the tests
+        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+        monkeypatch.setenv("PATH", path)
         (here / "projects").mkdir()
         (here / "projects" / "crystals.yaml").write_text(yaml.safe_dump(project))
         monkeypatch.setattr(SETTINGS, "projects_folder", str(here / "projects"))

@@ -199,8 +199,8 @@ class TestMistakes:
         assert "1 of 1 answered" in free.output
 
 
-CHAT_TEMPLATE = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
-"""Leaves a prompt as it is: both routes of the server then ask the same of the model."""
+CHAT_TEMPLATE = "{{ bos_token }}{% for message in messages %}{{ message['content'] }}{% endfor %}"
+"""Leaves a prompt as the tokenizer makes it: both routes then ask the same of the model."""
 
 WAIT_SECONDS = 300
 
