@@ -426,6 +426,11 @@ class TestFireWorks:
             "line 8: store: store configuration nowhere.yaml",
         ),
         (FLOW + "store: x.yaml\n", ["--project", "x"], "line 8: store: only a local run takes one"),
+        (
+            FLOW + "references: /nowhere/true.csv\n",
+            ["--local"],
+            "line 8: references: /nowhere/true.csv does not exist",
+        ),
         (FLOW + "store: {docs: 1}\n", ["--local"], "line 8: store: the job-store configuration"),
         (FLOW + "genrate: {}\n", ["--dry-run"], "line 8: genrate: there is no such field; did you"),
         (FLOW + "workers: {default: {exec_config: x}}\n", ["--launchpad", "x"], "no exec_config"),

@@ -81,7 +81,8 @@ def relax_together(
                     found[place] = _failed(name, error)
                 else:
                     if journal is not None:
-                        done = found[place].model_dump(mode="json")
+                        # force fields leave numpy's numbers, which are none of JSON's
+                        done = jsanitize(found[place].model_dump(), strict=True, enum_values=True)
                         journal.write({"place": place, "relaxation": done})
             report(place + 1, len(structures))
     if journal is not None:
