@@ -352,9 +352,13 @@ def _figures(documents: Mapping[str, Mapping[str, Any]]) -> str:
         cells = [_cell(document["rates"].get(name)) for name in names]
         for part, name in numbers.values():
             value = document.get(part, {}).get(name)
-            cells.append("-" if value is None else f"{value:.3g}")
+            cells.append("-" if value is None else _short(value))
         lines.append(f"| {label} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _cell(rate: Mapping[str, Any] | None) -> str:
