@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from crystalicl_jobflow.builders.parts import (
@@ -14,7 +14,7 @@ from crystalicl_jobflow.builders.parts import (
     selection_part,
 )
 from crystalicl_jobflow.evaluation.energies.relaxed import read_relaxation
-from crystalicl_jobflow.schemas.jobs import BATCH
+from crystalicl_jobflow.schemas.jobs import from_batches
 
 KINDS = {
     "GenerateDoc": "generate",
@@ -74,18 +74,18 @@ def _parts(
     origin: Mapping[str, Any],
 ) -> Iterator[Part]:
     if kind == "generate":
-        for generation in _unbatched(output["generations"]):
+        for generation in from_batches(output["generations"]):
             yield from generation_parts(generation)
     elif kind == "validate":
-        yield from map(candidate_part, _unbatched(output["candidates"]))
+        yield from map(candidate_part, from_batches(output["candidates"]))
     elif kind == "select":
-        for row in _unbatched(output["rows"]):
+        for row in from_batches(output["rows"]):
             yield selection_part(row, origin)
     elif kind == "evaluate":
-        for row in _unbatched(output["results"]):
+        for row in from_batches(output["results"]):
             yield evaluation_part(row, origin)
     elif kind == "relax":
-        for relaxation in _unbatched(output["relaxations"]):
+        for relaxation in from_batches(output["relaxations"]):
             yield relaxation_part(relaxation, origin)
     else:
         metadata = document.get("metadata") or {}
@@ -96,11 +96,3 @@ def _parts(
         for name, result in zip(names, results, strict=True):
             relaxation = read_relaxation(name, result)
             yield relaxation_part(relaxation.model_dump(mode="json"), origin)
-
-
-def _unbatched(batches: Sequence[Any]) -> Iterator[Any]:
-    for batch in batches:
-        if isinstance(batch, Mapping) and set(batch) == {BATCH}:
-            yield from batch[BATCH]
-        else:
-            yield batch

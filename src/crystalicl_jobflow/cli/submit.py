@@ -158,15 +158,13 @@ def _run(described: DescribedFlow, out: Path) -> None:
 
 def _without_batches(value: Any) -> Any:
     """Return plain data with lists that are stored in batches as the lists that they are."""
-    from crystalicl_jobflow.schemas.jobs import BATCH
+    from crystalicl_jobflow.schemas.jobs import from_batches
 
     if isinstance(value, dict):
         return {name: _without_batches(item) for name, item in value.items()}
     if not isinstance(value, list):
         return value
-    if value and all(isinstance(item, dict) and set(item) == {BATCH} for item in value):
-        value = [item for batch in value for item in batch[BATCH]]
-    return [_without_batches(item) for item in value]
+    return [_without_batches(item) for item in from_batches(value)]
 
 
 def _job_store(described: DescribedFlow, out: Path) -> JobStore:

@@ -25,6 +25,7 @@ from crystalicl_jobflow.generation.base import (
 from crystalicl_jobflow.generation.batch_run import BatchRun
 from crystalicl_jobflow.generation.kv_cache import Prefix
 from crystalicl_jobflow.schemas import Completion, ModelInfo, SamplingParams
+from crystalicl_jobflow.threads import torch_threads
 
 
 class TransformersGenerator:
@@ -99,22 +100,15 @@ class TransformersGenerator:
         GenerationError
             If a prompt has no tokens, or one row alone does not fit into memory.
         """
-        threads = torch.get_num_threads()
-        if self.num_threads is not None:
-            torch.set_num_threads(self.num_threads)
-        try:
-            with torch.inference_mode():
-                return BatchRun(
-                    self,
-                    requests,
-                    sampling,
-                    accept=accept,
-                    progress=progress,
-                    on_completion=on_completion,
-                ).finish()
-        finally:
-            if self.num_threads is not None:
-                torch.set_num_threads(threads)
+        with torch_threads(self.num_threads), torch.inference_mode():
+            return BatchRun(
+                self,
+                requests,
+                sampling,
+                accept=accept,
+                progress=progress,
+                on_completion=on_completion,
+            ).finish()
 
     def encode(self, prompt: str) -> tuple[int, ...]:
         """Return the prompt's token ids, with what the tokenizer puts in front.

@@ -66,14 +66,9 @@ def task_content(
 class UnfinishedWork:
     """The texts of one generation that are written already, in a file of its own.
 
-    The file is named by a fingerprint of the whole task (prompts, random streams, sampling
-    and seed, constraint, text format, model and its revision, package versions), so a
-    generation finds what an earlier launch of the same task has left and nothing else;
-    files of other tasks are neither read nor touched. A line is written as soon as a draw
-    is finished. A line that a kill cut off is left out, wherever it is in the file. Two
-    launches of the same task at once write the same texts and do not disturb each other.
-
-    Where the folder cannot be written, the generation goes on without: a warning is logged.
+    A :class:`~crystalicl_jobflow.journal.Journal` whose task is prompts, random streams,
+    sampling and seed, constraint, text format, model with its revision, and package versions.
+    A line is written as soon as a draw is finished.
 
     Parameters
     ----------

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from jobflow import JobConfig, Maker, OnMissing, Response, job
@@ -16,6 +14,7 @@ from crystalicl_jobflow.journal import Journal
 from crystalicl_jobflow.schemas.candidates import CandidateRelaxation, RelaxDoc
 from crystalicl_jobflow.schemas.jobs import DATA
 from crystalicl_jobflow.settings import resume_folder
+from crystalicl_jobflow.threads import torch_threads
 from crystalicl_jobflow.versions import installed_versions
 
 logger = logging.getLogger(__name__)
@@ -66,7 +65,7 @@ def relax_together(
             len(structures),
         )
     num_resumed = len(found)
-    with _torch_threads(num_threads):
+    with torch_threads(num_threads):
         for place, (name, structure) in enumerate(zip(candidate_ids, structures, strict=True)):
             if place not in found:
                 try:
@@ -219,18 +218,3 @@ def _failed(
         failure_reason="model_failed",
         failure_message=redact(f"{type(error).__name__}: {said}" if said else type(error).__name__),
     )
-
-
-@contextmanager
-def _torch_threads(number: int | None) -> Iterator[None]:
-    if number is None:
-        yield
-        return
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(number)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

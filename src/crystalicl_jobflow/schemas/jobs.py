@@ -46,17 +46,20 @@ def _rows_to_batches(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{BATCH: rows[start : start + ROWS_SIZE]} for start in starts]
 
 
-def _from_batches(value: Any) -> Any:
-    if isinstance(value, list | tuple) and any(
-        isinstance(item, Mapping) and set(item) == {BATCH} for item in value
-    ):
-        return [item for batch in value for item in batch[BATCH]]
-    return value
+def from_batches(value: Any) -> Any:
+    """Return a list that is stored in batches as the list that it is; anything else as given."""
+    if not isinstance(value, list | tuple) or not any(map(_is_batch, value)):
+        return value
+    return [item for part in value for item in (part[BATCH] if _is_batch(part) else [part])]
+
+
+def _is_batch(item: Any) -> bool:
+    return isinstance(item, Mapping) and set(item) == {BATCH}
 
 
 Batched = Annotated[
     list[ItemT],
-    BeforeValidator(_from_batches),
+    BeforeValidator(from_batches),
     PlainSerializer(_to_batches),
 ]
 """A list that is stored in batches, ``[{"batch": [...]}, ...]``, and read as a plain list."""
@@ -64,7 +67,7 @@ Batched = Annotated[
 
 BatchedRows = Annotated[
     list[dict[str, Any]],
-    BeforeValidator(_from_batches),
+    BeforeValidator(from_batches),
     PlainSerializer(_rows_to_batches),
 ]
 """Rows of a table, stored in batches of :data:`ROWS_SIZE`, and read as a plain list."""

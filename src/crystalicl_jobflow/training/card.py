@@ -337,9 +337,7 @@ def _figures(documents: Mapping[str, Mapping[str, Any]]) -> str:
         name
         for name in there
         if name.startswith(SHOWN_BEGINNINGS)
-        and any(
-            item["rates"].get(name) != item["rates"].get("match") for item in documents.values()
-        )
+        and any(rates.get(name) != rates.get("match") for rates in measured)
     ]
     numbers = {
         label: place

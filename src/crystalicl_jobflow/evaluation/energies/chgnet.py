@@ -24,6 +24,7 @@ from crystalicl_jobflow.evaluation.energies.base import (
     raised,
     refusal,
 )
+from crystalicl_jobflow.threads import torch_threads
 
 MAX_ATOMIC_NUMBER = 94
 """CHGNet has embeddings for H to Pu."""
@@ -188,13 +189,6 @@ class CHGNetModel:
     @contextlib.contextmanager
     def _quiet(self) -> Iterator[None]:
         """Hold torch to the model's threads, and what it prints off the user's screen."""
-        import torch
-
-        before = torch.get_num_threads()
-        torch.set_num_threads(self.threads)
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                yield
-        finally:
-            torch.set_num_threads(before)
+        with torch_threads(self.threads), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield

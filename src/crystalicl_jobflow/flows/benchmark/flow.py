@@ -19,7 +19,7 @@ from crystalicl_jobflow.flows.benchmark.suites import Suite
 from crystalicl_jobflow.flows.benchmark.tables import markdown, write_tables
 from crystalicl_jobflow.schemas import Demonstration
 from crystalicl_jobflow.schemas.benchmark import PlanDoc, RunDoc, SamplePart, TablesDoc
-from crystalicl_jobflow.schemas.jobs import BATCH, DATA
+from crystalicl_jobflow.schemas.jobs import BATCH, DATA, from_batches
 from crystalicl_jobflow.settings import resume_folder
 
 logger = logging.getLogger(__name__)
@@ -252,7 +252,7 @@ def evaluate_benchmark(
     result = measure_run(
         setting,
         present,
-        [Demonstration.model_validate(_plain(item)) for item in _unbatched(crystals)],
+        [Demonstration.model_validate(_plain(item)) for item in from_batches(crystals or [])],
         [(str(name), str(reason)) for name, reason in failed or ()],
         processes=run["processes"],
         cache=run["cache"],
@@ -307,19 +307,6 @@ def _absolute(setting: BenchmarkSetting) -> BenchmarkSetting:
     """Return the setting with paths that mean the same in another folder and process."""
     changes = {name: lasting_path(getattr(setting, name)) for name in ("dataset", "pool", "known")}
     return setting.model_copy(update=changes)
-
-
-def _unbatched(value: Any) -> list[Any]:
-    """Return a list that may lie in batches, see :mod:`crystalicl_jobflow.schemas.jobs`."""
-    if not value:
-        return []
-    return [
-        member
-        for item in value
-        for member in (
-            item[BATCH] if isinstance(item, Mapping) and set(item) == {BATCH} else [item]
-        )
-    ]
 
 
 def _plain(item: Any) -> Any:
