@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -180,6 +181,49 @@ def test_two_builders_at_once_lose_no_update(mongodb_uri, collection, parts):
         assert {item["origin"]["job_uuid"] for item in document["evaluations"]} == expected
         assert document["run_ids"] == ["one", "two"]
         assert document["formula_pretty"] in ("CaTiO3", "NaCl")
+
+
+class TornReads:
+    """A collection whose whole documents are read while another writer replaces them.
+
+    The first of such reads gives the old fields with the new revision, as the development
+    server does once in some hundred times where two clients are busy with one document.
+    """
+
+    def __init__(self, collection: Any, replace: Callable[[], Any]) -> None:
+        self.collection, self.replace = collection, replace
+        self.torn = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.collection, name)
+
+    def find(self, query: dict[str, Any], *projection: Any) -> list[dict[str, Any]]:
+        old = list(self.collection.find(query, *projection))
+        if projection or self.torn or not old:
+            return old
+        self.replace()
+        new = {item["candidate_id"]: item for item in self.collection.find(query)}
+        for document in old:
+            document["revision"] = new[document["candidate_id"]]["revision"]
+        self.torn = len(old)
+        return old
+
+
+def test_what_is_read_while_it_is_replaced_is_not_written_over_the_new(
+    mongodb_uri, collection, parts
+):
+    store = open_candidate_store(f"{mongodb_uri}/crystalicl_test/{collection}")
+    write_parts(parts, store)
+    other = open_candidate_store(f"{mongodb_uri}/crystalicl_test/{collection}")
+    replace = partial(write_parts, says(parts, "two", 0), other)
+    torn = TornReads(store._collection, replace)
+    store._coll = torn
+    write_parts(says(parts, "one", 0), store)
+    assert torn.torn == 30
+    for document in find_documents(other):
+        told = {item["origin"]["job_uuid"] for item in document["evaluations"]}
+        assert told == {"one-0", "two-0"}
+        assert document["revision"] == 3
 
 
 def test_two_candidate_builders_at_once_gather_everything(mongodb_uri, collection):

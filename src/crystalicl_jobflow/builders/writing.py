@@ -141,6 +141,8 @@ def _changed(
         if stored is not None and same(stored, document):
             continue
         document["last_updated"] = as_moment(updated or utcnow())
+        # last, so that where fields are written one by one it is new only when all are
+        document.pop("revision", None)
         document["revision"] = (0 if stored is None else stored.get("revision") or 0) + 1
         changed.append(move_large_fields(document, blobs))
     return changed
@@ -180,8 +182,7 @@ def _one_round(parts: Parts, store: MongoStore, changed_by: ChangedBy) -> tuple[
     from pymongo.errors import BulkWriteError
 
     key = store.key
-    found = store._collection.find({key: {"$in": list(parts)}})
-    known = {document[key]: document for document in found}
+    known = _read_before_revisions(parts, store)
     changed = changed_by(parts, known)
     if not changed:
         return 0, True
@@ -205,6 +206,20 @@ def _one_round(parts: Parts, store: MongoStore, changed_by: ChangedBy) -> tuple[
         # not every server counts rightly beside errors: what is there is read again
         return min(done, len(requests) - len(faults)), False
     return done, done == len(requests)
+
+
+def _read_before_revisions(parts: Parts, store: MongoStore) -> dict[str, dict[str, Any]]:
+    """Return the documents by name, each with the revision it had before it was read.
+
+    Not every server of the protocol reads a document whole while another client replaces it:
+    the revision may be the new one and the rest the old. The revision read first is then
+    outdated, nothing is written over it, and the document is read anew.
+    """
+    collection, key = store._collection, store.key
+    asked = collection.find({key: {"$in": list(parts)}}, {key: 1, "revision": 1, "_id": 0})
+    revisions = {document[key]: document.get("revision") for document in asked}
+    found = collection.find({key: {"$in": list(revisions)}}) if revisions else ()
+    return {document[key]: document | {"revision": revisions[document[key]]} for document in found}
 
 
 _DUPLICATE = 11000
