@@ -431,6 +431,11 @@ class TestFireWorks:
             ["--local"],
             "line 8: references: /nowhere/true.csv does not exist",
         ),
+        (
+            "flow: benchmark\nsuite:\n  dataset: /nowhere/true.csv\n",
+            ["--local"],
+            "line 3: suite.dataset: /nowhere/true.csv does not exist",
+        ),
         (FLOW + "store: {docs: 1}\n", ["--local"], "line 8: store: the job-store configuration"),
         (FLOW + "genrate: {}\n", ["--dry-run"], "line 8: genrate: there is no such field; did you"),
         (FLOW + "workers: {default: {exec_config: x}}\n", ["--launchpad", "x"], "no exec_config"),

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from crystalicl_jobflow.flows.files.conditions import read_conditions
 from crystalicl_jobflow.flows.files.kinds import KINDS, SUITES, FlowKind
 from crystalicl_jobflow.flows.files.makers import fill, first_error, import_maker
+from crystalicl_jobflow.flows.files.paths import GivenFiles
 from crystalicl_jobflow.flows.files.yaml_text import FieldError, Place, YamlText, unknown
 from crystalicl_jobflow.redaction import has_secrets
 from crystalicl_jobflow.schemas import Condition
@@ -39,6 +40,8 @@ class DescribedFlow:
         The file, for messages that name its lines.
     conditions
         What is asked for; none for a Flow that asks for nothing.
+    files
+        What it is to read.
     """
 
     flow: Flow
@@ -46,6 +49,7 @@ class DescribedFlow:
     file: FlowFile
     text: YamlText
     conditions: list[Condition]
+    files: GivenFiles
 
     @property
     def jobs(self) -> list[Job]:
@@ -89,7 +93,8 @@ def load_flow_file(path: str | Path) -> DescribedFlow:
     try:
         file = _read(text)
         maker = build_maker(file)
-        inputs = _inputs(file, maker)
+        files = GivenFiles()
+        inputs = _inputs(file, maker, files)
         flow = _make(maker, inputs)
         conditions = inputs.get("conditions") or []
         _check_possible(maker, conditions)
@@ -97,7 +102,7 @@ def load_flow_file(path: str | Path) -> DescribedFlow:
         raise text.error(error.place, error.message) from None
     if file.metadata:
         flow.update_metadata(file.metadata)
-    return DescribedFlow(flow, maker, file, text, conditions)
+    return DescribedFlow(flow, maker, file, text, conditions, files)
 
 
 def _read(text: YamlText) -> FlowFile:
@@ -200,7 +205,7 @@ def _origin(place: Place, origin: Mapping[Place, Place]) -> Place:
     return place
 
 
-def _inputs(file: FlowFile, maker: Maker) -> dict[str, Any]:
+def _inputs(file: FlowFile, maker: Maker, files: GivenFiles) -> dict[str, Any]:
     parameters = inspect.signature(maker.make).parameters
     kind = _kind(file)
     given = {name: getattr(file, name) for name in INPUTS if getattr(file, name) is not None}
@@ -224,28 +229,14 @@ def _inputs(file: FlowFile, maker: Maker) -> dict[str, Any]:
     if "conditions" in given:
         given["conditions"] = read_conditions(given["conditions"], places["conditions"])
     if "suite" in given:
-        given["suite"] = _suite(given["suite"], places["suite"])
+        given["suite"] = _suite(given["suite"], places["suite"], files)
     for name in ("references", "known", "data"):
         if name in given:
-            given[name] = _absolute(given[name], places[name])
+            given[name] = files.absolute(given[name], places[name])
     return given
 
 
-def _absolute(value: Any, place: Place) -> Any:
-    """Return names of files as absolute paths: jobs run in folders of their own."""
-    if isinstance(value, list):
-        return [_absolute(item, (*place, number)) for number, item in enumerate(value)]
-    if not isinstance(value, str) or "://" in value:
-        return value
-    path = Path(value).expanduser()
-    if path.exists():
-        return str(path.absolute())
-    if not path.is_absolute() and (path.suffix or "/" in value):
-        raise FieldError(place, f"{value} does not exist")
-    return value
-
-
-def _suite(content: Mapping[str, Any], place: Place) -> Any:
+def _suite(content: Mapping[str, Any], place: Place, files: GivenFiles) -> Any:
     """Return the rows of a benchmark: ``of`` names the suite, the rest are its fields."""
     from crystalicl_jobflow.flows.benchmark import suites
     from crystalicl_jobflow.flows.benchmark.settings import BenchmarkSetting
@@ -265,9 +256,9 @@ def _suite(content: Mapping[str, Any], place: Place) -> Any:
             raise FieldError((*place, name), unknown(name, known))
     for name in ("dataset", "pool", "known"):
         if name in setting:
-            setting[name] = _absolute(setting[name], (*place, name))
+            setting[name] = files.absolute(setting[name], (*place, name))
     if "datasets" in arguments:
-        arguments["datasets"] = _absolute(arguments["datasets"], (*place, "datasets"))
+        arguments["datasets"] = files.absolute(arguments["datasets"], (*place, "datasets"))
     try:
         return make(BenchmarkSetting.model_validate(setting), **arguments)
     except ValidationError as error:

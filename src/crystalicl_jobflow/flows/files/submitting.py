@@ -40,8 +40,8 @@ def assign_described(described: DescribedFlow, manager: ManagerName) -> None:
     """
     choices = described.file.workers
     if manager == "local":
-        for name in ("references", "known", "data"):
-            _check_is_here(described, getattr(described.file, name), (name,))
+        for place, name in described.files.elsewhere:
+            raise described.text.error(place, f"{name} does not exist")
         return
     if not choices.model_fields_set:
         return
@@ -49,17 +49,6 @@ def assign_described(described: DescribedFlow, manager: ManagerName) -> None:
         assign_workers(described.flow, _MANAGERS[manager], **choices.arguments())
     except (ValueError, TypeError) as error:
         raise described.text.error(("workers",), " ".join(str(error).split())) from None
-
-
-def _check_is_here(described: DescribedFlow, value: Any, place: tuple[str | int, ...]) -> None:
-    """Refuse an absolute path to nothing, which on another machine might be something."""
-    if isinstance(value, list):
-        for number, item in enumerate(value):
-            _check_is_here(described, item, (*place, number))
-    elif isinstance(value, str) and "://" not in value:
-        path = Path(value).expanduser()
-        if path.is_absolute() and not path.exists():
-            raise described.text.error(place, f"{value} does not exist")
 
 
 def job_rows(described: DescribedFlow, manager: ManagerName) -> list[dict[str, str | None]]:
