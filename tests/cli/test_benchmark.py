@@ -66,10 +66,18 @@ def test_prediction_tells_the_match_rate_of_one_to_n_samples(
     # rock salt and perovskite are written sooner or later, potassium chloride never
     assert matched[-1] == 2
     assert {row["conditions"] for row in rows} == {3}
+    # ranked, each of the two is the only crystal of its formula or of its group: the first
+    ranked = metrics["prediction_ranked"]
+    assert [row["matched"] for row in ranked] == [2] * 8
+    assert ranked[-1] == rows[-1]
+    table = (out / "table.md").read_text()
+    assert "match ranked at 1" in table
+    assert "match ranked at 8" not in table
     # the first sample alone gives what the run of one sample gives
     first = tmp_path / "first"
     run("benchmark", "prediction", "--dataset", dataset, *ARGUMENTS, "--out", first)
     assert read(first)["prediction"] == rows[:1]
+    assert "prediction_ranked" not in read(first)
     assert metrics["speed"]["tokens"] == sum(
         json.loads(line)["provenance"]["num_tokens"]
         for line in (out / "candidates.jsonl").read_text().splitlines()

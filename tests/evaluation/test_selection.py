@@ -12,6 +12,7 @@ from crystalicl_jobflow.evaluation.energies.data_sets import CrystalData
 from crystalicl_jobflow.evaluation.ranking import parse_ranking
 from crystalicl_jobflow.evaluation.selection import (
     best_relaxations,
+    ranked_places,
     select_candidates,
     summarize,
 )
@@ -132,6 +133,35 @@ class TestWhoGoesOn:
 
     def test_of_nothing_nothing_is_chosen(self):
         assert select_candidates([]) == ([], [])
+
+
+class TestPlaces:
+    def test_different_crystals_come_first_then_the_same_again_then_none(self):
+        candidates = made([NONSENSE, CSCL_TYPE, NACL, WIDER, KCL])
+        assert ranked_places(candidates) == [4, 1, 0, 3, 2]
+
+    def test_of_equally_frequent_crystals_the_probable_one_is_first(self):
+        candidates = made([CSCL_TYPE, NACL], log_probs=[-9.0, -2.0])
+        assert ranked_places(candidates) == [1, 0]
+        assert ranked_places(candidates, ranking="order") == [0, 1]
+
+    def test_a_crystal_may_be_first_under_two_conditions(self):
+        asked = made([NACL, CSCL_TYPE], formula="NaCl")
+        again = [
+            item.model_copy(
+                update={"provenance": item.provenance.model_copy(update={"request_index": 1})}
+            )
+            for item in asked
+        ]
+        assert ranked_places([*asked, *again]) == [0, 1, 0, 1]
+        assert ranked_places([*asked, *again], processes=2) == [0, 1, 0, 1]
+
+    @given(st.permutations(range(5)))
+    def test_the_order_in_which_candidates_come_makes_no_difference(self, order):
+        candidates = made([NONSENSE, CSCL_TYPE, NACL, WIDER, KCL])
+        shuffled = [candidates[place] for place in order]
+        found = dict(zip((item.text for item in shuffled), ranked_places(shuffled), strict=True))
+        assert [found[item.text] for item in candidates] == [4, 1, 0, 3, 2]
 
 
 class TestAfterARelaxation:

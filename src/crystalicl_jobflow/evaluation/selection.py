@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from pymatgen.core import Structure
 
-from crystalicl_jobflow.evaluation._parallel import Progress
+from crystalicl_jobflow.evaluation._parallel import Progress, run_chunks
 from crystalicl_jobflow.evaluation.ranking import (
     AFTER_RELAXATION,
     BEFORE_RELAXATION,
@@ -161,6 +162,68 @@ def select_candidates(
                 )
             )
     return rows, chosen
+
+
+def ranked_places(
+    candidates: Sequence[Candidate],
+    *,
+    ranking: str | Sequence[str] | None = None,
+    processes: int = 1,
+    progress: Progress | None = None,
+) -> list[int]:
+    """Return where each candidate stands among those of its condition, from 0.
+
+    The different crystals come first, in the order in which :func:`select_candidates` takes
+    them, valid or not; then those that are the same crystal as one before, then texts that
+    are no crystal, each in the order of their samples.
+
+    Parameters
+    ----------
+    candidates
+        Candidates of any conditions, told apart by ``provenance.request_index``.
+    ranking
+        See :func:`select_candidates`.
+    processes
+        Processes that share the conditions.
+    progress
+        Called with (conditions done, of).
+
+    Raises
+    ------
+    ValueError
+        If a ranking is not known; one line.
+    """
+    asked: dict[int, list[int]] = {}
+    for place, candidate in enumerate(candidates):
+        asked.setdefault(candidate.provenance.request_index, []).append(place)
+    for members in asked.values():  # where nothing else decides, the sample drawn first
+        members.sort(key=lambda place: candidates[place].provenance.sample_index)
+    answers = run_chunks(
+        partial(_places_of_one, ranking=ranking),
+        [[candidates[place] for place in members] for members in asked.values()],
+        processes=processes,
+        progress=progress,
+    )
+    places = [0] * len(candidates)
+    for members, answer in zip(asked.values(), answers, strict=True):
+        for place, found in zip(members, answer, strict=True):
+            places[place] = found
+    return places
+
+
+def _places_of_one(
+    candidates: Sequence[Candidate], *, ranking: str | Sequence[str] | None
+) -> list[int]:
+    rows, _ = select_candidates(candidates, ranking=ranking, valid=False)
+
+    def order(place: int) -> tuple[bool, int, bool]:
+        rank = rows[place].rank
+        return rank is None, rank or 0, not candidates[place].parsed
+
+    places = [0] * len(candidates)
+    for found, place in enumerate(sorted(range(len(candidates)), key=order)):
+        places[place] = found
+    return places
 
 
 def best_relaxations(

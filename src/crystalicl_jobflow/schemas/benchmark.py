@@ -71,6 +71,9 @@ class RunDoc(Document):
             figures[f"match_valid_at_{row['n']}"] = row["match_rate_valid"]
             figures[f"rms_at_{row['n']}"] = row["rms"]
             figures[f"rms_valid_at_{row['n']}"] = row["rms_valid"]
+        for row in metrics.get("prediction_ranked", ()):
+            figures[f"match_ranked_at_{row['n']}"] = row["match_rate"]
+            figures[f"rms_ranked_at_{row['n']}"] = row["rms"]
         figures |= {
             name: metrics["speed"][name] for name in ("tokens_per_second", "crystals_per_second")
         }

@@ -42,11 +42,11 @@ def prediction(**options: Any) -> None:
     metrics = runs[0].metrics
     names = ", ".join(metrics["condition"])
     shown = table(
-        ">n", ">Match %", ">RMS", ">Match, valid %", ">RMS, valid",
+        ">n", ">Match %", ">RMS", ">Match, valid %", ">RMS, valid", ">Match, ranked %",
         title=f"{metrics['num_conditions']} conditions ({names}), {metrics['shots']} shots",
     )  # fmt: skip
     rows = metrics["prediction"]
-    for row in rows:
+    for row, ranked in zip(rows, metrics.get("prediction_ranked", rows), strict=True):
         if row["n"] in _SHOWN or row["n"] == len(rows):
             shown.add_row(
                 str(row["n"]),
@@ -54,6 +54,7 @@ def prediction(**options: Any) -> None:
                 _rms(row["rms"]),
                 _percent(row["match_rate_valid"]),
                 _rms(row["rms_valid"]),
+                _percent(ranked["match_rate"]),
             )
     stdout_console().print(shown)
     speed = metrics["speed"]

@@ -257,7 +257,7 @@ def evaluate_benchmark(
         processes=run["processes"],
         cache=run["cache"],
     )
-    metrics = run_metrics(setting, result, _plain(identity))
+    metrics = run_metrics(setting, result, _plain(identity), processes=run["processes"])
     if missing:
         metrics["missing_parts"] = missing
     elif folder is not None:

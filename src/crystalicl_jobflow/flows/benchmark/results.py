@@ -75,6 +75,8 @@ def prediction_rates(
     candidates: Sequence[Candidate],
     comparisons: Sequence[Comparison | None],
     n: int,
+    *,
+    places: Sequence[int] | None = None,
 ) -> list[dict[str, Any]]:
     """Return match rate and RMS with 1, 2, … n samples of each condition.
 
@@ -86,6 +88,9 @@ def prediction_rates(
         Each one beside the true crystal; those without one do not count.
     n
         Samples of a condition, at most.
+    places
+        Which sample of its condition each one counts as, from 0; its ``sample_index`` by
+        default. See :func:`~crystalicl_jobflow.evaluation.selection.ranked_places`.
 
     Returns
     -------
@@ -107,16 +112,18 @@ def prediction_rates(
     }
     best: dict[str, list[dict[int, float]]] = {kind: [{} for _ in range(n)] for kind in kinds}
     conditions: set[int] = set()
-    for candidate, found in zip(candidates, comparisons, strict=True):
+    if places is None:
+        places = [candidate.provenance.sample_index for candidate in candidates]
+    for candidate, found, place in zip(candidates, comparisons, places, strict=True):
         if found is None:
             continue
-        place = candidate.provenance.request_index
-        conditions.add(place)
+        asked = candidate.provenance.request_index
+        conditions.add(asked)
         for kind, counts in kinds.items():
             if not counts(candidate, found) or found.rms is None:
                 continue
-            for lowest in best[kind][candidate.provenance.sample_index :]:
-                lowest[place] = min(found.rms, lowest.get(place, found.rms))
+            for lowest in best[kind][place:]:
+                lowest[asked] = min(found.rms, lowest.get(asked, found.rms))
     rows = []
     for k in range(n):
         row: dict[str, Any] = {"n": k + 1, "conditions": len(conditions)}

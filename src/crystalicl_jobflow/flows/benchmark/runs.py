@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 from crystalicl_jobflow.flows.benchmark.asking import StageProgress, draw_crystals
@@ -159,14 +159,19 @@ def run_setting(
         clock=clock,
     )
     identity = folder.settings if folder is not None else setting.identity(seed)
-    metrics = run_metrics(setting, result, identity)
+    metrics = run_metrics(setting, result, identity, processes=processes, progress=progress)
     if folder is not None:
         folder.finish(parts, metrics, result.evaluation)
     return RunDoc.from_metrics(setting.label, seed, metrics), result
 
 
 def run_metrics(
-    setting: BenchmarkSetting, result: BenchmarkResult, identity: dict[str, Any]
+    setting: BenchmarkSetting,
+    result: BenchmarkResult,
+    identity: dict[str, Any],
+    *,
+    processes: int = 1,
+    progress: StageProgress | None = None,
 ) -> dict[str, Any]:
     """Return what ``metrics.json`` holds of a run: rates, settings, speed, provenance."""
     evaluation = result.evaluation
@@ -174,6 +179,19 @@ def run_metrics(
     if setting.kind == "prediction":
         comparisons = [item for part in result.parts for item in part.comparisons]
         metrics["prediction"] = prediction_rates(result.candidates, comparisons, setting.samples)
+        if setting.samples > 1:
+            from crystalicl_jobflow.evaluation.selection import ranked_places
+
+            metrics["prediction_ranked"] = prediction_rates(
+                result.candidates,
+                comparisons,
+                setting.samples,
+                places=ranked_places(
+                    result.candidates,
+                    processes=processes,
+                    progress=None if progress is None else partial(progress, "Rank"),
+                ),
+            )
     metrics |= {
         "rates": {name: rate.model_dump() for name, rate in evaluation.rates.items()},
         "reasons": evaluation.reasons,

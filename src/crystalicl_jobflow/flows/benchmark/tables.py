@@ -30,6 +30,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
         "novel",
     ),
     "prediction": ("match_at_{n}", "rms_at_{n}", "match_valid_at_{n}", "rms_valid_at_{n}"),
+    "ranked": ("match_ranked_at_{n}", "rms_ranked_at_{n}"),
 }
 """Figures that each kind of table shows; those that no run has are left out."""
 
