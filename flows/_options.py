@@ -32,7 +32,7 @@ def generation_parser(description: str) -> argparse.ArgumentParser:
     asked.add_argument("--space-group", default=None, help="number or symbol, for all of them")
     prompts = parser.add_argument_group("demonstrations")
     prompts.add_argument("--pool", default="prototypes", help="store, or 'prototypes'")
-    prompts.add_argument("--strategy", default="C", help="C, F, CF, R, CR, FR or CFR")
+    prompts.add_argument("--strategy", default="C", help="C, F, CF, R, CR, FR, CFR or CE")
     prompts.add_argument("--shots", type=int, default=3, help="demonstrations, 0 to 5")
     model = parser.add_argument_group("model")
     model.add_argument("--model", default="embedded", help="base model: a name or a path")

@@ -65,6 +65,29 @@ def test_the_same_seed_gives_the_same_candidates(run: Run, generated: Path, tmp_
     assert ids[0] == ids[1]
 
 
+def test_the_best_different_crystals_are_kept_and_all_samples_stay(
+    run: Run, generated: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "kept"
+    result = run(
+        "generate", "--formula", "CaTiO3", "--space-group", 221, "--samples", 8, "--keep", 3,
+        "--shots", 2, "--max-redraws", 0, "--no-constrain", "--out", out,
+    )  # fmt: skip
+    candidates, summary = read(out)
+    assert [item.candidate_id for item in candidates] == [
+        item.candidate_id for item in read(generated)[0]
+    ]
+    by_id = {item.candidate_id: item for item in candidates}
+    kept = [by_id[name] for name in summary["kept"]]
+    assert kept[0].joint_success
+    crystals = {(item.formula, item.space_group) for item in kept}
+    assert len(crystals) == len(kept) == len(summary["cifs"])  # the model recites one of each
+    assert {(item.formula, item.space_group) for item in candidates if item.valid} == crystals
+    for item in kept:
+        assert item.candidate_id[:8] in result.output
+    assert f"the best {len(kept)} different ones kept" in result.output
+
+
 def test_a_second_run_into_the_same_folder_leaves_no_stale_cif(run: Run, generated: Path) -> None:
     (generated / "cifs" / "mine.cif").write_text("kept")
     result = run(

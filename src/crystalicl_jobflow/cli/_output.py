@@ -166,7 +166,12 @@ def rates_table(evaluation: Evaluation, *, title: str | None = None) -> Table:
 
 
 def write_run(
-    folder: Path, candidates: Sequence[Candidate], evaluation: Evaluation, more: dict[str, Any]
+    folder: Path,
+    candidates: Sequence[Candidate],
+    evaluation: Evaluation,
+    more: dict[str, Any],
+    *,
+    kept: Sequence[Candidate] | None = None,
 ) -> None:
     """Write candidates, CIF files of the valid crystals and the summary of one run.
 
@@ -178,11 +183,13 @@ def write_run(
         What was generated and how it did.
     more
         Further fields of the summary: what was asked, seconds per part.
+    kept
+        The candidates that get CIF files, where those are not all the valid ones.
     """
     clear_previous(folder)
     write_candidates(folder / CANDIDATES, candidates)
     valid = [candidate for candidate in candidates if candidate.valid]
-    cifs = write_cifs(folder / CIFS, valid)
+    cifs = write_cifs(folder / CIFS, valid if kept is None else kept)
     summary = {
         **more,
         "num_candidates": evaluation.num_candidates,

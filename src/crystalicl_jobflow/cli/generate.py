@@ -26,6 +26,7 @@ from crystalicl_jobflow.cli._pool import open_pool
 
 if TYPE_CHECKING:
     from crystalicl_jobflow.generation import TextGenerator
+    from crystalicl_jobflow.schemas import Candidate
 
 
 @click.command(
@@ -34,6 +35,12 @@ if TYPE_CHECKING:
 @condition_options
 @retrieval_options
 @click.option("--samples", type=click.IntRange(1), default=8, show_default=True)
+@click.option(
+    "--keep",
+    metavar="K",
+    type=click.IntRange(1),
+    help="Show, and write CIF files of, the K best-ranked different valid crystals of all samples.",
+)
 @format_option
 @template_option
 @constraint_options
@@ -117,6 +124,7 @@ def generate(**options: Any) -> None:
     clock.lap("generate")
     candidates = build_candidates(generations)
     evaluation = evaluate(candidates)
+    kept = None if options["keep"] is None else _best(candidates, options["keep"])
     clock.lap("check")
     out: Path = options["out"]
     summary = {
@@ -128,7 +136,9 @@ def generate(**options: Any) -> None:
         "relaxed": retrieval.relaxed,
         "seconds": seconds,
     }
-    _output.write_run(out, candidates, evaluation, summary)
+    if kept is not None:
+        summary["kept"] = [candidate.candidate_id for candidate in kept]
+    _output.write_run(out, candidates, evaluation, summary, kept=kept)
     if options["store"] is not None:
         written = store_candidates(candidates, open_candidate_store(options["store"]))
         note(f"Stored {written} new or changed candidates in {options['store']}")
@@ -137,9 +147,19 @@ def generate(**options: Any) -> None:
         count = f"{missing} of {len(candidates)} samples"
         note(f"{count} got no text from the server; the same command asks for them again")
     unfinished.discard()
-    _output.print_run(candidates, evaluation)
+    _output.print_run(candidates if kept is None else kept, evaluation)
     valid = sum(candidate.valid for candidate in candidates)
-    click.echo(f"{valid} of {len(candidates)} valid; files in {out}")
+    said = "" if kept is None else f", the best {len(kept)} different ones kept"
+    click.echo(f"{valid} of {len(candidates)} valid{said}; files in {out}")
+
+
+def _best(candidates: list[Candidate], number: int) -> list[Candidate]:
+    """Return the candidates that a selection takes, by rank."""
+    from crystalicl_jobflow.evaluation.selection import select_candidates
+
+    by_id = {candidate.candidate_id: candidate for candidate in candidates}
+    _, chosen = select_candidates(candidates, number=number)
+    return [by_id[item.candidate_id] for item in chosen]
 
 
 class _Clock:
