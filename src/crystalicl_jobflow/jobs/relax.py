@@ -60,6 +60,10 @@ class RelaxMaker(Maker):
         crystals and of the elements; found for CHGNet. DFT needs none.
     references
         Elemental references: a kind, or a file.
+    relax_known
+        Whether the gathering relaxes the known crystals of the candidates' elements with
+        ``energy_model`` too, before they make the hull: like is then compared with like, to
+        a few meV/atom, for the time of as many more relaxations.
 
     Raises
     ------
@@ -87,6 +91,7 @@ class RelaxMaker(Maker):
     hull: str | None = None
     energy_model: str | None = None
     references: str | None = None
+    relax_known: bool = False
 
     def __post_init__(self) -> None:
         if not hasattr(self.relax_maker, "make"):
@@ -144,6 +149,7 @@ class RelaxMaker(Maker):
             known if self.hull is None else self.hull,
             self.energy_model,
             self.references,
+            self.relax_known,
         )
         gather.name = f"gather {self.stage}"
         # it takes this job's place itself, see GenerateMaker

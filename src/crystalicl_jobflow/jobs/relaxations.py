@@ -105,6 +105,7 @@ def gather_relaxations(
     known: Any = None,
     energy_model: str | None = None,
     references: str | None = None,
+    relax_known: bool = False,
 ) -> RelaxDoc:
     """Read relaxations, and put them against the convex hull.
 
@@ -120,7 +121,7 @@ def gather_relaxations(
         Relaxations that were not tried, with the reason.
     level
         forcefield or dft, for relaxations without a result.
-    known, energy_model, references
+    known, energy_model, references, relax_known
         See :class:`~crystalicl_jobflow.jobs.RelaxMaker`.
 
     Returns
@@ -159,6 +160,7 @@ def gather_relaxations(
         known=hull,
         model=energy_model,
         references=references,
+        relax_known=relax_known,
         progress=log_progress(logger, "energies of the hull"),
     )
     tried = {item.candidate_id: item for item in found}
@@ -207,14 +209,14 @@ def _failed(
     level: str = "forcefield",
     source_uuid: str | None = None,
 ) -> CandidateRelaxation:
+    from crystalicl_jobflow.evaluation.energies.base import sentence
     from crystalicl_jobflow.redaction import redact
 
-    said = str(error).strip().split("\n")[0][:300]
     return CandidateRelaxation(
         candidate_id=candidate_id,
         converged=False,
         level=level,
         source_uuid=source_uuid,
         failure_reason="model_failed",
-        failure_message=redact(f"{type(error).__name__}: {said}" if said else type(error).__name__),
+        failure_message=redact(sentence(error)),
     )

@@ -172,6 +172,31 @@ def test_structures_get_the_models_energies(
     assert found.scale == "lattice 1, references own"
 
 
+def test_known_crystals_are_relaxed_where_asked_for(
+    lattice_model: Any, references: ElementalReferences, nacl: Structure, cscl: Structure
+) -> None:
+    found = ConvexHull.from_structures(
+        [nacl, None, cscl], model=lattice_model, references=references, relax=True
+    )
+    # relaxed, both have -0.5 against (-0.1 - 0.3)/2
+    energies = [entry.formation_energy_per_atom for entry in found.entries]
+    assert energies == pytest.approx([-0.3, -0.3])
+
+
+def test_a_known_crystal_that_does_not_relax_keeps_its_energy(
+    lattice_model: Any,
+    references: ElementalReferences,
+    nacl: Structure,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    relax = lattice_model.relax
+    monkeypatch.setattr(lattice_model, "relax", lambda known, **_: relax(known, max_steps=0))
+    found = ConvexHull.from_structures(
+        [nacl], model=lattice_model, references=references, relax=True
+    )
+    assert found.entries[0].formation_energy_per_atom == pytest.approx(-0.369)
+
+
 @pytest.fixture
 def data(tmp_path: Path, nacl: Structure, cscl: Structure) -> Path:
     import pandas as pd

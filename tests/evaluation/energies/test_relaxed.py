@@ -8,6 +8,7 @@ import pytest
 from pymatgen.core import Lattice, Structure
 
 from crystalicl_jobflow.evaluation.energies.data_sets import CrystalData
+from crystalicl_jobflow.evaluation.energies.models import load_energy_model
 from crystalicl_jobflow.evaluation.energies.references import ElementalReferences
 from crystalicl_jobflow.evaluation.energies.relaxed import (
     hull_energies,
@@ -211,6 +212,21 @@ class TestHull:
         # rock salt lies below caesium chloride's structure
         assert -0.3 < found.energy_above_hull < -0.01
         assert "chgnet 0.3.0" in words
+
+    def test_a_crystal_found_again_lies_on_the_hull_of_relaxed_ones(self):
+        pytest.importorskip("chgnet")
+        (ours,) = load_energy_model("chgnet").relax([SALT])
+        output = {"structure": ours.structure.as_dict(), "energy_per_atom": ours.energy_per_atom}
+        given = read_relaxation("a", force_field(output=output))
+        wider = SALT.copy()
+        wider.scale_lattice(SALT.volume * 1.1)  # another method's minimum, exaggerated
+        known = CrystalData(["other-salt"], [wider], [{}])
+        (found,), words = hull_energies([given], known=known)
+        assert found.energy_above_hull < -0.01
+        assert not words.endswith("relaxed")
+        (found,), words = hull_energies([given], known=known, relax_known=True)
+        assert found.energy_above_hull == pytest.approx(0, abs=0.002)
+        assert words.endswith("relaxed")
 
     def test_failed_ones_pass_through(self):
         failed = read_relaxation("a", None)

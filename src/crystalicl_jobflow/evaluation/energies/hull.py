@@ -175,6 +175,7 @@ class ConvexHull:
         model: EnergyModel,
         references: ElementalReferences,
         ids: Sequence[str] | None = None,
+        relax: bool = False,
         progress: Progress | None = None,
     ) -> ConvexHull:
         """Build the hull from structures with the energies that a model gives them.
@@ -191,15 +192,27 @@ class ConvexHull:
             Its elemental references.
         ids
             Names of the structures; their places otherwise.
+        relax
+            Whether the model relaxes them first, as the crystals measured will be: what is in
+            the minimum of another method is a little above this model's own, and a crystal
+            found again would lie that little below the hull. One whose relaxation does not
+            count keeps its energy as it is.
         progress
             Called with (done, of).
         """
         names = list(map(str, ids if ids is not None else range(len(structures))))
-        energies = model.energies(structures, progress=progress)
+        energies = [
+            item.energy_per_atom
+            for item in model.energies(structures, progress=None if relax else progress)
+        ]
+        if relax:
+            for place, item in enumerate(model.relax(structures, progress=progress)):
+                if item.converged and item.failure is None:
+                    energies[place] = item.energy_per_atom
         entries = [
-            HullEntry(name, plain, references.formation_energy(plain, energy.energy_per_atom))
+            HullEntry(name, plain, references.formation_energy(plain, energy))
             for name, structure, energy in zip(names, structures, energies, strict=True)
-            if structure is not None and energy.energy_per_atom is not None
+            if structure is not None and energy is not None
             for plain in [structure.composition.element_composition]
             if not references.missing(plain)
         ]

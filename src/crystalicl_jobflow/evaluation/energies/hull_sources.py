@@ -19,6 +19,7 @@ def reference_hull(
     model: EnergyModel | None = None,
     references: ElementalReferences | None = None,
     chemical_systems: Sequence[frozenset[str]] | None = None,
+    relax: bool = False,
     progress: Progress | None = None,
 ) -> ConvexHull:
     """Return the convex hull of known crystals.
@@ -37,6 +38,9 @@ def reference_hull(
     chemical_systems
         Systems that will be asked about: crystals outside all of them are passed over, so
         that a model need not be asked about them.
+    relax
+        Whether the model relaxes the known crystals first, see
+        :meth:`ConvexHull.from_structures`; a saved hull stays as it is.
     progress
         Called with (done, of) while the model works.
 
@@ -46,7 +50,7 @@ def reference_hull(
         If the source cannot be read, is on another scale than asked for, or a model comes
         without references; one line.
     """
-    if str(source).endswith(".json") and _is_hull(Path(source)):
+    if is_saved_hull(source):
         hull = ConvexHull.load(source)
         wanted = references.label if references is not None else f"{FORMATION_ENERGY} of the data"
         if model is not None and hull.scale != wanted:
@@ -69,12 +73,26 @@ def reference_hull(
         raise ValueError("a hull of a model's energies needs elemental references")
     data = read_data_set(source, chemical_systems=chemical_systems)
     return ConvexHull.from_structures(
-        data.structures, model=model, references=references, ids=data.ids, progress=progress
+        data.structures,
+        model=model,
+        references=references,
+        ids=data.ids,
+        relax=relax,
+        progress=progress,
     )
 
 
-def _is_hull(path: Path) -> bool:
-    """Tell a saved hull from a JSON store by its first characters."""
+def is_saved_hull(source: str | Path) -> bool:
+    """Tell a saved hull from a JSON store by its first characters.
+
+    Raises
+    ------
+    ValueError
+        If there is no such file; one line.
+    """
+    path = Path(source)
+    if path.suffix != ".json":
+        return False
     if not path.is_file():
         raise ValueError(f"{path} does not exist")
     with path.open(encoding="utf-8") as file:

@@ -15,7 +15,11 @@ from crystalicl_jobflow.evaluation.energies.base import (
     Progress,
 )
 from crystalicl_jobflow.evaluation.energies.hull import ConvexHull, HullEntry
-from crystalicl_jobflow.evaluation.energies.hull_sources import FORMATION_ENERGY, reference_hull
+from crystalicl_jobflow.evaluation.energies.hull_sources import (
+    FORMATION_ENERGY,
+    is_saved_hull,
+    reference_hull,
+)
 from crystalicl_jobflow.evaluation.energies.references import (
     ElementalReferences,
     load_references,
@@ -130,6 +134,7 @@ def hull_energies(
     known: CrystalData | str | None = None,
     model: str | None = None,
     references: str | None = None,
+    relax_known: bool = False,
     progress: Progress | None = None,
 ) -> tuple[list[CandidateRelaxation], str]:
     """Give relaxations of one method their formation energies and energies above the hull.
@@ -148,6 +153,8 @@ def hull_energies(
         Elemental references, see :func:`load_references`; None for the default ones of the
         model. For DFT the path of a file, with which the energies are taken as they are; None
         for the Materials Project's PBE energies, with its corrections.
+    relax_known
+        Whether the force field relaxes the known crystals as well; DFT's have energies.
     progress
         Called with (done, of) while the model works.
 
@@ -170,8 +177,10 @@ def hull_energies(
     if known is not None:
         systems = list({_symbols(item.structure) for item in usable if item.structure is not None})
         try:
-            hull = _hull(known, engine, elements, systems, progress)
+            hull = _hull(known, engine, elements, systems, relax_known, progress)
             words += f"; hull: {len(hull)} entries, {hull.scale}"
+            if relax_known and not dft and not (isinstance(known, str) and is_saved_hull(known)):
+                words += ", relaxed"
         except (ValueError, ImportError, OSError) as error:
             words += f"; no hull: {error}"
     corrected = dft and references is None
@@ -236,6 +245,7 @@ def _hull(
     engine: EnergyModel | None,
     elements: ElementalReferences,
     systems: list[frozenset[str]],
+    relax: bool,
     progress: Progress | None,
 ) -> ConvexHull:
     if isinstance(known, str):
@@ -244,6 +254,7 @@ def _hull(
             model=engine,
             references=elements if engine is not None else None,
             chemical_systems=systems,
+            relax=relax,
             progress=progress,
         )
     places = [
@@ -257,6 +268,7 @@ def _hull(
             model=engine,
             references=elements,
             ids=[known.ids[place] for place in places],
+            relax=relax,
             progress=progress,
         )
     if not any(FORMATION_ENERGY in values for values in known.properties):
