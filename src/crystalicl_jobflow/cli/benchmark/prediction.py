@@ -46,7 +46,8 @@ def prediction(**options: Any) -> None:
         title=f"{metrics['num_conditions']} conditions ({names}), {metrics['shots']} shots",
     )  # fmt: skip
     rows = metrics["prediction"]
-    for row, ranked in zip(rows, metrics.get("prediction_ranked", rows), strict=True):
+    ranked = metrics.get("prediction_ranked") or [{}] * len(rows)
+    for row, in_rank in zip(rows, ranked, strict=True):
         if row["n"] in _SHOWN or row["n"] == len(rows):
             shown.add_row(
                 str(row["n"]),
@@ -54,7 +55,7 @@ def prediction(**options: Any) -> None:
                 _rms(row["rms"]),
                 _percent(row["match_rate_valid"]),
                 _rms(row["rms_valid"]),
-                _percent(ranked["match_rate"]),
+                _percent(in_rank.get("match_rate")),
             )
     stdout_console().print(shown)
     speed = metrics["speed"]
