@@ -41,13 +41,14 @@ def prediction(**options: Any) -> None:
         return
     metrics = runs[0].metrics
     names = ", ".join(metrics["condition"])
+    ranked = {row["n"]: row for row in metrics.get("prediction_ranked", ())}
     shown = table(
-        ">n", ">Match %", ">RMS", ">Match, valid %", ">RMS, valid", ">Match, ranked %",
+        ">n", ">Match %", ">RMS", ">Match, valid %", ">RMS, valid",
+        *([">Match, ranked %"] if ranked else []),
         title=f"{metrics['num_conditions']} conditions ({names}), {metrics['shots']} shots",
     )  # fmt: skip
     rows = metrics["prediction"]
-    ranked = metrics.get("prediction_ranked") or [{}] * len(rows)
-    for row, in_rank in zip(rows, ranked, strict=True):
+    for row in rows:
         if row["n"] in _SHOWN or row["n"] == len(rows):
             shown.add_row(
                 str(row["n"]),
@@ -55,7 +56,7 @@ def prediction(**options: Any) -> None:
                 _rms(row["rms"]),
                 _percent(row["match_rate_valid"]),
                 _rms(row["rms_valid"]),
-                _percent(in_rank.get("match_rate")),
+                *([_percent(ranked[row["n"]]["match_rate"])] if ranked else []),
             )
     stdout_console().print(shown)
     speed = metrics["speed"]
