@@ -173,7 +173,11 @@ def test_structures_get_the_models_energies(
 
 
 def test_known_crystals_are_relaxed_where_asked_for(
-    lattice_model: Any, references: ElementalReferences, nacl: Structure, cscl: Structure
+    lattice_model: Any,
+    references: ElementalReferences,
+    nacl: Structure,
+    cscl: Structure,
+    tmp_path: Path,
 ) -> None:
     found = ConvexHull.from_structures(
         [nacl, None, cscl], model=lattice_model, references=references, relax=True
@@ -181,6 +185,8 @@ def test_known_crystals_are_relaxed_where_asked_for(
     # relaxed, both have -0.5 against (-0.1 - 0.3)/2
     energies = [entry.formation_energy_per_atom for entry in found.entries]
     assert energies == pytest.approx([-0.3, -0.3])
+    found.save(tmp_path / "hull.json")
+    assert ConvexHull.load(tmp_path / "hull.json").relaxed
 
 
 def test_a_known_crystal_that_does_not_relax_keeps_its_energy(

@@ -55,6 +55,8 @@ class ConvexHull:
         On which scale their formation energies are, in words: a model with its version and
         references, or the column of a data set. What is measured against the hull must be
         on the same one.
+    relaxed
+        Whether the method of that scale relaxed the crystals.
 
     Notes
     -----
@@ -62,8 +64,11 @@ class ConvexHull:
     the crystals measured use the same ones: they are linear in the composition.
     """
 
-    def __init__(self, entries: Iterable[HullEntry], *, scale: str = "") -> None:
+    def __init__(
+        self, entries: Iterable[HullEntry], *, scale: str = "", relaxed: bool = False
+    ) -> None:
         self.scale = scale
+        self.relaxed = relaxed
         self._by_system: dict[frozenset[str], list[HullEntry]] = {}
         for entry in entries:
             system = frozenset(el.symbol for el in entry.composition.elements)
@@ -140,6 +145,7 @@ class ConvexHull:
         """Write the hull as JSON: its energies are computed once, see :meth:`load`."""
         document = {
             "scale": self.scale,
+            "relaxed": self.relaxed,
             "entries": [
                 [item.entry_id, item.composition.formula.replace(" ", ""), energy]
                 for item in self.entries
@@ -163,7 +169,8 @@ class ConvexHull:
                 HullEntry(str(name), Composition(formula), float(energy))
                 for name, formula, energy in document["entries"]
             ]
-            return cls(entries, scale=str(document["scale"]))
+            relaxed = bool(document.get("relaxed", False))
+            return cls(entries, scale=str(document["scale"]), relaxed=relaxed)
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{path} holds no convex hull: {error}") from None
 
@@ -216,7 +223,7 @@ class ConvexHull:
             for plain in [structure.composition.element_composition]
             if not references.missing(plain)
         ]
-        return cls(entries, scale=references.label)
+        return cls(entries, scale=references.label, relaxed=relax)
 
 
 def _subsets(elements: frozenset[str]) -> list[frozenset[str]]:

@@ -50,7 +50,7 @@ def reference_hull(
         If the source cannot be read, is on another scale than asked for, or a model comes
         without references; one line.
     """
-    if is_saved_hull(source):
+    if str(source).endswith(".json") and _is_hull(Path(source)):
         hull = ConvexHull.load(source)
         wanted = references.label if references is not None else f"{FORMATION_ENERGY} of the data"
         if model is not None and hull.scale != wanted:
@@ -82,17 +82,8 @@ def reference_hull(
     )
 
 
-def is_saved_hull(source: str | Path) -> bool:
-    """Tell a saved hull from a JSON store by its first characters.
-
-    Raises
-    ------
-    ValueError
-        If there is no such file; one line.
-    """
-    path = Path(source)
-    if path.suffix != ".json":
-        return False
+def _is_hull(path: Path) -> bool:
+    """Tell a saved hull from a JSON store by its first characters."""
     if not path.is_file():
         raise ValueError(f"{path} does not exist")
     with path.open(encoding="utf-8") as file:

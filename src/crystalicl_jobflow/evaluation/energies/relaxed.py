@@ -15,11 +15,7 @@ from crystalicl_jobflow.evaluation.energies.base import (
     Progress,
 )
 from crystalicl_jobflow.evaluation.energies.hull import ConvexHull, HullEntry
-from crystalicl_jobflow.evaluation.energies.hull_sources import (
-    FORMATION_ENERGY,
-    is_saved_hull,
-    reference_hull,
-)
+from crystalicl_jobflow.evaluation.energies.hull_sources import FORMATION_ENERGY, reference_hull
 from crystalicl_jobflow.evaluation.energies.references import (
     ElementalReferences,
     load_references,
@@ -179,7 +175,7 @@ def hull_energies(
         try:
             hull = _hull(known, engine, elements, systems, relax_known, progress)
             words += f"; hull: {len(hull)} entries, {hull.scale}"
-            if relax_known and not dft and not (isinstance(known, str) and is_saved_hull(known)):
+            if hull.relaxed:
                 words += ", relaxed"
         except (ValueError, ImportError, OSError) as error:
             words += f"; no hull: {error}"
