@@ -199,31 +199,29 @@ def ranked_places(
     for members in asked.values():  # where nothing else decides, the sample drawn first
         members.sort(key=lambda place: candidates[place].provenance.sample_index)
     answers = run_chunks(
-        partial(_places_of_one, ranking=ranking),
+        partial(_order_of_one, ranking=ranking),
         [[candidates[place] for place in members] for members in asked.values()],
         processes=processes,
         progress=progress,
     )
     places = [0] * len(candidates)
-    for members, answer in zip(asked.values(), answers, strict=True):
-        for place, found in zip(members, answer, strict=True):
-            places[place] = found
+    for members, order in zip(asked.values(), answers, strict=True):
+        for found, number in enumerate(order):
+            places[members[number]] = found
     return places
 
 
-def _places_of_one(
+def _order_of_one(
     candidates: Sequence[Candidate], *, ranking: str | Sequence[str] | None
 ) -> list[int]:
+    """Return the numbers of one condition's candidates in the order in which they stand."""
     rows, _ = select_candidates(candidates, ranking=ranking, valid=False)
 
-    def order(place: int) -> tuple[bool, int, bool]:
-        rank = rows[place].rank
-        return rank is None, rank or 0, not candidates[place].parsed
+    def standing(number: int) -> tuple[bool, int, bool]:
+        rank = rows[number].rank
+        return rank is None, rank or 0, not candidates[number].parsed
 
-    places = [0] * len(candidates)
-    for found, place in enumerate(sorted(range(len(candidates)), key=order)):
-        places[place] = found
-    return places
+    return sorted(range(len(candidates)), key=standing)
 
 
 def best_relaxations(
