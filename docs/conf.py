@@ -17,7 +17,7 @@ from typing import Any
 from sphinx.util.nodes import make_refnode
 
 PACKAGE = "crystalicl_jobflow"
-ROOMS = ("crystalicl_jobflow.evaluation.energies", "crystalicl_jobflow.generation.constraints")
+ROOMS = ("crystalicl_jobflow.energies", "crystalicl_jobflow.generation.constraints")
 """Rooms within rooms that have a page of their own."""
 
 

@@ -24,7 +24,7 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from _options import add_relaxation, build_flow, generation_parser
-from crystalicl_jobflow.builders import CandidateBuilder, open_candidate_store
+from crystalicl_jobflow.candidates import CandidateBuilder, open_candidate_store
 from crystalicl_jobflow.schemas.discovery import DiscoveryDoc
 from crystalicl_jobflow.stores import load_job_store
 

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from _options import flow_maker, generation_parser, read_conditions
-from crystalicl_jobflow.builders import open_candidate_store, store_candidates
+from crystalicl_jobflow.candidates import open_candidate_store, store_candidates
 from crystalicl_jobflow.schemas import Candidate, Evaluation
 from crystalicl_jobflow.stores import load_job_store
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 import sys
 
 from _options import add_relaxation, add_workers, build_flow, chosen_workers, generation_parser
-from crystalicl_jobflow.flows.workers import assign_workers
+from crystalicl_jobflow.submission.workers import assign_workers
 
 
 def main() -> int:

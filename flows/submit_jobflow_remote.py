@@ -15,7 +15,7 @@ from __future__ import annotations
 import sys
 
 from _options import add_relaxation, add_workers, build_flow, chosen_workers, generation_parser
-from crystalicl_jobflow.flows.workers import assign_workers, check_workers, worker_of
+from crystalicl_jobflow.submission.workers import assign_workers, check_workers, worker_of
 
 
 def main() -> int:

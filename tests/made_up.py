@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from pymatgen.core import Composition, Lattice, Structure
 
-from crystalicl_jobflow.builders.merging import merge
-from crystalicl_jobflow.builders.parts import Part, symmetry
+from crystalicl_jobflow.candidates.contributions import Part, symmetry
+from crystalicl_jobflow.candidates.merging import merge
 
 _KINDS = (
     ("CaTiO3", 221, "Pm-3m", 3.9), ("NaCl", 225, "Fm-3m", 5.6), ("TiO2", 136, "P4_2/mnm", 4.6),
@@ -37,7 +37,7 @@ def synthetic_documents(count: int, *, seed: int = 0) -> Iterator[dict[str, Any]
     dict
         A document as the store holds it: about a fifth without crystal, a third without
         energy, values of all kinds in the indexed fields. One document per kind of crystal
-        comes from :func:`~crystalicl_jobflow.builders.merging.merge`; the others are copies
+        comes from :func:`~crystalicl_jobflow.candidates.merging.merge`; the others are copies
         with numbers of their own.
     """
     draw = np.random.default_rng(seed)

@@ -52,7 +52,7 @@ class RecordedProject:
 
 def materials_project(monkeypatch: pytest.MonkeyPatch) -> Programs:
     """Answer searches in the Materials Project from a recording, without network or key."""
-    from crystalicl_jobflow.retrieval import sources
+    from crystalicl_jobflow.datasets import sources
 
     monkeypatch.setattr(sources, "_open_rester", RecordedProject)
     return {}
@@ -67,7 +67,7 @@ def mongodb(monkeypatch: pytest.MonkeyPatch) -> None:
     from mongomock_ng.gridfs import enable_gridfs_integration
     from mongomock_ng.store import ServerStore
 
-    from crystalicl_jobflow.builders import blobs
+    from crystalicl_jobflow.candidates import blobs
 
     enable_gridfs_integration()
     server = ServerStore()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from crystalicl_jobflow.evaluation.energies.base import EnergyFailure
+from crystalicl_jobflow.energies.energy_model import EnergyFailure
 from crystalicl_jobflow.schemas import FailureReason
 from crystalicl_jobflow.schemas.discovery import SelectionReason
 from crystalicl_jobflow.schemas.predictions import PropertyFailure

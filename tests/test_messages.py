@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from crystalicl_jobflow.messages import first_line, one_line, validation_line
+from crystalicl_jobflow.utils.messages import first_line, one_line, validation_line
 
 
 def test_lines_of_an_error_become_one() -> None:

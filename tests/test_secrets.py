@@ -15,14 +15,14 @@ from hypothesis import strategies as st
 from jobflow import Flow, JobStore, run_locally
 from maggma.stores import MemoryStore, MongoStore
 
-from crystalicl_jobflow.builders import CandidateBuilder, find_documents, open_candidate_store
-from crystalicl_jobflow.builders.writing import retrying
+from crystalicl_jobflow.candidates import CandidateBuilder, find_documents, open_candidate_store
+from crystalicl_jobflow.candidates.writing import retrying
 from crystalicl_jobflow.cli import cli
 from crystalicl_jobflow.generation import GenerationRequest
 from crystalicl_jobflow.jobs import RetrieveMaker
-from crystalicl_jobflow.redaction import RedactingFilter, has_secrets, redact, redact_document
 from crystalicl_jobflow.schemas import ModelInfo, SamplingParams
 from crystalicl_jobflow.stores import load_job_store, open_store, store_label
+from crystalicl_jobflow.utils.redaction import RedactingFilter, has_secrets, redact, redact_document
 from model_server import ModelServer, Reply, completion
 from reciting import ROCK_SALT, RecitingGenerator
 
@@ -182,7 +182,7 @@ def test_no_command_shows_a_password(arguments):
 
 def test_not_even_a_fault_of_the_program_shows_a_password():
     code = (
-        "import sys\nfrom crystalicl_jobflow.redaction import show_traceback\n"
+        "import sys\nfrom crystalicl_jobflow.utils.redaction import show_traceback\n"
         f"sys.excepthook = show_traceback\nraise RuntimeError('{URI}')"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
@@ -294,8 +294,8 @@ class TestModelServers:
         assert KEY not in caplog.text
 
     def test_jobs_and_candidates(self, options, caplog):
-        from crystalicl_jobflow.evaluation import build_candidates
         from crystalicl_jobflow.jobs import GenerateMaker
+        from crystalicl_jobflow.validation.validate import build_candidates
 
         def answer(body):
             return self.echo(400) if len(server.bodies) > 1 else completion(ROCK_SALT)

@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from maggma.stores import MemoryStore
 
-from crystalicl_jobflow.sqlite_store import SQLiteStore
 from crystalicl_jobflow.stores import open_store
+from crystalicl_jobflow.stores.sqlite.store import SQLiteStore
 
 INDEXES = [("size",), ("colour", "size"), ("tags", "size"), ("box.depth",), ("good",), ("when",)]
 
@@ -158,7 +158,7 @@ def test_a_file_that_is_none_is_told_in_one_line(tmp_path: Path):
 def test_two_processes_write_at_once_and_nothing_is_lost(tmp_path: Path):
     path = tmp_path / "shared.sqlite"
     code = (
-        "import sys; from crystalicl_jobflow.sqlite_store import SQLiteStore\n"
+        "import sys; from crystalicl_jobflow.stores.sqlite.store import SQLiteStore\n"
         "store = SQLiteStore(sys.argv[1], key='name'); store.connect()\n"
         "for _ in range(25):\n"
         "    with store.transaction():\n"

@@ -10,17 +10,17 @@ from hypothesis import strategies as st
 from jobflow import JobStore, run_locally
 from maggma.stores import MemoryStore
 
-from crystalicl_jobflow.builders import (
+from crystalicl_jobflow.candidates import (
     CandidateBuilder,
     open_candidate_store,
     query_candidates,
     store_candidates,
 )
-from crystalicl_jobflow.evaluation import build_candidates
-from crystalicl_jobflow.generation.pipeline import generate_for_retrievals
+from crystalicl_jobflow.generation.generate import generate_for_retrievals
 from crystalicl_jobflow.jobs import ValidateMaker
 from crystalicl_jobflow.jobs._inputs import as_retrievals
 from crystalicl_jobflow.schemas import Candidate, Condition, ConditionError, Generation
+from crystalicl_jobflow.validation.validate import build_candidates
 from reciting import NO_CRYSTAL, OVERLAPPING, PEROVSKITE, ROCK_SALT, RecitingGenerator
 
 

@@ -6,22 +6,24 @@ import pytest
 from jobflow import Flow, JobStore, Maker, job, run_locally
 from maggma.stores import MemoryStore
 
-from crystalicl_jobflow.builders import (
+from crystalicl_jobflow.candidates import (
     CandidateBuilder,
     CandidateQuery,
     find_documents,
     open_candidate_store,
     read_document,
 )
-from crystalicl_jobflow.builders.blobs import MaggmaBlobs, move_large_fields, resolve_blobs
-from crystalicl_jobflow.evaluation import build_candidates
+from crystalicl_jobflow.candidates.blobs import MaggmaBlobs, move_large_fields, resolve_blobs
 from crystalicl_jobflow.flows import CrystalGenerationFlowMaker
-from crystalicl_jobflow.generation.pipeline import generate_for_retrievals
+from crystalicl_jobflow.generation.generate import generate_for_retrievals
 from crystalicl_jobflow.jobs import EvaluateMaker, ValidateMaker
 from crystalicl_jobflow.jobs._inputs import as_retrievals
 from crystalicl_jobflow.schemas import Generation
-from crystalicl_jobflow.schemas.candidates import CandidateRelaxation, RelaxDoc
-from crystalicl_jobflow.schemas.jobs import DATA, GenerateDoc, ValidateDoc
+from crystalicl_jobflow.schemas.base import DATA
+from crystalicl_jobflow.schemas.candidate import ValidateDoc
+from crystalicl_jobflow.schemas.generation import GenerateDoc
+from crystalicl_jobflow.schemas.stored_candidate import CandidateRelaxation, RelaxDoc
+from crystalicl_jobflow.validation.validate import build_candidates
 from reciting import NO_CRYSTAL, PEROVSKITE, ROCK_SALT, RecitingGenerator
 
 
@@ -132,7 +134,7 @@ def test_jobs_are_added_as_they_come(generations, job_store):
 def test_a_builder_killed_in_a_job_reads_it_again(generations, job_store, monkeypatch):
     run(Flow([ValidateMaker().make(generations)]), job_store)
     target = open_candidate_store("memory:")
-    from crystalicl_jobflow.builders import candidates as module
+    from crystalicl_jobflow.candidates import builder as module
 
     whole = module.write_parts
 

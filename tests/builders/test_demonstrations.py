@@ -13,8 +13,9 @@ from maggma.stores import JSONStore, MemoryStore
 from monty.json import MontyDecoder
 from pymatgen.core import Lattice, Structure
 
-from crystalicl_jobflow.builders import DemonstrationBuilder
-from crystalicl_jobflow.retrieval import DemonstrationIndex, open_store
+from crystalicl_jobflow.retrieval import DemonstrationIndex
+from crystalicl_jobflow.retrieval.builder import DemonstrationBuilder
+from crystalicl_jobflow.stores.opening import open_store
 
 START = datetime(2025, 1, 1)
 

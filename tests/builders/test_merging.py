@@ -6,18 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crystalicl_jobflow.builders.merging import merge, same
-from crystalicl_jobflow.builders.parts import (
+from crystalicl_jobflow.candidates.contributions import (
     Part,
     candidate_part,
     evaluation_part,
     generation_parts,
     relaxation_part,
 )
-from crystalicl_jobflow.builders.query import read_candidate, read_document
-from crystalicl_jobflow.evaluation import build_candidates
-from crystalicl_jobflow.generation.pipeline import generate_for_retrievals
+from crystalicl_jobflow.candidates.merging import merge, same
+from crystalicl_jobflow.candidates.query import read_candidate, read_document
+from crystalicl_jobflow.generation.generate import generate_for_retrievals
 from crystalicl_jobflow.jobs._inputs import as_retrievals
+from crystalicl_jobflow.validation.validate import build_candidates
 from reciting import NO_CRYSTAL, PEROVSKITE, RecitingGenerator
 
 GENERATIONS = generate_for_retrievals(

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crystalicl_jobflow.builders import (
+from crystalicl_jobflow.candidates import (
     CANDIDATE_INDEXES,
     CandidateQuery,
     count_documents,
@@ -20,8 +20,8 @@ from crystalicl_jobflow.builders import (
     open_candidate_store,
     read_document,
 )
-from crystalicl_jobflow.builders.indexes import ensure_indexes
-from crystalicl_jobflow.builders.question import field_name
+from crystalicl_jobflow.candidates.candidate_query import field_name
+from crystalicl_jobflow.candidates.indexes import ensure_indexes
 from crystalicl_jobflow.cli.query import query as query_command
 from crystalicl_jobflow.cli.query import read_query
 from crystalicl_jobflow.schemas import ConditionError

@@ -18,20 +18,20 @@ import pytest
 from jobflow import Flow, JobStore, run_locally
 from maggma.stores import MemoryStore
 
-from crystalicl_jobflow.builders import (
+from crystalicl_jobflow.candidates import (
     CandidateBuilder,
     CandidateQuery,
     find_documents,
     open_candidate_store,
 )
-from crystalicl_jobflow.builders.blobs import GridFSBlobs
-from crystalicl_jobflow.builders.indexes import ensure_indexes
-from crystalicl_jobflow.builders.parts import Part, candidate_part, evaluation_part
-from crystalicl_jobflow.builders.writing import write_parts
-from crystalicl_jobflow.evaluation import build_candidates
-from crystalicl_jobflow.generation.pipeline import generate_for_retrievals
+from crystalicl_jobflow.candidates.blobs import GridFSBlobs
+from crystalicl_jobflow.candidates.contributions import Part, candidate_part, evaluation_part
+from crystalicl_jobflow.candidates.indexes import ensure_indexes
+from crystalicl_jobflow.candidates.writing import write_parts
+from crystalicl_jobflow.generation.generate import generate_for_retrievals
 from crystalicl_jobflow.jobs import EvaluateMaker, ValidateMaker
 from crystalicl_jobflow.jobs._inputs import as_retrievals
+from crystalicl_jobflow.validation.validate import build_candidates
 from reciting import PEROVSKITE, ROCK_SALT, RecitingGenerator
 
 pytestmark = pytest.mark.mongodb

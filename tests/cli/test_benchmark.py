@@ -92,9 +92,7 @@ def test_a_killed_run_goes_on(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(
-        "crystalicl_jobflow.flows.benchmark.sampling.part_size", lambda *_a, **_o: 1
-    )
+    monkeypatch.setattr("crystalicl_jobflow.benchmarks.sample_texts.part_size", lambda *_a, **_o: 1)
     asked = ("benchmark", command, "--dataset", dataset, "--shots", 0, *ARGUMENTS)
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     load(monkeypatch, RecitingGenerator())

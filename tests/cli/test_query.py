@@ -10,7 +10,7 @@ import pytest
 from jobflow import run_locally
 from pymatgen.core import Structure
 
-from crystalicl_jobflow.generation.pipeline import generate_for_retrievals
+from crystalicl_jobflow.generation.generate import generate_for_retrievals
 from crystalicl_jobflow.jobs import ValidateMaker
 from crystalicl_jobflow.jobs._inputs import as_retrievals
 from crystalicl_jobflow.stores import load_job_store

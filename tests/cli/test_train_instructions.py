@@ -10,7 +10,7 @@ from pymatgen.core import Lattice, Structure
 
 from crystalicl_jobflow.cli import cli
 from crystalicl_jobflow.retrieval import fill_pool
-from crystalicl_jobflow.text import get_text
+from crystalicl_jobflow.text.formats import get_text
 
 
 @pytest.fixture(scope="module")

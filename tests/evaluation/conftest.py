@@ -11,7 +11,6 @@ import pandas as pd
 import pytest
 from pymatgen.core import Lattice, Structure
 
-from crystalicl_jobflow.evaluation import validate_completion
 from crystalicl_jobflow.schemas import (
     Candidate,
     Completion,
@@ -20,6 +19,7 @@ from crystalicl_jobflow.schemas import (
     ModelInfo,
     SamplingParams,
 )
+from crystalicl_jobflow.validation.validate import validate_completion
 
 NACL = "Fm-3m\n5.7 5.7 5.7\n90 90 90\nNa\n0.00 0.00 0.00\nCl\n0.50 0.50 0.50"
 CSCL = "Pm-3m\n4.1 4.1 4.1\n90 90 90\nCs\n0.00 0.00 0.00\nCl\n0.50 0.50 0.50"

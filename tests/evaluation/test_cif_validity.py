@@ -11,9 +11,9 @@ from pymatgen.analysis.local_env import CrystalNN
 from pymatgen.core import Lattice, Structure
 from pymatgen.io.cif import CifParser
 
-from crystalicl_jobflow.evaluation import bond_lengths, cif_validity
-from crystalicl_jobflow.evaluation.bond_lengths import expected_bond_length
 from crystalicl_jobflow.text import CIF
+from crystalicl_jobflow.validation.bond_lengths import bond_lengths, expected_bond_length
+from crystalicl_jobflow.validation.cif_validity import cif_validity
 
 NACL_CIF = """data_Na4Cl4
 _symmetry_space_group_name_H-M   Fm-3m

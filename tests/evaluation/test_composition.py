@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from pymatgen.core import Composition, Structure
 
-from crystalicl_jobflow.evaluation.composition import composition_valid, integer_composition
+from crystalicl_jobflow.validation.composition import composition_valid, integer_composition
 
 
 @pytest.mark.parametrize("formula", ["NaCl", "CsCl", "CaTiO3", "CO2", "Fe2O3", "LiCuCO3", "KFeSe2"])

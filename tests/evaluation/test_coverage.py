@@ -12,12 +12,14 @@ from hypothesis import strategies as st
 from pymatgen.core import Composition, Structure
 from scipy.spatial.distance import cdist
 
-from crystalicl_jobflow.evaluation import (
-    CrystalFingerprints,
+from crystalicl_jobflow.comparison.coverage import (
     StandardScaler,
     compare_coverage,
-    composition_fingerprint,
     coverage_cutoffs,
+)
+from crystalicl_jobflow.comparison.fingerprint_sets import (
+    CrystalFingerprints,
+    composition_fingerprint,
     crystal_fingerprints,
 )
 from crystalicl_jobflow.schemas import Rate

@@ -14,14 +14,13 @@ from pymatgen.analysis.phase_diagram import PDEntry, PhaseDiagram
 from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Composition, Lattice, Structure
 
-from crystalicl_jobflow.evaluation import (
+from crystalicl_jobflow.comparison.matching import match_structures, unique_groups
+from crystalicl_jobflow.comparison.novelty import (
     discover,
     is_metastable,
     is_stable,
     match_reference,
-    match_structures,
     unique_crystals,
-    unique_groups,
 )
 from crystalicl_jobflow.schemas import Rate
 
@@ -220,9 +219,9 @@ def test_only_crystals_of_one_reduced_formula_are_compared(
 
 
 def test_a_large_formula_is_shared_among_processes(monkeypatch: pytest.MonkeyPatch) -> None:
-    from crystalicl_jobflow.evaluation import discovery
+    from crystalicl_jobflow.comparison import novelty
 
-    monkeypatch.setattr(discovery, "_LARGE", 10)
+    monkeypatch.setattr(novelty, "_LARGE", 10)
     tall = [
         Structure(Lattice.tetragonal(4.0, 4.0 * ratio), ["Cs", "Cl"], [[0] * 3, [0.5] * 3])
         for ratio in (1.0, 1.05, 1.9, 2.0, 3.1)

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pymatgen.core import Lattice, Structure
 
-from crystalicl_jobflow.evaluation.distances import distance_report, min_distance
-from crystalicl_jobflow.text.radii import atomic_radius
+from crystalicl_jobflow.crystal.radii import atomic_radius
+from crystalicl_jobflow.validation.distances import distance_report, min_distance
 
 
 def brute_force(structure: Structure, images: int) -> float:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pymatgen.core import Lattice, Structure
 
-from crystalicl_jobflow.evaluation import property_distributions, wasserstein
+from crystalicl_jobflow.comparison.distributions import property_distributions, wasserstein
 
 samples = st.lists(st.floats(-50, 50), min_size=1, max_size=20)
 

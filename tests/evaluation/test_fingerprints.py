@@ -16,16 +16,16 @@ from matminer.featurizers.composition import ElementProperty
 from matminer.featurizers.site import CrystalNNFingerprint
 from pymatgen.core import Composition, Element, Lattice, Structure
 
-from crystalicl_jobflow.evaluation import (
-    composition_fingerprint,
-    crystal_fingerprints,
-    structure_hash,
-)
-from crystalicl_jobflow.evaluation import fingerprints as module
-from crystalicl_jobflow.evaluation.fingerprint_cache import (
+from crystalicl_jobflow.comparison import fingerprint_sets as module
+from crystalicl_jobflow.comparison.fingerprint_cache import (
     SqliteFingerprints,
     open_fingerprint_cache,
 )
+from crystalicl_jobflow.comparison.fingerprint_sets import (
+    composition_fingerprint,
+    crystal_fingerprints,
+)
+from crystalicl_jobflow.crystal.structure_hash import structure_hash
 
 MAGPIE = ElementProperty.from_preset("magpie", impute_nan=False)
 KNOWN = sorted(e.symbol for e in Element if e.Z <= 103 and e.symbol not in ("D", "T"))
@@ -115,8 +115,8 @@ def test_several_processes_give_the_same(nacl: Structure, cscl: Structure) -> No
 
 
 def test_pools_and_evaluation_mean_the_same_fingerprint() -> None:
-    from crystalicl_jobflow.evaluation import thresholds
-    from crystalicl_jobflow.retrieval import fingerprints as retrieval
+    from crystalicl_jobflow import thresholds
+    from crystalicl_jobflow.crystal import fingerprints as retrieval
 
     assert module.STRUCTURE_FINGERPRINT_SIZE == retrieval.FINGERPRINT_SIZE
     assert thresholds.FINGERPRINT_TIMEOUT == retrieval.FINGERPRINT_TIMEOUT
@@ -143,7 +143,7 @@ def test_a_library_at_fault_is_an_error_and_not_a_set_of_bad_crystals(
     cscl: Structure, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Evaluation code that swallows every exception reports 0 when a library changes."""
-    from crystalicl_jobflow.retrieval import fingerprints as retrieval
+    from crystalicl_jobflow.crystal import fingerprints as retrieval
 
     def changed(_: Structure) -> np.ndarray:
         raise TypeError("featurize() got an unexpected keyword argument")

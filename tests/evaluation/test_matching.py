@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from pymatgen.core import Lattice, Structure
 
-from crystalicl_jobflow.evaluation import match_many, match_structures, unique_groups
+from crystalicl_jobflow.comparison.matching import match_many, match_structures, unique_groups
 from crystalicl_jobflow.text import SGS
 
 

@@ -7,8 +7,9 @@ from collections.abc import Callable
 import pytest
 from pymatgen.core import Structure
 
-from crystalicl_jobflow.evaluation import RATE_MEANINGS, evaluate, rate_meaning, rejudge
+from crystalicl_jobflow.evaluation import RATE_MEANINGS, evaluate, rate_meaning
 from crystalicl_jobflow.schemas import Candidate, Condition, Evaluation, Rate, structure_columns
+from crystalicl_jobflow.validation.validate import rejudge
 
 from .conftest import CSCL, FENI, NACL
 

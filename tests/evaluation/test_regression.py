@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pymatgen.core import Composition
 
-from crystalicl_jobflow.evaluation.regression import magpie_baseline, regression_errors
+from crystalicl_jobflow.energies.prediction_errors import magpie_baseline, regression_errors
 
 
 def test_only_what_was_answered_counts_and_the_rest_is_told() -> None:

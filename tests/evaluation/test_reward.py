@@ -11,8 +11,8 @@ from pymatgen.core import Lattice, Structure
 
 from crystalicl_jobflow.evaluation import crystext_reward, crystext_validity, group_advantages
 from crystalicl_jobflow.evaluation.reward import MAX_REWARD
-from crystalicl_jobflow.evaluation.thresholds import REWARD_PENALTY
 from crystalicl_jobflow.text import CIF
+from crystalicl_jobflow.thresholds import REWARD_PENALTY
 
 from .conftest import NACL
 

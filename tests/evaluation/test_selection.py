@@ -7,15 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pymatgen.core import Lattice, Structure
 
-from crystalicl_jobflow.evaluation import build_candidates
-from crystalicl_jobflow.evaluation.energies.data_sets import CrystalData
-from crystalicl_jobflow.evaluation.ranking import parse_ranking
-from crystalicl_jobflow.evaluation.selection import (
-    best_relaxations,
-    ranked_places,
-    select_candidates,
-    summarize,
-)
+from crystalicl_jobflow.datasets.crystal_data import CrystalData
+from crystalicl_jobflow.energies.relaxations import best_relaxations
 from crystalicl_jobflow.schemas import (
     Candidate,
     Completion,
@@ -24,8 +17,12 @@ from crystalicl_jobflow.schemas import (
     ModelInfo,
     SamplingParams,
 )
-from crystalicl_jobflow.schemas.candidates import CandidateRelaxation
 from crystalicl_jobflow.schemas.discovery import SelectDoc, SelectionReason
+from crystalicl_jobflow.schemas.stored_candidate import CandidateRelaxation
+from crystalicl_jobflow.selection.ranking import parse_ranking
+from crystalicl_jobflow.selection.select import ranked_places, select_candidates
+from crystalicl_jobflow.selection.summary import summarize
+from crystalicl_jobflow.validation.validate import build_candidates
 
 NACL = "Fm-3m\n5.7 5.7 5.7\n90 90 90\nNa\n0.00 0.00 0.00\nCl\n0.50 0.50 0.50"
 CSCL_TYPE = "Pm-3m\n3.5 3.5 3.5\n90 90 90\nNa\n0.00 0.00 0.00\nCl\n0.50 0.50 0.50"

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from pymatgen.core import Structure
 
-from crystalicl_jobflow.evaluation import asked_for, crystal_summary, joint_success, judge
-from crystalicl_jobflow.evaluation.success import describe_misses
-from crystalicl_jobflow.evaluation.thresholds import meets_value
 from crystalicl_jobflow.schemas import Condition, Range
+from crystalicl_jobflow.thresholds import meets_value
+from crystalicl_jobflow.validation.success import asked_for, describe_misses, joint_success, judge
+from crystalicl_jobflow.validation.summary import crystal_summary
 
 
 @pytest.mark.parametrize(

@@ -11,16 +11,11 @@ from typing import Any
 import pytest
 from pymatgen.core import Lattice, Structure
 
+from crystalicl_jobflow.datasets.crystal_data import CrystalData
+from crystalicl_jobflow.energies import ElementalReferences, Energy, EnergyFailure, Relaxation
 from crystalicl_jobflow.evaluation import EvaluationOptions, evaluate_all, rate_meaning
-from crystalicl_jobflow.evaluation.energies import (
-    ElementalReferences,
-    Energy,
-    EnergyFailure,
-    Relaxation,
-)
-from crystalicl_jobflow.evaluation.energies.data_sets import CrystalData
 from crystalicl_jobflow.schemas import Candidate, Condition, Evaluation
-from crystalicl_jobflow.schemas.candidates import CandidateRelaxation
+from crystalicl_jobflow.schemas.stored_candidate import CandidateRelaxation
 from crystalicl_jobflow.text import CIF, SGS
 
 from .conftest import CSCL, FENI, NACL
@@ -70,7 +65,7 @@ def by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     elements = ElementalReferences(
         "zero", "by hand", "1", dict.fromkeys(("Na", "Cl", "Cs", "K", "Fe", "Ni"), 0.0)
     )
-    place = "crystalicl_jobflow.evaluation.energies"
+    place = "crystalicl_jobflow.energies"
     monkeypatch.setattr(f"{place}.load_energy_model", lambda name: ModelByHand())
     monkeypatch.setattr(f"{place}.load_references", lambda model: elements)
 

@@ -9,7 +9,7 @@ import pytest
 from pymatgen.core import Composition, Lattice, Structure
 from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
 
-from crystalicl_jobflow.evaluation import crystal_summary, find_space_group
+from crystalicl_jobflow.validation.summary import crystal_summary, find_space_group
 
 
 def test_rock_salt(nacl: Structure) -> None:

@@ -13,7 +13,6 @@ from pymatgen.core import Structure
 from crystalicl_jobflow.evaluation import (
     evaluate,
     metrics_document,
-    rejudge,
     structures_table,
     write_evaluation,
 )
@@ -28,6 +27,7 @@ from crystalicl_jobflow.schemas import (
     register_property,
     structure_columns,
 )
+from crystalicl_jobflow.validation.validate import rejudge
 
 from .conftest import CSCL, NACL
 

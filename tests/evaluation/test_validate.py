@@ -9,13 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pymatgen.core import Lattice, Structure
 
-from crystalicl_jobflow.evaluation import (
-    build_candidates,
-    candidate_id,
-    rejudge,
-    validate_completion,
-    validate_structure,
-)
 from crystalicl_jobflow.schemas import (
     Candidate,
     Completion,
@@ -24,6 +17,13 @@ from crystalicl_jobflow.schemas import (
     Generation,
 )
 from crystalicl_jobflow.text import SGS
+from crystalicl_jobflow.validation.provenance import candidate_id
+from crystalicl_jobflow.validation.validate import (
+    build_candidates,
+    rejudge,
+    validate_completion,
+    validate_structure,
+)
 
 from .conftest import CSCL, FENI, NACL
 

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from crystalicl_jobflow.cli import cli
-from crystalicl_jobflow.flows.benchmark import (
+from crystalicl_jobflow.benchmarks import (
     condition_names,
     condition_of,
     conditional_benchmark,
     draw_crystals,
 )
+from crystalicl_jobflow.cli import cli
 from crystalicl_jobflow.schemas import Condition, SamplingParams
 from crystalicl_jobflow.text import SGS
 from reciting import NO_CRYSTAL, PEROVSKITE, ROCK_SALT, RecitingGenerator

@@ -11,8 +11,7 @@ import pytest
 from jobflow import JobStore, run_locally
 from maggma.stores import MemoryStore
 
-from crystalicl_jobflow.flows import BenchmarkFlowMaker
-from crystalicl_jobflow.flows.benchmark import (
+from crystalicl_jobflow.benchmarks import (
     BenchmarkSetting,
     RunFolder,
     conditional_suite,
@@ -21,7 +20,8 @@ from crystalicl_jobflow.flows.benchmark import (
     run_setting,
     unconditional_suite,
 )
-from crystalicl_jobflow.flows.benchmark.flow import sample_benchmark
+from crystalicl_jobflow.flows import BenchmarkFlowMaker
+from crystalicl_jobflow.flows.benchmark import sample_benchmark
 from crystalicl_jobflow.schemas import SamplingParams
 from crystalicl_jobflow.schemas.benchmark import TablesDoc
 from crystalicl_jobflow.text import SGS
@@ -208,7 +208,7 @@ def test_workers_need_neither_data_set_nor_pool(
     setting: BenchmarkSetting, reciting: RecitingGenerator, tmp_path: Path
 ) -> None:
     """Both are gone once the run is planned; the folder that is shared stays."""
-    from crystalicl_jobflow.flows.benchmark.flow import plan_benchmark, write_part
+    from crystalicl_jobflow.flows.benchmark import plan_benchmark, write_part
 
     own = tmp_path / "mp_20.csv"
     own.write_text(Path(setting.dataset).read_text())

@@ -6,9 +6,9 @@ import math
 
 import pytest
 
-from crystalicl_jobflow.flows.benchmark import benchmark_table, markdown, seed_figures
-from crystalicl_jobflow.flows.benchmark.suites import SHOTS, STRATEGIES
-from crystalicl_jobflow.flows.benchmark.tables import COLUMNS, seed_rows, table_row
+from crystalicl_jobflow.benchmarks import benchmark_table, markdown, seed_figures
+from crystalicl_jobflow.benchmarks.suites import SHOTS, STRATEGIES
+from crystalicl_jobflow.benchmarks.tables import COLUMNS, seed_rows, table_row
 from crystalicl_jobflow.schemas.benchmark import RunDoc
 
 

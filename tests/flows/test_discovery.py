@@ -12,7 +12,7 @@ from maggma.stores import MemoryStore
 from monty.json import MontyDecoder, jsanitize
 from pymatgen.core import Lattice, Structure
 
-from crystalicl_jobflow.builders import (
+from crystalicl_jobflow.candidates import (
     CandidateBuilder,
     CandidateQuery,
     find_documents,
@@ -21,7 +21,7 @@ from crystalicl_jobflow.builders import (
 )
 from crystalicl_jobflow.flows import CrystalGenerationFlowMaker, DiscoveryFlowMaker
 from crystalicl_jobflow.jobs import EvaluateMaker, GenerateMaker, RelaxMaker, SelectMaker
-from crystalicl_jobflow.schemas.candidates import CandidateDoc
+from crystalicl_jobflow.schemas.stored_candidate import CandidateDoc
 from reciting import NO_CRYSTAL, OVERLAPPING, PEROVSKITE, ROCK_SALT, RecitingGenerator
 from vasp_fakes import STRAIN, FakeVasp, with_potcar_spec
 

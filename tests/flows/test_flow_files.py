@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from crystalicl_jobflow.flows.files import DescribedFlow, FlowFileError, load_flow_file
-from crystalicl_jobflow.flows.files.yaml_text import YamlText
 from crystalicl_jobflow.schemas import Condition
+from crystalicl_jobflow.submission import DescribedFlow, FlowFileError, load_flow_file
+from crystalicl_jobflow.submission.yaml_text import YamlText
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "flows"
 MINIMAL = "flow: generate\nconditions: {formula: CaTiO3}\n"

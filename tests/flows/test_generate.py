@@ -10,11 +10,7 @@ import pytest
 from jobflow import Flow, JobStore, job, run_locally
 from maggma.stores import GridFSStore, JSONStore, MemoryStore, MongoURIStore, MontyStore
 
-from crystalicl_jobflow.builders import (
-    CandidateBuilder,
-    open_candidate_store,
-    query_candidates,
-)
+from crystalicl_jobflow.candidates import CandidateBuilder, open_candidate_store, query_candidates
 from crystalicl_jobflow.flows import CrystalGenerationFlowMaker
 from crystalicl_jobflow.jobs import GenerateMaker, RetrieveMaker, ValidateMaker
 from crystalicl_jobflow.retrieval import fill_pool

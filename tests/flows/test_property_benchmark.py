@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pymatgen.core import Lattice, Structure
 
-from crystalicl_jobflow.flows.benchmark.properties import property_benchmark
+from crystalicl_jobflow.benchmarks.property_prediction import property_benchmark
 from crystalicl_jobflow.schemas import Completion, ModelInfo
 
 CATIONS = ("Li", "Na", "K", "Rb", "Cs", "Ag", "Cu", "Tl")

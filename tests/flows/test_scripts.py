@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from pymatgen.core import Lattice, Structure
 
-from crystalicl_jobflow.builders import CandidateQuery, find_documents, open_candidate_store
+from crystalicl_jobflow.candidates import CandidateQuery, find_documents, open_candidate_store
 from generation.tiny import save_tiny_model
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "flows"

@@ -15,20 +15,20 @@ from maggma.stores import MemoryStore
 from monty.json import MontyDecoder, jsanitize
 from pymatgen.core import Lattice, Structure
 
+from crystalicl_jobflow.benchmarks import BenchmarkSetting, conditional_suite
 from crystalicl_jobflow.flows import (
     BenchmarkFlowMaker,
     CrystalGenerationFlowMaker,
     TrainFlowMaker,
 )
-from crystalicl_jobflow.flows.benchmark import BenchmarkSetting, conditional_suite
-from crystalicl_jobflow.flows.workers import (
+from crystalicl_jobflow.jobs import GenerateMaker, RelaxMaker, RetrieveMaker, relax_each
+from crystalicl_jobflow.submission.workers import (
     assign_workers,
     check_workers,
     step_functions,
     worker_of,
     workers_of,
 )
-from crystalicl_jobflow.jobs import GenerateMaker, RelaxMaker, RetrieveMaker, relax_each
 
 GPU = {"gres": "gpu:1", "time": "02:00:00"}
 NACL = Structure.from_spacegroup(

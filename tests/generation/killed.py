@@ -11,8 +11,8 @@ import warnings
 from pathlib import Path
 
 from crystalicl_jobflow.generation import load_generator
-from crystalicl_jobflow.generation.pipeline import generate_for_retrievals
-from crystalicl_jobflow.generation.unfinished import UnfinishedWork
+from crystalicl_jobflow.generation.generate import generate_for_retrievals
+from crystalicl_jobflow.generation.resuming import UnfinishedWork
 from crystalicl_jobflow.schemas import Condition, Generation, Retrieval, SamplingParams
 
 CONDITIONS = (Condition(formula="CaTiO3", space_group=221), Condition(formula="NaCl"))

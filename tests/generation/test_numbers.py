@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crystalicl_jobflow.generation.base import GenerationError, RowConstraint, TokenVocabulary
-from crystalicl_jobflow.generation.numbers import NumberConstraint
+from crystalicl_jobflow.generation.constraints.number import NumberConstraint
 from crystalicl_jobflow.schemas import PROPERTIES
 from crystalicl_jobflow.training import build_tokenizer
 

@@ -7,11 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crystalicl_jobflow.generation import GenerationError
-from crystalicl_jobflow.generation.best_of import keep_most_probable
 from crystalicl_jobflow.generation.constraints import ConstraintOptions, ImpossibleConditionError
-from crystalicl_jobflow.generation.pipeline import (
+from crystalicl_jobflow.generation.generate import (
     build_constraints,
     generate_for_retrievals,
+    keep_most_probable,
+)
+from crystalicl_jobflow.generation.tasks import (
     merge_generations,
     plan_tasks,
     request_keys,
@@ -27,7 +29,7 @@ from crystalicl_jobflow.schemas import (
     SamplingParams,
 )
 from crystalicl_jobflow.text import SGS
-from crystalicl_jobflow.text.writing import crystal_text
+from crystalicl_jobflow.text.formats import crystal_text
 from reciting import NO_CRYSTAL, OVERLAPPING, PEROVSKITE, ROCK_SALT, RecitingGenerator
 
 CONDITIONS = [

@@ -9,7 +9,7 @@ import pytest
 from pymatgen.core import Lattice, Structure
 
 from crystalicl_jobflow.generation import GenerationRequest, load_generator
-from crystalicl_jobflow.generation.properties import DRAWN, predict_property, read_answer
+from crystalicl_jobflow.generation.property_prediction import DRAWN, predict_property, read_answer
 from crystalicl_jobflow.prompts import property_prompt
 from crystalicl_jobflow.schemas import (
     PROPERTIES,

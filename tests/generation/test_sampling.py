@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from crystalicl_jobflow.generation.sampling import RowStream, draw
+from crystalicl_jobflow.generation.random_streams import RowStream, draw
 
 LOGITS = np.log(np.array([[0.5, 0.1, 0.25, 0.15]]))
 

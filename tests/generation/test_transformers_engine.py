@@ -16,9 +16,10 @@ from crystalicl_jobflow.generation import (
     GenerationRequest,
     TokenVocabulary,
 )
-from crystalicl_jobflow.generation.batch_run import ROUNDING, is_out_of_memory
 from crystalicl_jobflow.generation.rows import Row
+from crystalicl_jobflow.generation.transformers_engine.batch import ROUNDING
 from crystalicl_jobflow.schemas import Completion, FailureReason, SamplingParams
+from crystalicl_jobflow.utils.torch_runtime import is_out_of_memory
 
 from .tiny import PROMPT
 

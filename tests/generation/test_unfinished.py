@@ -12,15 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crystalicl_jobflow.generation.pipeline import (
-    GenerationTask,
-    generate_for_retrievals,
-    plan_tasks,
-    split_tasks,
-)
-from crystalicl_jobflow.generation.unfinished import UnfinishedWork, model_identity
-from crystalicl_jobflow.journal import fingerprint
+from crystalicl_jobflow.generation.generate import generate_for_retrievals
+from crystalicl_jobflow.generation.resuming import UnfinishedWork, model_identity
+from crystalicl_jobflow.generation.tasks import GenerationTask, plan_tasks, split_tasks
 from crystalicl_jobflow.schemas import Completion, Condition, ModelInfo, Retrieval, SamplingParams
+from crystalicl_jobflow.utils.journal import fingerprint
 from reciting import Dying, RecitingGenerator
 
 from . import killed

@@ -9,7 +9,7 @@ from jobflow import Flow, JobStore, run_locally
 from maggma.core import Store
 from maggma.stores import MemoryStore
 
-from crystalicl_jobflow.builders import (
+from crystalicl_jobflow.candidates import (
     CandidateBuilder,
     CandidateQuery,
     find_documents,

@@ -11,11 +11,7 @@ from jobflow import JobStore, run_locally
 from maggma.stores import JSONStore
 from pymatgen.core import Structure
 
-from crystalicl_jobflow.builders import (
-    CandidateBuilder,
-    open_candidate_store,
-    query_candidates,
-)
+from crystalicl_jobflow.candidates import CandidateBuilder, open_candidate_store, query_candidates
 from crystalicl_jobflow.flows import CrystalGenerationFlowMaker
 from crystalicl_jobflow.generation.loading import EMBEDDED_FOLDER
 from crystalicl_jobflow.jobs import GenerateMaker, RetrieveMaker

@@ -13,7 +13,7 @@ from jobflow import JobStore, run_locally
 from maggma.stores import JSONStore
 from pymatgen.core import Lattice, Structure
 
-from crystalicl_jobflow.builders import (
+from crystalicl_jobflow.candidates import (
     CandidateBuilder,
     CandidateQuery,
     find_documents,
@@ -24,7 +24,7 @@ from crystalicl_jobflow.flows import CrystalGenerationFlowMaker, DiscoveryFlowMa
 from crystalicl_jobflow.generation.loading import EMBEDDED_FOLDER
 from crystalicl_jobflow.jobs import GenerateMaker, RetrieveMaker
 from crystalicl_jobflow.schemas import SamplingParams
-from crystalicl_jobflow.schemas.candidates import CandidateDoc
+from crystalicl_jobflow.schemas.stored_candidate import CandidateDoc
 from vasp_fakes import FakeVasp, with_potcar_spec
 
 pytestmark = pytest.mark.slow

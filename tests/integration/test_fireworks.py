@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("fireworks")
 pytest.importorskip("atomate2")
 
-from crystalicl_jobflow.flows.workers import assign_workers
+from crystalicl_jobflow.submission.workers import assign_workers
 from integration.fireworks_workers import LaunchPadPlace
 from integration.main_flow import (
     DISCOVERY_JOBS,

@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("jobflow_remote")
 pytest.importorskip("atomate2")
 
-from crystalicl_jobflow.flows.workers import assign_workers
+from crystalicl_jobflow.submission.workers import assign_workers
 from integration.jobflow_remote import RemoteProject
 from integration.main_flow import (
     DISCOVERY_JOBS,

@@ -19,14 +19,14 @@ from maggma.stores import MemoryStore
 from monty.json import MontyDecoder
 from pymatgen.core import Lattice, Structure
 
+from crystalicl_jobflow.benchmarks import ModelChoice
 from crystalicl_jobflow.cli import cli
-from crystalicl_jobflow.evaluation import build_candidates
-from crystalicl_jobflow.flows.benchmark import ModelChoice
 from crystalicl_jobflow.generation import GenerationError, load_generator
-from crystalicl_jobflow.generation.pipeline import generate_for_retrievals
+from crystalicl_jobflow.generation.generate import generate_for_retrievals
 from crystalicl_jobflow.jobs import GenerateMaker
 from crystalicl_jobflow.prompts import response_text
 from crystalicl_jobflow.schemas import Candidate, Condition, Retrieval
+from crystalicl_jobflow.validation.validate import build_candidates
 from model_server import ModelServer, Reply, completion
 from reciting import ROCK_SALT
 

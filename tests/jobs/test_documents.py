@@ -10,7 +10,8 @@ from monty.json import MontyDecoder, jsanitize
 from pymatgen.core import Lattice, Structure
 
 from crystalicl_jobflow.schemas import Candidate, Condition, Provenance
-from crystalicl_jobflow.schemas.jobs import BATCH, BATCH_SIZE, ValidateDoc
+from crystalicl_jobflow.schemas.base import BATCH, BATCH_SIZE
+from crystalicl_jobflow.schemas.candidate import ValidateDoc
 
 
 def candidate(number: int, *, structure: Structure | None = None) -> Candidate:

@@ -7,12 +7,13 @@ from jobflow import Flow, JobStore, job, run_locally
 from maggma.stores import MemoryStore
 from pymatgen.core import Lattice, Structure
 
-from crystalicl_jobflow.evaluation import build_candidates
 from crystalicl_jobflow.jobs import EvaluateMaker
 from crystalicl_jobflow.jobs._inputs import as_crystals
 from crystalicl_jobflow.schemas import Candidate, Completion, Generation, ModelInfo, SamplingParams
-from crystalicl_jobflow.schemas.candidates import CandidateRelaxation, RelaxDoc
-from crystalicl_jobflow.schemas.jobs import ROWS_SIZE, EvaluateDoc
+from crystalicl_jobflow.schemas.base import ROWS_SIZE
+from crystalicl_jobflow.schemas.evaluation import EvaluateDoc
+from crystalicl_jobflow.schemas.stored_candidate import CandidateRelaxation, RelaxDoc
+from crystalicl_jobflow.validation.validate import build_candidates
 
 CSCL = "Pm-3m\n4.1 4.1 4.1\n90 90 90\nCs\n0.00 0.00 0.00\nCl\n0.50 0.50 0.50"
 

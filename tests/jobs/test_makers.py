@@ -14,7 +14,7 @@ from crystalicl_jobflow.generation.constraints import ConstraintOptions
 from crystalicl_jobflow.jobs import EvaluateMaker, GenerateMaker, RetrieveMaker, ValidateMaker
 from crystalicl_jobflow.jobs._inputs import as_conditions, as_retrievals, log_progress
 from crystalicl_jobflow.schemas import Condition, ConditionError, Retrieval, SamplingParams
-from crystalicl_jobflow.schemas.jobs import GenerateDoc
+from crystalicl_jobflow.schemas.generation import GenerateDoc
 from reciting import PEROVSKITE
 
 ASKED = Condition(formula="CaTiO3", space_group=221)

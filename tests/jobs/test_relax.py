@@ -11,8 +11,8 @@ from maggma.stores import MemoryStore
 from pymatgen.core import Lattice, Structure
 
 from crystalicl_jobflow.jobs import RelaxMaker
-from crystalicl_jobflow.schemas.candidates import RelaxDoc
 from crystalicl_jobflow.schemas.discovery import ChosenCrystal
+from crystalicl_jobflow.schemas.stored_candidate import RelaxDoc
 
 ase_jobs = pytest.importorskip("atomate2.ase.jobs")
 

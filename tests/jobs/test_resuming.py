@@ -12,7 +12,7 @@ from maggma.stores import MemoryStore
 
 from crystalicl_jobflow.jobs import GenerateMaker, ValidateMaker
 from crystalicl_jobflow.schemas import Condition
-from crystalicl_jobflow.schemas.jobs import GenerateDoc
+from crystalicl_jobflow.schemas.generation import GenerateDoc
 from crystalicl_jobflow.settings import SETTINGS, resume_folder
 from reciting import Dying
 

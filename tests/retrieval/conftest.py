@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from maggma.core import Store
 
-from crystalicl_jobflow.retrieval import DemonstrationIndex, fill_pool, open_store
+from crystalicl_jobflow.retrieval import DemonstrationIndex, fill_pool
+from crystalicl_jobflow.stores.opening import open_store
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ import pytest
 from matminer.featurizers.site import CrystalNNFingerprint
 from pymatgen.core import Lattice, Structure
 
-from crystalicl_jobflow.retrieval.fingerprints import FINGERPRINT_SIZE, crystal_fingerprint
+from crystalicl_jobflow.crystal.fingerprints import FINGERPRINT_SIZE, crystal_fingerprint
 
 CASES = {
     "rock salt": Structure.from_spacegroup(

@@ -13,10 +13,11 @@ from maggma.core import Store
 from maggma.stores import JSONStore
 from pymatgen.core import Element
 
-from crystalicl_jobflow.retrieval import DemonstrationIndex, fill_pool, open_store, retrieve
+from crystalicl_jobflow.retrieval import DemonstrationIndex, fill_pool, retrieve
 from crystalicl_jobflow.retrieval.columns import Blob, Codes, element_bits
 from crystalicl_jobflow.schemas import Condition
 from crystalicl_jobflow.stores import remove_documents, write_documents
+from crystalicl_jobflow.stores.opening import open_store
 
 
 def plain(store: Store, n: int = 288) -> list[dict[str, object]]:

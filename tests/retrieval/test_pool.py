@@ -13,15 +13,11 @@ from maggma.core import Store
 from pymatgen.core import Lattice, Structure
 from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
 
-from crystalicl_jobflow.retrieval import (
-    DemonstrationIndex,
-    Record,
-    compute_fingerprints,
-    fill_pool,
-    open_store,
-)
+from crystalicl_jobflow.datasets.records import Record
+from crystalicl_jobflow.retrieval import DemonstrationIndex, compute_fingerprints, fill_pool
 from crystalicl_jobflow.retrieval import pool as pool_module
 from crystalicl_jobflow.schemas import Demonstration
+from crystalicl_jobflow.stores.opening import open_store
 from crystalicl_jobflow.text import SGS
 
 ROCK_SALT = Structure.from_spacegroup(

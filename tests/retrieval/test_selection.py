@@ -14,13 +14,13 @@ from maggma.core import Store
 from crystalicl_jobflow.retrieval import (
     RELAXATION_ORDER,
     DemonstrationIndex,
-    open_store,
     retrieve,
     retrieve_many,
 )
-from crystalicl_jobflow.retrieval.matching import criteria, tiers
+from crystalicl_jobflow.retrieval.criteria import criteria, tiers
 from crystalicl_jobflow.schemas import Condition, Range, Strategy
 from crystalicl_jobflow.stores import write_documents
+from crystalicl_jobflow.stores.opening import open_store
 
 STRATEGIES = get_args(Strategy)
 

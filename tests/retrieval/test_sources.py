@@ -12,16 +12,18 @@ import pytest
 from maggma.stores import MemoryStore
 from pymatgen.core import Lattice, Structure
 
-from crystalicl_jobflow.retrieval import fill_pool, open_source, open_store
-from crystalicl_jobflow.retrieval.records import known_properties, read_cif
-from crystalicl_jobflow.retrieval.sources import (
+from crystalicl_jobflow.datasets.records import known_properties, read_cif
+from crystalicl_jobflow.datasets.sources import (
     CifFolderSource,
     CsvSource,
     MaterialsProjectSource,
     PrototypeSource,
     StoreSource,
+    open_source,
     parse_criteria,
 )
+from crystalicl_jobflow.retrieval import fill_pool
+from crystalicl_jobflow.stores.opening import open_store
 
 ROCK_SALT = Structure.from_spacegroup(
     "Fm-3m", Lattice.cubic(5.6), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]]

@@ -11,8 +11,9 @@ import pytest
 from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Lattice, Structure
 
-from crystalicl_jobflow.text import SGS, SGSW, spacegroups
-from crystalicl_jobflow.text.augmentation import equivalent_description
+from crystalicl_jobflow.crystal import wyckoff
+from crystalicl_jobflow.text import SGS, SGSW
+from crystalicl_jobflow.training.data.augmentation import equivalent_description
 
 MATCHERS = [StructureMatcher(primitive_cell=primitive) for primitive in (True, False)]
 
@@ -81,11 +82,11 @@ def test_polar_axes_have_their_origin_anywhere() -> None:
 
 @pytest.mark.parametrize("number", [1, 5, 62, 99, 146, 166, 194, 227])
 def test_letters_follow_the_origin(number: int) -> None:
-    positions = spacegroups.wyckoff_positions(number)
+    positions = wyckoff.wyckoff_positions(number)
     rng = random.Random(number)
-    lattice = spacegroups.constrain_lattice((6.1, 7.2, 8.3), (81.0, 82.0, 83.0), number)
+    lattice = wyckoff.constrain_lattice((6.1, 7.2, 8.3), (81.0, 82.0, 83.0), number)
     structure = Structure.from_spacegroup(
-        spacegroups.symbol(number),
+        wyckoff.symbol(number),
         Lattice.from_parameters(*lattice[0], *lattice[1]),
         ["Cs"],
         [[0.113, 0.237, 0.371]],
@@ -93,11 +94,11 @@ def test_letters_follow_the_origin(number: int) -> None:
     crystal = SGS.analyze(structure)
     other = equivalent_description(crystal, rng)
     points = [site.frac_coords for site in other.sites]
-    found = spacegroups.wyckoff_index(
-        spacegroups.snap(points, other.space_group_number).frac_coords,
+    found = wyckoff.wyckoff_index(
+        wyckoff.snap(points, other.space_group_number).frac_coords,
         other.space_group_number,
-        spacegroups.snap(points, other.space_group_number).multiplicity,
+        wyckoff.snap(points, other.space_group_number).multiplicity,
     )
-    names = [p.letter for p in spacegroups.wyckoff_positions(other.space_group_number)]
+    names = [p.letter for p in wyckoff.wyckoff_positions(other.space_group_number)]
     assert [names[index] for index in found] == [site.wyckoff_letter for site in other.sites]
     assert positions

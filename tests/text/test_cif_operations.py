@@ -6,7 +6,7 @@ import pytest
 from pymatgen.core import Structure
 from pymatgen.io.cif import CifParser
 
-from crystalicl_jobflow.retrieval.sources import PrototypeSource
+from crystalicl_jobflow.datasets.sources import PrototypeSource
 from crystalicl_jobflow.text import CIF, SGS
 from crystalicl_jobflow.text.cif import data_block, with_operations
 

@@ -8,7 +8,7 @@ import pytest
 from pymatgen.analysis.prototypes import AFLOW_PROTOTYPE_LIBRARY
 from pymatgen.core import Lattice, Structure
 
-from crystalicl_jobflow.evaluation import match_structures
+from crystalicl_jobflow.comparison.matching import match_structures
 from crystalicl_jobflow.text import CIF, SGS
 
 NACL = Structure.from_spacegroup(

@@ -5,19 +5,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crystalicl_jobflow.text import spacegroups
-from crystalicl_jobflow.text.pseudosymmetry import may_be_higher
-from crystalicl_jobflow.text.symmetry import has_group
+from crystalicl_jobflow.crystal import wyckoff
+from crystalicl_jobflow.crystal.pseudosymmetry import may_be_higher
+from crystalicl_jobflow.crystal.symmetry import has_group
 
 
 def asked(
     number: int, lengths: tuple[float, float, float], sites: list[tuple[str, list[float]]]
 ) -> tuple[bool, bool]:
     """Return whether the quick look sees more symmetry, and whether the search keeps the group."""
-    lengths, angles = spacegroups.constrain_lattice(lengths, (90, 90, 90), number)
-    lattice = spacegroups.lattice_matrix(lengths, angles)
-    snapped = spacegroups.snap([point for _, point in sites], number).frac_coords
-    orbits = [spacegroups.orbit(point, number) for point in snapped]
+    lengths, angles = wyckoff.constrain_lattice(lengths, (90, 90, 90), number)
+    lattice = wyckoff.lattice_matrix(lengths, angles)
+    snapped = wyckoff.snap([point for _, point in sites], number).frac_coords
+    orbits = [wyckoff.orbit(point, number) for point in snapped]
     names = [name for name, _ in sites]
     labels = [names.index(name) for name, orbit in zip(names, orbits, strict=True) for _ in orbit]
     return may_be_higher(number, lengths, lattice, orbits, names), has_group(
@@ -55,7 +55,7 @@ def test_rutile_and_a_clear_ferroelectric_need_no_search() -> None:
 @given(st.integers(16, 230), st.integers(0, 2**32 - 1))
 def test_where_nothing_is_seen_the_search_finds_the_group(number: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
-    positions = spacegroups.wyckoff_positions(number)
+    positions = wyckoff.wyckoff_positions(number)
     lengths = tuple(rng.uniform(5, 12, 3))
     sites, volume = [], float(np.prod(lengths))
     for name in ["Na", "Ti", "O"][: rng.integers(1, 4)]:

@@ -11,7 +11,8 @@ import pytest
 from pymatgen.core import Lattice, Structure
 
 from crystalicl_jobflow.schemas.reasons import FailureReason as R
-from crystalicl_jobflow.text import CIF, SGS, TEXT_FORMATS, XYZ, TextError, get_text
+from crystalicl_jobflow.text import CIF, SGS, XYZ, TextError
+from crystalicl_jobflow.text.formats import TEXT_FORMATS, get_text
 
 NACL = "Fm-3m\n5.7 5.7 5.7\n90 90 90\nNa\n0.00 0.00 0.00\nCl\n0.50 0.50 0.50"
 

@@ -10,8 +10,9 @@ from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Lattice, Structure
 from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
 
+from crystalicl_jobflow.crystal import wyckoff
 from crystalicl_jobflow.schemas.reasons import FailureReason
-from crystalicl_jobflow.text import SGS, SGSW, SGSCrystal, SGSSite, TextError, spacegroups
+from crystalicl_jobflow.text import SGS, SGSW, SGSCrystal, SGSSite, TextError
 
 MGAGOF = """\
 P4/mmm
@@ -46,8 +47,8 @@ def rock_salt() -> Structure:
 def random_crystal(number: int, seed: int) -> tuple[SGSCrystal, dict[str, int]]:
     """Occupy random Wyckoff positions of a group; return the crystal and its atom counts."""
     rng = np.random.default_rng(seed)
-    positions = spacegroups.wyckoff_positions(number)
-    lengths, angles = spacegroups.constrain_lattice(
+    positions = wyckoff.wyckoff_positions(number)
+    lengths, angles = wyckoff.constrain_lattice(
         np.round(rng.uniform(6, 14, 3), 1), np.round(rng.uniform(75, 105, 3)), number
     )
     taken: set[str] = set()
@@ -60,7 +61,7 @@ def random_crystal(number: int, seed: int) -> tuple[SGSCrystal, dict[str, int]]:
             taken.add(position.letter)
         parameters = np.round(rng.uniform(0, 1, 3), 2)
         point = np.round(position.rotation @ parameters + position.translation, 2) % 1.0
-        multiplicity = int(spacegroups.snap(point, number).multiplicity[0])
+        multiplicity = int(wyckoff.snap(point, number).multiplicity[0])
         sites.append(SGSSite(species, tuple(point.tolist()), multiplicity))
         counts[species] = counts.get(species, 0) + multiplicity
     return SGSCrystal(number, lengths, angles, tuple(sites)), counts

@@ -7,26 +7,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pymatgen.symmetry.groups import SpaceGroup
 
-from crystalicl_jobflow.text import spacegroups
+from crystalicl_jobflow.crystal import wyckoff
 
 ALL = range(1, 231)
 numbers = st.integers(1, 230)
 
 
 def test_there_are_1731_wyckoff_positions() -> None:
-    assert sum(len(spacegroups.wyckoff_positions(n)) for n in ALL) == 1731
+    assert sum(len(wyckoff.wyckoff_positions(n)) for n in ALL) == 1731
 
 
 @pytest.mark.parametrize("number", ALL)
 def test_every_symbol_names_its_group_alone(number: int) -> None:
-    assert spacegroups.number(spacegroups.symbol(number)) == number
-    assert spacegroups.number(str(number)) == spacegroups.number(number) == number
+    assert wyckoff.number(wyckoff.symbol(number)) == number
+    assert wyckoff.number(str(number)) == wyckoff.number(number) == number
 
 
 @pytest.mark.parametrize("number", ALL)
 def test_symbols_are_those_pymatgen_knows_and_operations_agree(number: int) -> None:
-    own = spacegroups.operations(number)
-    theirs = SpaceGroup(spacegroups.symbol(number)).symmetry_ops
+    own = wyckoff.operations(number)
+    theirs = SpaceGroup(wyckoff.symbol(number)).symmetry_ops
     assert len(own) == len(theirs)
     keys = {
         (*r.ravel().tolist(), *(np.rint(t * 24).astype(int) % 24).tolist())
@@ -60,13 +60,13 @@ def test_symbols_are_those_pymatgen_knows_and_operations_agree(number: int) -> N
     ],
 )
 def test_aliases(name: str, number: int) -> None:
-    assert spacegroups.number(name) == number
+    assert wyckoff.number(name) == number
 
 
 @pytest.mark.parametrize("name", ["I2/a", "P2_1/n", "Pbnm", "0", "231", "", "Na", "x"])
 def test_other_settings_and_nonsense_are_refused(name: str) -> None:
     with pytest.raises(ValueError, match="space group"):
-        spacegroups.number(name)
+        wyckoff.number(name)
 
 
 @pytest.mark.parametrize(
@@ -85,18 +85,18 @@ def test_other_settings_and_nonsense_are_refused(name: str) -> None:
     ],
 )
 def test_systems_and_centring(number: int, system: str, centring: int) -> None:
-    assert spacegroups.crystal_system(number) == system
-    assert spacegroups.centring_multiplicity(number) == centring
+    assert wyckoff.crystal_system(number) == system
+    assert wyckoff.centring_multiplicity(number) == centring
 
 
 @pytest.mark.parametrize("number", ALL)
 def test_wyckoff_positions_are_orbits_of_the_operations(number: int) -> None:
     rng = np.random.default_rng(number)
-    group = spacegroups.operations(number)
-    positions = spacegroups.wyckoff_positions(number)
+    group = wyckoff.operations(number)
+    positions = wyckoff.wyckoff_positions(number)
     for index, position in enumerate(positions):
         point = position.rotation @ rng.uniform(0.05, 0.95, 3) + position.translation
-        orbit = spacegroups.orbit(point, number)
+        orbit = wyckoff.orbit(point, number)
         assert len(orbit) == position.multiplicity
         assert np.linalg.matrix_rank(position.rotation) == position.degrees_of_freedom
         stays = group.apply(point[None])[0] - point
@@ -106,7 +106,7 @@ def test_wyckoff_positions_are_orbits_of_the_operations(number: int) -> None:
         # whichever member of the orbit is asked about, the position is found again
         some = orbit[rng.integers(len(orbit), size=3)] + rng.integers(-2, 3, (3, 3))
         multiplicity = np.full(3, position.multiplicity)
-        assert spacegroups.wyckoff_index(some, number, multiplicity).tolist() == [index] * 3
+        assert wyckoff.wyckoff_index(some, number, multiplicity).tolist() == [index] * 3
 
 
 @pytest.mark.parametrize("number", [1, 12, 47, 62, 88, 123, 141, 148, 160, 166, 186, 194, 216, 227])
@@ -119,21 +119,21 @@ def test_letters_are_spglibs(number: int) -> None:
         "trigonal": ((9.1, 9.1, 12.9), (90, 90, 120)),
         "hexagonal": ((9.1, 9.1, 12.9), (90, 90, 120)),
         "cubic": ((11.0, 11.0, 11.0), (90, 90, 90)),
-    }[spacegroups.crystal_system(number)]
+    }[wyckoff.crystal_system(number)]
     rng = np.random.default_rng(0)
-    general = [spacegroups.orbit(rng.uniform(0, 1, 3), number) for _ in range(3)]
-    for position in spacegroups.wyckoff_positions(number):
+    general = [wyckoff.orbit(rng.uniform(0, 1, 3), number) for _ in range(3)]
+    for position in wyckoff.wyckoff_positions(number):
         point = position.rotation @ rng.uniform(0.05, 0.95, 3) + position.translation
-        orbits = [*general, spacegroups.orbit(point, number)]
+        orbits = [*general, wyckoff.orbit(point, number)]
         labels = [i for i, orbit in enumerate(orbits) for _ in orbit]
         dataset = spglib.get_symmetry_dataset(
-            (spacegroups.lattice_matrix(*lattice), np.concatenate(orbits), labels), 1e-4
+            (wyckoff.lattice_matrix(*lattice), np.concatenate(orbits), labels), 1e-4
         )
         if dataset is None or dataset.number != number:
             continue
         # spglib may choose another of the equivalent origins: the letter is one of those
         # that the normalizer makes of ours
-        possible = {mapping[position.letter] for mapping in spacegroups.normalizer(number).letters}
+        possible = {mapping[position.letter] for mapping in wyckoff.normalizer(number).letters}
         found = dataset.wyckoffs[-1]
         assert found in possible
 
@@ -141,24 +141,24 @@ def test_letters_are_spglibs(number: int) -> None:
 @given(numbers, st.integers(0, 2**32 - 1))
 def test_snap_brings_rounded_points_back(number: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
-    positions = spacegroups.wyckoff_positions(number)
+    positions = wyckoff.wyckoff_positions(number)
     position = positions[rng.integers(len(positions))]
     point = position.rotation @ rng.uniform(0, 1, 3) + position.translation
-    result = spacegroups.snap(np.round(point, 2), number)
+    result = wyckoff.snap(np.round(point, 2), number)
     # never off the position it was on, at most onto a more special one
     assert result.multiplicity[0] <= position.multiplicity
     assert position.multiplicity % result.multiplicity[0] == 0
-    assert len(spacegroups.orbit(result.frac_coords[0], number)) == result.multiplicity[0]
-    again = spacegroups.snap(result.frac_coords, number)
+    assert len(wyckoff.orbit(result.frac_coords[0], number)) == result.multiplicity[0]
+    again = wyckoff.snap(result.frac_coords, number)
     assert np.allclose(again.frac_coords, result.frac_coords, atol=1e-8)
 
 
 @given(numbers, st.integers(0, 2**32 - 1))
 def test_snapping_many_points_is_snapping_each(number: int, seed: int) -> None:
     points = np.round(np.random.default_rng(seed).uniform(0, 1, (7, 3)), 2)
-    together = spacegroups.snap(points, number)
+    together = wyckoff.snap(points, number)
     for i, point in enumerate(points):
-        alone = spacegroups.snap(point[None], number)
+        alone = wyckoff.snap(point[None], number)
         assert np.allclose(alone.frac_coords[0], together.frac_coords[i], atol=1e-12)
         assert alone.multiplicity[0] == together.multiplicity[i]
         assert np.array_equal(alone.stabilizer_mask[0], together.stabilizer_mask[i])
@@ -166,7 +166,7 @@ def test_snapping_many_points_is_snapping_each(number: int, seed: int) -> None:
 
 @pytest.mark.parametrize("number", ALL)
 def test_normalizer_maps_the_group_onto_itself(number: int) -> None:
-    group, others = spacegroups.operations(number), spacegroups.normalizer(number)
+    group, others = wyckoff.operations(number), wyckoff.normalizer(number)
     rng = np.random.default_rng(0)
     point = rng.uniform(0, 1, 3)
     assert np.array_equal(others.rotations[0], np.eye(3))
@@ -182,14 +182,14 @@ def test_normalizer_maps_the_group_onto_itself(number: int) -> None:
 
 @pytest.mark.parametrize("number", ALL)
 def test_lattices_obey_the_crystal_system(number: int) -> None:
-    (a, b, c), (alpha, beta, gamma) = spacegroups.constrain_lattice((4, 5, 6), (91, 92, 93), number)
-    system = spacegroups.crystal_system(number)
+    (a, b, c), (alpha, beta, gamma) = wyckoff.constrain_lattice((4, 5, 6), (91, 92, 93), number)
+    system = wyckoff.crystal_system(number)
     assert (a == b) == (system in ("tetragonal", "trigonal", "hexagonal", "cubic"))
     assert (b == c) == (system == "cubic")
     assert (alpha == 90) == (system != "triclinic")
     assert (beta == 92) == (system in ("triclinic", "monoclinic"))
     assert (gamma == 120) == (system in ("trigonal", "hexagonal"))
-    assert spacegroups.constrain_lattice((a, b, c), (alpha, beta, gamma), number) == (
+    assert wyckoff.constrain_lattice((a, b, c), (alpha, beta, gamma), number) == (
         (a, b, c),
         (alpha, beta, gamma),
     )

@@ -19,9 +19,9 @@ from crystalicl_jobflow.training import (
     train_base,
     train_lora,
 )
-from crystalicl_jobflow.training.card import model_card, write_training_card
-from crystalicl_jobflow.training.record import describe_data, record_data
-from crystalicl_jobflow.training.ship import pack
+from crystalicl_jobflow.training.model_card import model_card, write_training_card
+from crystalicl_jobflow.training.pack_embedded import pack
+from crystalicl_jobflow.training.provenance import describe_data, record_data
 
 from .conftest import TINY
 

@@ -11,7 +11,7 @@ from pymatgen.core import Lattice, Structure
 
 from crystalicl_jobflow.text import SGS
 from crystalicl_jobflow.training import load_split, read_training_crystals
-from crystalicl_jobflow.training.recipes import choose_formulas
+from crystalicl_jobflow.training.data.mixtures import choose_formulas
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from collections import Counter
 import pytest
 
 from crystalicl_jobflow.training import HYBRID_MIXTURE, InstructionSet, Mixture
-from crystalicl_jobflow.training.batches import InstructionBatches
-from crystalicl_jobflow.training.export import (
+from crystalicl_jobflow.training.data.batches import InstructionBatches
+from crystalicl_jobflow.training.data.instruction_files import (
     COLUMNS,
     InstructionFile,
     export_instructions,

@@ -9,9 +9,9 @@ import torch
 
 from crystalicl_jobflow.training import InstructionSet, LoopSettings, build_base_model, train_base
 from crystalicl_jobflow.training import gradients as module
-from crystalicl_jobflow.training.batches import InstructionBatches
+from crystalicl_jobflow.training.checkpoints import read_log
+from crystalicl_jobflow.training.data.batches import InstructionBatches
 from crystalicl_jobflow.training.gradients import compute_gradients, evaluate_loss
-from crystalicl_jobflow.training.state import read_log
 
 
 @pytest.fixture

@@ -10,8 +10,9 @@ import pytest
 from crystalicl_jobflow.prompts import prefix_lines, response_text
 from crystalicl_jobflow.schemas import Condition
 from crystalicl_jobflow.text import SGS
+from crystalicl_jobflow.text.formats import crystal_text
 from crystalicl_jobflow.training import BASE_MIXTURE, HYBRID_MIXTURE, InstructionSet, Mixture
-from crystalicl_jobflow.training.instructions import crystal_text, draw_condition
+from crystalicl_jobflow.training.data.instructions import draw_condition
 
 FEW_SHOT = Mixture(kinds={"few-shot": 1.0}, conditions={"group": 1.0}, strategies={"C": 1.0})
 

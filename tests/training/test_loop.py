@@ -15,7 +15,7 @@ from transformers import AutoModelForCausalLM
 from crystalicl_jobflow.prompts import crystal_prompt
 from crystalicl_jobflow.schemas import Condition
 from crystalicl_jobflow.training import InstructionSet, LoopSettings, build_base_model, train_base
-from crystalicl_jobflow.training.batches import (
+from crystalicl_jobflow.training.data.batches import (
     IGNORED,
     EncodedRow,
     InstructionBatches,
@@ -23,7 +23,7 @@ from crystalicl_jobflow.training.batches import (
     encode_instruction,
     make_batches,
 )
-from crystalicl_jobflow.training.instructions import Instruction, Mixture
+from crystalicl_jobflow.training.data.instructions import Instruction, Mixture
 from crystalicl_jobflow.training.loop import learning_rate_factor, response_loss, train
 from crystalicl_jobflow.training.optimizers import build_optimizers, orthogonalize
 

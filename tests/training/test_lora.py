@@ -18,7 +18,7 @@ from crystalicl_jobflow.training import (
     build_base_model,
     train_lora,
 )
-from crystalicl_jobflow.training.base import save_base
+from crystalicl_jobflow.training.base_model import save_base
 from crystalicl_jobflow.training.lora import load_base, quantization_config
 
 from .conftest import TINY

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from pymatgen.core import Composition, Element
 
+from crystalicl_jobflow.crystal.wyckoff import wyckoff_index
 from crystalicl_jobflow.text import SGS
-from crystalicl_jobflow.text.spacegroups import wyckoff_index
 from crystalicl_jobflow.text.species import element_rank
 from crystalicl_jobflow.training import (
     InstructionSet,
@@ -20,9 +20,8 @@ from crystalicl_jobflow.training import (
     read_training_crystals,
     read_training_data,
 )
-from crystalicl_jobflow.training.batches import encode_instruction
-from crystalicl_jobflow.training.made_up import MADE_UP, made_up_pair
-from crystalicl_jobflow.training.substitution import SPREAD
+from crystalicl_jobflow.training.data.batches import encode_instruction
+from crystalicl_jobflow.training.data.made_up_pairs import MADE_UP, SPREAD, made_up_pair
 from crystalicl_jobflow.training.tokenizer import build_tokenizer
 
 FEW_SHOT = Mixture(

@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 
 from crystalicl_jobflow.training import HYBRID_MIXTURE, InstructionSet, Mixture, ablate
-from crystalicl_jobflow.training.mixtures import ABLATIONS, draw
+from crystalicl_jobflow.training.data.mixtures import ABLATIONS, draw
 
 
 def kinds(crystals, mixture: Mixture) -> Counter[str]:

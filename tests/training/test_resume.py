@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from transformers import AutoModelForCausalLM
 
-from crystalicl_jobflow.training.state import (
+from crystalicl_jobflow.training.checkpoints import (
     TrainingState,
     load_checkpoint,
     read_log,

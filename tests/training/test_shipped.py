@@ -13,7 +13,7 @@ from crystalicl_jobflow.prompts import crystal_prompt
 from crystalicl_jobflow.schemas import Condition, SamplingParams
 from crystalicl_jobflow.text import SGS, TextError
 from crystalicl_jobflow.training import build_tokenizer
-from crystalicl_jobflow.training.ship import LARGEST
+from crystalicl_jobflow.training.pack_embedded import LARGEST
 
 ASKED = [
     ("NaCl", 225), ("CaTiO3", 221), ("TiO2", 136), ("GaAs", 216),

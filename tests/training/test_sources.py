@@ -7,7 +7,8 @@ import csv
 import pytest
 from pymatgen.core import Lattice, Structure
 
-from crystalicl_jobflow.retrieval import fill_pool, open_store
+from crystalicl_jobflow.retrieval import fill_pool
+from crystalicl_jobflow.stores.opening import open_store
 from crystalicl_jobflow.training import (
     HYBRID_MIXTURE,
     InstructionSet,

@@ -11,7 +11,7 @@ from pymatgen.core import Composition, Element, Lattice, Structure
 from crystalicl_jobflow.prompts import prefix_lines
 from crystalicl_jobflow.text import SGS
 from crystalicl_jobflow.training import InstructionSet, Mixture, TrainingCrystal, training_crystal
-from crystalicl_jobflow.training.substitution import SPREAD, substitute
+from crystalicl_jobflow.training.data.made_up_pairs import SPREAD, substitute
 
 
 def perovskite(formula: str, length: float) -> TrainingCrystal:

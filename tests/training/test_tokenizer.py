@@ -13,12 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
+from crystalicl_jobflow.crystal import wyckoff
 from crystalicl_jobflow.generation import TokenVocabulary
 from crystalicl_jobflow.prompts import crystal_prompt, property_prompt, response_text
 from crystalicl_jobflow.schemas import PROPERTIES, Condition
-from crystalicl_jobflow.text import SGS, spacegroups
+from crystalicl_jobflow.text import SGS
+from crystalicl_jobflow.text.formats import crystal_text
 from crystalicl_jobflow.training import HYBRID_MIXTURE, InstructionSet, build_tokenizer
-from crystalicl_jobflow.training.instructions import crystal_text
 from crystalicl_jobflow.training.tokenizer import LINE, word_families
 
 TOKENIZER = build_tokenizer()
@@ -123,7 +124,7 @@ def test_all_prompts_of_the_paper_are_spelled_without_single_letters(prototypes)
 
 def test_symbols_that_begin_alike_are_told_apart() -> None:
     for number in range(1, 231):
-        line = LINE + spacegroups.symbol(number)
+        line = LINE + wyckoff.symbol(number)
         assert TOKENIZER.tokenize(line + LINE + "5.0 5.0 5.0")[0] == line
     # P, Pm and Cm are elements or groups; the text alone says which
     assert TOKENIZER.tokenize(LINE + "P" + LINE + "0.00")[0] == LINE + "P"

@@ -13,8 +13,8 @@ import warnings
 import click
 
 from crystalicl_jobflow import __version__
-from crystalicl_jobflow.cli._common import LazyGroup
-from crystalicl_jobflow.redaction import RedactingFilter, show_traceback
+from crystalicl_jobflow.cli._app import LazyGroup
+from crystalicl_jobflow.utils.redaction import RedactingFilter, show_traceback
 
 _COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("demo:demo", "Run the whole chain once, on what ships with the package."),

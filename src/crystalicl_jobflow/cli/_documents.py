@@ -8,8 +8,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from crystalicl_jobflow.cli._common import table
-from crystalicl_jobflow.cli._output import ID_DIGITS
+from crystalicl_jobflow.cli._candidates import ID_DIGITS
+from crystalicl_jobflow.cli._console import table
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -57,7 +57,7 @@ def document_table(documents: Sequence[Mapping[str, Any]]) -> Table:
 
 def field_table(documents: Sequence[Mapping[str, Any]], fields: Sequence[str]) -> Table:
     """Return a table of chosen fields."""
-    from crystalicl_jobflow.builders.question import field_name
+    from crystalicl_jobflow.candidates.candidate_query import field_name
 
     names = list(dict.fromkeys(["candidate_id", *fields]))
     return _filled(
@@ -94,7 +94,7 @@ def cif_text(document: Mapping[str, Any]) -> str:
     """Return the symmetrised CIF text of a document's crystal, the relaxed one where it is."""
     from pymatgen.io.cif import CifWriter
 
-    from crystalicl_jobflow.builders.parts import as_structure
+    from crystalicl_jobflow.candidates.contributions import as_structure
 
     symprec = float((document.get("symmetry") or {}).get("symprec") or 0.1)
     return str(CifWriter(as_structure(document["structure"]), symprec=symprec))
@@ -150,6 +150,6 @@ def _cell(value: Any) -> str:
 
 
 def _dig(document: Mapping[str, Any], name: str) -> Any:
-    from crystalicl_jobflow.sqlite_criteria import dig
+    from crystalicl_jobflow.stores.sqlite.mongo_to_sql import dig
 
     return dig(document, name)

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from crystalicl_jobflow.cli._common import UserError
+from crystalicl_jobflow.cli._app import UserError
+from crystalicl_jobflow.cli._console import stages
 
 if TYPE_CHECKING:
     from crystalicl_jobflow.generation import TextGenerator
     from crystalicl_jobflow.generation.constraints import ConstraintOptions
+    from crystalicl_jobflow.retrieval import DemonstrationIndex
     from crystalicl_jobflow.schemas import Condition, SamplingParams
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -315,3 +317,11 @@ def retrieval_options(command: Command, *, shots: int = 3) -> Command:
         ],
         command,
     )  # fmt: skip
+
+
+def open_pool(spec: str | None, strategy: str = "C") -> DemonstrationIndex:
+    """Open a pool as `crystalicl_jobflow.retrieval.open_pool` does, and show what it builds."""
+    from crystalicl_jobflow import retrieval
+
+    with stages() as report:
+        return retrieval.open_pool(spec, strategy, progress=report)

@@ -6,7 +6,7 @@ import json
 
 import click
 
-from crystalicl_jobflow.cli._common import UserError
+from crystalicl_jobflow.cli._app import UserError
 
 
 @click.command(
@@ -43,7 +43,7 @@ def collect(job_store: str, store: str, query: str | None, rebuild: bool) -> Non
         if not isinstance(criteria, dict):
             raise UserError("--query is no JSON object")
 
-    from crystalicl_jobflow.builders import CandidateBuilder, open_candidate_store
+    from crystalicl_jobflow.candidates import CandidateBuilder, open_candidate_store
     from crystalicl_jobflow.stores import load_job_store
 
     target = open_candidate_store(store)

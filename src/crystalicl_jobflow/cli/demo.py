@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from crystalicl_jobflow.cli._common import note, stages, stdout_console
-from crystalicl_jobflow.cli._steps import lap, step_lines
+from crystalicl_jobflow.cli._console import lap, note, stages, stdout_console, step_lines
 
 if TYPE_CHECKING:
     from crystalicl_jobflow.flows import CrystalGenerationFlowMaker
@@ -56,7 +55,7 @@ def demo(out: Path, samples: int, seed: int) -> None:
     note("Loading libraries ...")
     started = time.perf_counter()
     # here, so that the first words come before the seconds that these imports take
-    from crystalicl_jobflow.builders.candidates import CandidateBuilder, open_candidate_store
+    from crystalicl_jobflow.candidates.builder import CandidateBuilder, open_candidate_store
     from crystalicl_jobflow.schemas import Condition
     from crystalicl_jobflow.stores import load_job_store
 
@@ -122,7 +121,7 @@ def _run_flow(
 ) -> tuple[Evaluation, list[Candidate]]:
     from jobflow import run_locally
 
-    from crystalicl_jobflow.schemas.jobs import ValidateDoc
+    from crystalicl_jobflow.schemas.candidate import ValidateDoc
     from crystalicl_jobflow.stores import connect_store
 
     for part in (job_store.docs_store, *job_store.additional_stores.values()):
@@ -144,20 +143,20 @@ def _write(
     evaluation: Evaluation,
     seconds: dict[str, float],
 ) -> None:
-    from crystalicl_jobflow.cli import _output
+    from crystalicl_jobflow.cli import _candidates
 
     summary: dict[str, Any] = {
         "conditions": [item.model_dump(mode="json", exclude_defaults=True) for item in conditions],
         "shots": SHOTS,
         "seconds": seconds,
     }
-    _output.write_run(out, candidates, evaluation, summary)
+    _candidates.write_run(out, candidates, evaluation, summary)
 
 
 def _print(
     out: Path, candidates: list[Candidate], evaluation: Evaluation, seconds: dict[str, float]
 ) -> None:
-    from crystalicl_jobflow.cli._output import CIFS, print_run
+    from crystalicl_jobflow.cli._candidates import CIFS, print_run
 
     print_run(candidates, evaluation)
     program = _program()

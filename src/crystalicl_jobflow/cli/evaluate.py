@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from crystalicl_jobflow.cli._common import UserError, note, stages, stdout_console, table
+from crystalicl_jobflow.cli._app import UserError
+from crystalicl_jobflow.cli._console import note, stages, stdout_console, table
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
 
-    from crystalicl_jobflow.evaluation.energies.data_sets import CrystalData
+    from crystalicl_jobflow.datasets.crystal_data import CrystalData
     from crystalicl_jobflow.schemas import Candidate, Evaluation
 
 
@@ -83,7 +84,7 @@ def evaluate(source: str, out: Path, **options: Any) -> None:
     the column request_index, or else by their position: row 0 is the truth of request 0.
     With --no-aligned, and for candidates that were asked for nothing, they are a set.
     """
-    from crystalicl_jobflow.cli import _output
+    from crystalicl_jobflow.cli import _candidates
     from crystalicl_jobflow.evaluation import (
         EvaluationOptions,
         evaluate_and_judge,
@@ -119,8 +120,8 @@ def evaluate(source: str, out: Path, **options: Any) -> None:
             known=read_set(known),
             progress=report,
         )
-    _output.write_candidates(out / _output.CANDIDATES, judged)
-    more = {"reference": reference, "known": known, **_output.shared_provenance(candidates)}
+    _candidates.write_candidates(out / _candidates.CANDIDATES, judged)
+    more = {"reference": reference, "known": known, **_candidates.shared_provenance(candidates)}
     paths = write_evaluation(out, evaluation, more=more)
     _print(evaluation)
     for name in evaluation.metrics:
@@ -129,7 +130,7 @@ def evaluate(source: str, out: Path, **options: Any) -> None:
             note(f"{asked} was asked for and not judged of all: try --predict {asked}")
     if not parquet_available():
         note("No Parquet file: pip install 'crystalicl-jobflow[evaluation]'")
-    note(f"Written: {', '.join(map(str, paths))}, {out / _output.CANDIDATES}")
+    note(f"Written: {', '.join(map(str, paths))}, {out / _candidates.CANDIDATES}")
 
 
 def _name_and_model(item: str) -> tuple[str, str | None]:
@@ -150,7 +151,7 @@ def read_set(spec: str | None) -> CrystalData | None:
     """
     if spec is None:
         return None
-    from crystalicl_jobflow.evaluation.energies.data_sets import read_data_set
+    from crystalicl_jobflow.datasets.crystal_data import read_data_set
 
     data = read_data_set(spec)
     if data.failed:
@@ -193,19 +194,19 @@ def load_candidates(source: str) -> list[Candidate]:
     UserError
         If there is nothing of the kind.
     """
-    from crystalicl_jobflow.cli import _output
+    from crystalicl_jobflow.cli import _candidates
 
     path = Path(source)
-    if path.is_dir() and (path / _output.CANDIDATES).is_file():
-        path = path / _output.CANDIDATES
+    if path.is_dir() and (path / _candidates.CANDIDATES).is_file():
+        path = path / _candidates.CANDIDATES
     if path.name.endswith(".jsonl"):
         # not through a store: it would keep one of two equal draws, and lose the order
         if not path.is_file():
             raise UserError(f"{path} does not exist")
-        return _output.read_candidates(path)
+        return _candidates.read_candidates(path)
     if "://" not in source and not path.exists():
         raise UserError(f"{source} does not exist")
-    from crystalicl_jobflow.builders import open_candidate_store, query_candidates
+    from crystalicl_jobflow.candidates import open_candidate_store, query_candidates
 
     return query_candidates(open_candidate_store(source))
 
@@ -274,10 +275,12 @@ def _structure(text: object, where: str) -> Structure:
 
 
 def _print(evaluation: Evaluation) -> None:
-    from crystalicl_jobflow.cli import _output
+    from crystalicl_jobflow.cli import _candidates
 
     console = stdout_console()
-    console.print(_output.rates_table(evaluation, title=f"{evaluation.num_candidates} candidates"))
+    console.print(
+        _candidates.rates_table(evaluation, title=f"{evaluation.num_candidates} candidates")
+    )
     if evaluation.reasons:
         reasons = table("Failure reason", ">Candidates")
         for reason, count in evaluation.reasons.items():

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from crystalicl_jobflow.cli._common import note, progress
+from crystalicl_jobflow.cli._console import note, progress
 from crystalicl_jobflow.cli._options import (
     condition_options,
     constraint_options,
     format_option,
     model_options,
+    open_pool,
     read_condition,
     read_constraint,
     read_generator,
@@ -22,7 +23,6 @@ from crystalicl_jobflow.cli._options import (
     sampling_options,
     template_option,
 )
-from crystalicl_jobflow.cli._pool import open_pool
 
 if TYPE_CHECKING:
     from crystalicl_jobflow.generation import TextGenerator
@@ -66,13 +66,14 @@ def generate(**options: Any) -> None:
     sampling = read_sampling(options)
     constraint = read_constraint(options)
 
-    from crystalicl_jobflow.builders.candidates import open_candidate_store, store_candidates
-    from crystalicl_jobflow.cli import _output
-    from crystalicl_jobflow.evaluation import build_candidates, evaluate
-    from crystalicl_jobflow.generation.pipeline import generate_for_retrievals
-    from crystalicl_jobflow.generation.unfinished import UnfinishedWork
+    from crystalicl_jobflow.candidates.builder import open_candidate_store, store_candidates
+    from crystalicl_jobflow.cli import _candidates
+    from crystalicl_jobflow.evaluation import evaluate
+    from crystalicl_jobflow.generation.generate import generate_for_retrievals
+    from crystalicl_jobflow.generation.resuming import UnfinishedWork
     from crystalicl_jobflow.retrieval import retrieve
     from crystalicl_jobflow.schemas import Retrieval
+    from crystalicl_jobflow.validation.validate import build_candidates
 
     seconds: dict[str, float] = {}
     clock = _Clock(seconds)
@@ -138,7 +139,7 @@ def generate(**options: Any) -> None:
     }
     if kept is not None:
         summary["kept"] = [candidate.candidate_id for candidate in kept]
-    _output.write_run(out, candidates, evaluation, summary, kept=kept)
+    _candidates.write_run(out, candidates, evaluation, summary, kept=kept)
     if options["store"] is not None:
         written = store_candidates(candidates, open_candidate_store(options["store"]))
         note(f"Stored {written} new or changed candidates in {options['store']}")
@@ -147,7 +148,7 @@ def generate(**options: Any) -> None:
         count = f"{missing} of {len(candidates)} samples"
         note(f"{count} got no text from the server; the same command asks for them again")
     unfinished.discard()
-    _output.print_run(candidates if kept is None else kept, evaluation)
+    _candidates.print_run(candidates if kept is None else kept, evaluation)
     valid = sum(candidate.valid for candidate in candidates)
     said = "" if kept is None else f", the best {len(kept)} different ones kept"
     click.echo(f"{valid} of {len(candidates)} valid{said}; files in {out}")
@@ -155,7 +156,7 @@ def generate(**options: Any) -> None:
 
 def _best(candidates: list[Candidate], number: int) -> list[Candidate]:
     """Return the candidates that a selection takes, by rank."""
-    from crystalicl_jobflow.evaluation.selection import select_candidates
+    from crystalicl_jobflow.selection.select import select_candidates
 
     by_id = {candidate.candidate_id: candidate for candidate in candidates}
     _, chosen = select_candidates(candidates, number=number)

@@ -6,14 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from crystalicl_jobflow.cli._common import (
-    OneLineGroup,
-    UserError,
-    note,
-    stages,
-    stdout_console,
-    table,
-)
+from crystalicl_jobflow.cli._app import OneLineGroup, UserError
+from crystalicl_jobflow.cli._console import note, stages, stdout_console, table
 
 if TYPE_CHECKING:
     from crystalicl_jobflow.retrieval import PoolReport
@@ -77,7 +71,8 @@ def build(
     structures, or 'mp:' with search criteria ('mp:chemsys=Ca-O-Ti') for the Materials
     Project. An interrupted run goes on where it was.
     """
-    from crystalicl_jobflow.retrieval import DemonstrationIndex, fill_pool, open_source
+    from crystalicl_jobflow.datasets.sources import open_source
+    from crystalicl_jobflow.retrieval import DemonstrationIndex, fill_pool
     from crystalicl_jobflow.stores import open_store
 
     origin = open_source(source)  # a mistake in it must not create the store

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from crystalicl_jobflow.cli._common import note, progress, stdout_console, table
+from crystalicl_jobflow.cli._console import note, progress, stdout_console, table
 from crystalicl_jobflow.cli._options import (
     format_option,
     model_options,
@@ -64,7 +64,7 @@ def read_prediction(options: Mapping[str, Any]) -> dict[str, Any]:
     ValueError
         If a temperature comes without several samples.
     """
-    from crystalicl_jobflow.generation.properties import DRAWN, GREEDY
+    from crystalicl_jobflow.generation.property_prediction import DRAWN, GREEDY
 
     samples, temperature = options["samples"], options["temperature"]
     if temperature is not None and samples == 1:
@@ -111,8 +111,8 @@ def predict_property(crystals: tuple[str, ...], property_name: str, **options: A
     """Predict a property of crystals: CIF files, folders of them, CSV files or stores."""
     from itertools import islice
 
-    from crystalicl_jobflow.generation.properties import predict_property as predict
-    from crystalicl_jobflow.retrieval.sources import open_source
+    from crystalicl_jobflow.datasets.sources import open_source
+    from crystalicl_jobflow.generation.property_prediction import predict_property as predict
     from crystalicl_jobflow.schemas import find_property
 
     spec = find_property(property_name)
@@ -140,7 +140,7 @@ def predict_property(crystals: tuple[str, ...], property_name: str, **options: A
 
 
 def _print(predictions: Sequence[PropertyPrediction], known: Sequence[float | None]) -> None:
-    from crystalicl_jobflow.evaluation.regression import regression_errors
+    from crystalicl_jobflow.energies.prediction_errors import regression_errors
     from crystalicl_jobflow.schemas import PROPERTIES
 
     spec = PROPERTIES[predictions[0].property_name]

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from crystalicl_jobflow.cli._common import UserError, note, stdout_console
+from crystalicl_jobflow.cli._app import UserError
+from crystalicl_jobflow.cli._console import note, stdout_console
 from crystalicl_jobflow.cli._options import split_properties
 
 if TYPE_CHECKING:
     from maggma.core import Store
 
-    from crystalicl_jobflow.builders import CandidateQuery
+    from crystalicl_jobflow.candidates import CandidateQuery
 
 TABLE_LIMIT = 200
 """Rows of a table where no limit is given; everything else prints all."""
@@ -91,7 +92,7 @@ def query(source: str, **options: Any) -> None:
         raise UserError("--fields does not go with --format cif")
     asked = read_query(options)
 
-    from crystalicl_jobflow.builders import count_documents, find_documents
+    from crystalicl_jobflow.candidates import count_documents, find_documents
     from crystalicl_jobflow.cli import _documents
 
     fields = None
@@ -125,7 +126,7 @@ def query(source: str, **options: Any) -> None:
 
 def read_query(options: dict[str, Any]) -> CandidateQuery:
     """Return the question that the options ask."""
-    from crystalicl_jobflow.builders.question import CandidateQuery
+    from crystalicl_jobflow.candidates.candidate_query import CandidateQuery
 
     names = (
         "candidate_ids", "formula", "anonymous_formula", "chemsys", "elements",
@@ -175,17 +176,17 @@ def open_candidates(path: Path, spec: str) -> Store:
     UserError
         If there is nothing of the kind.
     """
-    from crystalicl_jobflow.builders import open_candidate_store, store_candidates
-    from crystalicl_jobflow.cli import _output
+    from crystalicl_jobflow.candidates import open_candidate_store, store_candidates
+    from crystalicl_jobflow.cli import _candidates
 
-    if path.is_dir() and (path / _output.CANDIDATES).is_file():
-        path = path / _output.CANDIDATES
+    if path.is_dir() and (path / _candidates.CANDIDATES).is_file():
+        path = path / _candidates.CANDIDATES
     if path.name.endswith(".jsonl"):
         if not path.is_file():
             raise UserError(f"{path} does not exist")
         store = open_candidate_store("memory:")
         written = datetime.fromtimestamp(path.stat().st_mtime, UTC)
-        store_candidates(_output.read_candidates(path), store, updated=written)
+        store_candidates(_candidates.read_candidates(path), store, updated=written)
         return store
     if "://" not in spec and not path.exists():
         raise UserError(f"{spec} does not exist")

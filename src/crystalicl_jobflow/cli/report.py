@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from crystalicl_jobflow.cli._common import progress
+from crystalicl_jobflow.cli._console import progress
 
 
 @click.command(
@@ -38,7 +38,7 @@ def report(folder: Path, reference: str | None, out: Path | None, top: int) -> N
     candidates.jsonl, and metrics.json or summary.json. The page needs no network and no
     other file.
     """
-    from crystalicl_jobflow.evaluation.report import write_report
+    from crystalicl_jobflow.report import write_report
 
     with progress("Reference") as show:
         path = write_report(folder, reference=reference, out=out, top=top, progress=show)

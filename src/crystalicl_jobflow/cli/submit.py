@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from crystalicl_jobflow.cli._common import UserError, note, stdout_console, table
+from crystalicl_jobflow.cli._app import UserError
+from crystalicl_jobflow.cli._console import note, stdout_console, table
 
 if TYPE_CHECKING:
     from jobflow import JobStore
 
-    from crystalicl_jobflow.flows.files import DescribedFlow
     from crystalicl_jobflow.schemas.flow_files import FlowFile, ManagerName
+    from crystalicl_jobflow.submission import DescribedFlow
 
 STORE_FILE = "store.yaml"
 """Job store of a local run, as ``crystalicl collect`` takes it."""
@@ -57,7 +58,7 @@ def submit(
     """
     chosen = _chosen(project=project, launchpad=launchpad, local=local)
 
-    from crystalicl_jobflow.flows.files import assign_described, load_flow_file
+    from crystalicl_jobflow.submission import assign_described, load_flow_file
 
     described = load_flow_file(path)
     file = described.file
@@ -77,7 +78,7 @@ def submit(
     if dry_run:
         _show(described, manager)
         if project is not None:
-            from crystalicl_jobflow.flows.workers import check_workers
+            from crystalicl_jobflow.submission.workers import check_workers
 
             check_workers(described.flow, project)
         click.echo(f"{len(described.jobs)} jobs for {manager}; nothing was submitted")
@@ -86,7 +87,7 @@ def submit(
         _run(described, out)
         return
 
-    from crystalicl_jobflow.flows.files import submit_fireworks, submit_jobflow_remote
+    from crystalicl_jobflow.submission import submit_fireworks, submit_jobflow_remote
 
     # stdout is for the ids; what the managers print (FireWorks logs there) is a remark
     with contextlib.redirect_stdout(sys.stderr):
@@ -113,8 +114,8 @@ def _chosen(*, project: str | None, launchpad: str | None, local: bool) -> Manag
 
 
 def _show(described: DescribedFlow, manager: ManagerName) -> None:
-    from crystalicl_jobflow.flows.files import job_rows
-    from crystalicl_jobflow.redaction import redact
+    from crystalicl_jobflow.submission import job_rows
+    from crystalicl_jobflow.utils.redaction import redact
 
     rows = job_rows(described, manager)
     shown = table("Job", "Worker", "Resources")
@@ -127,11 +128,11 @@ def _show(described: DescribedFlow, manager: ManagerName) -> None:
 def _run(described: DescribedFlow, out: Path) -> None:
     from monty.json import jsanitize
 
-    from crystalicl_jobflow.builders import CandidateBuilder, open_candidate_store
-    from crystalicl_jobflow.cli._output import write_json
-    from crystalicl_jobflow.cli._steps import step_lines
-    from crystalicl_jobflow.flows.files import run_here
+    from crystalicl_jobflow.candidates import CandidateBuilder, open_candidate_store
+    from crystalicl_jobflow.cli._candidates import write_json
+    from crystalicl_jobflow.cli._console import step_lines
     from crystalicl_jobflow.stores import store_label
+    from crystalicl_jobflow.submission import run_here
 
     store = _job_store(described, out)
     note(f"Running '{described.flow.name}'")
@@ -158,7 +159,7 @@ def _run(described: DescribedFlow, out: Path) -> None:
 
 def _without_batches(value: Any) -> Any:
     """Return plain data with lists that are stored in batches as the lists that they are."""
-    from crystalicl_jobflow.schemas.jobs import from_batches
+    from crystalicl_jobflow.schemas.base import from_batches
 
     if isinstance(value, dict):
         return {name: _without_batches(item) for name, item in value.items()}

@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from crystalicl_jobflow.cli._common import UserError
-from crystalicl_jobflow.messages import one_line
+from crystalicl_jobflow.cli._app import UserError
+from crystalicl_jobflow.utils.messages import one_line
 
 _FORMATS = ("sgs", "sgsw", "xyz", "cif")
 _format = click.option(
@@ -34,7 +34,8 @@ def text() -> None:
 @_format
 def encode(file: Path, name: str) -> None:
     """Write the crystal in FILE (CIF, POSCAR, or a structure as JSON) as text."""
-    from crystalicl_jobflow.text import TextError, get_text
+    from crystalicl_jobflow.text import TextError
+    from crystalicl_jobflow.text.formats import get_text
 
     structure = _read_structure(file)
     try:
@@ -54,7 +55,8 @@ def encode(file: Path, name: str) -> None:
 )
 def decode(file: Path, name: str, out: Path | None) -> None:
     """Read the one crystal in a text (FILE, or - for stdin) and print it as CIF."""
-    from crystalicl_jobflow.text import TextError, get_text
+    from crystalicl_jobflow.text import TextError
+    from crystalicl_jobflow.text.formats import get_text
 
     content = _read_text(file)
     try:

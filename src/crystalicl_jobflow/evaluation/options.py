@@ -25,7 +25,7 @@ class EvaluationOptions:
         Whether candidates are compared with the known crystals.
     energies
         Energy model by name, see
-        :func:`~crystalicl_jobflow.evaluation.energies.load_energy_model`; None for none.
+        :func:`~crystalicl_jobflow.energies.load_energy_model`; None for none.
     relax
         Whether candidates are relaxed with it first.
     reference_energies
@@ -34,14 +34,14 @@ class EvaluationOptions:
         candidates' chemical systems.
     hull
         Source of the convex hull, see
-        :func:`~crystalicl_jobflow.evaluation.energies.reference_hull`; the reference
+        :func:`~crystalicl_jobflow.energies.hull.reference_hull`; the reference
         crystals by default.
     predict
         Property name → predictor (None for the default one), see
-        :func:`~crystalicl_jobflow.evaluation.energies.load_predictor`.
+        :func:`~crystalicl_jobflow.energies.load_predictor`.
     cache
         Where fingerprints are kept, see
-        :func:`~crystalicl_jobflow.evaluation.crystal_fingerprints`.
+        :func:`~crystalicl_jobflow.comparison.fingerprint_sets.crystal_fingerprints`.
     processes
         Processes to share the work.
     """
@@ -66,7 +66,7 @@ class EvaluationOptions:
         ValueError
             If a metric needs known crystals and there are none, or is not known; one line.
         """
-        from crystalicl_jobflow.evaluation.coverage import coverage_cutoffs
+        from crystalicl_jobflow.comparison.coverage import coverage_cutoffs
 
         if self.coverage is not None:
             coverage_cutoffs(self.coverage.replace("-", "_"))

@@ -6,16 +6,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from crystalicl_jobflow.evaluation._parallel import Progress
-from crystalicl_jobflow.evaluation.against import References, match_rates
-from crystalicl_jobflow.evaluation.discovery import DISCOVERY_MEANINGS
-from crystalicl_jobflow.evaluation.matching import MatchResult, unique_groups
-from crystalicl_jobflow.evaluation.parts import PART_MEANINGS
-from crystalicl_jobflow.evaluation.prediction import PREDICTION_MEANINGS
-from crystalicl_jobflow.evaluation.reading import check_versions, declares_space_group
-from crystalicl_jobflow.evaluation.rows import structure_row
-from crystalicl_jobflow.evaluation.success import asked_for
-from crystalicl_jobflow.evaluation.thresholds import check_tolerances, evaluation_tolerances
+from crystalicl_jobflow.comparison.matching import MatchResult, unique_groups
+from crystalicl_jobflow.comparison.novelty import DISCOVERY_MEANINGS
+from crystalicl_jobflow.evaluation.match_rates import References, match_rates
+from crystalicl_jobflow.evaluation.metrics import PART_MEANINGS
+from crystalicl_jobflow.evaluation.structure_prediction import PREDICTION_MEANINGS
 from crystalicl_jobflow.schemas import (
     PROPERTIES,
     Candidate,
@@ -24,6 +19,12 @@ from crystalicl_jobflow.schemas import (
     FailureReason,
     Rate,
 )
+from crystalicl_jobflow.schemas.structure_table import SUCCESS_PREFIX
+from crystalicl_jobflow.thresholds import check_tolerances, evaluation_tolerances
+from crystalicl_jobflow.utils.parallel import Progress
+from crystalicl_jobflow.validation.provenance import check_versions
+from crystalicl_jobflow.validation.reading import declares_space_group
+from crystalicl_jobflow.validation.success import asked_for
 
 _READABLE = frozenset(
     {
@@ -95,7 +96,7 @@ def evaluate(
     Parameters
     ----------
     candidates
-        Validated candidates, see :func:`~crystalicl_jobflow.evaluation.validate_completion`.
+        Validated candidates, see `validate_completion`.
     references
         True structures: by candidate id or by request index, or a sequence aligned with the
         candidates. Candidates without one do not enter the match rates.
@@ -248,3 +249,52 @@ def _unique_rate(
             None if original == index else candidates[original].candidate_id
         )
     return Rate.from_counts(len(set(founders)), len(candidates))
+
+
+def structure_row(candidate: Candidate) -> dict[str, Any]:
+    """Return what a candidate itself says, by column.
+
+    Columns are those of :data:`crystalicl_jobflow.schemas.STRUCTURE_COLUMNS`; those of
+    metrics that compare or compute more are absent.
+    """
+    checks, origin = candidate.checks, candidate.provenance
+    reason = candidate.failure_reason
+    model = origin.model
+    row: dict[str, Any] = {
+        "candidate_id": candidate.candidate_id,
+        "request_index": origin.request_index,
+        "sample_index": origin.sample_index,
+        "asked": candidate.condition.label(),
+        "text_format": candidate.text_format,
+        "formula": candidate.formula,
+        "anonymous_formula": candidate.anonymous_formula,
+        "chemsys": candidate.chemsys,
+        "num_sites": candidate.num_sites,
+        "density": candidate.density,
+        "volume": checks.volume,
+        "min_distance": checks.min_distance,
+        "declared_space_group": candidate.declared_space_group,
+        "space_group": candidate.space_group,
+        "space_group_symbol": candidate.space_group_symbol,
+        "parsed": candidate.parsed,
+        "valid": candidate.valid,
+        "structure_valid": checks.structure_valid,
+        "structure_valid_radii": checks.structure_valid_radii,
+        "composition_valid": checks.composition_valid,
+        "symmetry_adherent": checks.symmetry_adherent,
+        **{f"{SUCCESS_PREFIX}{name}": met for name, met in candidate.success.items()},
+        "joint_success": candidate.joint_success,
+        **candidate.properties,
+        "strategy": origin.strategy,
+        "num_demonstrations": len(origin.demonstration_ids),
+        "model": None
+        if model is None
+        else "+".join(part for part in (model.base_model, model.adapter) if part),
+        "seed": None if origin.sampling is None else origin.sampling.seed,
+        "attempts": origin.attempts,
+        "finished": origin.finished,
+        "num_tokens": origin.num_tokens,
+        "failure_reason": None if reason is None else str(reason),
+        "failure_message": candidate.failure_message,
+    }
+    return row

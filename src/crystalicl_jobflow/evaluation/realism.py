@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 from pymatgen.core import Structure
 
-from crystalicl_jobflow.evaluation._parallel import Progress, run_chunks
-from crystalicl_jobflow.evaluation.distances import distance_report
-from crystalicl_jobflow.evaluation.summary import find_space_group
-from crystalicl_jobflow.evaluation.thresholds import NEGATIVE_FORMATION_ENERGY, SYMPREC
 from crystalicl_jobflow.schemas import Rate
+from crystalicl_jobflow.thresholds import NEGATIVE_FORMATION_ENERGY, SYMPREC
+from crystalicl_jobflow.utils.parallel import Progress, map_list
+from crystalicl_jobflow.validation.distances import distance_report
+from crystalicl_jobflow.validation.summary import find_space_group
 
 Groups = Sequence[int | tuple[int, ...] | None]
 """Space-group numbers by sample: the one declared, those asked for, or None for neither."""
@@ -92,7 +92,7 @@ def judge_realism(
             raise ValueError(f"{len(given)} {name} for {count} samples")
     places = [index for index, structure in enumerate(structures) if structure is not None]
     tasks = [(s, symprec, space_groups is not None) for s in structures if s is not None]
-    answers = run_chunks(_judge, tasks, processes=processes, progress=progress)
+    answers = map_list(_judge, tasks, processes=processes, progress=progress)
     overlap: list[bool | None] = [None] * count
     found: list[int | None] = [None] * count
     for place, (overlaps, group) in zip(places, answers, strict=True):

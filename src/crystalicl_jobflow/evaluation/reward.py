@@ -9,11 +9,8 @@ from typing import Final
 
 from pymatgen.core import Composition, Structure
 
-from crystalicl_jobflow.evaluation.distances import min_distance
-from crystalicl_jobflow.evaluation.matching import match_structures
-from crystalicl_jobflow.evaluation.reading import read_text
-from crystalicl_jobflow.evaluation.summary import find_space_group
-from crystalicl_jobflow.evaluation.thresholds import (
+from crystalicl_jobflow.comparison.matching import match_structures
+from crystalicl_jobflow.thresholds import (
     MIN_DISTANCE,
     MIN_VOLUME,
     REWARD_MATCH,
@@ -21,6 +18,9 @@ from crystalicl_jobflow.evaluation.thresholds import (
     REWARD_PENALTY,
     SYMPREC,
 )
+from crystalicl_jobflow.validation.distances import min_distance
+from crystalicl_jobflow.validation.reading import read_text
+from crystalicl_jobflow.validation.summary import find_space_group
 
 MAX_REWARD: Final = sum(REWARD_PARTS.values()) + sum(worth for *_, worth in REWARD_MATCH.values())
 """What a sample earns that has everything right: 3."""

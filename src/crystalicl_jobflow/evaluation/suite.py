@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from crystalicl_jobflow.evaluation import parts
-from crystalicl_jobflow.evaluation.against import References
-from crystalicl_jobflow.evaluation.matching import MatchResult
+from crystalicl_jobflow.comparison.matching import MatchResult
+from crystalicl_jobflow.evaluation import metrics
+from crystalicl_jobflow.evaluation.energy_stage import properties_stage
+from crystalicl_jobflow.evaluation.match_rates import References
+from crystalicl_jobflow.evaluation.metrics import Part, StageProgress
 from crystalicl_jobflow.evaluation.options import EvaluationOptions
-from crystalicl_jobflow.evaluation.parts import Part, StageProgress
-from crystalicl_jobflow.evaluation.properties_stage import properties_stage
 from crystalicl_jobflow.evaluation.rates import evaluate
 from crystalicl_jobflow.schemas import Candidate, Evaluation
 
 if TYPE_CHECKING:
-    from crystalicl_jobflow.evaluation.energies.data_sets import CrystalData
-    from crystalicl_jobflow.schemas.candidates import CandidateRelaxation
+    from crystalicl_jobflow.datasets.crystal_data import CrystalData
+    from crystalicl_jobflow.schemas.stored_candidate import CandidateRelaxation
 
 
 def evaluate_all(
@@ -65,7 +65,7 @@ def evaluate_and_judge(
         What is computed.
     truths
         True crystals of the candidates' conditions, see
-        :data:`~crystalicl_jobflow.evaluation.against.References`.
+        :data:`~crystalicl_jobflow.evaluation.match_rates.References`.
     matches
         Comparisons with the true crystals where they were made before, one per candidate.
     reference
@@ -116,9 +116,9 @@ def evaluate_and_judge(
         processes=options.processes,
         progress=lambda done, of: report("Matching", done, of),
     )
-    added.append(parts.text_part(judged, processes=options.processes, progress=report))
+    added.append(metrics.text_part(judged, processes=options.processes, progress=report))
     if options.unique or options.novelty or energies.hull is not None:
-        part = parts.discovery_part(
+        part = metrics.discovery_part(
             judged,
             structures,
             known=known if options.novelty else None,
@@ -131,11 +131,11 @@ def evaluate_and_judge(
         added.append(part)
     if options.reward:
         added.append(
-            parts.reward_part(judged, truths, processes=options.processes, progress=report)
+            metrics.reward_part(judged, truths, processes=options.processes, progress=report)
         )
     if reference is not None:
-        added.append(parts.polymorph_part(judged, reference, processes=options.processes))
-        part = parts.distribution_part(
+        added.append(metrics.polymorph_part(judged, reference, processes=options.processes))
+        part = metrics.distribution_part(
             judged,
             reference,
             formation_energies=energies.formation,
@@ -143,7 +143,7 @@ def evaluate_and_judge(
         )
         added.append(part)
         if options.coverage is not None:
-            part = parts.coverage_part(
+            part = metrics.coverage_part(
                 judged,
                 reference,
                 dataset=options.coverage,
@@ -165,7 +165,7 @@ def _forget_stability(
     That is one that nobody relaxed, or by a method without a hull; a relaxation that failed
     tells that it is not. In the rates, which are over all candidates, none of them is.
     """
-    from crystalicl_jobflow.evaluation.selection import best_relaxations
+    from crystalicl_jobflow.energies.relaxations import best_relaxations
 
     best = best_relaxations(relaxations)
     for at, candidate in enumerate(candidates):

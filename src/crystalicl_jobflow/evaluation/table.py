@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from crystalicl_jobflow.evaluation.intervals import CONFIDENCE, rate_with_interval
 from crystalicl_jobflow.evaluation.rates import rate_meaning
 from crystalicl_jobflow.schemas import Evaluation
-from crystalicl_jobflow.schemas.tables import (
+from crystalicl_jobflow.schemas.structure_table import (
     METRICS_FILE,
     STRUCTURES_CSV,
     STRUCTURES_PARQUET,

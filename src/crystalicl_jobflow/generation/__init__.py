@@ -14,7 +14,7 @@ from crystalicl_jobflow.generation.base import (
     TokenVocabulary,
 )
 from crystalicl_jobflow.generation.loading import load_generator, package_versions
-from crystalicl_jobflow.generation.unfinished import UnfinishedWork
+from crystalicl_jobflow.generation.resuming import UnfinishedWork
 
 __all__ = [
     "AcceptText",

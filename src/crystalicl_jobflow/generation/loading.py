@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from crystalicl_jobflow.generation.base import GenerationError, TextGenerator
-from crystalicl_jobflow.generation.hashing import folder_hash
 from crystalicl_jobflow.generation.http_engine import ServerOptions, is_server, parse_address
 from crystalicl_jobflow.schemas import ModelInfo
 from crystalicl_jobflow.settings import EMBEDDED_MODEL
-from crystalicl_jobflow.versions import installed_versions
+from crystalicl_jobflow.utils.hashing import folder_hash
+from crystalicl_jobflow.utils.versions import installed_versions
 
 NO_ADAPTER = "none"
 """Adapter name that asks for the base model alone, also for the embedded one."""
@@ -165,7 +165,7 @@ def _load(
     # here, not above: `crystalicl --help` needs no torch
     import torch
 
-    from crystalicl_jobflow.generation.transformers_engine import TransformersGenerator
+    from crystalicl_jobflow.generation.transformers_engine.generator import TransformersGenerator
 
     place = _device(device)
     if dtype not in ("auto", *_DTYPES):

@@ -10,7 +10,7 @@ from crystalicl_jobflow.generation.base import (
     GenerationRequest,
     TokenVocabulary,
 )
-from crystalicl_jobflow.generation.sampling import RowStream
+from crystalicl_jobflow.generation.random_streams import RowStream
 from crystalicl_jobflow.schemas import Completion, FailureReason, SamplingParams
 
 STOP_MARKERS = ("### Instruction", "### Response")

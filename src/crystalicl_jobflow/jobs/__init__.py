@@ -7,15 +7,13 @@ of that name.
 
 from __future__ import annotations
 
-from crystalicl_jobflow.jobs.each import relax_each
 from crystalicl_jobflow.jobs.evaluate import EvaluateMaker
 from crystalicl_jobflow.jobs.generate import GenerateMaker, gather_generations
 from crystalicl_jobflow.jobs.instructions import InstructionsMaker
 from crystalicl_jobflow.jobs.relax import RelaxMaker
-from crystalicl_jobflow.jobs.relaxations import gather_relaxations, relax_together
+from crystalicl_jobflow.jobs.relaxations import gather_relaxations, relax_each, relax_together
 from crystalicl_jobflow.jobs.retrieve import RetrieveMaker
-from crystalicl_jobflow.jobs.select import SelectMaker
-from crystalicl_jobflow.jobs.summary import summarize_discovery
+from crystalicl_jobflow.jobs.select import SelectMaker, summarize_discovery
 from crystalicl_jobflow.jobs.train import TrainMaker, write_card
 from crystalicl_jobflow.jobs.validate import ValidateMaker
 

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 from pymatgen.core import Structure
 
 from crystalicl_jobflow.schemas import Candidate, Condition, Generation, Retrieval
-from crystalicl_jobflow.schemas.candidates import CandidateRelaxation, RelaxDoc
+from crystalicl_jobflow.schemas.candidate import ValidateDoc
 from crystalicl_jobflow.schemas.discovery import ChosenCrystal, SelectDoc
-from crystalicl_jobflow.schemas.jobs import GenerateDoc, RetrieveDoc, ValidateDoc
+from crystalicl_jobflow.schemas.generation import GenerateDoc
+from crystalicl_jobflow.schemas.retrieval import RetrieveDoc
+from crystalicl_jobflow.schemas.stored_candidate import CandidateRelaxation, RelaxDoc
 
 if TYPE_CHECKING:
-    from crystalicl_jobflow.evaluation.energies.data_sets import CrystalData
+    from crystalicl_jobflow.datasets.crystal_data import CrystalData
 
 
 def as_conditions(value: Any) -> list[Condition]:
@@ -84,7 +86,7 @@ def as_crystals(value: Any) -> CrystalData | None:
     ValueError
         If an item holds no structure; one line.
     """
-    from crystalicl_jobflow.evaluation.energies.data_sets import CrystalData, read_data_set
+    from crystalicl_jobflow.datasets.crystal_data import CrystalData, read_data_set
 
     if value is None or isinstance(value, CrystalData):
         return value

@@ -16,7 +16,8 @@ from crystalicl_jobflow.jobs._inputs import (
     as_relaxations,
     log_stages,
 )
-from crystalicl_jobflow.schemas.jobs import DATA, EvaluateDoc
+from crystalicl_jobflow.schemas.base import DATA
+from crystalicl_jobflow.schemas.evaluation import EvaluateDoc
 
 logger = logging.getLogger(__name__)
 

@@ -11,21 +11,22 @@ from jobflow import CURRENT_JOB, Flow, JobConfig, Maker, OnMissing, Response, jo
 from monty.json import jsanitize
 from pydantic import ValidationError
 
+from crystalicl_jobflow.generation.generate import generate_for_retrievals
 from crystalicl_jobflow.generation.http_engine import ServerOptions, is_server, parse_address
-from crystalicl_jobflow.generation.pipeline import (
+from crystalicl_jobflow.generation.resuming import UnfinishedWork
+from crystalicl_jobflow.generation.tasks import (
     GenerationTask,
-    generate_for_retrievals,
     merge_generations,
     plan_tasks,
     split_tasks,
 )
-from crystalicl_jobflow.generation.unfinished import UnfinishedWork
 from crystalicl_jobflow.jobs._inputs import as_retrievals, log_progress
 from crystalicl_jobflow.prompts import check_template
 from crystalicl_jobflow.schemas import Retrieval, SamplingParams
-from crystalicl_jobflow.schemas.jobs import DATA, GenerateDoc
+from crystalicl_jobflow.schemas.base import DATA
+from crystalicl_jobflow.schemas.generation import GenerateDoc
 from crystalicl_jobflow.settings import SETTINGS, resume_folder
-from crystalicl_jobflow.text import get_text
+from crystalicl_jobflow.text.formats import get_text
 
 if TYPE_CHECKING:
     from crystalicl_jobflow.generation.constraints import ConstraintOptions

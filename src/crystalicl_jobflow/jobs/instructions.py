@@ -13,7 +13,7 @@ from monty.json import jsanitize
 
 from crystalicl_jobflow.jobs._inputs import log_progress
 from crystalicl_jobflow.jobs.retrieve import lasting_store
-from crystalicl_jobflow.schemas.jobs import DATA
+from crystalicl_jobflow.schemas.base import DATA
 from crystalicl_jobflow.schemas.training import DataRecord, InstructionRecord, InstructionsDoc
 
 logger = logging.getLogger(__name__)
@@ -101,9 +101,9 @@ class InstructionsMaker(Maker):
 
     @job(output_schema=InstructionsDoc, data=DATA)
     def _make(self, data: list[Any]) -> InstructionsDoc:
-        from crystalicl_jobflow.training.export import export_instructions
-        from crystalicl_jobflow.training.instructions import InstructionSet
-        from crystalicl_jobflow.training.mixtures import MIXTURES, ablate, by_structure
+        from crystalicl_jobflow.training.data.instruction_files import export_instructions
+        from crystalicl_jobflow.training.data.instructions import InstructionSet
+        from crystalicl_jobflow.training.data.mixtures import MIXTURES, ablate, by_structure
         from crystalicl_jobflow.training.recipes import load_split
 
         mixture = MIXTURES[self.mixture]

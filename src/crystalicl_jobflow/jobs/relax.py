@@ -11,9 +11,9 @@ from jobflow import CURRENT_JOB, Flow, Job, JobConfig, Maker, OnMissing, Respons
 from crystalicl_jobflow.jobs._inputs import as_chosen
 from crystalicl_jobflow.jobs.relaxations import gather_relaxations, relax_together
 from crystalicl_jobflow.jobs.retrieve import lasting_store
-from crystalicl_jobflow.schemas.candidates import LEVELS, CandidateRelaxation, RelaxDoc
+from crystalicl_jobflow.schemas.base import DATA
 from crystalicl_jobflow.schemas.discovery import ChosenCrystal
-from crystalicl_jobflow.schemas.jobs import DATA
+from crystalicl_jobflow.schemas.stored_candidate import LEVELS, CandidateRelaxation, RelaxDoc
 
 Mode = Literal["auto", "each", "together", "list"]
 
@@ -53,7 +53,7 @@ class RelaxMaker(Maker):
         recorded then; else atomate2's setting counts, by which they fail without one.
     hull
         Source of the convex hull where it is not the known crystals, see
-        :func:`crystalicl_jobflow.evaluation.energies.reference_hull`; read where the
+        :func:`crystalicl_jobflow.energies.hull.reference_hull`; read where the
         gathering runs. A relative path becomes absolute when the Maker is made.
     energy_model
         Energy model with the force field's weights, for the energies of the hull's
@@ -222,7 +222,7 @@ def _refuse(
     crystals: Sequence[ChosenCrystal], level: str
 ) -> tuple[list[CandidateRelaxation], list[ChosenCrystal]]:
     """Part the crystals that no program should be asked about from the others."""
-    from crystalicl_jobflow.evaluation.energies.base import refusal
+    from crystalicl_jobflow.energies.energy_model import refusal
 
     refused, usable = [], []
     for item in crystals:

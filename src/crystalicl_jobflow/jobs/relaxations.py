@@ -5,17 +5,17 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from jobflow import JobConfig, Maker, OnMissing, Response, job
+from jobflow import Flow, JobConfig, Maker, OnMissing, Response, job
 from monty.json import jsanitize
 from pymatgen.core import Structure
 
 from crystalicl_jobflow.jobs._inputs import as_crystals, as_relaxations, log_progress
-from crystalicl_jobflow.journal import Journal
-from crystalicl_jobflow.schemas.candidates import CandidateRelaxation, RelaxDoc
-from crystalicl_jobflow.schemas.jobs import DATA
+from crystalicl_jobflow.schemas.base import DATA
+from crystalicl_jobflow.schemas.stored_candidate import CandidateRelaxation, RelaxDoc
 from crystalicl_jobflow.settings import resume_folder
-from crystalicl_jobflow.threads import torch_threads
-from crystalicl_jobflow.versions import installed_versions
+from crystalicl_jobflow.utils.journal import Journal
+from crystalicl_jobflow.utils.torch_runtime import torch_threads
+from crystalicl_jobflow.utils.versions import installed_versions
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ def relax_together(
     RelaxDoc
         One relaxation per crystal, in order.
     """
-    from crystalicl_jobflow.evaluation.energies.relaxed import judge_relaxation, read_relaxation
+    from crystalicl_jobflow.energies.relaxations import judge_relaxation, read_relaxation
 
     # the method behind the job decorator: it runs here, and loads its model once
     relax = getattr(relax_maker.make, "original", None)
@@ -129,7 +129,7 @@ def gather_relaxations(
     RelaxDoc
         One relaxation per candidate.
     """
-    from crystalicl_jobflow.evaluation.energies.relaxed import (
+    from crystalicl_jobflow.energies.relaxations import (
         hull_energies,
         judge_relaxation,
         read_relaxation,
@@ -209,8 +209,8 @@ def _failed(
     level: str = "forcefield",
     source_uuid: str | None = None,
 ) -> CandidateRelaxation:
-    from crystalicl_jobflow.evaluation.energies.base import sentence
-    from crystalicl_jobflow.redaction import redact
+    from crystalicl_jobflow.energies.energy_model import sentence
+    from crystalicl_jobflow.utils.redaction import redact
 
     return CandidateRelaxation(
         candidate_id=candidate_id,
@@ -220,3 +220,37 @@ def _failed(
         failure_reason="model_failed",
         failure_message=redact(sentence(error)),
     )
+
+
+# Without pass_manager_config=False every job would land on this job's worker.
+@job(name="relax each", config=JobConfig(pass_manager_config=False))
+def relax_each(structures: list[Structure], relax_maker: Maker) -> Response[list[object]]:
+    """Give every crystal a job (or Flow) of its own.
+
+    For relaxations of candidates :class:`~crystalicl_jobflow.jobs.RelaxMaker` is better: it
+    reads their results.
+
+    Parameters
+    ----------
+    structures
+        Crystals, or a reference to them.
+    relax_maker
+        Any Maker whose ``make`` takes a structure, e.g. atomate2's ``DoubleRelaxMaker`` or
+        ``BandStructureMaker``. Its own name and the crystal's place name the jobs, for a name
+        filter to send them to their worker.
+
+    Returns
+    -------
+    Response
+        Replaces the job by the others; its output is the list of theirs, in order. What
+        reads it should set ``on_missing_references`` to ``OnMissing.NONE``: then a job that
+        failed is None there, and the others go on.
+    """
+    jobs = []
+    for number, structure in enumerate(structures, start=1):
+        made = relax_maker.make(structure)
+        made.append_name(f" {number}/{len(structures)}")
+        jobs.append(made)
+    if not jobs:
+        return Response(output=[])
+    return Response(replace=Flow(jobs, output=[item.output for item in jobs], name="relax each"))

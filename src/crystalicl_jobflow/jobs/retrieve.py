@@ -11,11 +11,12 @@ from maggma.core import Store
 from maggma.stores import JSONStore, MemoryStore, MontyStore
 
 from crystalicl_jobflow.jobs._inputs import as_conditions
-from crystalicl_jobflow.redaction import has_secrets
-from crystalicl_jobflow.retrieval.embedded import PROTOTYPES, open_embedded_pool
+from crystalicl_jobflow.retrieval.opening import PROTOTYPES, open_embedded_pool
 from crystalicl_jobflow.schemas import Strategy
-from crystalicl_jobflow.schemas.jobs import DATA, RetrieveDoc
+from crystalicl_jobflow.schemas.base import DATA
+from crystalicl_jobflow.schemas.retrieval import RetrieveDoc
 from crystalicl_jobflow.stores import StoreSpec, open_store
+from crystalicl_jobflow.utils.redaction import has_secrets
 
 
 @dataclass

@@ -14,8 +14,9 @@ from crystalicl_jobflow.jobs._inputs import (
     as_relaxations,
     log_progress,
 )
-from crystalicl_jobflow.schemas.discovery import SelectDoc
-from crystalicl_jobflow.schemas.jobs import DATA
+from crystalicl_jobflow.schemas import Evaluation
+from crystalicl_jobflow.schemas.base import DATA
+from crystalicl_jobflow.schemas.discovery import DiscoveryDoc, SelectDoc
 
 logger = logging.getLogger(__name__)
 
@@ -32,11 +33,11 @@ class SelectMaker(Maker):
         How many go on, at most; None for all that can, 0 for none.
     ranking
         What decides who is first: one name or several, see
-        :data:`crystalicl_jobflow.evaluation.ranking.RANKINGS`. By default what meets the
+        :data:`crystalicl_jobflow.selection.ranking.RANKINGS`. By default what meets the
         condition, then what was drawn most often, then the most probable text; and where
         relaxations are given, the energy above the hull.
     valid, successful, unique, novel, max_e_above_hull, per_condition
-        See :func:`crystalicl_jobflow.evaluation.selection.select_candidates`.
+        See :func:`crystalicl_jobflow.selection.select.select_candidates`.
     processes
         Processes for the comparisons.
 
@@ -65,7 +66,7 @@ class SelectMaker(Maker):
     processes: int = 1
 
     def __post_init__(self) -> None:
-        from crystalicl_jobflow.evaluation.ranking import parse_ranking
+        from crystalicl_jobflow.selection.ranking import parse_ranking
 
         if self.ranking is not None:
             parse_ranking(self.ranking)
@@ -100,8 +101,8 @@ class SelectMaker(Maker):
         SelectDoc
             The chosen crystals, and what was decided about every candidate and why.
         """
-        from crystalicl_jobflow.evaluation.ranking import AFTER_RELAXATION, BEFORE_RELAXATION
-        from crystalicl_jobflow.evaluation.selection import select_candidates
+        from crystalicl_jobflow.selection.ranking import AFTER_RELAXATION, BEFORE_RELAXATION
+        from crystalicl_jobflow.selection.select import select_candidates
 
         relaxed = as_relaxations(relaxations)
         default = BEFORE_RELAXATION if relaxed is None else AFTER_RELAXATION
@@ -123,3 +124,43 @@ class SelectMaker(Maker):
         )
         words = [ranking] if isinstance(ranking, str) else list(ranking)
         return SelectDoc.from_rows(rows, chosen, ranking=words)
+
+
+@job(
+    name="summary",
+    output_schema=DiscoveryDoc,
+    data=DATA,
+    config=JobConfig(on_missing_references=OnMissing.NONE),
+)
+def summarize_discovery(
+    candidates: Any,
+    selections: list[Any],
+    relaxations: list[Any],
+    evaluation: Any = None,
+) -> DiscoveryDoc:
+    """Count what passed each step, and put the relaxed crystals in order.
+
+    Parameters
+    ----------
+    candidates
+        All candidates.
+    selections
+        Outputs of the selections, in order; None for one that failed.
+    relaxations
+        Outputs of the relaxations, in order; None for one that failed.
+    evaluation
+        The evaluation; None for none.
+
+    Returns
+    -------
+    DiscoveryDoc
+        The counts, the rates, the crystals.
+    """
+    from crystalicl_jobflow.selection.summary import summarize
+
+    return summarize(
+        [] if candidates is None else as_candidates(candidates),
+        [SelectDoc.model_validate(item) for item in selections if item is not None],
+        as_relaxations(relaxations) or [],
+        rates={} if evaluation is None else Evaluation.model_validate(evaluation).rates,
+    )

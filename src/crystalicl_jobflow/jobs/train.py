@@ -23,7 +23,7 @@ from crystalicl_jobflow.schemas.training import (
     TrainDoc,
 )
 from crystalicl_jobflow.settings import EMBEDDED_MODEL
-from crystalicl_jobflow.training.base import BaseSize
+from crystalicl_jobflow.training.base_model import BaseSize
 from crystalicl_jobflow.training.loop import LoopSettings
 from crystalicl_jobflow.training.lora import PAPER_LOOP, LoraSettings
 
@@ -125,10 +125,10 @@ class TrainMaker(Maker):
         TrainDoc
             Where the weights are, the losses, and the card.
         """
+        from crystalicl_jobflow.training.checkpoints import CHECKPOINT
         from crystalicl_jobflow.training.lora import check_lora
         from crystalicl_jobflow.training.progress import progress_words
         from crystalicl_jobflow.training.recipes import base_recipe, lora_recipe
-        from crystalicl_jobflow.training.state import CHECKPOINT
 
         if self.method == "lora":
             check_lora(self.lora)
@@ -153,7 +153,7 @@ class TrainMaker(Maker):
         return _train_doc(self, result, resumed=resumed)
 
     def _lesson(self, data: Any, folder: Path, *, seed: int) -> Any:
-        from crystalicl_jobflow.training.mixtures import MIXTURES
+        from crystalicl_jobflow.training.data.mixtures import MIXTURES
         from crystalicl_jobflow.training.recipes import crystal_lesson, file_lesson, load_split
 
         if isinstance(data, Mapping) and "instructions" in data:  # as a database kept it
@@ -209,7 +209,7 @@ def write_card(training: Any, evaluations: Mapping[str, Any] | None = None) -> C
     CardDoc
         The card; written beside the weights where their folder can be reached from here.
     """
-    from crystalicl_jobflow.training.card import with_figures
+    from crystalicl_jobflow.training.model_card import with_figures
 
     trained = TrainDoc.model_validate(training)
     rates = {
@@ -221,7 +221,7 @@ def write_card(training: Any, evaluations: Mapping[str, Any] | None = None) -> C
     folder = Path(trained.folder)
     path = None
     if folder.is_dir() and trained.host == socket.gethostname():
-        from crystalicl_jobflow.training.card import save_card
+        from crystalicl_jobflow.training.model_card import save_card
 
         path = str(save_card(folder, card))
     return CardDoc(card=card, path=path, rates=rates)
@@ -251,7 +251,7 @@ def _instruction_file(data: Any, folder: Path) -> Path | None:
         records, info = [InstructionRecord.model_validate(item) for item in data], {}
     else:
         return None
-    from crystalicl_jobflow.training.export import info_path
+    from crystalicl_jobflow.training.data.instruction_files import info_path
 
     path = folder / INSTRUCTIONS
     text = "".join(json.dumps(item.model_dump(mode="json")) + "\n" for item in records)
@@ -265,17 +265,17 @@ def _is_instruction(item: Any) -> bool:
 
 
 def _sources(data: Any) -> Any:
-    from crystalicl_jobflow.training.record import DataFile
+    from crystalicl_jobflow.training.provenance import DataFile
 
     found = data.data if isinstance(data, InstructionsDoc) else []
     return tuple(DataFile(**item.model_dump()) for item in found)
 
 
 def _train_doc(maker: TrainMaker, result: Any, *, resumed: bool) -> TrainDoc:
-    from crystalicl_jobflow.training.card import CARD, LORA_ARGUMENTS
+    from crystalicl_jobflow.training.checkpoints import ARGUMENTS, read_log
+    from crystalicl_jobflow.training.model_card import CARD, LORA_ARGUMENTS
     from crystalicl_jobflow.training.progress import CURVE
-    from crystalicl_jobflow.training.record import read_data
-    from crystalicl_jobflow.training.state import ARGUMENTS, read_log
+    from crystalicl_jobflow.training.provenance import read_data
 
     folder, state, lora = result.folder, result.state, maker.method == "lora"
     arguments = json.loads((folder / ARGUMENTS).read_text(encoding="utf-8"))

@@ -9,7 +9,8 @@ from typing import Any
 from jobflow import Maker, job
 
 from crystalicl_jobflow.jobs._inputs import as_generations, log_progress
-from crystalicl_jobflow.schemas.jobs import DATA, ValidateDoc
+from crystalicl_jobflow.schemas.base import DATA
+from crystalicl_jobflow.schemas.candidate import ValidateDoc
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +52,7 @@ class ValidateMaker(Maker):
         ValidateDoc
             One candidate per text, valid or not, in order.
         """
-        from crystalicl_jobflow.evaluation import build_candidates
+        from crystalicl_jobflow.validation.validate import build_candidates
 
         candidates = build_candidates(
             as_generations(generations),

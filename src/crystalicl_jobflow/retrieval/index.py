@@ -19,8 +19,8 @@ from maggma.core import Store
 from maggma.stores import JSONStore, MemoryStore, MontyStore
 from numpy.typing import ArrayLike, NDArray
 
+from crystalicl_jobflow.crystal.fingerprints import FINGERPRINT_SIZE
 from crystalicl_jobflow.retrieval.columns import FORMAT, Blob, Codes, Columns, element_bits
-from crystalicl_jobflow.retrieval.fingerprints import FINGERPRINT_SIZE
 from crystalicl_jobflow.schemas import Demonstration
 from crystalicl_jobflow.stores import StoreSpec, connect_store, open_store, store_label
 
@@ -246,7 +246,7 @@ class DemonstrationIndex:
         Parameters
         ----------
         store
-            The pool; see :func:`crystalicl_jobflow.retrieval.open_store`.
+            The pool; see :func:`crystalicl_jobflow.stores.opening.open_store`.
         path
             Folder of the index. By default it lies beside a file store
             (``pool.json`` → ``pool.index``) and, for a database, below the user's cache

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from crystalicl_jobflow.retrieval.embedded import PROTOTYPES, open_embedded_pool
+from maggma.core import Store
+
 from crystalicl_jobflow.retrieval.index import DemonstrationIndex
-from crystalicl_jobflow.retrieval.pool import Progress, fill_pool
+from crystalicl_jobflow.retrieval.pool import Progress, compute_fingerprints, fill_pool
+from crystalicl_jobflow.settings import cache_folder
 from crystalicl_jobflow.stores import open_store
+
+PROTOTYPES = "prototypes"
+"""Name of the embedded pool: the AFLOW prototypes inside pymatgen."""
 
 
 def open_pool(
@@ -52,3 +57,28 @@ def _is_source(spec: str) -> bool:
     if path.name.lower().endswith((".csv", ".csv.gz")):
         return True
     return path.is_dir() and any(path.glob("*.cif"))
+
+
+def open_embedded_pool(*, fingerprints: bool = False, progress: Progress | None = None) -> Store:
+    """Open the pool of prototypes in the cache folder, building what is missing.
+
+    Parameters
+    ----------
+    fingerprints
+        Whether the strategies F and CF are going to be used; computing the fingerprints
+        takes longer than all the rest.
+    progress
+        Called as the work goes on.
+
+    Returns
+    -------
+    Store
+        A connected store of demonstrations.
+    """
+    store = open_store(str(cache_folder() / f"{PROTOTYPES}.json"))
+    if not store.count():
+        fill_pool(PROTOTYPES, store, fingerprints=False, progress=progress)
+    # one crystal or another has none; where most lack it, nobody has computed them
+    if fingerprints and store.count({"fingerprint": None}) > store.count() // 2:
+        compute_fingerprints(store, progress=progress)
+    return store

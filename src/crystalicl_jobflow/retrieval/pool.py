@@ -9,17 +9,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from maggma.core import Store
 from maggma.stores import JSONStore, MemoryStore
+from pymatgen.core import Structure
 
-from crystalicl_jobflow.retrieval.fingerprints import (
+from crystalicl_jobflow.crystal.fingerprints import (
     FINGERPRINT_TIMEOUT,
-    fingerprint_document,
+    crystal_fingerprint,
     prepare_fingerprints,
 )
-from crystalicl_jobflow.retrieval.parallel import parallel_map
-from crystalicl_jobflow.retrieval.records import Record, make_demonstration, naive_utc
-from crystalicl_jobflow.retrieval.sources import Source, open_source
+from crystalicl_jobflow.datasets.records import Record, naive_utc
+from crystalicl_jobflow.datasets.sources import Source, open_source
+from crystalicl_jobflow.retrieval.demonstrations import make_demonstration
 from crystalicl_jobflow.schemas import utcnow
 from crystalicl_jobflow.settings import SETTINGS
 from crystalicl_jobflow.stores import (
@@ -28,6 +30,8 @@ from crystalicl_jobflow.stores import (
     save_json_store,
     write_documents,
 )
+from crystalicl_jobflow.utils.messages import first_line
+from crystalicl_jobflow.utils.parallel import parallel_map, time_limit
 
 Progress = Callable[[str, int, int | None], None]
 """Called with what is done, how many items are done and how many there are, if known."""
@@ -137,9 +141,9 @@ def fill_pool(
     Parameters
     ----------
     source
-        See :func:`crystalicl_jobflow.retrieval.open_source`.
+        See :func:`crystalicl_jobflow.datasets.sources.open_source`.
     store
-        See :func:`crystalicl_jobflow.retrieval.open_store`.
+        See :func:`crystalicl_jobflow.stores.opening.open_store`.
     fingerprints
         Whether to compute the CrystalNN fingerprints that are missing, too; otherwise
         :func:`compute_fingerprints` does later.
@@ -267,7 +271,7 @@ def compute_fingerprints(
     Parameters
     ----------
     store
-        The pool; see :func:`crystalicl_jobflow.retrieval.open_store`.
+        The pool; see :func:`crystalicl_jobflow.stores.opening.open_store`.
     processes
         Processes; None for one per core.
     limit
@@ -350,3 +354,17 @@ __all__ = [
     "compute_fingerprints",
     "fill_pool",
 ]
+
+
+def fingerprint_document(
+    structure: Mapping[str, Any], *, timeout: float | None = FINGERPRINT_TIMEOUT
+) -> list[float] | str:
+    """Return the fingerprint of a serialised structure, or why there is none, in one line."""
+    try:
+        with time_limit(timeout):
+            values = crystal_fingerprint(Structure.from_dict(dict(structure)))
+    except Exception as error:  # a crystal without a fingerprint is an answer
+        return f"fingerprint: {first_line(error)}"
+    if not np.isfinite(values).all():
+        return "fingerprint: not finite"
+    return [float(value) for value in np.round(values, 7)]

@@ -2,22 +2,11 @@
 
 from __future__ import annotations
 
+from crystalicl_jobflow.schemas.base import utcnow
+from crystalicl_jobflow.schemas.candidate import Candidate, Checks, Provenance
 from crystalicl_jobflow.schemas.condition import Condition, ConditionError
-from crystalicl_jobflow.schemas.documents import (
-    Candidate,
-    Checks,
-    Completion,
-    Demonstration,
-    Evaluation,
-    Generation,
-    ModelInfo,
-    Provenance,
-    Rate,
-    Retrieval,
-    SamplingParams,
-    Strategy,
-    utcnow,
-)
+from crystalicl_jobflow.schemas.evaluation import Evaluation, Rate
+from crystalicl_jobflow.schemas.generation import Completion, Generation, ModelInfo, SamplingParams
 from crystalicl_jobflow.schemas.properties import (
     PROPERTIES,
     PropertySpec,
@@ -26,7 +15,8 @@ from crystalicl_jobflow.schemas.properties import (
 )
 from crystalicl_jobflow.schemas.ranges import Range
 from crystalicl_jobflow.schemas.reasons import FailureReason
-from crystalicl_jobflow.schemas.tables import (
+from crystalicl_jobflow.schemas.retrieval import Demonstration, Retrieval, Strategy
+from crystalicl_jobflow.schemas.structure_table import (
     CANDIDATES_FILE,
     METRICS_FILE,
     STRUCTURE_COLUMNS,

@@ -7,8 +7,9 @@ from typing import Any
 
 from pydantic import Field
 
-from crystalicl_jobflow.schemas.documents import Candidate, Demonstration, Document
-from crystalicl_jobflow.schemas.jobs import Batched
+from crystalicl_jobflow.schemas.base import Batched, Document
+from crystalicl_jobflow.schemas.candidate import Candidate
+from crystalicl_jobflow.schemas.retrieval import Demonstration
 
 
 class Comparison(Document):

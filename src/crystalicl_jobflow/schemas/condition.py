@@ -10,10 +10,10 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from pymatgen.core import Composition, Element
 from pymatgen.symmetry.groups import SpaceGroup
 
-from crystalicl_jobflow.messages import validation_line
-from crystalicl_jobflow.schemas import space_groups
+from crystalicl_jobflow.crystal import space_groups
 from crystalicl_jobflow.schemas.properties import PROPERTIES, find_property
 from crystalicl_jobflow.schemas.ranges import Range, range_text, read_range
+from crystalicl_jobflow.utils.messages import validation_line
 
 
 class ConditionError(ValueError):

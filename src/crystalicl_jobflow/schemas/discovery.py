@@ -8,8 +8,8 @@ from typing import Any
 from pydantic import Field
 from pymatgen.core import Structure
 
-from crystalicl_jobflow.schemas.documents import Crystal, Document, Rate
-from crystalicl_jobflow.schemas.jobs import Batched, BatchedRows
+from crystalicl_jobflow.schemas.base import Batched, BatchedRows, Crystal, Document
+from crystalicl_jobflow.schemas.evaluation import Rate
 
 
 class SelectionReason(StrEnum):

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from crystalicl_jobflow.schemas.documents import Document
+from crystalicl_jobflow.schemas.base import Document
 
 ManagerName = Literal["local", "jobflow-remote", "fireworks"]
 """What runs a Flow."""
@@ -60,7 +60,7 @@ class WorkerChoices(Document):
         }
 
     def arguments(self) -> dict[str, Any]:
-        """Return the arguments of :func:`crystalicl_jobflow.flows.workers.assign_workers`."""
+        """Return the arguments of :func:`crystalicl_jobflow.submission.workers.assign_workers`."""
         steps = self.steps()
         found: dict[str, Any] = {name: choice.worker for name, choice in steps.items()}
         every = {**steps, **self.names}

@@ -6,7 +6,8 @@ from enum import StrEnum
 
 from pydantic import Field
 
-from crystalicl_jobflow.schemas.documents import Document, ModelInfo, SamplingParams
+from crystalicl_jobflow.schemas.base import Document
+from crystalicl_jobflow.schemas.generation import ModelInfo, SamplingParams
 
 
 class PropertyFailure(StrEnum):

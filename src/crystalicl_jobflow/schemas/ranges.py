@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
-from crystalicl_jobflow.messages import validation_line
+from crystalicl_jobflow.utils.messages import validation_line
 
 
 class Range(BaseModel):

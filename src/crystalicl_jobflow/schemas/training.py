@@ -7,8 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from crystalicl_jobflow.schemas.documents import Document, utcnow
-from crystalicl_jobflow.schemas.jobs import Batched
+from crystalicl_jobflow.schemas.base import Batched, Document, utcnow
 
 
 class InstructionRecord(Document):

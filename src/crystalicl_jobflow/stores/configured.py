@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from maggma.core import Store
 from maggma.stores import JSONStore, MongoStore, MontyStore
 
-from crystalicl_jobflow.messages import first_line
-from crystalicl_jobflow.redaction import redact
-from crystalicl_jobflow.sqlite_store import SQLiteStore
+from crystalicl_jobflow.stores.sqlite.store import SQLiteStore
+from crystalicl_jobflow.utils.messages import first_line
+from crystalicl_jobflow.utils.redaction import redact
 
 if TYPE_CHECKING:
     from jobflow import JobStore

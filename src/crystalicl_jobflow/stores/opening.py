@@ -12,10 +12,10 @@ from urllib.parse import quote_plus
 from maggma.core import Store
 from maggma.stores import JSONStore, MemoryStore, MongoStore, MontyStore
 
-from crystalicl_jobflow.redaction import redact
-from crystalicl_jobflow.sqlite_store import SQLiteStore
 from crystalicl_jobflow.stores.configured import expanded, from_mapping, load_file
 from crystalicl_jobflow.stores.documents import connect_store
+from crystalicl_jobflow.stores.sqlite.store import SQLiteStore
+from crystalicl_jobflow.utils.redaction import redact
 
 StoreSpec = str | Path | Mapping[str, Any] | Store
 """What :func:`open_store` accepts."""

@@ -14,8 +14,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from crystalicl_jobflow.text import spacegroups
-from crystalicl_jobflow.text.numbers import triple
+from crystalicl_jobflow.crystal import wyckoff
+from crystalicl_jobflow.crystal.lattice import triple
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyzA"
 _ORDER = {letter: index for index, letter in enumerate(_LETTERS)}
@@ -55,12 +55,12 @@ def canonical_sites(
     list of (index, letter, frac_coords)
         In the order in which the sites are written; `index` counts the given orbits.
     """
-    positions = spacegroups.wyckoff_positions(number)
-    indices = spacegroups.wyckoff_index(frac_coords, number, multiplicity)
+    positions = wyckoff.wyckoff_positions(number)
+    indices = wyckoff.wyckoff_index(frac_coords, number, multiplicity)
     if (indices < 0).any():
         raise ValueError(f"a site lies on no Wyckoff position of group {number}")
     letters = [positions[i].letter for i in indices]
-    normalizer = spacegroups.normalizer(number)
+    normalizer = wyckoff.normalizer(number)
 
     # Letters first: they leave few of the equivalent descriptions to compare in full.
     described = []
@@ -80,7 +80,7 @@ def canonical_sites(
             if best is None or [s[0] for s in sites] < [s[0] for s in best]:
                 best = sites
     assert best is not None
-    points = spacegroups.wrap(np.array([point for _, _, point in best]))
+    points = wyckoff.wrap(np.array([point for _, _, point in best]))
     return [
         (index, _LETTERS[order[1]], triple(point))
         for (order, index, _), point in zip(best, points.tolist(), strict=True)
@@ -101,8 +101,8 @@ class _Choices:
         cosets: list[int],
         letters: list[list[int]],
     ) -> None:
-        positions = spacegroups.wyckoff_positions(number)
-        normalizer = spacegroups.normalizer(number)
+        positions = wyckoff.wyckoff_positions(number)
+        normalizer = wyckoff.normalizer(number)
         self.letters = letters
         self.fixed = [_fixed_point(position) for position in positions]
         self.polar = normalizer.polar if normalizer.polar.any() else None
@@ -116,9 +116,9 @@ class _Choices:
             frac_coords[free] @ normalizer.rotations[cosets].transpose(0, 2, 1)
             + normalizer.translations[cosets][:, None]
         )  # (cosets, free, 3)
-        self.images = spacegroups.operations(number).apply(moved.reshape(-1, 3))
+        self.images = wyckoff.operations(number).apply(moved.reshape(-1, 3))
         planes = [positions[new[i]] for new in letters for i in free]
-        self.on_plane = spacegroups.on_first_triplets(self.images, planes)
+        self.on_plane = wyckoff.on_first_triplets(self.images, planes)
         if self.polar is None:
             digits = written(self.images)
             codes = np.where(self.on_plane, digits @ _CODE, COORDINATE_STEPS**3)
@@ -160,7 +160,7 @@ class _Choices:
 
 
 def _fixed_point(
-    position: spacegroups.WyckoffPosition,
+    position: wyckoff.WyckoffPosition,
 ) -> tuple[tuple[int, int, int], NDArray[np.float64]] | None:
     """Return digits and coordinates of a fixed position's first triplet, None of others."""
     if position.degrees_of_freedom:
@@ -173,6 +173,6 @@ def _polar_shifts(anchors: NDArray[np.float64], polar: NDArray[np.bool_]) -> NDA
     """Return the origin shifts along polar axes that put one of the anchors at zero."""
     if not polar.any():
         return np.zeros((1, 3))
-    shifts = spacegroups.wrap(anchors * polar)
+    shifts = wyckoff.wrap(anchors * polar)
     _, index = np.unique(np.rint(shifts * 1e5) % 1e5, axis=0, return_index=True)
     return shifts[index]

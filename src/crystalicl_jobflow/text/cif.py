@@ -15,14 +15,14 @@ import numpy as np
 from pymatgen.core import Composition, Element, Lattice, Structure, SymmOp
 from pymatgen.io.cif import CifParser, CifWriter
 
-from crystalicl_jobflow.messages import one_line
+from crystalicl_jobflow.crystal import wyckoff
+from crystalicl_jobflow.crystal.symmetry import SYMPREC
 from crystalicl_jobflow.schemas.reasons import FailureReason
-from crystalicl_jobflow.text import spacegroups
+from crystalicl_jobflow.text.asymmetric_unit import SGSCrystal
 from crystalicl_jobflow.text.errors import TextError
 from crystalicl_jobflow.text.lines import Line
-from crystalicl_jobflow.text.sgs import SGSCrystal
 from crystalicl_jobflow.text.species import read_species, species_names
-from crystalicl_jobflow.text.symmetry import SYMPREC
+from crystalicl_jobflow.utils.messages import one_line
 
 #: Occupancies that add up to a little more than 1 are scaled, as pymatgen offers.
 OCCUPANCY_TOLERANCE = 1.05
@@ -95,10 +95,10 @@ class CIFFormat:
             As `SGSFormat.analyze` gives it; its sites keep their order.
         """
         number = crystal.space_group_number
-        lengths, angles = spacegroups.constrain_lattice(crystal.lengths, crystal.angles, number)
+        lengths, angles = wyckoff.constrain_lattice(crystal.lengths, crystal.angles, number)
         # indices of pymatgen's labels count sites; multiplicities may not be known
         multiplicities = [
-            site.multiplicity or int(spacegroups.snap(points[None], number).multiplicity[0])
+            site.multiplicity or int(wyckoff.snap(points[None], number).multiplicity[0])
             for site in crystal.sites
             for points in [np.array(site.frac_coords, dtype=float)]
         ]
@@ -174,7 +174,7 @@ def with_operations(block: str) -> str:
         re.MULTILINE,
     )
     try:
-        number = spacegroups.number(found[1].strip("'\"")) if found else None
+        number = wyckoff.number(found[1].strip("'\"")) if found else None
     except ValueError:  # another setting, or no group: pymatgen knows
         number = None
     return block if number is None else block + _operation_loop(number)
@@ -182,7 +182,7 @@ def with_operations(block: str) -> str:
 
 @cache
 def _operation_loop(number: int) -> str:
-    operations = spacegroups.operations(number)
+    operations = wyckoff.operations(number)
     lines = ["loop_", "_symmetry_equiv_pos_as_xyz"]
     for rotation, translation in zip(operations.rotations, operations.translations, strict=True):
         operation = SymmOp.from_rotation_and_translation(rotation, translation)
@@ -199,7 +199,7 @@ def _has_its_operations(text: str) -> bool:
     """
     number = re.search(r"^_symmetry_Int_Tables_number\s+(\d+)", text, re.MULTILINE)
     listed = re.findall(r"^\s+\d+\s+'[^']*'$", text, re.MULTILINE)
-    return number is not None and len(listed) == len(spacegroups.operations(int(number.group(1))))
+    return number is not None and len(listed) == len(wyckoff.operations(int(number.group(1))))
 
 
 def data_block(text: str) -> str:

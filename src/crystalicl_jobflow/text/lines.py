@@ -7,8 +7,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from crystalicl_jobflow.crystal import wyckoff
 from crystalicl_jobflow.schemas.reasons import FailureReason
-from crystalicl_jobflow.text import spacegroups
 from crystalicl_jobflow.text.errors import TextError
 from crystalicl_jobflow.text.species import read_species
 
@@ -63,7 +63,7 @@ def triple(line: Line) -> Triple | None:
 def is_group(line: Line) -> bool:
     """Tell whether a line names a space group and nothing else."""
     try:
-        spacegroups.number(line.text)
+        wyckoff.number(line.text)
     except ValueError:
         return False
     return True
@@ -119,7 +119,7 @@ def read_crystal_lines(
     group, rest = lines[starts[0]], lines[starts[0] + 1 :]
     lengths = read_lengths(rest[0])
     angles = read_angles(rest[1], is_last=len(rest) == 2)
-    check_cell(spacegroups.number(group.text), lengths, angles, rest[0])
+    check_cell(wyckoff.number(group.text), lengths, angles, rest[0])
     return group, lengths, angles, read_sites(rest[2:])
 
 
@@ -180,7 +180,7 @@ def read_angles(line: Line, *, is_last: bool = False) -> Triple:
 
 def check_cell(number: int, lengths: Triple, angles: Triple, line: Line) -> None:
     """Refuse lengths and angles that span no volume."""
-    _, angles = spacegroups.constrain_lattice(lengths, angles, number)
+    _, angles = wyckoff.constrain_lattice(lengths, angles, number)
     a, b, c = (math.cos(math.radians(x)) for x in angles)
     if 1 - a * a - b * b - c * c + 2 * a * b * c < 1e-4:
         raise TextError(

@@ -9,8 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-Triple = tuple[float, float, float]
-
 
 def format_lengths(lengths: Iterable[float]) -> str:
     """Write lengths in Å at one decimal."""
@@ -25,9 +23,3 @@ def format_angles(angles: Iterable[float]) -> str:
 def format_coords(coords: Iterable[float]) -> str:
     """Write fractional coordinates at two decimals, wrapped into [0, 1) after rounding."""
     return " ".join(f"{math.floor(x * 100 + 0.5 + 1e-5) % 100 / 100:.2f}" for x in coords)
-
-
-def triple(values: Iterable[float]) -> Triple:
-    """Return three values as a tuple of floats."""
-    first, second, third = values
-    return float(first), float(second), float(third)

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from crystalicl_jobflow.text import spacegroups
-from crystalicl_jobflow.text.numbers import triple
-from crystalicl_jobflow.text.pseudosymmetry import may_be_higher
-from crystalicl_jobflow.text.symmetry import has_group
+from crystalicl_jobflow.crystal import wyckoff
+from crystalicl_jobflow.crystal.lattice import triple
+from crystalicl_jobflow.crystal.pseudosymmetry import may_be_higher
+from crystalicl_jobflow.crystal.symmetry import has_group
 
 if TYPE_CHECKING:
-    from crystalicl_jobflow.text.sgs import SGSCrystal
+    from crystalicl_jobflow.text.asymmetric_unit import SGSCrystal
 
 #: Steps by which a written number may be moved: hundredths, tenths of an Å, degrees.
 _STEPS = (-1, 1, -2, 2, -3, 3)
@@ -55,7 +55,7 @@ def _cannot_be_lifted(crystal: SGSCrystal) -> bool:
         return False
     free = {
         p.letter: p.degrees_of_freedom
-        for p in spacegroups.wyckoff_positions(crystal.space_group_number)
+        for p in wyckoff.wyckoff_positions(crystal.space_group_number)
     }
     return all(site.wyckoff_letter and not free[site.wyckoff_letter] for site in crystal.sites)
 
@@ -80,15 +80,15 @@ def _rounded(crystal: SGSCrystal) -> SGSCrystal:
 def _keeps(rounded: SGSCrystal, crystal: SGSCrystal) -> bool:
     """Tell whether a rounded crystal decodes to the same orbits and the same group."""
     number = crystal.space_group_number
-    lengths, angles = spacegroups.constrain_lattice(rounded.lengths, rounded.angles, number)
-    snapped = spacegroups.snap([site.frac_coords for site in rounded.sites], number)
+    lengths, angles = wyckoff.constrain_lattice(rounded.lengths, rounded.angles, number)
+    snapped = wyckoff.snap([site.frac_coords for site in rounded.sites], number)
     if snapped.multiplicity.tolist() != [site.multiplicity for site in crystal.sites]:
         return False
     orbits = [
-        spacegroups.orbit(point, number, stabilizer_mask=mask)
+        wyckoff.orbit(point, number, stabilizer_mask=mask)
         for point, mask in zip(snapped.frac_coords, snapped.stabilizer_mask, strict=True)
     ]
-    lattice = spacegroups.lattice_matrix(lengths, angles)
+    lattice = wyckoff.lattice_matrix(lengths, angles)
     species = [site.species for site in crystal.sites]
     if not may_be_higher(number, lengths, lattice, orbits, species):
         return True
@@ -108,7 +108,7 @@ def _keeps(rounded: SGSCrystal, crystal: SGSCrystal) -> bool:
 
 def _changes(rounded: SGSCrystal, crystal: SGSCrystal) -> Iterator[tuple[float, SGSCrystal]]:
     """Yield changed crystals with how far, in Å, the changed number is from the true one."""
-    system = spacegroups.crystal_system(crystal.space_group_number)
+    system = wyckoff.crystal_system(crystal.space_group_number)
     for step in _STEPS:
         for i, site in enumerate(rounded.sites):
             for axis, value in enumerate(site.frac_coords):

@@ -17,61 +17,23 @@ is read as well.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 from pymatgen.core import Composition, Lattice, Structure
 
+from crystalicl_jobflow.crystal import wyckoff
+from crystalicl_jobflow.crystal.symmetry import SYMPREC, standard_cell
 from crystalicl_jobflow.schemas.reasons import FailureReason
-from crystalicl_jobflow.text import spacegroups
+from crystalicl_jobflow.text.asymmetric_unit import SGSCrystal, SGSSite
 from crystalicl_jobflow.text.canonical import canonical_sites
 from crystalicl_jobflow.text.errors import TextError
 from crystalicl_jobflow.text.lines import Line, content_lines, read_crystal_lines
 from crystalicl_jobflow.text.numbers import format_angles, format_coords, format_lengths
 from crystalicl_jobflow.text.rounding import keep_group
 from crystalicl_jobflow.text.species import read_species, species_names, species_rank
-from crystalicl_jobflow.text.symmetry import SYMPREC, standard_cell
 
 #: More atoms than this in one cell are a runaway text, not a crystal.
 MAX_ATOMS = 5000
-
-
-@dataclass(frozen=True)
-class SGSSite:
-    """One Wyckoff orbit.
-
-    Attributes
-    ----------
-    species
-        ``Mg``, or ``Cu0.75 Au0.25``.
-    frac_coords
-        One representative, in [0, 1).
-    multiplicity
-        Points of the orbit in the conventional cell, where known.
-    wyckoff_letter
-        Where known.
-    """
-
-    species: str
-    frac_coords: tuple[float, float, float]
-    multiplicity: int | None = None
-    wyckoff_letter: str | None = None
-
-
-@dataclass(frozen=True)
-class SGSCrystal:
-    """What an SGS text says: group, conventional cell (Å, degrees), one site per orbit."""
-
-    space_group_number: int
-    lengths: tuple[float, float, float]
-    angles: tuple[float, float, float]
-    sites: tuple[SGSSite, ...]
-
-    @property
-    def space_group_symbol(self) -> str:
-        """Short Hermann-Mauguin symbol."""
-        return spacegroups.symbol(self.space_group_number)
 
 
 class SGSFormat:
@@ -141,7 +103,7 @@ class SGSFormat:
         described = canonical_sites(
             cell.number, cell.frac_coords, cell.multiplicity, cell.labels.tolist()
         )
-        lengths, angles = spacegroups.lattice_parameters(cell.lattice)
+        lengths, angles = wyckoff.lattice_parameters(cell.lattice)
         return SGSCrystal(
             cell.number,
             lengths,
@@ -155,7 +117,7 @@ class SGSFormat:
     def format(self, crystal: SGSCrystal) -> str:
         """Write the lines of a crystal, sites in the order given."""
         lines = [
-            spacegroups.symbol(crystal.space_group_number),
+            wyckoff.symbol(crystal.space_group_number),
             format_lengths(crystal.lengths),
             format_angles(crystal.angles),
         ]
@@ -177,7 +139,7 @@ class SGSFormat:
             As for `decode`.
         """
         group, lengths, angles, pairs = read_crystal_lines(content_lines(text))
-        number = spacegroups.number(group.text)
+        number = wyckoff.number(group.text)
         sites = []
         for species_line, species, letter, coords in pairs:
             sites.append(SGSSite(species, coords, None, _checked(letter, number, species_line)))
@@ -199,12 +161,12 @@ class SGSFormat:
             raise TextError(
                 FailureReason.TOO_MANY_ATOMS, f"{len(crystal.sites)} sites are too many"
             )
-        lengths, angles = spacegroups.constrain_lattice(crystal.lengths, crystal.angles, number)
+        lengths, angles = wyckoff.constrain_lattice(crystal.lengths, crystal.angles, number)
         coords = np.array([site.frac_coords for site in crystal.sites], dtype=float)
         for i, site in enumerate(crystal.sites):
             if site.wyckoff_letter is not None:
                 coords[i] = _onto_letter(coords[i], site, number)
-        snapped = spacegroups.snap(coords, number)
+        snapped = wyckoff.snap(coords, number)
         n_atoms = int(snapped.multiplicity.sum())
         if n_atoms > MAX_ATOMS:
             raise TextError(FailureReason.TOO_MANY_ATOMS, f"{n_atoms} atoms are too many")
@@ -215,23 +177,23 @@ class SGSFormat:
             crystal.sites, snapped.frac_coords, snapped.stabilizer_mask, strict=True
         ):
             composition = read_species(site.species)[1]
-            points.append(spacegroups.orbit(point, number, stabilizer_mask=mask))
+            points.append(wyckoff.orbit(point, number, stabilizer_mask=mask))
             species += [composition] * len(points[-1])
         return Structure(lattice, species, np.concatenate(points))
 
 
 def _multiplicity(site: SGSSite, crystal: SGSCrystal) -> int:
-    positions = spacegroups.wyckoff_positions(crystal.space_group_number)
+    positions = wyckoff.wyckoff_positions(crystal.space_group_number)
     return next(p.multiplicity for p in positions if p.letter == site.wyckoff_letter)
 
 
 def _checked(letter: str | None, number: int, line: Line) -> str | None:
     if letter is None:
         return None
-    if all(letter != position.letter for position in spacegroups.wyckoff_positions(number)):
+    if all(letter != position.letter for position in wyckoff.wyckoff_positions(number)):
         raise TextError(
             FailureReason.BAD_COORDINATES,
-            f"group {spacegroups.symbol(number)} has no Wyckoff position {letter!r}",
+            f"group {wyckoff.symbol(number)} has no Wyckoff position {letter!r}",
             line=line.number,
         )
     return letter
@@ -239,10 +201,8 @@ def _checked(letter: str | None, number: int, line: Line) -> str | None:
 
 def _onto_letter(point: NDArray[np.float64], site: SGSSite, number: int) -> NDArray[np.float64]:
     """Move a point onto the nearest member of the Wyckoff position its site names."""
-    position = next(
-        p for p in spacegroups.wyckoff_positions(number) if p.letter == site.wyckoff_letter
-    )
-    group = spacegroups.operations(number)
+    position = next(p for p in wyckoff.wyckoff_positions(number) if p.letter == site.wyckoff_letter)
+    group = wyckoff.operations(number)
     images = group.apply(point[None])[0] - position.translation
     if len(position.annihilator):
         # Distance to `image + lattice vector in the position's plane`, least squares:
@@ -251,36 +211,34 @@ def _onto_letter(point: NDArray[np.float64], site: SGSSite, number: int) -> NDAr
         gap = images @ rows.T
         moves = (np.rint(gap) - gap) @ np.linalg.pinv(rows).T
         nearest = int(np.argmin(np.abs(moves).max(1)))
-        if np.abs(moves[nearest]).max() >= spacegroups.SNAP_TOLERANCE:
+        if np.abs(moves[nearest]).max() >= wyckoff.SNAP_TOLERANCE:
             if _snaps_onto(point, position, number):
                 return point
             raise TextError(
                 FailureReason.BAD_COORDINATES,
                 f"the site {site.species} {site.frac_coords} is not on the Wyckoff position "
-                f"{position.letter} of {spacegroups.symbol(number)}",
+                f"{position.letter} of {wyckoff.symbol(number)}",
             )
         moved = images[nearest] + moves[nearest] + position.translation
     else:
         moved = point
-    multiplicity = int(spacegroups.snap(moved[None], number).multiplicity[0])
+    multiplicity = int(wyckoff.snap(moved[None], number).multiplicity[0])
     if multiplicity != position.multiplicity:
         if _snaps_onto(point, position, number):
             return point
         raise TextError(
             FailureReason.BAD_COORDINATES,
             f"the site {site.species} {site.frac_coords} has multiplicity {multiplicity}, not "
-            f"{position.multiplicity}{position.letter} of {spacegroups.symbol(number)}",
+            f"{position.multiplicity}{position.letter} of {wyckoff.symbol(number)}",
         )
     return np.asarray(moved)
 
 
-def _snaps_onto(
-    point: NDArray[np.float64], position: spacegroups.WyckoffPosition, number: int
-) -> bool:
+def _snaps_onto(point: NDArray[np.float64], position: wyckoff.WyckoffPosition, number: int) -> bool:
     """Tell whether a point lands on a position without being told to (in several steps)."""
-    snapped = spacegroups.snap(point[None], number)
-    index = spacegroups.wyckoff_index(snapped.frac_coords, number, snapped.multiplicity)[0]
-    return index >= 0 and spacegroups.wyckoff_positions(number)[index].letter == position.letter
+    snapped = wyckoff.snap(point[None], number)
+    index = wyckoff.wyckoff_index(snapped.frac_coords, number, snapped.multiplicity)[0]
+    return index >= 0 and wyckoff.wyckoff_positions(number)[index].letter == position.letter
 
 
 #: The SGS text of the paper.

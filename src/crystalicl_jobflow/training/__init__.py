@@ -7,18 +7,17 @@ any causal language model (`train_lora`). Heavy imports happen at use.
 
 from __future__ import annotations
 
-from crystalicl_jobflow.training.base import BaseSize, build_base_model, train_base
-from crystalicl_jobflow.training.crystals import (
+from crystalicl_jobflow.text.formats import crystal_text
+from crystalicl_jobflow.training.base_model import BaseSize, build_base_model, train_base
+from crystalicl_jobflow.training.data.crystals import (
     SkippedRow,
     TrainingCrystal,
     read_training_crystals,
     training_crystal,
 )
-from crystalicl_jobflow.training.export import InstructionFile, export_instructions
-from crystalicl_jobflow.training.instructions import Instruction, InstructionSet, crystal_text
-from crystalicl_jobflow.training.loop import LoopSettings, TrainingResult, train
-from crystalicl_jobflow.training.lora import PAPER_LOOP, LoraSettings, train_lora
-from crystalicl_jobflow.training.mixtures import (
+from crystalicl_jobflow.training.data.instruction_files import InstructionFile, export_instructions
+from crystalicl_jobflow.training.data.instructions import Instruction, InstructionSet
+from crystalicl_jobflow.training.data.mixtures import (
     ABLATIONS,
     BASE_MIXTURE,
     FEW_SHOT_MIXTURE,
@@ -26,8 +25,10 @@ from crystalicl_jobflow.training.mixtures import (
     Mixture,
     ablate,
 )
+from crystalicl_jobflow.training.data.sources import TrainingData, read_pool, read_training_data
+from crystalicl_jobflow.training.loop import LoopSettings, TrainingResult, train
+from crystalicl_jobflow.training.lora import PAPER_LOOP, LoraSettings, train_lora
 from crystalicl_jobflow.training.recipes import Split, base_recipe, load_split, lora_recipe
-from crystalicl_jobflow.training.sources import TrainingData, read_pool, read_training_data
 from crystalicl_jobflow.training.tokenizer import build_tokenizer
 
 __all__ = [

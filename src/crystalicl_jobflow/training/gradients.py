@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from crystalicl_jobflow.training.batches import IGNORED, EncodedRow, collate
+from crystalicl_jobflow.training.data.batches import IGNORED, EncodedRow, collate
 
 if TYPE_CHECKING:
     import torch
@@ -114,7 +114,7 @@ def compute_gradients(
     """
     import torch
 
-    from crystalicl_jobflow.generation.batch_run import is_out_of_memory
+    from crystalicl_jobflow.utils.torch_runtime import is_out_of_memory
 
     most = max(len(rows) for rows in batches)
     while True:

@@ -9,18 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from crystalicl_jobflow.training.batches import EncodedRow, InstructionBatches, InstructionSource
-from crystalicl_jobflow.training.gradients import (
-    compute_gradients,
-    count_learned,
-    evaluate_loss,
-    response_loss,
-)
-from crystalicl_jobflow.training.instructions import Instruction
-from crystalicl_jobflow.training.progress import draw_loss_curve
-from crystalicl_jobflow.training.record import record_arguments
-from crystalicl_jobflow.training.schedule import LoopSettings, learning_rate_factor
-from crystalicl_jobflow.training.state import (
+from crystalicl_jobflow.training.checkpoints import (
     BEST,
     CHECKPOINT,
     TrainingState,
@@ -30,6 +19,21 @@ from crystalicl_jobflow.training.state import (
     rewind_log,
     save_checkpoint,
 )
+from crystalicl_jobflow.training.data.batches import (
+    EncodedRow,
+    InstructionBatches,
+    InstructionSource,
+)
+from crystalicl_jobflow.training.data.instructions import Instruction
+from crystalicl_jobflow.training.gradients import (
+    compute_gradients,
+    count_learned,
+    evaluate_loss,
+    response_loss,
+)
+from crystalicl_jobflow.training.progress import draw_loss_curve
+from crystalicl_jobflow.training.provenance import record_arguments
+from crystalicl_jobflow.training.schedule import LoopSettings, learning_rate_factor
 
 __all__ = [
     "LoopSettings",

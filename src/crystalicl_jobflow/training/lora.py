@@ -10,11 +10,11 @@ from typing import Any
 
 from crystalicl_jobflow.generation.loading import EMBEDDED_FOLDER
 from crystalicl_jobflow.settings import EMBEDDED_MODEL
-from crystalicl_jobflow.training.batches import InstructionSource
-from crystalicl_jobflow.training.card import LORA_ARGUMENTS
-from crystalicl_jobflow.training.instructions import Instruction
+from crystalicl_jobflow.training.checkpoints import CHECKPOINT, without_bars
+from crystalicl_jobflow.training.data.batches import InstructionSource
+from crystalicl_jobflow.training.data.instructions import Instruction
 from crystalicl_jobflow.training.loop import LoopSettings, TrainingResult, fit
-from crystalicl_jobflow.training.state import CHECKPOINT, without_bars
+from crystalicl_jobflow.training.model_card import LORA_ARGUMENTS
 
 
 @dataclass(frozen=True)

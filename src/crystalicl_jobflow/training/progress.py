@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from crystalicl_jobflow.training.state import BEST, LOG, read_log
+from crystalicl_jobflow.training.checkpoints import BEST, LOG, read_log
 
 CURVE = "loss.png"
 """The loss curve in a training's folder."""

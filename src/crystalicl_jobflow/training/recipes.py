@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from crystalicl_jobflow.stores import StoreSpec
-from crystalicl_jobflow.training.base import BaseSize, train_base
-from crystalicl_jobflow.training.batches import InstructionSource
-from crystalicl_jobflow.training.card import write_training_card
-from crystalicl_jobflow.training.crystals import SkippedRow, TrainingCrystal, without_formulas
-from crystalicl_jobflow.training.instructions import (
+from crystalicl_jobflow.training.base_model import BaseSize, train_base
+from crystalicl_jobflow.training.data.batches import InstructionSource
+from crystalicl_jobflow.training.data.crystals import SkippedRow, TrainingCrystal, without_formulas
+from crystalicl_jobflow.training.data.instructions import (
     HYBRID_MIXTURE,
     Instruction,
     InstructionSet,
     Mixture,
 )
+from crystalicl_jobflow.training.data.mixtures import choose_formulas
 from crystalicl_jobflow.training.loop import LoopSettings, TrainingResult
 from crystalicl_jobflow.training.lora import PAPER_LOOP, LoraSettings, train_lora
-from crystalicl_jobflow.training.record import DataFile, describe_data, record_data
+from crystalicl_jobflow.training.model_card import write_training_card
+from crystalicl_jobflow.training.provenance import DataFile, describe_data, record_data
 
 MAX_ORBITS = 12
 """Most Wyckoff orbits of a crystal that the embedded model learns."""
@@ -104,7 +105,7 @@ def load_split(
     ValueError
         If a file cannot be read, or nothing is left to learn from.
     """
-    from crystalicl_jobflow.training.sources import read_training_data
+    from crystalicl_jobflow.training.data.sources import read_training_data
 
     found = [
         read_training_data([item], cache=cache, workers=workers, limit=limit, max_orbits=max_orbits)
@@ -127,20 +128,6 @@ def load_split(
             for item, part in zip(data, found, strict=True)
         ),
     )
-
-
-def choose_formulas(formulas: Iterable[str], share: float, *, seed: int = 0) -> set[str]:
-    """Choose reduced formulas to hold out of training.
-
-    Raises
-    ------
-    ValueError
-        If the share is not within [0, 1).
-    """
-    if not 0 <= share < 1:
-        raise ValueError(f"the share of validation must be within [0, 1), got {share:g}")
-    distinct = sorted(set(formulas))
-    return set(random.Random(seed).sample(distinct, round(share * len(distinct))))
 
 
 def validation_instructions(
@@ -218,7 +205,7 @@ def file_lesson(
     ----------
     path
         JSONL file with the columns ``prompt`` and ``completion``, as
-        `crystalicl_jobflow.training.export.export_instructions` writes it.
+        `crystalicl_jobflow.training.data.instruction_files.export_instructions` writes it.
     validation_share
         Share of the formulas whose instructions are held out.
     seed
@@ -235,7 +222,7 @@ def file_lesson(
     ValueError
         If the file cannot be read, or nothing is left to learn from.
     """
-    from crystalicl_jobflow.training.export import InstructionFile
+    from crystalicl_jobflow.training.data.instruction_files import InstructionFile
 
     training, validation = InstructionFile(path, seed=seed).split(validation_share)
     chosen = random.Random(0).sample(validation, min(limit, len(validation)))

@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING
 
 from pymatgen.core import Element
 
+from crystalicl_jobflow.crystal import wyckoff
 from crystalicl_jobflow.prompts import MAX_SHOTS, RESPONSE, crystal_prompt, property_prompt
 from crystalicl_jobflow.schemas import PROPERTIES, Condition
-from crystalicl_jobflow.text import spacegroups
 from crystalicl_jobflow.text.cif import SITE_FIELDS
 
 if TYPE_CHECKING:
@@ -77,12 +77,12 @@ def word_families(text_format: str = "sgs") -> tuple[WordFamily, ...]:
         'sgs', which serves SGSW and XYZ as well, or 'cif' for the words of CIF texts too.
     """
     elements = [Element.from_Z(number).symbol for number in range(1, 119)]
-    symbols = [spacegroups.symbol(number) for number in range(1, 231)]
+    symbols = [wyckoff.symbol(number) for number in range(1, 231)]
     wyckoff = sorted(
         {
             f"{position.multiplicity}{position.letter}"
             for number in range(1, 231)
-            for position in spacegroups.wyckoff_positions(number)
+            for position in wyckoff.wyckoff_positions(number)
         },
         key=lambda word: (int(word[:-1]), word[-1]),
     )

@@ -7,12 +7,7 @@ from collections.abc import Callable, Sequence
 import pytest
 from pymatgen.core import Lattice, Structure
 
-from crystalicl_jobflow.evaluation.energies import (
-    ElementalReferences,
-    Energy,
-    EnergyFailure,
-    Relaxation,
-)
+from crystalicl_jobflow.energies import ElementalReferences, Energy, EnergyFailure, Relaxation
 
 
 class LatticeModel:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pymatgen.core import Composition, Structure
 
-from crystalicl_jobflow.evaluation.energies import (
+from crystalicl_jobflow.energies import (
     ConvexHull,
     ElementalReferences,
     EnergyFailure,

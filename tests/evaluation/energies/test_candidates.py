@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from crystalicl_jobflow.evaluation import rejudge, validate_completion
-from crystalicl_jobflow.evaluation.energies import judge_properties, predictors_for
+from crystalicl_jobflow.energies import judge_properties, predictors_for
 from crystalicl_jobflow.schemas import Candidate, Completion, Condition, FailureReason, Generation
+from crystalicl_jobflow.validation.validate import rejudge, validate_completion
 
 NACL = "Fm-3m\n5.7 5.7 5.7\n90 90 90\nNa\n0.00 0.00 0.00\nCl\n0.50 0.50 0.50"
 Write = Callable[..., tuple[Completion, Generation]]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from pymatgen.core import Lattice, Structure
 
-from crystalicl_jobflow.evaluation.energies import (
+from crystalicl_jobflow.energies import (
     EnergyFailure,
     EnergyModel,
     assess_energies,
@@ -184,7 +184,7 @@ def test_without_chgnet_one_line_says_what_to_install(monkeypatch: pytest.Monkey
 
 def test_formation_energies_of_real_crystals(chgnet: EnergyModel, shared_data: Any) -> None:
     """The measured error on all rows is 0.024 eV/atom; a sample of 32 stays near it."""
-    from crystalicl_jobflow.evaluation.energies.data_sets import read_data_set
+    from crystalicl_jobflow.datasets.crystal_data import read_data_set
 
     name = "formation_energy_per_atom"
     data = read_data_set(shared_data / "mp_20_test.csv.gz", required=[name], limit=32, seed=1)

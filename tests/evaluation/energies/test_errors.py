@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from crystalicl_jobflow.evaluation.energies import prediction_errors
+from crystalicl_jobflow.energies import prediction_errors
 
 
 def test_by_hand() -> None:

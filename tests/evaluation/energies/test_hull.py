@@ -12,12 +12,8 @@ from hypothesis import strategies as st
 from pymatgen.analysis.phase_diagram import PatchedPhaseDiagram, PDEntry, PhaseDiagram
 from pymatgen.core import Composition, Element, Structure
 
-from crystalicl_jobflow.evaluation.energies import (
-    ConvexHull,
-    ElementalReferences,
-    HullEntry,
-    reference_hull,
-)
+from crystalicl_jobflow.energies import ConvexHull, ElementalReferences, HullEntry
+from crystalicl_jobflow.energies.hull import reference_hull
 
 
 def hull(*entries: tuple[str, float], scale: str = "") -> ConvexHull:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pymatgen.core import Lattice, Structure
 
-from crystalicl_jobflow.evaluation.energies import (
+from crystalicl_jobflow.energies import (
     EnergyFailure,
     EnergyModel,
     assess_energies,
@@ -17,7 +17,7 @@ from crystalicl_jobflow.evaluation.energies import (
     load_references,
     model_versions,
 )
-from crystalicl_jobflow.evaluation.energies.matcalc import MatcalcModel
+from crystalicl_jobflow.energies.matcalc import MatcalcModel
 
 calculators = pytest.importorskip("ase.calculators.emt", reason="needs ase")
 

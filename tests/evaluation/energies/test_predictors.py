@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from pymatgen.core import Lattice, Structure
 
-from crystalicl_jobflow.evaluation.energies import (
+from crystalicl_jobflow.datasets.crystal_data import read_data_set
+from crystalicl_jobflow.energies import (
     PREDICTORS,
     PropertyPredictor,
     fit_trees,
@@ -20,8 +21,7 @@ from crystalicl_jobflow.evaluation.energies import (
     prediction_errors,
     predictor_versions,
 )
-from crystalicl_jobflow.evaluation.energies.data_sets import read_data_set
-from crystalicl_jobflow.evaluation.energies.megnet import MegnetPredictor
+from crystalicl_jobflow.energies.megnet import MegnetPredictor
 
 NAMES = ("band_gap", "formation_energy_per_atom")
 

@@ -12,13 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pymatgen.core import Composition, Structure
 
-from crystalicl_jobflow.evaluation.energies import (
+from crystalicl_jobflow.energies import (
     ElementalReferences,
     fit_references,
     load_references,
     own_references,
 )
-from crystalicl_jobflow.evaluation.energies.references import KINDS
+from crystalicl_jobflow.energies.references import KINDS
 
 CHGNET: Any = SimpleNamespace(name="chgnet", version="0.3.0")
 

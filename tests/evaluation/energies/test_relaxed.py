@@ -7,15 +7,11 @@ import math
 import pytest
 from pymatgen.core import Lattice, Structure
 
-from crystalicl_jobflow.evaluation.energies.data_sets import CrystalData
-from crystalicl_jobflow.evaluation.energies.models import load_energy_model
-from crystalicl_jobflow.evaluation.energies.references import ElementalReferences
-from crystalicl_jobflow.evaluation.energies.relaxed import (
-    hull_energies,
-    judge_relaxation,
-    read_relaxation,
-)
-from crystalicl_jobflow.schemas.candidates import CandidateRelaxation
+from crystalicl_jobflow.datasets.crystal_data import CrystalData
+from crystalicl_jobflow.energies.loading import load_energy_model
+from crystalicl_jobflow.energies.references import ElementalReferences
+from crystalicl_jobflow.energies.relaxations import hull_energies, judge_relaxation, read_relaxation
+from crystalicl_jobflow.schemas.stored_candidate import CandidateRelaxation
 
 SALT = Structure.from_spacegroup("Fm-3m", Lattice.cubic(5.69), ["Na", "Cl"], [[0, 0, 0], [0.5] * 3])
 VOLUME = SALT.volume / len(SALT)

@@ -10,14 +10,15 @@ from numpy.typing import NDArray
 from pymatgen.core import Lattice, Structure
 from sklearn.ensemble import HistGradientBoostingRegressor
 
-from crystalicl_jobflow.evaluation import composition_fingerprint, min_distance
-from crystalicl_jobflow.evaluation.energies.features import (
+from crystalicl_jobflow.comparison.fingerprint_sets import composition_fingerprint
+from crystalicl_jobflow.energies.features import (
     NUM_FEATURES,
     STRUCTURE_FEATURES,
     crystal_features,
     feature_matrix,
 )
-from crystalicl_jobflow.evaluation.energies.trees import BoostedTrees
+from crystalicl_jobflow.energies.trees import BoostedTrees
+from crystalicl_jobflow.validation.distances import min_distance
 
 
 def make_data(seed: int, rows: int = 400) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from crystalicl_jobflow.evaluation import evaluate, validate_completion
-from crystalicl_jobflow.evaluation.report import write_report
+from crystalicl_jobflow.evaluation import evaluate
 from crystalicl_jobflow.evaluation.table import write_evaluation
+from crystalicl_jobflow.report import write_report
 from crystalicl_jobflow.schemas import (
     CANDIDATES_FILE,
     Candidate,
@@ -22,6 +22,7 @@ from crystalicl_jobflow.schemas import (
     ModelInfo,
     SamplingParams,
 )
+from crystalicl_jobflow.validation.validate import validate_completion
 
 from ..conftest import CSCL, FENI, NACL
 

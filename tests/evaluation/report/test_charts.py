@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crystalicl_jobflow.evaluation.report.charts import MOST_BINS, categories, histogram
+from crystalicl_jobflow.report.charts import MOST_BINS, categories, histogram
 
 VALUES = st.lists(st.floats(-20, 50), min_size=1, max_size=300)
 

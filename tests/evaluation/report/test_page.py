@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from pymatgen.core import Lattice, Structure
 
-from crystalicl_jobflow.evaluation.report import build_page, build_run, write_report
+from crystalicl_jobflow.report import build_page, build_run, write_report
 from crystalicl_jobflow.schemas import CANDIDATES_FILE, Candidate
 
 from .conftest import HOSTILE, write_candidates

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pymatgen.core import Structure
 
-from crystalicl_jobflow.evaluation.report import read_reference, reference, write_report
+from crystalicl_jobflow.report import read_reference, reference, write_report
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from crystalicl_jobflow.evaluation.report import build_page, read_run
+from crystalicl_jobflow.report import build_page, read_run
 from crystalicl_jobflow.schemas.benchmark import TableDoc, TableRow
 
 

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pymatgen.core import Lattice, Structure
 
-from crystalicl_jobflow.evaluation.report.picture import SIZE, crystal_svg
-from crystalicl_jobflow.evaluation.report.scene import crystal_scene, element_colour
+from crystalicl_jobflow.report.picture import SIZE, crystal_svg
+from crystalicl_jobflow.report.scene import crystal_scene, element_colour
 
 
 def test_atoms_on_faces_appear_on_all_equivalent_ones(nacl: Structure, cscl: Structure) -> None:

@@ -10,7 +10,7 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, 
 from transformers import PreTrainedTokenizerFast
 
 from crystalicl_jobflow.generation.base import TokenVocabulary
-from crystalicl_jobflow.generation.constraints.composition import ELEMENTS
+from crystalicl_jobflow.generation.constraints.budget import ELEMENTS
 from crystalicl_jobflow.generation.constraints.plan import GROUP_VALUES
 
 from .writing import LINE, word_strings

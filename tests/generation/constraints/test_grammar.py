@@ -13,13 +13,14 @@ from pymatgen.core import Structure
 
 from crystalicl_jobflow.generation.base import TokenVocabulary
 from crystalicl_jobflow.generation.constraints import ConstraintOptions, build_constraint
-from crystalicl_jobflow.generation.constraints.check import text_check
+from crystalicl_jobflow.generation.constraints.finished_text import text_check
 from crystalicl_jobflow.generation.constraints.grammar import text_grammar
-from crystalicl_jobflow.generation.numbers import NumberConstraint
+from crystalicl_jobflow.generation.constraints.number import NumberConstraint
 from crystalicl_jobflow.prompts import response_text
 from crystalicl_jobflow.schemas import Condition, FailureReason
 from crystalicl_jobflow.text import SGS, SGSW
-from crystalicl_jobflow.text.sgs import SGSCrystal, SGSFormat
+from crystalicl_jobflow.text.asymmetric_unit import SGSCrystal
+from crystalicl_jobflow.text.sgs import SGSFormat
 
 from .writing import walk
 

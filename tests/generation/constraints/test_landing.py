@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from crystalicl_jobflow.crystal import wyckoff
 from crystalicl_jobflow.generation.constraints.data.build_tables import landing_table
 from crystalicl_jobflow.generation.constraints.landing import NOWHERE, landing
-from crystalicl_jobflow.text import spacegroups
 
 
 @pytest.mark.parametrize("number", range(1, 231))
@@ -19,8 +19,8 @@ def test_random_entries_are_what_snap_says(number: int) -> None:
     special = rng.choice([0, 12, 13, 25, 33, 50, 67, 75, 98], (40, 3))
     points = np.concatenate([points, special])
     points[:20, 2] = points[:20, 1]  # and on diagonals
-    snapped = spacegroups.snap(points / 100, number)
-    expected = spacegroups.wyckoff_index(snapped.frac_coords, number, snapped.multiplicity)
+    snapped = wyckoff.snap(points / 100, number)
+    expected = wyckoff.wyckoff_index(snapped.frac_coords, number, snapped.multiplicity)
     found = [table.index(*map(int, point)) for point in points]
     assert np.array_equal(found, np.where(expected < 0, NOWHERE, expected))
 
@@ -35,7 +35,7 @@ def test_a_whole_table_is_what_the_script_builds(number: int) -> None:
 def test_looking_ahead_agrees_with_the_points(number: int) -> None:
     table = landing(number)
     every = table.rows[table.row_ids]  # (x, y, z)
-    for bit in range(len(spacegroups.wyckoff_positions(number))):
+    for bit in range(len(wyckoff.wyckoff_positions(number))):
         reached = every == bit
         assert reached.any(), "every position can be written"
         assert np.array_equal(table.x_allowed(1 << bit), reached.any((1, 2)))

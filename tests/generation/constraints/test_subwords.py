@@ -7,7 +7,7 @@ import pytest
 
 from crystalicl_jobflow.generation.base import TokenVocabulary
 from crystalicl_jobflow.generation.constraints import ConstraintOptions, build_constraint
-from crystalicl_jobflow.generation.constraints.composition import amounts_of
+from crystalicl_jobflow.generation.constraints.budget import amounts_of
 from crystalicl_jobflow.schemas import Condition
 from crystalicl_jobflow.text import SGS
 

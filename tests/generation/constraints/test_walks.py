@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from pymatgen.core import Composition
 
+from crystalicl_jobflow.crystal import wyckoff
 from crystalicl_jobflow.generation.base import GenerationRequest, TokenVocabulary
 from crystalicl_jobflow.generation.constraints import (
     ConstraintOptions,
@@ -14,9 +15,9 @@ from crystalicl_jobflow.generation.constraints import (
     build_constraint,
     symmetry_accept,
 )
-from crystalicl_jobflow.generation.constraints.composition import ELEMENTS
+from crystalicl_jobflow.generation.constraints.budget import ELEMENTS
 from crystalicl_jobflow.schemas import Condition, FailureReason
-from crystalicl_jobflow.text import SGS, SGSW, spacegroups
+from crystalicl_jobflow.text import SGS, SGSW
 
 from .writing import walk
 
@@ -45,17 +46,17 @@ def test_walks_in_every_group(number: int, words: TokenVocabulary) -> None:
 
     structure = SGS.decode(text)
     assert structure.composition.reduced_formula == condition.formula
-    primitive = len(structure) // spacegroups.centring_multiplicity(number)
+    primitive = len(structure) // wyckoff.centring_multiplicity(number)
     assert primitive <= 40
     written = SGS.parse(text)
     assert written.space_group_number == number
-    assert spacegroups.constrain_lattice(written.lengths, written.angles, number) == (
+    assert wyckoff.constrain_lattice(written.lengths, written.angles, number) == (
         pytest.approx(written.lengths),
         pytest.approx(written.angles),
     )
     # what the constraint counted is what the text decodes to
     assert {
-        name: n * spacegroups.centring_multiplicity(number) for name, n in state.counts.items()
+        name: n * wyckoff.centring_multiplicity(number) for name, n in state.counts.items()
     } == structure.composition.get_el_amt_dict()
     if not state.relaxed:
         distances = structure.distance_matrix
@@ -72,9 +73,9 @@ def test_found_group_is_a_supergroup(number: int, words: TokenVocabulary) -> Non
         condition, constraint = feasible_request(number, rng)
         text, _ = walk(constraint, words, [number, seed])
         reasons.append(symmetry_accept(condition)(text, GenerationRequest("")))
-        declared = spacegroups.operations(number)
+        declared = wyckoff.operations(number)
         found = SGS.analyze(SGS.decode(text))
-        assert len(spacegroups.operations(found.space_group_number)) >= len(declared) or (
+        assert len(wyckoff.operations(found.space_group_number)) >= len(declared) or (
             reasons[-1] is not None
         )
     assert set(reasons) <= {None, FailureReason.SYMMETRY_DIFFERS}
@@ -101,9 +102,7 @@ def test_walks_with_wyckoff_letters(number: int, words: TokenVocabulary) -> None
         assert structure.composition.reduced_formula == condition.formula
         sites = SGSW.parse(text).sites
         assert all(site.wyckoff_letter for site in sites)
-        assert sum(state.counts.values()) * spacegroups.centring_multiplicity(number) == len(
-            structure
-        )
+        assert sum(state.counts.values()) * wyckoff.centring_multiplicity(number) == len(structure)
 
 
 @pytest.mark.parametrize(
@@ -145,7 +144,7 @@ def test_every_kind_of_condition(fields: dict, ok: object, words: TokenVocabular
             assert structure.composition.reduced_formula == condition.formula
         if condition.space_groups:
             assert number in condition.space_groups
-        atoms = len(structure) / spacegroups.centring_multiplicity(number)
+        atoms = len(structure) / wyckoff.centring_multiplicity(number)
         assert atoms <= 20
         asked = condition.num_sites
         if isinstance(asked, int):

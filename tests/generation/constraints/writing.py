@@ -8,7 +8,7 @@ import numpy as np
 
 from crystalicl_jobflow.generation.base import TokenVocabulary
 from crystalicl_jobflow.generation.constraints import SGSConstraint, SGSState
-from crystalicl_jobflow.generation.constraints.composition import ELEMENTS
+from crystalicl_jobflow.generation.constraints.budget import ELEMENTS
 from crystalicl_jobflow.generation.constraints.plan import (
     COORDINATE_VALUES,
     GROUP_VALUES,

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from crystalicl_jobflow.evaluation import build_candidates, evaluate
+from crystalicl_jobflow.evaluation import evaluate
 from crystalicl_jobflow.generation import GenerationError, GenerationRequest
+from crystalicl_jobflow.generation.constraints.number import NumberConstraint
+from crystalicl_jobflow.generation.generate import generate_for_retrievals
 from crystalicl_jobflow.generation.http_engine import ServerOptions, parse_address
 from crystalicl_jobflow.generation.http_engine.engine import HTTPGenerator
-from crystalicl_jobflow.generation.numbers import NumberConstraint
-from crystalicl_jobflow.generation.pipeline import generate_for_retrievals
 from crystalicl_jobflow.prompts import response_text
 from crystalicl_jobflow.schemas import (
     Completion,
@@ -22,6 +22,7 @@ from crystalicl_jobflow.schemas import (
     Retrieval,
     SamplingParams,
 )
+from crystalicl_jobflow.validation.validate import build_candidates
 from model_server import ModelServer, Reply, chat, completion
 from reciting import NO_CRYSTAL, OVERLAPPING, PEROVSKITE, ROCK_SALT
 
@@ -259,7 +260,7 @@ def test_the_same_draw_on_another_machine_is_the_same_candidate() -> None:
 def test_properties_need_a_model_in_this_process_or_no_constraint() -> None:
     from pymatgen.core import Lattice, Structure
 
-    from crystalicl_jobflow.generation.properties import predict_property
+    from crystalicl_jobflow.generation.property_prediction import predict_property
 
     salt = Structure.from_spacegroup(
         "Fm-3m", Lattice.cubic(5.6), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]]

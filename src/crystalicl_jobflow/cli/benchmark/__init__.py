@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import click
 
-from crystalicl_jobflow.cli._common import LazyGroup
+from crystalicl_jobflow.cli._app import LazyGroup
 
 _COMMANDS: dict[str, tuple[str, str]] = {
     "conditional": (

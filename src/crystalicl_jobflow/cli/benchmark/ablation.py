@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from crystalicl_jobflow.cli._common import UserError
+from crystalicl_jobflow.cli._app import UserError
 from crystalicl_jobflow.cli._options import STRATEGIES
-from crystalicl_jobflow.cli.benchmark._common import (
+from crystalicl_jobflow.cli.benchmark._options import (
     dataset_options,
     read_model,
     read_setting,
@@ -18,7 +18,7 @@ from crystalicl_jobflow.cli.benchmark._common import (
 )
 
 if TYPE_CHECKING:
-    from crystalicl_jobflow.flows.benchmark import ModelChoice
+    from crystalicl_jobflow.benchmarks import ModelChoice
 
 
 @click.command(
@@ -54,8 +54,8 @@ def ablation(**options: Any) -> None:
 
     The tables beside the published ones are those of CrystalICL's tables 3, 4 and 5.
     """
-    from crystalicl_jobflow.flows.benchmark import models_suite, shots_suite, strategies_suite
-    from crystalicl_jobflow.flows.benchmark.suites import STRATEGIES as TABLE_4
+    from crystalicl_jobflow.benchmarks import models_suite, shots_suite, strategies_suite
+    from crystalicl_jobflow.benchmarks.suites import STRATEGIES as TABLE_4
 
     what = options["what"]
     if options["variants"] and what != "models":

@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from crystalicl_jobflow.cli._common import stdout_console
-from crystalicl_jobflow.cli.benchmark._common import (
+from crystalicl_jobflow.cli._console import stdout_console
+from crystalicl_jobflow.cli.benchmark._options import (
     dataset_options,
     read_setting,
     read_shots,
@@ -28,8 +28,8 @@ def conditional(**options: Any) -> None:
     The tables beside the published ones are those of CrystalICL's tables 1 and 7 and
     figure 4.
     """
-    from crystalicl_jobflow.cli._output import rates_table
-    from crystalicl_jobflow.flows.benchmark import conditional_suite
+    from crystalicl_jobflow.benchmarks import conditional_suite
+    from crystalicl_jobflow.cli._candidates import rates_table
     from crystalicl_jobflow.schemas import Evaluation, Rate
 
     setting = read_setting(options, samples=options["samples"])

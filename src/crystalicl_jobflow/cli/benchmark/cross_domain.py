@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from crystalicl_jobflow.cli.benchmark._common import (
+from crystalicl_jobflow.cli.benchmark._options import (
     dataset_options,
     read_setting,
     read_shots,
@@ -26,7 +26,7 @@ def cross_domain(**options: Any) -> None:
 
     The table is that of CrystalICL's figure 5, whose numbers the paper does not print.
     """
-    from crystalicl_jobflow.flows.benchmark import cross_domain_suite
+    from crystalicl_jobflow.benchmarks import cross_domain_suite
 
     setting = read_setting(options, dataset=options["dataset"][0])
     suite = cross_domain_suite(setting, options["dataset"], shots=read_shots(options["shots"]))

@@ -5,22 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from crystalicl_jobflow.cli._common import UserError, note, progress, stdout_console, table
-
-if TYPE_CHECKING:
-    from pymatgen.core import Structure
-
-    from crystalicl_jobflow.evaluation.energies import (
-        Energy,
-        EnergyModel,
-        PropertyPredictor,
-        Relaxation,
-    )
-    from crystalicl_jobflow.evaluation.energies.base import Progress
+from crystalicl_jobflow.benchmarks.energies import compared_predictors
+from crystalicl_jobflow.cli._console import note, progress, stdout_console, table
 
 ERRORS = "errors.json"
 PREDICTIONS = "predictions.csv"
@@ -69,14 +59,14 @@ def energies(
     out: Path | None,
 ) -> None:
     """Compare predicted properties with the known ones of a data set, crystals as they are."""
-    from crystalicl_jobflow.evaluation.energies import prediction_errors
-    from crystalicl_jobflow.evaluation.energies.data_sets import read_data_set
+    from crystalicl_jobflow.datasets.crystal_data import read_data_set
+    from crystalicl_jobflow.energies import prediction_errors
     from crystalicl_jobflow.schemas import find_property
 
     spec = find_property(property_name)
     name = property_name if spec is None else spec.name
     unit = "" if spec is None else spec.unit
-    models = _predictors(name, predictors, references)
+    models = compared_predictors(name, predictors, references)
     data = read_data_set(dataset, required=[name], limit=limit, seed=seed)
     for row, reason in data.failed:
         note(f"Not read: {row}: {reason}")
@@ -140,58 +130,6 @@ def energies(
         click.echo(f"Written: {out / ERRORS}, {out / PREDICTIONS}")
 
 
-class _Once:
-    """An energy model that is asked once about the same crystals, whatever the references."""
-
-    def __init__(self, model: EnergyModel) -> None:
-        self.model = model
-        self.name, self.version = model.name, model.version
-        self.last: tuple[Sequence[Structure | None], list[Energy]] | None = None
-
-    def energies(
-        self, structures: Sequence[Structure | None], *, progress: Progress | None = None
-    ) -> list[Energy]:
-        """Return what the model answered the last time, if it was asked the same."""
-        if self.last is None or self.last[0] is not structures:
-            self.last = (structures, self.model.energies(structures, progress=progress))
-        return self.last[1]
-
-    def relax(
-        self,
-        structures: Sequence[Structure | None],
-        *,
-        fmax: float = 0.1,
-        max_steps: int = 500,
-        progress: Progress | None = None,
-    ) -> list[Relaxation]:
-        """Relax with the model."""
-        return self.model.relax(structures, fmax=fmax, max_steps=max_steps, progress=progress)
-
-
-def _predictors(
-    name: str, predictors: Sequence[str], references: Sequence[str]
-) -> list[PropertyPredictor]:
-    from crystalicl_jobflow.evaluation.energies import load_predictor, load_references
-    from crystalicl_jobflow.evaluation.energies.predictors import FormationEnergyPredictor
-
-    found: list[PropertyPredictor] = []
-    energetic = False
-    for predictor in predictors or (None,):
-        loaded = load_predictor(name, predictor)
-        if references and isinstance(loaded, FormationEnergyPredictor):
-            energetic = True
-            model = _Once(loaded.model)
-            found += [
-                FormationEnergyPredictor(model, load_references(model, kind)) for kind in references
-            ]
-        else:
-            found.append(loaded)
-    if references and not energetic:
-        names = ", ".join(item.name for item in found)
-        raise UserError(f"--references belong to an energy model, not to {names} of {name}")
-    return found
-
-
 def _write(
     out: Path,
     document: Mapping[str, Any],
@@ -201,8 +139,8 @@ def _write(
 ) -> None:
     import pandas as pd
 
-    from crystalicl_jobflow.cli import _output
+    from crystalicl_jobflow.cli import _candidates
 
-    _output.write_json(out / ERRORS, document)
+    _candidates.write_json(out / ERRORS, document)
     rows = pd.DataFrame({"material_id": ids, "known": known, **dict(values)})
     rows.to_csv(out / PREDICTIONS, index=False)

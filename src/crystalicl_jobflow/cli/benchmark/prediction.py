@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from crystalicl_jobflow.cli._common import stdout_console, table
-from crystalicl_jobflow.cli.benchmark._common import (
+from crystalicl_jobflow.cli._console import stdout_console, table
+from crystalicl_jobflow.cli.benchmark._options import (
     dataset_options,
     read_setting,
     read_shots,
@@ -32,7 +32,7 @@ _SHOWN = (1, 2, 3, 5, 10, 20, 50, 100)
 )
 def prediction(**options: Any) -> None:
     """Predict the crystals of a data set; match rate with 1 to n samples."""
-    from crystalicl_jobflow.flows.benchmark import prediction_suite
+    from crystalicl_jobflow.benchmarks import prediction_suite
 
     setting = read_setting(options, kind="prediction", samples=options["n"])
     suite = prediction_suite(setting, shots=read_shots(options["shots"]))

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from crystalicl_jobflow.cli._common import stages, stdout_console, table
+from crystalicl_jobflow.cli._console import stages, stdout_console, table
 from crystalicl_jobflow.cli._options import model_options, read_generator
 from crystalicl_jobflow.cli.predict import prediction_options, read_prediction, write_predictions
 
 if TYPE_CHECKING:
-    from crystalicl_jobflow.flows.benchmark.properties import PropertyBenchmark
+    from crystalicl_jobflow.benchmarks.property_prediction import PropertyBenchmark
 
 
 @click.command(
@@ -44,9 +44,9 @@ if TYPE_CHECKING:
 )
 def property_command(**options: Any) -> None:
     """Predict a property of the crystals of a data set; mean absolute error."""
-    from crystalicl_jobflow.cli import _output
-    from crystalicl_jobflow.cli.benchmark._common import file_hash, model_identity
-    from crystalicl_jobflow.flows.benchmark.properties import property_benchmark
+    from crystalicl_jobflow.benchmarks.property_prediction import property_benchmark
+    from crystalicl_jobflow.cli import _candidates
+    from crystalicl_jobflow.cli.benchmark._options import file_hash, model_identity
 
     with stages() as report:
         result = property_benchmark(
@@ -78,7 +78,7 @@ def property_command(**options: Any) -> None:
         "versions": first.versions,
         "seconds": {name: round(value, 3) for name, value in result.seconds.items()},
     }
-    _output.write_json(out / "metrics.json", metrics)
+    _candidates.write_json(out / "metrics.json", metrics)
     _print(result)
     click.echo(f"Written: {out / 'metrics.json'}, {out / 'predictions.jsonl'}")
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from crystalicl_jobflow.cli.benchmark._common import (
+from crystalicl_jobflow.cli.benchmark._options import (
     predictor_option,
     read_setting,
     run_options,
@@ -42,8 +42,8 @@ def unconditional(**options: Any) -> None:
     The table beside the published one is that of CrystalICL's table 2. Formation energies
     are compared where a --predictor of them is named.
     """
-    from crystalicl_jobflow.evaluation.coverage import coverage_cutoffs
-    from crystalicl_jobflow.flows.benchmark import data_set_name, unconditional_suite
+    from crystalicl_jobflow.benchmarks import data_set_name, unconditional_suite
+    from crystalicl_jobflow.comparison.coverage import coverage_cutoffs
 
     coverage = options["coverage"]
     if coverage is None:

@@ -15,17 +15,17 @@ ImpossibleConditionError: CaTiO3 cannot be built in space group 227 with exactly
 
 from __future__ import annotations
 
-from crystalicl_jobflow.generation.constraints.accept import symmetry_accept
-from crystalicl_jobflow.generation.constraints.options import (
-    ConstraintOptions,
-    ImpossibleConditionError,
-)
-from crystalicl_jobflow.generation.constraints.sgs import (
+from crystalicl_jobflow.generation.constraints.constraint import (
     SGSConstraint,
     build_constraint,
     check_feasible,
 )
-from crystalicl_jobflow.generation.constraints.state import SGSState
+from crystalicl_jobflow.generation.constraints.finished_text import symmetry_accept
+from crystalicl_jobflow.generation.constraints.options import (
+    ConstraintOptions,
+    ImpossibleConditionError,
+)
+from crystalicl_jobflow.generation.constraints.text_state import SGSState
 
 __all__ = [
     "ConstraintOptions",

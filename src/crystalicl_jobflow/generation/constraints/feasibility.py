@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache, lru_cache
 
-from crystalicl_jobflow.text import spacegroups
+from crystalicl_jobflow.crystal import wyckoff
 
 Copies = tuple[int, ...]
 
@@ -57,8 +57,8 @@ class GroupSites:
 @cache
 def group_sites(number: int) -> GroupSites:
     """Return what a space group offers."""
-    centring = spacegroups.centring_multiplicity(number)
-    positions = spacegroups.wyckoff_positions(number)
+    centring = wyckoff.centring_multiplicity(number)
+    positions = wyckoff.wyckoff_positions(number)
     sizes = tuple(position.multiplicity // centring for position in positions)
     masks: tuple[dict[int, int], dict[int, int]] = ({}, {})
     for bit, (position, size) in enumerate(zip(positions, sizes, strict=True)):

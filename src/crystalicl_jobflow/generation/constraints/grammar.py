@@ -4,7 +4,7 @@ The grammar is in GGML's BNF dialect (GBNF), which xgrammar, llguidance and llam
 has what a context-free grammar can say in a few hundred rules: the lines, the space groups
 asked for, angles as their crystal systems fix them, the elements that may and must occur, and
 how numbers are written. Equal lengths, the multiplicities that make a formula, and distances
-are beyond it; :mod:`~crystalicl_jobflow.generation.constraints.check` finds those afterwards.
+are beyond it; `finished_text` finds those afterwards.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ from functools import lru_cache
 
 import numpy as np
 
+from crystalicl_jobflow.crystal import wyckoff
 from crystalicl_jobflow.generation.base import RowConstraint
-from crystalicl_jobflow.generation.constraints.composition import ELEMENTS
-from crystalicl_jobflow.generation.constraints.fields import Values
-from crystalicl_jobflow.generation.constraints.lattice import (
+from crystalicl_jobflow.generation.constraints.budget import ELEMENTS
+from crystalicl_jobflow.generation.constraints.cell_values import (
     angle_mask,
     angle_values,
     length_values,
 )
+from crystalicl_jobflow.generation.constraints.constraint import SGSConstraint
+from crystalicl_jobflow.generation.constraints.fields import Values
 from crystalicl_jobflow.generation.constraints.plan import COORDINATE_VALUES, GROUP_VALUES
-from crystalicl_jobflow.generation.constraints.sgs import SGSConstraint
 from crystalicl_jobflow.generation.constraints.targets import (
     AnonymousTarget,
     FormulaTarget,
     SystemTarget,
     target_of,
 )
-from crystalicl_jobflow.text import spacegroups
 
 MOST_REQUIRED = 8
 """Most elements of which each is made to occur: the rules double with every one of them."""
@@ -183,6 +183,6 @@ def _positions(numbers: Sequence[int]) -> list[str]:
         {
             f"{position.multiplicity}{position.letter}"
             for number in numbers
-            for position in spacegroups.wyckoff_positions(number)
+            for position in wyckoff.wyckoff_positions(number)
         }
     )

@@ -7,7 +7,9 @@ from functools import cached_property
 
 import numpy as np
 
-from crystalicl_jobflow.generation.constraints.composition import (
+from crystalicl_jobflow.crystal import wyckoff
+from crystalicl_jobflow.crystal.radii import atomic_radius
+from crystalicl_jobflow.generation.constraints.budget import (
     ELEMENTS,
     Budget,
     Counts,
@@ -15,15 +17,13 @@ from crystalicl_jobflow.generation.constraints.composition import (
     Target,
     next_steps,
 )
+from crystalicl_jobflow.generation.constraints.cell_values import angle_values, length_values
 from crystalicl_jobflow.generation.constraints.feasibility import Copies, group_sites
 from crystalicl_jobflow.generation.constraints.fields import Mask, Values
-from crystalicl_jobflow.generation.constraints.lattice import angle_values, length_values
 from crystalicl_jobflow.generation.constraints.options import ConstraintOptions
 from crystalicl_jobflow.generation.constraints.targets import FormulaTarget, SystemTarget
-from crystalicl_jobflow.text import spacegroups
-from crystalicl_jobflow.text.radii import atomic_radius
 
-GROUP_VALUES = Values("space group", tuple(spacegroups.symbol(n) for n in range(1, 231)))
+GROUP_VALUES = Values("space group", tuple(wyckoff.symbol(n) for n in range(1, 231)))
 ELEMENT_VALUES = Values("element", ELEMENTS)
 COORDINATE_VALUES = Values("coordinate", tuple(f"{n / 100:.2f}" for n in range(100)))
 WYCKOFF_LETTERS = "abcdefghijklmnopqrstuvwxyzA"
@@ -34,7 +34,7 @@ LETTER_VALUES = Values(
             {
                 f"{position.multiplicity}{position.letter}"
                 for number in range(1, 231)
-                for position in spacegroups.wyckoff_positions(number)
+                for position in wyckoff.wyckoff_positions(number)
             }
         )
     ),

@@ -8,7 +8,7 @@ from collections.abc import Collection, Hashable, Iterable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
-from crystalicl_jobflow.generation.constraints.composition import (
+from crystalicl_jobflow.generation.constraints.budget import (
     ELEMENTS,
     Budget,
     Counts,

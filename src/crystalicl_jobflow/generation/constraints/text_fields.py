@@ -12,13 +12,10 @@ from functools import cache
 
 import numpy as np
 
-from crystalicl_jobflow.generation.constraints.composition import ELEMENTS, counts_of
-from crystalicl_jobflow.generation.constraints.distances import (
-    Packing,
-    cell_matrix,
-    few_places,
-    site_orbit,
-)
+from crystalicl_jobflow.crystal import wyckoff
+from crystalicl_jobflow.crystal.radii import atomic_radius
+from crystalicl_jobflow.generation.constraints.budget import ELEMENTS, counts_of
+from crystalicl_jobflow.generation.constraints.cell_values import angle_mask, length_mask
 from crystalicl_jobflow.generation.constraints.feasibility import GroupSites, group_sites
 from crystalicl_jobflow.generation.constraints.fields import (
     FieldTable,
@@ -26,7 +23,12 @@ from crystalicl_jobflow.generation.constraints.fields import (
     VocabularyTables,
 )
 from crystalicl_jobflow.generation.constraints.landing import NOWHERE, Landing, landing
-from crystalicl_jobflow.generation.constraints.lattice import angle_mask, length_mask
+from crystalicl_jobflow.generation.constraints.packing import (
+    Packing,
+    cell_matrix,
+    few_places,
+    site_orbit,
+)
 from crystalicl_jobflow.generation.constraints.plan import (
     COORDINATE_VALUES,
     ELEMENT_VALUES,
@@ -36,8 +38,6 @@ from crystalicl_jobflow.generation.constraints.plan import (
     Choices,
     Plan,
 )
-from crystalicl_jobflow.text import spacegroups
-from crystalicl_jobflow.text.radii import atomic_radius
 
 
 class Phase(IntEnum):
@@ -113,7 +113,7 @@ class TextFields:
 
     def _least_volume(self) -> float:
         atoms = self._plan.fewest_atoms(self.number)
-        return self._plan.volume_per_atom * atoms * spacegroups.centring_multiplicity(self.number)
+        return self._plan.volume_per_atom * atoms * wyckoff.centring_multiplicity(self.number)
 
     def _enter_length(self) -> None:
         separator = " " if self._lengths else self._line
@@ -153,7 +153,7 @@ class TextFields:
         )
         if self._plan.volume_per_atom:
             volume = float(matrix[0, 0] * matrix[1, 1] * matrix[2, 2])  # lower triangular
-            centring = spacegroups.centring_multiplicity(self.number)
+            centring = wyckoff.centring_multiplicity(self.number)
             fit = int(volume / centring / self._plan.volume_per_atom + 1e-9)
             self._most = max(self._plan.fewest_atoms(self.number), min(self._most, fit))
         self._landing = landing(self.number)
@@ -176,7 +176,7 @@ class TextFields:
     def _enter_letter(self) -> None:
         table = self._tables.table(LETTER_VALUES, " ")
         mask = np.zeros(len(LETTER_VALUES), dtype=bool)
-        for index, position in enumerate(spacegroups.wyckoff_positions(self.number)):
+        for index, position in enumerate(wyckoff.wyckoff_positions(self.number)):
             if self._letters >> index & 1:
                 mask[LETTER_VALUES.index[f"{position.multiplicity}{position.letter}"]] = True
         self._enter(Phase.LETTER, table, mask)
@@ -306,5 +306,5 @@ class TextFields:
 @cache
 def _narrow(number: int) -> int:
     """Return a group's positions with at most one free parameter, as bits."""
-    positions = spacegroups.wyckoff_positions(number)
+    positions = wyckoff.wyckoff_positions(number)
     return sum(1 << i for i, p in enumerate(positions) if p.degrees_of_freedom <= 1)

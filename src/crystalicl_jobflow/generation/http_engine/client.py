@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from crystalicl_jobflow.generation.base import GenerationError
 from crystalicl_jobflow.generation.http_engine.options import ServerAddress, ServerOptions
-from crystalicl_jobflow.redaction import HIDDEN, redact
+from crystalicl_jobflow.utils.redaction import HIDDEN, redact
 
 if TYPE_CHECKING:
     import httpx2

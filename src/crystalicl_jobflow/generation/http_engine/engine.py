@@ -14,7 +14,7 @@ from crystalicl_jobflow.generation.base import (
     GenerationRequest,
     ProgressCallback,
 )
-from crystalicl_jobflow.generation.constraints.check import TextCheck, text_check
+from crystalicl_jobflow.generation.constraints.finished_text import TextCheck, text_check
 from crystalicl_jobflow.generation.constraints.grammar import text_grammar
 from crystalicl_jobflow.generation.http_engine.client import RequestError, ServerClient
 from crystalicl_jobflow.generation.http_engine.options import ServerAddress, ServerOptions

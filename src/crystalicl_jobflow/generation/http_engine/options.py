@@ -10,7 +10,7 @@ from urllib.parse import urlsplit, urlunsplit
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from crystalicl_jobflow.generation.base import GenerationError
-from crystalicl_jobflow.redaction import redact
+from crystalicl_jobflow.utils.redaction import redact
 
 ServerKind = Literal["vllm", "sglang", "transformers", "llamacpp", "openai"]
 """Programs whose extensions of the OpenAI protocol are known; 'openai': none of them."""

@@ -6,10 +6,10 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from crystalicl_jobflow.generation.base import AcceptText, GenerationRequest
-from crystalicl_jobflow.generation.constraints.check import TextCheck
+from crystalicl_jobflow.generation.constraints.finished_text import TextCheck
 from crystalicl_jobflow.generation.http_engine.protocol import Answer
+from crystalicl_jobflow.generation.random_streams import RowStream
 from crystalicl_jobflow.generation.rows import LOG_PROB_DECIMALS, severity
-from crystalicl_jobflow.generation.sampling import RowStream
 from crystalicl_jobflow.schemas import Completion, FailureReason, SamplingParams
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from crystalicl_jobflow.text import spacegroups
+from crystalicl_jobflow.crystal import wyckoff
 
 #: Points per axis: coordinates have two decimals.
 N = 100
@@ -41,10 +41,10 @@ def stirred_points(number: int) -> NDArray[np.bool_]:
     numpy.ndarray
         Shape (100, 100, 100), over x, y and z in hundredths.
     """
-    group = spacegroups.operations(number)
+    group = wyckoff.operations(number)
     grid = np.arange(N, dtype=np.int64) * (UNIT // N)
     axes = (grid[:, None, None], grid[None, :, None], grid[None, None, :])
-    tolerance = spacegroups.SNAP_TOLERANCE * UNIT
+    tolerance = wyckoff.SNAP_TOLERANCE * UNIT
     found = np.zeros((N, N, N), dtype=bool)
     for rotation, translation in zip(group.rotations, group.translations, strict=True):
         moved = rotation - np.eye(3, dtype=np.int64)
@@ -78,14 +78,14 @@ def landing_table(number: int) -> NDArray[np.uint8]:
         Indices into `text.spacegroups.wyckoff_positions`, or 255 for none, shape
         (100, 100, 100), over x, y and z in hundredths.
     """
-    general = len(spacegroups.wyckoff_positions(number)) - 1
+    general = len(wyckoff.wyckoff_positions(number)) - 1
     table = np.full((N, N, N), general, dtype=np.uint8)
     points = np.argwhere(stirred_points(number))
     snapped = np.empty((len(points), 3))
     multiplicity = np.empty(len(points), dtype=np.int64)
     for start in range(0, len(points), _CHUNK):
         part = slice(start, start + _CHUNK)
-        result = spacegroups.snap(points[part] / N, number)
+        result = wyckoff.snap(points[part] / N, number)
         snapped[part] = result.frac_coords
         multiplicity[part] = result.multiplicity
     # many points land on the same place: classify each place once
@@ -96,7 +96,7 @@ def landing_table(number: int) -> NDArray[np.uint8]:
     for start in range(0, len(first), _CHUNK):
         part = slice(start, start + _CHUNK)
         chosen = first[part]
-        letters[part] = spacegroups.wyckoff_index(snapped[chosen], number, multiplicity[chosen])
+        letters[part] = wyckoff.wyckoff_index(snapped[chosen], number, multiplicity[chosen])
     letters[letters < 0] = NOWHERE
     table[tuple(points.T)] = letters[inverse].astype(np.uint8)
     return table

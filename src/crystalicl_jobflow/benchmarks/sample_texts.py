@@ -1,0 +1,386 @@
+"""The work of every benchmark: write texts for conditions, check them, compare them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+from pymatgen.core import Structure
+
+from crystalicl_jobflow.benchmarks.conditions import StageProgress
+from crystalicl_jobflow.benchmarks.run_folder import RunFolder, part_size
+from crystalicl_jobflow.generation.resuming import UnfinishedWork
+from crystalicl_jobflow.generation.tasks import GenerationTask, plan_tasks, split_tasks
+from crystalicl_jobflow.schemas import (
+    Candidate,
+    Condition,
+    Generation,
+    Retrieval,
+    SamplingParams,
+    Strategy,
+)
+from crystalicl_jobflow.schemas.base import Crystal, Document
+from crystalicl_jobflow.schemas.benchmark import Comparison, SamplePart
+from crystalicl_jobflow.settings import SETTINGS
+
+if TYPE_CHECKING:
+    from crystalicl_jobflow.energies import PropertyPredictor
+    from crystalicl_jobflow.generation import TextGenerator
+    from crystalicl_jobflow.generation.constraints import ConstraintOptions
+    from crystalicl_jobflow.retrieval import DemonstrationIndex
+
+LoadGenerator = Callable[[], "TextGenerator"]
+
+
+class Asked(Document):
+    """One condition of a benchmark, or some samples of one."""
+
+    retrieval: Retrieval = Field(description="The condition, and what its prompt shows.")
+    task: GenerationTask = Field(description="Its place, its random streams, its samples.")
+    truth: Crystal | None = Field(None, description="The true crystal, where there is one.")
+
+
+@dataclass(frozen=True)
+class Writing:
+    """How the texts of a benchmark are written.
+
+    Parameters
+    ----------
+    sampling
+        Temperature, nucleus, limits and seed.
+    text_format
+        Text that the model is asked for.
+    constrain
+        Whether texts are held to their condition as they are written, and how.
+    template
+        Words of the prompts.
+    """
+
+    sampling: SamplingParams
+    text_format: str = "sgs"
+    constrain: bool | ConstraintOptions = True
+    template: str = "crystalicl"
+
+
+def ask(
+    conditions: Sequence[Condition],
+    truths: Sequence[Structure | None],
+    *,
+    pool: DemonstrationIndex | None = None,
+    shots: int = 0,
+    strategy: Strategy = "C",
+    samples: int = 1,
+    seed: int = 0,
+) -> list[Asked]:
+    """Choose the demonstrations and the random streams of every condition.
+
+    Parameters
+    ----------
+    conditions
+        What is asked for.
+    truths
+        True crystals, one (or None) per condition.
+    pool
+        The demonstrations; needed with shots.
+    shots, strategy
+        Demonstrations in each prompt, and how they are chosen.
+    samples
+        Texts per condition.
+    seed
+        Seed of the demonstrations.
+
+    Raises
+    ------
+    ValueError
+        If shots are asked for without a pool.
+    """
+    from crystalicl_jobflow.retrieval import retrieve_many
+
+    if shots and pool is None:
+        raise ValueError(f"{shots} shots need a pool of demonstrations")
+    if shots and pool is not None:
+        retrievals = retrieve_many(pool, conditions, strategy=strategy, shots=shots, seed=seed)
+    else:
+        retrievals = [
+            Retrieval(condition=item, strategy=strategy, shots=0, seed=seed) for item in conditions
+        ]
+    tasks = plan_tasks(conditions, samples)
+    return [
+        Asked(retrieval=retrieval, task=task, truth=truth)
+        for retrieval, task, truth in zip(retrievals, tasks, truths, strict=True)
+    ]
+
+
+SAMPLES_PER_TASK = 64
+"""Texts of one condition that stay together where there is only one, as without conditions."""
+
+
+def ask_nothing(samples: int, *, seed: int = 0) -> list[Asked]:
+    """Ask for crystals without any condition.
+
+    Parameters
+    ----------
+    samples
+        Texts in all.
+    seed
+        Seed of the run.
+    """
+    nothing = Condition()
+    retrieval = Retrieval(condition=nothing, strategy="C", shots=0, seed=seed)
+    tasks = split_tasks(plan_tasks([nothing], samples), SAMPLES_PER_TASK)
+    return [Asked(retrieval=retrieval, task=task) for part in tasks for task in part]
+
+
+def sample_part(
+    asked: Sequence[Asked],
+    generator: LoadGenerator,
+    writing: Writing,
+    *,
+    processes: int = 1,
+    progress: StageProgress | None = None,
+    before: int = 0,
+    total: int | None = None,
+    predictors: Sequence[PropertyPredictor] = (),
+    unfinished: Path | None = None,
+) -> SamplePart:
+    """Write the texts of some conditions, read and check them, compare with the truth.
+
+    Parameters
+    ----------
+    asked
+        The conditions.
+    generator
+        Loads the language model.
+    writing
+        How texts are written.
+    processes
+        Processes for checks and comparisons.
+    progress
+        Called with (what, done, total).
+    before, total
+        Texts of the whole run that are done before this part, and all of its texts.
+    predictors
+        Give crystals the properties that are asked for, to judge them by.
+    unfinished
+        Folder where texts are kept as soon as they are written, see
+        :class:`~crystalicl_jobflow.generation.resuming.UnfinishedWork`; None keeps none.
+
+    Returns
+    -------
+    SamplePart
+        A condition that no text can meet is written freely, and named.
+    """
+    from crystalicl_jobflow.energies import judge_properties
+    from crystalicl_jobflow.validation.validate import build_candidates
+
+    report = progress or (lambda _what, _done, _total: None)
+    whole = sum(item.task.num_samples for item in asked) if total is None else total
+    impossible = _impossible(asked, writing)
+    seconds: dict[str, float] = {}
+
+    loaded = generator()  # not counted as writing
+    clock = time.perf_counter()
+    kept: list[UnfinishedWork] = []
+    generations = _write(
+        asked, loaded, writing, set(impossible), report, before, whole, unfinished, kept
+    )
+    seconds["generate"] = time.perf_counter() - clock
+
+    clock = time.perf_counter()
+    candidates = build_candidates(
+        generations,
+        processes=processes,
+        progress=lambda done, _of: report("Check", before + done, whole),
+    )
+    seconds["check"] = time.perf_counter() - clock
+    if predictors:
+        clock = time.perf_counter()
+        candidates = judge_properties(candidates, predictors)
+        seconds["predict"] = time.perf_counter() - clock
+
+    clock = time.perf_counter()
+    truths = {item.task.index: item.truth for item in asked}
+    comparisons = compare(
+        candidates,
+        [truths[candidate.provenance.request_index] for candidate in candidates],
+        processes=processes,
+    )
+    seconds["match"] = time.perf_counter() - clock
+    report("Match", before + len(candidates), whole)
+    part = SamplePart(
+        candidates=candidates, comparisons=comparisons, impossible=impossible, seconds=seconds
+    )
+    for work in kept:
+        work.discard()
+    return part
+
+
+def sample_all(
+    asked: Sequence[Asked],
+    generator: TextGenerator | Callable[[], TextGenerator],
+    writing: Writing,
+    *,
+    processes: int = 1,
+    progress: StageProgress | None = None,
+    folder: RunFolder | None = None,
+    predictors: Sequence[PropertyPredictor] = (),
+    batch_size: int | None = None,
+) -> list[SamplePart]:
+    """Do the work of :func:`sample_part` for all conditions, in parts where there is a folder.
+
+    Parameters
+    ----------
+    asked
+        The conditions.
+    generator
+        The language model, or what loads it; not loaded where every part is there.
+    writing, processes, progress, predictors
+        See :func:`sample_part`.
+    folder
+        Where parts are written and found again.
+    batch_size
+        Texts that the model writes at once; parts are many batches.
+    """
+    report = progress or (lambda _what, _done, _total: None)
+    total = sum(item.task.num_samples for item in asked)
+    load = lru_cache(maxsize=1)(generator) if callable(generator) else lambda: generator
+
+    def work(items: Sequence[Asked], start: int) -> SamplePart:
+        return sample_part(
+            items,
+            load,
+            writing,
+            processes=processes,
+            progress=report,
+            before=sum(item.task.num_samples for item in asked[:start]),
+            total=total,
+            predictors=predictors,
+        )
+
+    if folder is None:
+        return [work(asked, 0)]
+    per_condition = max((item.task.num_samples for item in asked), default=1)
+    draws = per_condition * writing.sampling.best_of
+    size = folder.begin(part_size(draws, batch_size=batch_size or SETTINGS.BATCH_SIZE))
+    found = 0
+
+    def resumed(conditions: int) -> None:
+        nonlocal found
+        found += conditions
+        report("Found", found * per_condition, total)
+
+    return folder.run(asked, size, work, resumed=resumed)
+
+
+def compare(
+    candidates: Sequence[Candidate],
+    truths: Sequence[Structure | None],
+    *,
+    processes: int = 1,
+) -> list[Comparison | None]:
+    """Compare candidates with the true crystals of their conditions.
+
+    The same text for the same truth is compared once: at low temperatures many samples of
+    a condition are equal.
+
+    Returns
+    -------
+    list of Comparison or None
+        One per candidate; None where there is no truth. What is no crystal matches nothing.
+    """
+    from crystalicl_jobflow.comparison.matching import match_many
+
+    places: dict[tuple[int, str], list[int]] = {}
+    comparisons: list[Comparison | None] = []
+    for place, (candidate, truth) in enumerate(zip(candidates, truths, strict=True)):
+        comparisons.append(None if truth is None else Comparison(matched=False))
+        if truth is not None and candidate.structure is not None:
+            key = (candidate.provenance.request_index, candidate.text)
+            places.setdefault(key, []).append(place)
+    pairs = []
+    for members in places.values():
+        prediction, truth = candidates[members[0]].structure, truths[members[0]]
+        assert prediction is not None
+        assert truth is not None
+        pairs.append((prediction, truth))
+    for members, result in zip(
+        places.values(), match_many(pairs, processes=processes), strict=True
+    ):
+        found = Comparison(
+            matched=result.matched,
+            rms=result.rms,
+            max_distance=result.max_distance,
+            reduced=getattr(result, "reduced", False),
+        )
+        for place in members:
+            comparisons[place] = found
+    return comparisons
+
+
+def _write(
+    asked: Sequence[Asked],
+    generator: TextGenerator,
+    writing: Writing,
+    impossible: set[int],
+    report: StageProgress,
+    before: int,
+    total: int,
+    folder: Path | None,
+    kept: list[UnfinishedWork],
+) -> list[Generation]:
+    """Write the texts, those of impossible conditions without a constraint."""
+    from crystalicl_jobflow.generation.generate import generate_for_retrievals
+
+    generations: list[Generation] = []
+    done = before
+    groups = (
+        ([item for item in asked if item.task.index not in impossible], writing.constrain),
+        ([item for item in asked if item.task.index in impossible], False),
+    )
+    for items, held in groups:
+        if not items:
+            continue
+        work = None if folder is None else UnfinishedWork(folder)
+        kept += [] if work is None else [work]
+        generations += generate_for_retrievals(
+            [item.retrieval for item in items],
+            generator,
+            sampling=writing.sampling,
+            text_format=writing.text_format,
+            template=writing.template,
+            constrain=held,
+            tasks=[item.task for item in items],
+            progress=_after(report, done, total),
+            unfinished=work,
+        )
+        done += sum(item.task.num_samples for item in items)
+    return sorted(
+        generations,
+        key=lambda item: (item.completions[0].request_index, item.completions[0].sample_index),
+    )
+
+
+def _after(report: StageProgress, before: int, total: int) -> Callable[[int, int], None]:
+    """Return a progress callback of texts that are written after others."""
+    return lambda done, _total: report("Generate", before + done, total)
+
+
+def _impossible(asked: Sequence[Asked], writing: Writing) -> dict[int, str]:
+    """Return the places of conditions that no text can meet under their constraint, and why."""
+    from crystalicl_jobflow.generation.constraints import ImpossibleConditionError
+    from crystalicl_jobflow.generation.generate import build_constraints
+
+    found: dict[int, str] = {}
+    for item in asked:
+        try:
+            build_constraints(
+                [item.retrieval.condition], writing.constrain, text_format=writing.text_format
+            )
+        except ImpossibleConditionError as error:
+            found[item.task.index] = str(error)
+    return found

@@ -1,0 +1,203 @@
+"""What one row of a benchmark's table asks for: all that decides its figures."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
+
+from crystalicl_jobflow.benchmarks.sample_texts import Writing
+from crystalicl_jobflow.evaluation.options import EvaluationOptions
+from crystalicl_jobflow.schemas import SamplingParams, Strategy
+from crystalicl_jobflow.schemas.base import Document
+from crystalicl_jobflow.settings import SETTINGS
+from crystalicl_jobflow.utils.hashing import file_hash
+
+if TYPE_CHECKING:
+    from crystalicl_jobflow.energies import PropertyPredictor
+    from crystalicl_jobflow.generation import TextGenerator
+
+Kind = Literal["conditional", "unconditional", "prediction"]
+
+DATA_SETS = ("mp_20", "mpts_52", "perov_5", "carbon_24")
+"""Data sets that have a name; a file belongs to the one that its name begins with."""
+
+DEFAULT_CONDITIONS: dict[str, tuple[str, ...]] = {
+    "mp_20": ("formula", "space_group", "formation_energy_per_atom", "band_gap"),
+    "mpts_52": ("formula", "space_group", "formation_energy_per_atom"),
+    "perov_5": ("formula", "space_group"),
+    "carbon_24": ("formula", "space_group"),
+}
+"""What is asked of the crystals of each data set: as CrystalICL, appendix C; MPTS-52 has no
+band gaps."""
+
+
+class ModelChoice(Document):
+    """A model, and where it runs."""
+
+    base_model: str = Field(default_factory=lambda: SETTINGS.MODEL)
+    adapter: str | None = Field(default_factory=lambda: SETTINGS.ADAPTER)
+    revision: str | None = None
+    adapter_revision: str | None = None
+    device: str = Field(default_factory=lambda: SETTINGS.DEVICE)
+    dtype: str = "auto"
+    quantization: str | None = None
+    batch_size: int = Field(default_factory=lambda: SETTINGS.BATCH_SIZE)
+    num_threads: int | None = Field(default_factory=lambda: SETTINGS.NUM_THREADS)
+    server: dict[str, Any] = Field(
+        default_factory=dict, description="Options of a model server, where the model is on one."
+    )
+
+    def load(self) -> TextGenerator:
+        """Load the model, or return the one that this process has loaded."""
+        from crystalicl_jobflow import generation
+
+        options = self.model_dump(exclude={"base_model", "adapter"})
+        return generation.load_generator(self.base_model, self.adapter, **options)
+
+    def identity(self) -> dict[str, Any]:
+        """Return what decides the model's texts, with hashes of weights in folders."""
+        from crystalicl_jobflow.generation.loading import model_hashes
+
+        return {
+            "base": self.base_model,
+            "adapter": self.adapter,
+            **model_hashes(self.base_model, self.adapter),
+            "revision": self.revision,
+            "adapter_revision": self.adapter_revision,
+            "dtype": None if self.dtype == "auto" else self.dtype,
+            "quantization": self.quantization,
+            **self._server_identity(),
+        }
+
+    def _server_identity(self) -> dict[str, Any]:
+        """Return what of a server's options decides its texts."""
+        from crystalicl_jobflow.generation.http_engine import ServerOptions, is_server
+
+        if not is_server(self.base_model):
+            return {}
+        options = ServerOptions.build(self.server)
+        return {"server": options.model_dump(include={"kind", "endpoint", "grammar", "extra"})}
+
+
+class BenchmarkSetting(Document):
+    """One row of a table: what is asked of which model with which demonstrations."""
+
+    label: str = Field("", description="Name of the row.")
+    kind: Kind = "conditional"
+    dataset: str = Field(description="Source of the true crystals.")
+    condition: list[str] = Field(default_factory=lambda: ["formula", "space_group"])
+    limit: int | None = Field(None, description="Conditions drawn; None for all.")
+    samples: int = Field(1, ge=1, description="Texts per condition, or in all without any.")
+    pool: str | None = Field(None, description="Demonstrations; None for the prototypes.")
+    shots: int = Field(0, ge=0, le=5)
+    strategy: Strategy = "C"
+    sampling: SamplingParams = Field(
+        default_factory=SamplingParams, description="Its seed is replaced by the run's."
+    )
+    text_format: str = "sgs"
+    template: str = "crystalicl"
+    constrain: Any = Field(True, description="True, False or fields of ConstraintOptions.")
+    predictors: dict[str, str | None] = Field(
+        default_factory=dict, description="Property → model, None for the default one."
+    )
+    coverage: str | None = Field(None, description="Data set whose cut-offs coverage takes.")
+    known: str | None = Field(None, description="Crystals that novelty is against.")
+    model: ModelChoice = Field(default_factory=ModelChoice)
+
+    @property
+    def data_set_name(self) -> str:
+        """Name of the data set, or the file's name where it is none of the known ones."""
+        return data_set_name(self.dataset)
+
+    @property
+    def slug(self) -> str:
+        """The label as a folder's name."""
+        return re.sub(r"[^a-z0-9.]+", "-", self.label.lower()).strip("-") or "run"
+
+    def identity(self, seed: int) -> dict[str, Any]:
+        """Return all that decides the figures of a run, as plain data.
+
+        Parameters
+        ----------
+        seed
+            The run's seed.
+        """
+        from crystalicl_jobflow.energies import predictor_versions
+
+        more = {"kind": self.kind} if self.kind == "unconditional" else {}
+        return {
+            **more,
+            "dataset": Path(self.dataset).name,
+            "dataset_sha256": file_hash(self.dataset),
+            "condition": list(self.condition) if self.kind != "unconditional" else None,
+            "limit": self.limit,
+            "samples": self.samples,
+            "seed": seed,
+            "shots": self.shots,
+            "strategy": self.strategy if self.shots else None,
+            "pool": lasting_path(self.pool) if self.shots else None,
+            "text_format": self.text_format,
+            "template": self.template,
+            "constrain": self.constrain,
+            "sampling": self.sampling.model_copy(update={"seed": seed}).model_dump(),
+            "model": self.model.identity(),
+            "coverage": self.coverage,
+            "known": lasting_path(self.known),
+            **predictor_versions(self.load_predictors()),
+        }
+
+    def writing(self, seed: int) -> Writing:
+        """Return how the texts of a run are written."""
+        constrain = self.constrain
+        if isinstance(constrain, dict):
+            from crystalicl_jobflow.generation.constraints import ConstraintOptions
+
+            constrain = ConstraintOptions(**constrain)
+        return Writing(
+            self.sampling.model_copy(update={"seed": seed}),
+            text_format=self.text_format,
+            constrain=constrain,
+            template=self.template,
+        )
+
+    def evaluation(self, *, processes: int = 1, cache: Any = None) -> EvaluationOptions:
+        """Return what is computed over a run."""
+        return EvaluationOptions(
+            unique=self.kind != "prediction",
+            coverage=self.coverage,
+            novelty=self.known is not None,
+            cache=cache,
+            processes=processes,
+        )
+
+    def load_predictors(self) -> list[PropertyPredictor]:
+        """Load the models of properties.
+
+        Raises
+        ------
+        ValueError
+            If one does not exist; one line.
+        """
+        from crystalicl_jobflow.energies import load_predictor
+
+        return [load_predictor(name, model) for name, model in self.predictors.items()]
+
+
+def data_set_name(path: str | Path) -> str:
+    """Return the name of the data set that a file is of, e.g. ``mp_20``.
+
+    The beginning of the file's name decides; another file keeps its own name.
+    """
+    name = Path(path).name.lower().replace("-", "_")
+    found = next((known for known in DATA_SETS if name.startswith(known)), None)
+    return found or name.split(".")[0]
+
+
+def lasting_path(path: str | None) -> str | None:
+    """Return a path that means the same in another folder and process; other names as they are."""
+    if path is None or "://" in path or not Path(path).expanduser().exists():
+        return path
+    return str(Path(path).expanduser().absolute())

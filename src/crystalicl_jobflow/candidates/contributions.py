@@ -1,0 +1,322 @@
+"""What each kind of job says about a candidate: parts, from which documents are merged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from pymatgen.core import Composition, Structure
+
+from crystalicl_jobflow.crystal.space_groups import crystal_system
+from crystalicl_jobflow.energies.relaxations import read_relaxation
+from crystalicl_jobflow.schemas import STRUCTURE_COLUMNS, Completion, Generation
+from crystalicl_jobflow.schemas.base import from_batches
+
+KINDS = {
+    "GenerateDoc": "generate",
+    "ValidateDoc": "validate",
+    "SelectDoc": "select",
+    "EvaluateDoc": "evaluate",
+    "RelaxDoc": "relax",
+}
+"""Class of a job's output → what the job did."""
+
+
+SOURCES: dict[str, Any] = {
+    "$or": [
+        {"output.@class": {"$in": sorted(KINDS)}},
+        {"metadata.candidate_id": {"$exists": True}},
+        {"metadata.candidate_ids": {"$exists": True}},
+    ]
+}
+"""Which documents of a job store speak of candidates."""
+
+
+STAGES = ("", "generated", "validated")
+"""What is known of a candidate's text; what a later stage says replaces the earlier one's."""
+
+_TEXT_COLUMNS = tuple(STRUCTURE_COLUMNS)[: tuple(STRUCTURE_COLUMNS).index("symmetry_adherent") + 1]
+_OWN_COLUMNS = frozenset(
+    (*_TEXT_COLUMNS, "joint_success", "strategy", "num_demonstrations", "model", "seed",
+     "attempts", "finished", "num_tokens", "failure_reason", "failure_message")
+)  # fmt: skip
+"""Columns of an evaluation's rows that the candidate's document says itself."""
+
+
+@dataclass
+class Part:
+    """What one job says about one candidate.
+
+    Parameters
+    ----------
+    candidate_id
+        The candidate.
+    stage
+        One of :data:`STAGES`; '' where the job says nothing of the text.
+    text
+        Fields of the document that the text and its checks determine, ``generated`` with
+        the crystal among them.
+    relaxations, evaluations
+        Entries of the document's lists of these names.
+    origins, run_ids, completes
+        As in :class:`~crystalicl_jobflow.schemas.stored_candidate.CandidateDoc`.
+    stamp
+        When the job ended.
+    replaces
+        Whether ``text`` replaces what is stored, however new that is.
+    """
+
+    candidate_id: str
+    stage: str = ""
+    text: dict[str, Any] = field(default_factory=dict)
+    relaxations: list[dict[str, Any]] = field(default_factory=list)
+    evaluations: list[dict[str, Any]] = field(default_factory=list)
+    origins: list[dict[str, Any]] = field(default_factory=list)
+    run_ids: set[str] = field(default_factory=set)
+    completes: set[str] = field(default_factory=set)
+    stamp: str = ""
+    replaces: bool = False
+
+
+def candidate_part(document: Mapping[str, Any]) -> Part:
+    """Return what a validated candidate says of itself.
+
+    Parameters
+    ----------
+    document
+        A :class:`~crystalicl_jobflow.schemas.Candidate` in JSON form, as jobs store it.
+    """
+    known = without_marks(document)
+    formula = known.get("formula")
+    symprec = (known.get("provenance") or {}).get("tolerances", {}).get("symprec", 0.1)
+    text = {
+        "formula_pretty": formula,
+        "formula_anonymous": known.get("anonymous_formula"),
+        "chemsys": known.get("chemsys"),
+        "elements": list(known.get("elements") or ()),
+        "nelements": len(known.get("elements") or ()),
+        "nsites": known.get("num_sites"),
+        "composition_reduced": reduced_composition(formula),
+        "created_at": as_moment(known.get("created_at")),
+        "generated": None,
+    }
+    text |= {name: known[name] for name in _SAME_NAMES if name in known}
+    if known.get("structure") is not None:
+        text["generated"] = {
+            "structure": structure_dict(known["structure"]),
+            "symmetry": symmetry(
+                known.get("space_group"), known.get("space_group_symbol"), float(symprec)
+            ),
+            "density": known.get("density"),
+            "nsites": known.get("num_sites"),
+        }
+    return Part(known["candidate_id"], stage="validated", text=text)
+
+
+_SAME_NAMES = (
+    "condition", "text", "text_format", "parsed", "declared_space_group", "properties", "checks",
+    "success", "joint_success", "valid", "failure_reason", "failure_message", "provenance",
+)  # fmt: skip
+"""Fields that candidates and their stored documents have in common."""
+
+
+def generation_parts(document: Mapping[str, Any]) -> Iterator[Part]:
+    """Yield what a generation says: one candidate per text, not yet read.
+
+    Parameters
+    ----------
+    document
+        A :class:`~crystalicl_jobflow.schemas.Generation` in JSON form.
+    """
+    from crystalicl_jobflow.validation.provenance import candidate_id, provenance
+
+    generation = Generation.model_validate(without_marks(document))
+    condition = generation.condition.model_dump(mode="json")
+    for completion in generation.completions:
+        assert isinstance(completion, Completion)
+        yield Part(
+            candidate_id(completion, generation),
+            stage="generated",
+            text={
+                "condition": condition,
+                "text": completion.text,
+                "text_format": generation.text_format,
+                "provenance": provenance(completion, generation).model_dump(mode="json"),
+            },
+        )
+
+
+def relaxation_part(document: Mapping[str, Any], origin: Mapping[str, Any]) -> Part:
+    """Return what a relaxation says of its candidate.
+
+    Parameters
+    ----------
+    document
+        A :class:`~crystalicl_jobflow.schemas.stored_candidate.CandidateRelaxation` in JSON form.
+    origin
+        The job, see :class:`~crystalicl_jobflow.schemas.stored_candidate.Origin`.
+    """
+    from crystalicl_jobflow.thresholds import SYMPREC
+    from crystalicl_jobflow.validation.summary import find_space_group
+
+    known = without_marks(document)
+    structure = known.get("structure")
+    entry = {**known, "symmetry": None, "density": None, "origin": dict(origin)}
+    if structure is not None:
+        crystal = as_structure(structure)
+        number, symbol, _ = find_space_group(crystal)
+        entry["structure"] = structure_dict(structure)
+        entry["symmetry"] = symmetry(number, symbol, SYMPREC)
+        entry["density"] = float(crystal.density) if crystal.volume > 0 else None
+    return Part(known["candidate_id"], relaxations=[entry])
+
+
+def evaluation_part(row: Mapping[str, Any], origin: Mapping[str, Any]) -> Part:
+    """Return what a row of an evaluation says of its candidate."""
+    kept = {
+        name: value
+        for name, value in row.items()
+        if value is not None and name not in _OWN_COLUMNS and not name.startswith(("success_", "@"))
+    }
+    return Part(row["candidate_id"], evaluations=[{"origin": dict(origin), "row": kept}])
+
+
+def selection_part(row: Mapping[str, Any], origin: Mapping[str, Any]) -> Part:
+    """Return what a row of a selection says of its candidate: whether it goes on, or why not."""
+    kept = {
+        column: row[name]
+        for name, column in _SELECTION_COLUMNS.items()
+        if row.get(name) is not None
+    }
+    return Part(row["candidate_id"], evaluations=[{"origin": dict(origin), "row": kept}])
+
+
+_SELECTION_COLUMNS = {
+    "selected": "selected",
+    "rank": "selection_rank",
+    "reason": "selection_reason",
+    "message": "selection_message",
+    "times_drawn": "times_drawn",
+}
+"""Field of a :class:`~crystalicl_jobflow.schemas.discovery.SelectionRow` → column."""
+
+
+def symmetry(number: int | None, symbol: str | None, symprec: float) -> dict[str, Any]:
+    """Return a symmetry as documents hold it."""
+    return {
+        "number": number,
+        "symbol": symbol,
+        "crystal_system": None if number is None else crystal_system(number),
+        "symprec": symprec,
+    }
+
+
+def reduced_composition(formula: str | None) -> dict[str, float]:
+    """Return element → amount in the reduced formula; empty without a formula."""
+    return {} if formula is None else {str(k): float(v) for k, v in Composition(formula).items()}
+
+
+def structure_dict(structure: Any) -> dict[str, Any]:
+    """Return a structure's dictionary, whether it is one already or not."""
+    return structure.as_dict() if isinstance(structure, Structure) else dict(structure)
+
+
+def as_structure(structure: Any) -> Structure:
+    """Return a structure from itself or from its dictionary."""
+    if isinstance(structure, Structure):
+        return structure
+    return Structure.from_dict(dict(structure))
+
+
+def as_moment(value: Any) -> datetime | None:
+    """Return a time as databases hold it: UTC, naive, whole milliseconds; None for none."""
+    if isinstance(value, Mapping):  # monty's and bson's JSON forms
+        value = value.get("string") or value.get("$date")
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError:
+            return None
+    if not isinstance(value, datetime):
+        return None
+    if value.tzinfo is not None:
+        value = value.astimezone(UTC).replace(tzinfo=None)
+    return value.replace(microsecond=value.microsecond // 1000 * 1000)
+
+
+def without_marks(value: Any) -> Any:
+    """Return a document without monty's class marks, but for those of structures."""
+    if isinstance(value, Mapping):
+        if value.get("@class") in ("Structure", "Composition", "Lattice"):
+            return dict(value)
+        return {
+            name: without_marks(item) for name, item in value.items() if not name.startswith("@")
+        }
+    if isinstance(value, list | tuple):
+        return [without_marks(item) for item in value]
+    return value
+
+
+def job_parts(document: Mapping[str, Any]) -> Iterator[Part]:
+    """Yield what a job's output says, candidate by candidate.
+
+    Parameters
+    ----------
+    document
+        The document of a JobStore, with the data of its additional stores loaded.
+
+    Raises
+    ------
+    KeyError, TypeError, ValueError
+        If the output is not of its kind.
+    """
+    output = document.get("output")
+    kind = KINDS.get(output.get("@class", "")) if isinstance(output, Mapping) else None
+    origin = {
+        "name": kind or "relax",
+        "job_uuid": document["uuid"],
+        "job_index": document["index"],
+        "job_name": str(document.get("name") or ""),
+        "completed_at": str(document.get("completed_at") or ""),
+    }
+    for part in _parts(kind, document, output, origin):
+        part.origins = [origin]
+        part.stamp = origin["completed_at"]
+        part.run_ids = {document["uuid"], *(document.get("hosts") or ())}
+        run = (document.get("metadata") or {}).get("run")
+        if isinstance(run, str) and run:
+            part.run_ids.add(run)
+        yield part
+
+
+def _parts(
+    kind: str | None,
+    document: Mapping[str, Any],
+    output: Any,
+    origin: Mapping[str, Any],
+) -> Iterator[Part]:
+    if kind == "generate":
+        for generation in from_batches(output["generations"]):
+            yield from generation_parts(generation)
+    elif kind == "validate":
+        yield from map(candidate_part, from_batches(output["candidates"]))
+    elif kind == "select":
+        for row in from_batches(output["rows"]):
+            yield selection_part(row, origin)
+    elif kind == "evaluate":
+        for row in from_batches(output["results"]):
+            yield evaluation_part(row, origin)
+    elif kind == "relax":
+        for relaxation in from_batches(output["relaxations"]):
+            yield relaxation_part(relaxation, origin)
+    else:
+        metadata = document.get("metadata") or {}
+        names = metadata.get("candidate_ids") or [metadata["candidate_id"]]
+        results = output if isinstance(output, list) else [output]
+        if len(results) != len(names):
+            raise ValueError(f"{len(results)} results for {len(names)} candidates")
+        for name, result in zip(names, results, strict=True):
+            relaxation = read_relaxation(name, result)
+            yield relaxation_part(relaxation.model_dump(mode="json"), origin)

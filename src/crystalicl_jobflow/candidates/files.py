@@ -1,0 +1,60 @@
+"""Candidates in files: JSON lines, whole runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from crystalicl_jobflow.schemas import Candidate
+from crystalicl_jobflow.schemas.structure_table import CANDIDATES_FILE
+
+CANDIDATES = CANDIDATES_FILE
+
+
+def read_candidates(
+    path: Path, *, parse: Callable[[str], Candidate] = Candidate.model_validate_json
+) -> list[Candidate]:
+    """Read a file with one candidate document a line.
+
+    Parameters
+    ----------
+    path
+        The file, UTF-8; empty lines do not count.
+    parse
+        Reads one line, raising ValueError where it is no candidate.
+
+    Raises
+    ------
+    ValueError
+        If a line is no candidate; the message names the line.
+    """
+    candidates = []
+    with path.open(encoding="utf-8") as file:
+        for number, line in enumerate(file, start=1):
+            if not line.strip():
+                continue
+            try:
+                candidates.append(parse(line))
+            except ValueError as error:
+                reason = str(error).splitlines()[0]
+                raise ValueError(f"{path}, line {number}: no candidate: {reason}") from None
+    return candidates
+
+
+def write_candidates(path: Path, candidates: Iterable[Candidate]) -> None:
+    """Write one candidate document a line."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", encoding="utf-8") as file:
+        for candidate in candidates:
+            file.write(candidate.model_dump_json() + "\n")
+
+
+def _read_candidate(line: str) -> Candidate:
+    from crystalicl_jobflow.schemas import Candidate
+
+    if '"formula_pretty"' not in line:
+        return Candidate.model_validate_json(line)
+    from crystalicl_jobflow.candidates.query import read_candidate
+
+    return read_candidate(json.loads(line))

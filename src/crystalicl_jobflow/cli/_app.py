@@ -1,0 +1,113 @@
+"""How commands are loaded, and how they fail: one line that says what is wrong."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+
+from crystalicl_jobflow.utils.redaction import redact
+
+TRACEBACK_VARIABLE = "CRYSTALICL_TRACEBACK"
+"""Environment variable that, when set, shows the traceback of every error."""
+
+
+_STORE_LIBRARIES = ("pymongo", "maggma", "sqlite3", "montydb", "safetensors_rust", "botocore")
+"""Libraries whose errors mean that something the user named cannot be reached or read."""
+
+
+class UserError(click.ClickException):
+    """A user's mistake: one line on stderr and exit status 2."""
+
+    exit_code = 2
+
+    def show(self, file: Any = None) -> None:
+        """Print ``Error: …`` to stderr, in one line."""
+        click.echo(f"Error: {redact(' '.join(self.message.split()))}", file=file, err=file is None)
+
+
+def _as_user_error(error: Exception) -> UserError | None:
+    """Return the one line that an exception deserves, or None for a fault of ours."""
+    if isinstance(error, ImportError):
+        return UserError(str(error) or f"{error.name} is not installed")
+    if isinstance(error, FileNotFoundError) and error.filename is not None:
+        return UserError(f"{error.filename} does not exist")
+    if isinstance(error, OSError) and error.filename is not None:
+        return UserError(f"{error.filename}: {error.strerror}")
+    if isinstance(error, ValueError | OSError):
+        return UserError(str(error))
+    name = type(error).__name__
+    if name == "GenerationError" or type(error).__module__.split(".")[0] in _STORE_LIBRARIES:
+        return UserError(str(error) or name)
+    return None
+
+
+@contextmanager
+def user_errors() -> Iterator[None]:
+    """Turn a user's mistake into one line; let faults of the program show themselves."""
+    try:
+        yield
+    except click.exceptions.NoArgsIsHelpError:
+        raise
+    except click.UsageError as error:
+        command = error.ctx.command_path if error.ctx is not None else "crystalicl"
+        raise UserError(f"{error.format_message()} (see '{command} --help')") from None
+    except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+        raise
+    except Exception as error:
+        answer = None if os.environ.get(TRACEBACK_VARIABLE) else _as_user_error(error)
+        if answer is None:
+            raise
+        raise answer from error
+
+
+class OneLineGroup(click.Group):
+    """A group whose commands answer a user's mistake with one line and status 2."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command, with errors turned into one line."""
+        with user_errors():
+            return super().invoke(ctx)
+
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        """Read the arguments, with errors turned into one line."""
+        with user_errors():
+            return super().make_context(*args, **kwargs)
+
+
+class LazyGroup(OneLineGroup):
+    """A group that imports a command when it is called, not when help is asked for.
+
+    Parameters
+    ----------
+    lazy
+        Command name to (``module:attribute``, one line of help).
+    """
+
+    def __init__(self, *args: Any, lazy: dict[str, tuple[str, str]], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.lazy = lazy
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the command names, in the order in which a newcomer meets them."""
+        return [*self.lazy, *super().list_commands(ctx)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and return a command, or None where there is no such command."""
+        if cmd_name not in self.lazy:
+            return super().get_command(ctx, cmd_name)
+        module_name, _, attribute = self.lazy[cmd_name][0].partition(":")
+        with user_errors():
+            command = getattr(importlib.import_module(module_name), attribute)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without importing them."""
+        rows = [(name, text) for name, (_, text) in self.lazy.items()]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)

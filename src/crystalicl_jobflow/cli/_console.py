@@ -1,0 +1,196 @@
+"""What every command shares: lazy loading, one-line errors, consoles and progress."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING
+
+import click
+
+from crystalicl_jobflow.utils.redaction import redact
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+
+SECONDS_BETWEEN_LINES = 5.0
+"""Least time between two lines of progress where stderr is no terminal."""
+
+
+def stdout_console() -> Console:
+    """Return the console for results."""
+    from rich.console import Console
+
+    return Console(highlight=False, soft_wrap=False)
+
+
+def stderr_console() -> Console:
+    """Return the console for progress and remarks."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False)
+
+
+def table(*columns: str, title: str | None = None) -> Table:
+    """Return an empty table that stays readable at 80 columns.
+
+    Parameters
+    ----------
+    *columns
+        Headings; one that begins with ``>`` is aligned to the right.
+    title
+        Line above the table.
+    """
+    from rich import box
+    from rich.table import Table
+
+    built = Table(
+        title=title,
+        box=box.SIMPLE_HEAD,
+        title_justify="left",
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+    )
+    for name in columns:
+        right = name.startswith(">")
+        built.add_column(
+            name.removeprefix(">"), justify="right" if right else "left", overflow="fold"
+        )
+    return built
+
+
+@contextmanager
+def stages() -> Iterator[Callable[[str, int, int | None], None]]:
+    """Show the progress of several stages on stderr: bars on a terminal, lines elsewhere.
+
+    Yields
+    ------
+    callable
+        To be called with (what, done, total); a total of None is unknown.
+    """
+    console = stderr_console()
+    if not console.is_terminal:
+        yield _line_reporter()
+        return
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TaskID,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=console,
+    ) as bar:
+        tasks: dict[str, TaskID] = {}
+
+        def update(what: str, done: int, total: int | None = None) -> None:
+            if what not in tasks:
+                tasks[what] = bar.add_task(what, total=total)
+            bar.update(tasks[what], completed=done, total=total)
+
+        yield update
+
+
+def _line_reporter() -> Callable[[str, int, int | None], None]:
+    """Return a callback that prints a line at most every few seconds, and at the end."""
+    started = time.perf_counter()
+    shown: dict[str, tuple[float, int]] = {}
+
+    def report(what: str, done: int, total: int | None = None) -> None:
+        now = time.perf_counter()
+        last, last_done = shown.get(what, (float("-inf"), -1))
+        finished = done == total and done != last_done
+        if finished or now - last >= SECONDS_BETWEEN_LINES:
+            shown[what] = (now, done)
+            of = "" if total is None else f" of {total}"
+            click.echo(f"{what}: {done}{of} ({now - started:.0f} s)", err=True)
+
+    return report
+
+
+@contextmanager
+def progress(what: str) -> Iterator[Callable[[int, int | None], None]]:
+    """Show the progress of one stage, see :func:`stages`.
+
+    Yields
+    ------
+    callable
+        To be called with (done, total).
+    """
+    with stages() as report:
+        yield partial(report, what)
+
+
+def note(message: str) -> None:
+    """Print a remark to stderr."""
+    click.echo(message, err=True)
+
+
+def lap(started: float) -> float:
+    """Return the seconds since a reading of ``time.perf_counter``, in ms steps."""
+    return round(time.perf_counter() - started, 3)
+
+
+class _StepLines(logging.Handler):
+    """Prints the start and the end of each job, and what it says in between."""
+
+    def __init__(self, seconds: dict[str, float]) -> None:
+        super().__init__(logging.INFO)
+        self.seconds = seconds
+        self.started = time.perf_counter()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print one line to stderr."""
+        message = record.getMessage()
+        action, _, rest = message.partition(" job - ")
+        name = rest.rpartition(" (")[0]
+        failed, _, trace = message.partition(" failed with exception:")
+        if not record.name.startswith("jobflow"):
+            note(f"  {message}")
+        elif action == "Starting":
+            self.started = time.perf_counter()
+            note(f"  {name} ...")
+        elif action == "Finished":
+            self.seconds[name] = lap(self.started)
+            note(f"  {name} done ({self.seconds[name]:.1f} s)")
+        elif trace:
+            lines = [line for line in trace.splitlines() if line.strip()]
+            note(redact(f"  {failed} failed: {lines[-1]}"))
+
+
+@contextmanager
+def step_lines(seconds: dict[str, float]) -> Iterator[None]:
+    """Show the jobs' log as lines of progress.
+
+    Parameters
+    ----------
+    seconds
+        Gets the wall time of each job that ends well, by name.
+    """
+    handler = _StepLines(seconds)
+    loggers = [logging.getLogger("jobflow"), logging.getLogger("crystalicl_jobflow")]
+    before = [(logger.level, logger.handlers, logger.propagate) for logger in loggers]
+    for logger in loggers:
+        # only this handler: any other would print jobflow's traces with the passwords in them
+        logger.handlers, logger.propagate = [handler], False
+        logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        for logger, (level, handlers, propagate) in zip(loggers, before, strict=True):
+            logger.handlers, logger.propagate = handlers, propagate
+            logger.setLevel(level)

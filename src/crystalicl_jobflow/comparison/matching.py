@@ -1,0 +1,313 @@
+"""Whether two crystals are the same, and how many different ones there are in a set."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING
+
+from pymatgen.core import Element, Structure
+
+from crystalicl_jobflow.crystal.structure_hash import structure_hash
+from crystalicl_jobflow.thresholds import (
+    MATCH_ANGLE_TOL,
+    MATCH_LTOL,
+    MATCH_STOL,
+    UNIQUE_ANGLE_TOL,
+    UNIQUE_LTOL,
+    UNIQUE_STOL,
+)
+from crystalicl_jobflow.utils.parallel import Progress, map_list
+
+if TYPE_CHECKING:
+    from pymatgen.analysis.structure_matcher import StructureMatcher
+
+
+@dataclass(frozen=True)
+class MatchResult:
+    """Whether two crystals match, and how well.
+
+    Parameters
+    ----------
+    matched
+        Whether they are the same within the tolerances.
+    rms
+        Root-mean-square displacement, normalised by (volume per atom)^(1/3); None without
+        a match.
+    max_distance
+        Largest displacement, normalised likewise; None without a match.
+    reduced
+        Whether the match was found after the matcher's reduction to primitive cells, which
+        is how published figures are made.
+    """
+
+    matched: bool
+    rms: float | None = None
+    max_distance: float | None = None
+    reduced: bool = False
+
+
+NO_MATCH = MatchResult(False)
+
+
+def match_structures(
+    prediction: Structure,
+    reference: Structure,
+    *,
+    stol: float = MATCH_STOL,
+    ltol: float = MATCH_LTOL,
+    angle_tol: float = MATCH_ANGLE_TOL,
+) -> MatchResult:
+    """Compare two crystals with pymatgen's ``StructureMatcher``.
+
+    The matcher is asked with its reduction to primitive cells first, and without it where
+    that finds no match: the reduction breaks for a few of a thousand crystals that are
+    right.
+
+    Parameters
+    ----------
+    prediction, reference
+        The crystals.
+    stol, ltol, angle_tol
+        The matcher's site, length and angle tolerances (fractions of (volume per
+        atom)^(1/3) and of a length; degrees).
+
+    Returns
+    -------
+    MatchResult
+        No match, too, where the matcher fails on a degenerate prediction.
+    """
+    if not _same_composition(prediction, reference):
+        return NO_MATCH
+    prediction, reference = map(without_oxidation_states, (prediction, reference))
+    for primitive_cell in (True, False):
+        matcher = _matcher(stol, ltol, angle_tol, primitive_cell)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                found = matcher.get_rms_dist(prediction, reference)
+        except Exception:  # degenerate cells end in errors of many kinds: they match nothing
+            continue
+        if found is not None:
+            return MatchResult(True, float(found[0]), float(found[1]), reduced=primitive_cell)
+    return NO_MATCH
+
+
+def match_many(
+    pairs: Sequence[tuple[Structure, Structure]],
+    *,
+    processes: int = 1,
+    progress: Progress | None = None,
+) -> list[MatchResult]:
+    """Compare pairs of (prediction, reference), see :func:`match_structures`.
+
+    A pair that comes again, as samples at a low temperature do, is compared once; progress
+    counts the different ones.
+    """
+    names: dict[int, str] = {}  # a reference is named once for all its samples
+    first: dict[tuple[str, str], int] = {}
+    places: list[int] = []
+    for place, pair in enumerate(pairs):
+        for crystal in pair:
+            if id(crystal) not in names:
+                names[id(crystal)] = structure_hash(crystal)
+        key = (names[id(pair[0])], names[id(pair[1])])
+        places.append(first.setdefault(key, place))
+    different = [pairs[place] for place in first.values()]
+    answers = map_list(_match_pair, different, processes=processes, progress=progress)
+    by_place = dict(zip(first.values(), answers, strict=True))
+    return [by_place[place] for place in places]
+
+
+def unique_groups(
+    structures: Sequence[Structure],
+    *,
+    stol: float = UNIQUE_STOL,
+    ltol: float = UNIQUE_LTOL,
+    angle_tol: float = UNIQUE_ANGLE_TOL,
+    processes: int = 1,
+    progress: Progress | None = None,
+) -> list[int]:
+    """Group crystals that are the same.
+
+    Only crystals of one reduced formula are compared. Each one joins the first group whose
+    founder it matches, and founds a group otherwise, so the cost is crystals times groups
+    of one formula, not crystals squared. Crystals are taken in the order of their hashes, so
+    the groups do not depend on the order in which they are given.
+
+    Parameters
+    ----------
+    structures
+        The crystals.
+    stol, ltol, angle_tol
+        The matcher's tolerances.
+    processes
+        Processes to share the formulas among.
+    progress
+        Called with (formulas done, formulas in all).
+
+    Returns
+    -------
+    list of int
+        For each crystal, the index of the first one of its group; its own index for the
+        first. The number of different crystals is the number of different values.
+    """
+    by_formula = formula_buckets(structures)
+    tasks = [
+        ([structures[index] for index in members], stol, ltol, angle_tol)
+        for members in by_formula.values()
+    ]
+    answers = map_list(_group_one_formula, tasks, processes=processes, progress=progress)
+    founders = [0] * len(structures)
+    for members, local in zip(by_formula.values(), answers, strict=True):
+        for index, founder in zip(members, local, strict=True):
+            founders[index] = members[founder]
+    return founders
+
+
+def formula_buckets(structures: Sequence[Structure | None]) -> dict[str, list[int]]:
+    """Return the places of the crystals of each reduced formula, in order.
+
+    Crystals of different reduced formulas are different to ``StructureMatcher``, which
+    compares fractional compositions before anything else. None has no place.
+    """
+    buckets: dict[str, list[int]] = {}
+    for index, structure in enumerate(structures):
+        if structure is not None:
+            formula = structure.composition.element_composition.reduced_formula
+            buckets.setdefault(formula, []).append(index)
+    return buckets
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A crystal as :class:`PairMatcher` compares it.
+
+    Parameters
+    ----------
+    name
+        Hash of its cell and sites.
+    plain
+        Without oxidation states, which are no part of the crystal.
+    reduced
+        Its reduced primitive cell.
+    """
+
+    name: str
+    plain: Structure
+    reduced: Structure
+
+    @cached_property
+    def whole(self) -> Structure:
+        """The given cell, Niggli-reduced, with all its sites."""
+        if len(self.reduced) == len(self.plain):
+            return self.reduced
+        return _reduce(self.plain, primitive=False)
+
+
+class PairMatcher:
+    """``StructureMatcher`` for many comparisons: every crystal is reduced only once.
+
+    Crystals are compared as primitive cells, and, where that reduction changed the number of
+    sites of one of them, as the cells they are: for a few of a thousand crystals one is
+    reduced and the other, the same but for rounding, is not.
+
+    Parameters
+    ----------
+    stol, ltol, angle_tol
+        The matcher's tolerances.
+    """
+
+    def __init__(self, *, stol: float, ltol: float, angle_tol: float) -> None:
+        self._matcher = _matcher(stol, ltol, angle_tol, True)
+
+    def prepare(self, structure: Structure) -> Prepared:
+        """Return what is needed to compare a crystal often."""
+        plain = without_oxidation_states(structure)
+        return Prepared(structure_hash(plain), plain, _reduce(plain, primitive=True))
+
+    def same(self, first: Prepared, second: Prepared) -> bool:
+        """Tell whether two crystals match."""
+        if first.name == second.name or _fit(self._matcher, first.reduced, second.reduced):
+            return True
+        if len(first.plain) != len(second.plain):
+            return False
+        kept = first.whole is first.reduced and second.whole is second.reduced
+        return not kept and _fit(self._matcher, first.whole, second.whole)
+
+
+def _match_pair(pair: tuple[Structure, Structure]) -> MatchResult:
+    return match_structures(*pair)
+
+
+def _group_one_formula(task: tuple[list[Structure], float, float, float]) -> list[int]:
+    structures, stol, ltol, angle_tol = task
+    if len(structures) == 1:
+        return [0]
+    matcher = PairMatcher(stol=stol, ltol=ltol, angle_tol=angle_tol)
+    members: dict[str, list[int]] = {}  # the very same crystal comes often at a low temperature
+    prepared: dict[str, Prepared] = {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for index, structure in enumerate(structures):
+            name = structure_hash(without_oxidation_states(structure))
+            members.setdefault(name, []).append(index)
+            if name not in prepared:
+                prepared[name] = matcher.prepare(structure)
+        # matching is not transitive: in an order of their own, the groups are the same
+        # however the crystals are shuffled
+        groups: dict[str, list[str]] = {}
+        for name in sorted(prepared):
+            founder = next((f for f in groups if matcher.same(prepared[f], prepared[name])), name)
+            groups.setdefault(founder, []).append(name)
+    found = [0] * len(structures)
+    for names in groups.values():
+        places = [index for name in names for index in members[name]]
+        for index in places:
+            found[index] = min(places)
+    return found
+
+
+def without_oxidation_states(structure: Structure) -> Structure:
+    """Return the crystal of elements: Fe2+ and Fe are the same atom to every comparison."""
+    if all(isinstance(specie, Element) for specie in structure.composition):
+        return structure
+    plain = structure.copy()
+    plain.remove_oxidation_states()
+    return plain
+
+
+def _reduce(structure: Structure, *, primitive: bool) -> Structure:
+    """Do once what the matcher would do at every comparison."""
+    from pymatgen.analysis.structure_matcher import StructureMatcher
+
+    try:
+        return StructureMatcher._get_reduced_structure(structure, primitive)
+    except Exception:  # a degenerate cell stays as it is
+        return structure
+
+
+def _fit(matcher: StructureMatcher, first: Structure, second: Structure) -> bool:
+    """Compare reduced crystals."""
+    if len(first) != len(second):
+        return False
+    try:
+        return bool(matcher.fit(first, second, skip_structure_reduction=True))
+    except Exception:  # degenerate cells match nothing
+        return False
+
+
+def _same_composition(first: Structure, second: Structure) -> bool:
+    one, other = (s.composition.element_composition.reduced_composition for s in (first, second))
+    return bool(one.almost_equals(other))
+
+
+@lru_cache(maxsize=16)
+def _matcher(stol: float, ltol: float, angle_tol: float, primitive_cell: bool) -> StructureMatcher:
+    from pymatgen.analysis.structure_matcher import StructureMatcher
+
+    return StructureMatcher(
+        stol=stol, ltol=ltol, angle_tol=angle_tol, primitive_cell=primitive_cell
+    )

@@ -1,0 +1,336 @@
+"""Unique, novel, stable: how many new crystals there are among the samples."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from pymatgen.core import Structure
+
+from crystalicl_jobflow.comparison.matching import PairMatcher, formula_buckets, unique_groups
+from crystalicl_jobflow.schemas import Rate
+from crystalicl_jobflow.thresholds import (
+    HULL_ROUNDING,
+    METASTABLE_E_ABOVE_HULL,
+    STABLE_E_ABOVE_HULL,
+    UNIQUE_ANGLE_TOL,
+    UNIQUE_LTOL,
+    UNIQUE_STOL,
+)
+from crystalicl_jobflow.utils.parallel import Progress, map_list
+
+Energies = Sequence[float | None] | NDArray[np.float64] | Mapping[int, float | None]
+"""Energies above the hull in eV/atom by place, None or NaN (or absent) where there is none."""
+
+_LARGE = 2000  # pairs of one formula, some seconds: worth the start of another process
+
+DISCOVERY_MEANINGS: dict[str, str] = {
+    "unique": "different crystals / samples",
+    "novel": "crystals that match no reference crystal / samples",
+    "unique_novel": "different crystals that match no reference crystal / samples",
+    "stable": "energy above hull ≤ 0 after relaxation / samples",
+    "metastable": "energy above hull ≤ 0.1 eV/atom after relaxation / samples",
+    "sun": "different crystals that are stable and novel / samples",
+    "metastable_sun": "different crystals that are metastable and novel / samples",
+}
+"""What each rate of :func:`discover` divides by what: always all samples."""
+
+
+@dataclass(frozen=True)
+class Discovery:
+    """What is new among the samples. All arrays have one entry per sample.
+
+    Parameters
+    ----------
+    rates
+        See :data:`DISCOVERY_MEANINGS`; those that need energies or references only with
+        them.
+    groups
+        Place of the first sample that is the same crystal (its own place for the first);
+        None where there is no crystal.
+    unique
+        Whether it is the first of its group.
+    matched_reference
+        Place of the first reference crystal that it matches, or None. None throughout
+        without references.
+    novel
+        Whether it is a crystal and matches no reference crystal; None without references.
+    stable, metastable
+        By energy above the hull; a sample without energy is neither. None without energies.
+    sun, metastable_sun
+        Stable (metastable) and novel, and the one of lowest energy among such samples of its
+        group. None without energies or references.
+    """
+
+    rates: dict[str, Rate]
+    groups: list[int | None]
+    unique: NDArray[np.bool_]
+    matched_reference: list[int | None]
+    novel: NDArray[np.bool_] | None = None
+    stable: NDArray[np.bool_] | None = None
+    metastable: NDArray[np.bool_] | None = None
+    sun: NDArray[np.bool_] | None = None
+    metastable_sun: NDArray[np.bool_] | None = None
+    tolerances: dict[str, float] = field(default_factory=dict)
+
+
+def discover(
+    structures: Sequence[Structure | None],
+    *,
+    references: Sequence[Structure] | None = None,
+    e_above_hull: Energies | None = None,
+    groups: Sequence[int | None] | None = None,
+    stol: float = UNIQUE_STOL,
+    ltol: float = UNIQUE_LTOL,
+    angle_tol: float = UNIQUE_ANGLE_TOL,
+    processes: int = 1,
+    progress: Progress | None = None,
+) -> Discovery:
+    """Count unique, novel and stable crystals among samples, and S.U.N. ones.
+
+    Parameters
+    ----------
+    structures
+        One per sample, relaxed ones where there are energies; None for a text that is no
+        crystal. They stay in every denominator.
+    references
+        Known crystals, the training set as a rule.
+    e_above_hull
+        Energies above the hull after relaxation, eV/atom. A failed relaxation has none and
+        counts as unstable.
+    groups
+        What :func:`unique_crystals` gave, where it was asked before.
+    stol, ltol, angle_tol
+        ``StructureMatcher``'s tolerances of both comparisons: pymatgen's defaults, as
+        MatterGen and FlowMM use. Volumes are scaled to each other.
+    processes
+        Processes to share the formulas among.
+    progress
+        Called with (tasks done, tasks) while references are compared.
+
+    Raises
+    ------
+    ValueError
+        If a sequence has not one entry per sample.
+    """
+    count = len(structures)
+    tolerances = {"stol": stol, "ltol": ltol, "angle_tol": angle_tol}
+    if groups is None:
+        groups = unique_crystals(
+            structures, stol=stol, ltol=ltol, angle_tol=angle_tol, processes=processes
+        )
+    elif len(groups) != count:
+        raise ValueError(f"{len(groups)} groups for {count} samples")
+    unique = np.array([group == index for index, group in enumerate(groups)], dtype=bool)
+    rates = {"unique": _rate(unique)}
+    matched: list[int | None] = [None] * count
+    novel = None
+    if references is not None:
+        matched = match_reference(
+            structures,
+            references,
+            stol=stol,
+            ltol=ltol,
+            angle_tol=angle_tol,
+            processes=processes,
+            progress=progress,
+        )
+        novel = np.array(
+            [s is not None and m is None for s, m in zip(structures, matched, strict=True)],
+            dtype=bool,
+        )
+        rates["novel"] = _rate(novel)
+        rates["unique_novel"] = Rate.from_counts(_groups_with(novel, groups), count)
+    stable = metastable = sun = metastable_sun = None
+    if e_above_hull is not None:
+        energies = _energies(e_above_hull, count)
+        energies[[s is None for s in structures]] = np.nan
+        stable, metastable = is_stable(energies), is_metastable(energies)
+        rates["stable"], rates["metastable"] = _rate(stable), _rate(metastable)
+        if novel is not None:
+            sun = _best_of_groups(stable & novel, groups, energies)
+            metastable_sun = _best_of_groups(metastable & novel, groups, energies)
+            rates["sun"], rates["metastable_sun"] = _rate(sun), _rate(metastable_sun)
+    return Discovery(
+        rates=rates,
+        groups=list(groups),
+        unique=unique,
+        matched_reference=matched,
+        novel=novel,
+        stable=stable,
+        metastable=metastable,
+        sun=sun,
+        metastable_sun=metastable_sun,
+        tolerances=tolerances,
+    )
+
+
+def unique_crystals(
+    structures: Sequence[Structure | None],
+    *,
+    stol: float = UNIQUE_STOL,
+    ltol: float = UNIQUE_LTOL,
+    angle_tol: float = UNIQUE_ANGLE_TOL,
+    processes: int = 1,
+    progress: Progress | None = None,
+) -> list[int | None]:
+    """Group samples that are the same crystal, see :func:`unique_groups`.
+
+    Parameters
+    ----------
+    structures
+        One per sample; None where there is no crystal.
+    stol, ltol, angle_tol, processes, progress
+        As for :func:`unique_groups`.
+
+    Returns
+    -------
+    list
+        Place of the first sample of the same crystal; None where there is no crystal.
+    """
+    places = [index for index, structure in enumerate(structures) if structure is not None]
+    founders = unique_groups(
+        [s for s in structures if s is not None],
+        stol=stol,
+        ltol=ltol,
+        angle_tol=angle_tol,
+        processes=processes,
+        progress=progress,
+    )
+    groups: list[int | None] = [None] * len(structures)
+    for place, founder in zip(places, founders, strict=True):
+        groups[place] = places[founder]
+    return groups
+
+
+def match_reference(
+    structures: Sequence[Structure | None],
+    references: Sequence[Structure],
+    *,
+    stol: float = UNIQUE_STOL,
+    ltol: float = UNIQUE_LTOL,
+    angle_tol: float = UNIQUE_ANGLE_TOL,
+    processes: int = 1,
+    progress: Progress | None = None,
+) -> list[int | None]:
+    """Find the first reference crystal that each sample matches.
+
+    Only crystals of one reduced formula are compared, as the matcher itself would refuse
+    all others; a crystal that repeats exactly is compared once.
+
+    Parameters
+    ----------
+    structures
+        One per sample; None where there is no crystal.
+    references
+        Known crystals.
+    stol, ltol, angle_tol
+        ``StructureMatcher``'s tolerances.
+    processes
+        Processes to share the formulas among, and the samples of one that has many.
+    progress
+        Called with (tasks done, tasks): a task is a formula, or a part of one.
+
+    Returns
+    -------
+    list
+        Place of the reference crystal, None for none.
+    """
+    generated = formula_buckets(structures)
+    known = formula_buckets(references)
+    portions: list[tuple[str, list[int]]] = []
+    for formula, places in generated.items():
+        if formula in known:
+            # all of carbon is one formula: a large one is shared among the processes
+            large = processes > 1 and len(places) * len(known[formula]) > _LARGE
+            step = -(-len(places) // processes) if large else len(places)
+            portions += [
+                (formula, places[start : start + step]) for start in range(0, len(places), step)
+            ]
+    tasks = [
+        (
+            [structures[place] for place in places],
+            [references[place] for place in known[formula]],
+            (stol, ltol, angle_tol),
+        )
+        for formula, places in portions
+    ]
+    answers = map_list(_match_one_formula, tasks, processes=processes, progress=progress)
+    matched: list[int | None] = [None] * len(structures)
+    for (formula, places), local in zip(portions, answers, strict=True):
+        for place, found in zip(places, local, strict=True):
+            matched[place] = None if found is None else known[formula][found]
+    return matched
+
+
+def is_stable(e_above_hull: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Return where the energy above the hull is ≤ 0 eV/atom; not where it is NaN."""
+    return np.asarray(e_above_hull <= STABLE_E_ABOVE_HULL + HULL_ROUNDING, dtype=bool)
+
+
+def is_metastable(e_above_hull: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Return where the energy above the hull is ≤ 0.1 eV/atom; not where it is NaN."""
+    return np.asarray(e_above_hull <= METASTABLE_E_ABOVE_HULL + HULL_ROUNDING, dtype=bool)
+
+
+def _match_one_formula(
+    task: tuple[list[Structure | None], list[Structure], tuple[float, float, float]],
+) -> list[int | None]:
+    samples, references, (stol, ltol, angle_tol) = task
+    matcher = PairMatcher(stol=stol, ltol=ltol, angle_tol=angle_tol)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        known = [matcher.prepare(reference) for reference in references]
+        seen: dict[str, int | None] = {}
+        found: list[int | None] = []
+        for sample in samples:
+            assert sample is not None  # only crystals have a formula
+            prepared = matcher.prepare(sample)
+            if prepared.name not in seen:
+                seen[prepared.name] = next(
+                    (i for i, other in enumerate(known) if matcher.same(prepared, other)), None
+                )
+            found.append(seen[prepared.name])
+    return found
+
+
+def _best_of_groups(
+    wanted: NDArray[np.bool_],
+    groups: Sequence[int | None],
+    energies: NDArray[np.float64],
+) -> NDArray[np.bool_]:
+    """Keep one of the wanted samples of each group: that of lowest energy."""
+    best: dict[int, int] = {}
+    for index in np.flatnonzero(wanted).tolist():
+        group = groups[index]
+        if group is None:
+            continue
+        if group not in best or energies[index] < energies[best[group]]:
+            best[group] = index
+    kept = np.zeros(len(wanted), dtype=bool)
+    kept[list(best.values())] = True
+    return kept
+
+
+def _groups_with(wanted: NDArray[np.bool_], groups: Sequence[int | None]) -> int:
+    return len({groups[index] for index in np.flatnonzero(wanted).tolist()} - {None})
+
+
+def _energies(given: Energies, count: int) -> NDArray[np.float64]:
+    if isinstance(given, Mapping):
+        values = [given.get(index) for index in range(count)]
+    else:
+        if len(given) != count:
+            raise ValueError(f"{len(given)} energies for {count} samples")
+        values = list(given)
+    return np.array(
+        [math.nan if value is None else float(value) for value in values], dtype=np.float64
+    )
+
+
+def _rate(flags: NDArray[np.bool_]) -> Rate:
+    return Rate.from_counts(int(np.sum(flags)), len(flags))

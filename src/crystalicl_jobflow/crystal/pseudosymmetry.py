@@ -1,0 +1,135 @@
+"""A quick look for symmetry that a crystal nearly has beyond its space group.
+
+An operation that lifts a group G has, up to operations of G, a rotation that represents
+one of G's cosets in the point group of the lattice, and moves one chosen atom onto an
+atom of its species. Those are few; each is tried on one atom of every orbit. Where all
+fail by far, a symmetry search would find G and need not be made.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crystalicl_jobflow.crystal import wyckoff
+
+#: Å; an atom this near to where an operation would put it may be taken for one that is
+#: there: three times the tolerance of the symmetry search.
+NEARLY = 0.3
+#: Å; cells whose lengths are this near to those of a higher system may be taken for it.
+NEARLY_SPECIAL = 0.5
+#: The last monoclinic group: lattices of lower symmetry are left to the search.
+_LAST_MONOCLINIC = 15
+_ROOTS = tuple(math.sqrt(x) for x in (2.0, 3.0, 6.0))
+#: A group with the point group of the lattice and its axes.
+_HOLOHEDRY = {"orthorhombic": 47, "tetragonal": 123, "hexagonal": 191, "cubic": 221}
+_RHOMBOHEDRAL_HOLOHEDRY = 166
+
+
+def may_be_higher(
+    number: int,
+    lengths: Sequence[float],
+    lattice: NDArray[np.float64],
+    orbits: Sequence[NDArray[np.float64]],
+    species: Sequence[str],
+) -> bool:
+    """Tell whether a crystal might be found to have more symmetry than its group.
+
+    Parameters
+    ----------
+    number
+        Space-group number.
+    lengths, lattice
+        The conventional cell: its lengths and its vectors as rows, in Å, shape (3, 3).
+    orbits
+        Fractional coordinates of the atoms of each orbit, shapes (m, 3).
+    species
+        What occupies each orbit.
+    """
+    holohedry = _holohedry(number, lengths)
+    if holohedry is None:
+        return True
+    atoms: dict[str, list[NDArray[np.float64]]] = {}
+    for name, orbit in zip(species, orbits, strict=True):
+        atoms.setdefault(name, []).append(orbit)
+    targets = {
+        name: parts[0] if len(parts) == 1 else np.concatenate(parts)
+        for name, parts in atoms.items()
+    }
+    # species of few atoms first: they refuse most at the least cost
+    ordered = sorted(zip(species, orbits, strict=True), key=lambda pair: len(targets[pair[0]]))
+    anchors = targets[ordered[0][0]]
+    rotations = _coset_rotations(number, holohedry)  # the identity first
+    moved = anchors[0] @ rotations.transpose(0, 2, 1)  # (rotations, 3)
+    shifts = anchors - moved[:, None]  # (rotations, anchors, 3)
+    keep = np.ones(shifts.shape[:2], dtype=bool)
+    # by the identity and a vector of the lattice nothing is gained
+    gaps = shifts[0][:, None] - _centring_vectors(number)
+    keep[0] = (np.abs(gaps - np.rint(gaps)).max(2) > wyckoff.SAME_POINT).all(1)
+    which, _ = np.nonzero(keep)
+    left, turns = shifts[keep], rotations[which]
+    for name, orbit in ordered[1:]:  # the chosen atom itself goes onto one by construction
+        if not len(left):
+            return False
+        gaps = (turns @ orbit[0] + left)[:, None] - targets[name]  # (candidates, atoms, 3)
+        gaps -= np.rint(gaps)
+        gaps = gaps @ lattice
+        hit = ((gaps * gaps).sum(2) < NEARLY**2).any(1)
+        left, turns = left[hit], turns[hit]
+    return len(left) > 0
+
+
+def _holohedry(number: int, lengths: Sequence[float]) -> int | None:
+    """Return a group with all rotations the lattice might be taken to have, None if unknown.
+
+    Known are those of the system itself and of cells with (nearly) equal lengths.
+    """
+
+    def near(first: float, second: float) -> bool:
+        return abs(first - second) < NEARLY_SPECIAL
+
+    if number <= _LAST_MONOCLINIC:
+        return None
+    a, b, c = lengths
+    system = wyckoff.crystal_system(number)
+    centring = wyckoff.symbol(number)[0]
+    root2, root3, root6 = _ROOTS
+    if centring == "R":
+        rhombohedral_is_cubic = any(near(c, x * a) for x in (root6 / 2, root6, 2 * root6))
+        return None if rhombohedral_is_cubic else _RHOMBOHEDRAL_HOLOHEDRY
+    if system == "orthorhombic":
+        if centring in "AC" and (
+            near(a, root3 * b) or near(b, root3 * a) or near(b, root3 * c) or near(c, root3 * b)
+        ):
+            return None
+        system = "cubic" if near(a, b) or near(b, c) or near(a, c) else system
+    elif system == "tetragonal":
+        if centring == "I" and near(c, root2 * a):
+            return None
+        system = "cubic" if near(a, c) else system
+    return _HOLOHEDRY["hexagonal" if system == "trigonal" else system]
+
+
+@cache
+def _coset_rotations(number: int, holohedry: int) -> NDArray[np.float64]:
+    """Return one rotation of each coset of the point group in that of the lattice."""
+    own = {r.tobytes(): r for r in wyckoff.operations(number).rotations}.values()
+    covered: set[bytes] = set()
+    chosen = [np.eye(3, dtype=np.int64)]
+    covered.update(rotation.tobytes() for rotation in own)
+    for rotation in wyckoff.operations(holohedry).rotations:
+        if rotation.tobytes() not in covered:
+            chosen.append(rotation)
+            covered.update((rotation @ other).tobytes() for other in own)
+    return np.array(chosen, dtype=float)
+
+
+@cache
+def _centring_vectors(number: int) -> NDArray[np.float64]:
+    group = wyckoff.operations(number)
+    unturned = (group.rotations == np.eye(3, dtype=np.int64)).all((1, 2))
+    return group.translations[unturned]

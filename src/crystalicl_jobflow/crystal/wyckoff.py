@@ -1,0 +1,367 @@
+"""The 230 space groups in the one setting that the texts use.
+
+Setting: spglib's default for a space-group number, the lowest Hall number (origin
+choice 1, hexagonal axes for rhombohedral groups, unique axis b, cell choice b1).
+Everything is looked up in ``data/space_groups.json``, which ``data/build_tables.py``
+writes, and in spglib's database of operations.
+
+Fractional coordinates are those of the conventional cell; lengths are in Å and angles
+in degrees.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property
+from importlib import resources
+from typing import Any
+
+import numpy as np
+import spglib
+from numpy.typing import ArrayLike, NDArray
+
+from crystalicl_jobflow.crystal.integer_algebra import integer_annihilator, parse_triplet
+from crystalicl_jobflow.crystal.lattice import constrain_lattice, lattice_matrix, lattice_parameters
+from crystalicl_jobflow.crystal.space_groups import (
+    centring_multiplicity,
+    crystal_system,
+    number,
+    symbol,
+)
+
+__all__ = [
+    "Normalizer",
+    "SnapResult",
+    "SpaceGroupOperations",
+    "WyckoffPosition",
+    "centring_multiplicity",
+    "constrain_lattice",
+    "crystal_system",
+    "lattice_matrix",
+    "lattice_parameters",
+    "normalizer",
+    "number",
+    "on_first_triplets",
+    "operations",
+    "orbit",
+    "snap",
+    "symbol",
+    "wrap",
+    "wyckoff_index",
+    "wyckoff_positions",
+]
+
+#: Largest fractional change (max-norm) under an operation that still counts as staying
+#: put. Two decimals are right to 0.005 per coordinate and an operation can triple that;
+#: 0.1 was measured to merge sites that are distinct, 0.005 to split sites that are not.
+#: Just off the grid of two decimals, so that rounding errors never decide a comparison.
+SNAP_TOLERANCE = 0.03 - 1e-6
+#: Rounds of averaging; nearly every site is stable after one or two.
+SNAP_ROUNDS = 4
+#: Images of an averaged point closer than this (fractional, max-norm) are one point.
+SAME_POINT = 1e-4
+#: A snapped point counts as on a position up to this much; its equations have coefficients.
+_ON_POSITION = 10 * SAME_POINT
+
+
+@dataclass(frozen=True, eq=False)
+class SpaceGroupOperations:
+    """Operations of the conventional cell, centring translations included.
+
+    Attributes
+    ----------
+    rotations
+        Integers, shape (n, 3, 3), acting on fractional column vectors.
+    translations
+        Shape (n, 3), in [0, 1).
+    """
+
+    rotations: NDArray[np.int64]
+    translations: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.rotations)
+
+    def apply(self, frac_coords: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return all images of points of shape (m, 3), shape (m, n, 3), not wrapped."""
+        turned = frac_coords @ self._stacked
+        return turned.reshape(len(frac_coords), -1, 3) + self.translations
+
+    @property
+    def _stacked(self) -> NDArray[np.float64]:
+        # (3, 3n): one matrix product instead of n small ones
+        stacked = self.__dict__.get("_stacked_cache")
+        if stacked is None:
+            stacked = self.rotations.reshape(-1, 3).T.astype(float)
+            self.__dict__["_stacked_cache"] = stacked
+        return stacked
+
+
+@dataclass(frozen=True, eq=False)
+class WyckoffPosition:
+    """One Wyckoff position; its first coordinate triplet is ``rotation @ (x, y, z) + translation``.
+
+    Attributes
+    ----------
+    letter
+        Wyckoff letter (``A`` stands for alpha in group 47).
+    multiplicity
+        Points in the conventional cell.
+    site_symmetry
+        Oriented site-symmetry symbol.
+    degrees_of_freedom
+        0 (fixed: can be taken once) to 3 (general).
+    rotation, translation
+        The map from free parameters to the first triplet, shapes (3, 3) and (3,).
+    annihilator
+        Integer rows, shape (3 - degrees_of_freedom, 3): ``annihilator @ (p - translation)``
+        is integral exactly where ``p`` lies on the first triplet, up to a lattice vector.
+    """
+
+    letter: str
+    multiplicity: int
+    site_symmetry: str
+    degrees_of_freedom: int
+    rotation: NDArray[np.int64]
+    translation: NDArray[np.float64]
+    annihilator: NDArray[np.int64]
+
+    @cached_property
+    def padded_annihilator(self) -> NDArray[np.float64]:
+        """The annihilator with rows of zeros below, shape (3, 3)."""
+        padded = np.zeros((3, 3))
+        padded[: len(self.annihilator)] = self.annihilator
+        return padded
+
+
+@dataclass(frozen=True, eq=False)
+class Normalizer:
+    """The other descriptions of one and the same crystal in one space group.
+
+    Attributes
+    ----------
+    polar
+        Axes along which the origin is free, shape (3,), boolean.
+    rotations, translations
+        One per coset of the group in its proper Euclidean normalizer (generic metric),
+        the identity first: integers (n, 3, 3) and (n, 3).
+    letters
+        Per coset: what each Wyckoff letter, in order, becomes.
+    """
+
+    polar: NDArray[np.bool_]
+    rotations: NDArray[np.int64]
+    translations: NDArray[np.float64]
+    letters: tuple[dict[str, str], ...]
+
+
+@dataclass(frozen=True, eq=False)
+class SnapResult:
+    """Points moved onto their Wyckoff positions.
+
+    Attributes
+    ----------
+    frac_coords
+        Shape (n, 3), not wrapped.
+    multiplicity
+        Points of each orbit in the conventional cell, shape (n,).
+    stabilizer_mask
+        Operations that leave each point where it is, up to a lattice vector, shape
+        (n, operations).
+    """
+
+    frac_coords: NDArray[np.float64]
+    multiplicity: NDArray[np.int64]
+    stabilizer_mask: NDArray[np.bool_]
+
+
+@cache
+def _tables() -> list[dict[str, Any]]:
+    path = resources.files("crystalicl_jobflow.crystal") / "data" / "space_groups.json"
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _table(number: int) -> dict[str, Any]:
+    symbol(number)  # refuses what is no group
+    return _tables()[number - 1]
+
+
+@cache
+def operations(number: int) -> SpaceGroupOperations:
+    """Return the operations of a group in the texts' setting."""
+    database: Any = spglib.get_symmetry_from_database(_table(number)["hall_number"])
+    # the database holds decimals such as 0.333333333; exact fractions average exactly
+    translations = np.rint(np.asarray(database["translations"]) * 24) / 24
+    return SpaceGroupOperations(np.asarray(database["rotations"], dtype=np.int64), translations)
+
+
+@cache
+def wyckoff_positions(number: int) -> tuple[WyckoffPosition, ...]:
+    """Return the Wyckoff positions of a group in the order of their letters, ``a`` first."""
+    positions = []
+    for letter, multiplicity, site_symmetry, triplet in _table(number)["wyckoff"]:
+        linear, shift = parse_triplet(triplet)
+        annihilator = integer_annihilator(linear)
+        positions.append(
+            WyckoffPosition(
+                letter,
+                multiplicity,
+                site_symmetry,
+                3 - len(annihilator),
+                np.array(linear, dtype=np.int64),
+                np.array(shift, dtype=float),
+                annihilator,
+            )
+        )
+    return tuple(positions)
+
+
+@cache
+def normalizer(number: int) -> Normalizer:
+    """Return the choices of origin and axes that describe the same crystals in a group."""
+    table = _table(number)
+    names = [row[0] for row in table["wyckoff"]]
+    return Normalizer(
+        np.array(table["polar"], dtype=bool),
+        np.array([row[0] for row in table["normalizer"]], dtype=np.int64).reshape(-1, 3, 3),
+        np.array([row[1] for row in table["normalizer"]]) / 24,
+        tuple(dict(zip(names, row[2], strict=True)) for row in table["normalizer"]),
+    )
+
+
+def snap(frac_coords: ArrayLike, number: int, tol: float = SNAP_TOLERANCE) -> SnapResult:
+    """Move points onto the Wyckoff positions that they are meant to be on.
+
+    Every operation that moves a point by less than `tol` is taken to leave it in place,
+    and the point is averaged over them; this is repeated until nothing moves.
+    `SGS.build` uses this very function, so it tells what a text decodes to.
+
+    Parameters
+    ----------
+    frac_coords
+        Shape (n, 3).
+    number
+        Space-group number.
+    tol
+        Fractional, max-norm.
+    """
+    group = operations(number)
+    points = np.array(frac_coords, dtype=float).reshape(-1, 3)
+    for _ in range(SNAP_ROUNDS):
+        moves = group.apply(points) - points[:, None]  # (n, operations, 3)
+        moves -= np.rint(moves)
+        lengths = np.abs(moves).max(2)
+        stays = lengths < tol
+        step = (moves * stays[:, :, None]).sum(1) / stays.sum(1, keepdims=True)
+        points += step
+        if np.abs(step).max(initial=0.0) < 1e-9:
+            break
+    else:
+        moves = group.apply(points) - points[:, None]
+        lengths = np.abs(moves - np.rint(moves)).max(2)
+    mask = lengths < SAME_POINT
+    return SnapResult(points, len(group) // mask.sum(1), mask)
+
+
+_ORBIT_INDEX: dict[tuple[int, bytes], NDArray[np.int64]] = {}
+
+
+def orbit(
+    frac_coords: ArrayLike, number: int, *, stabilizer_mask: NDArray[np.bool_] | None = None
+) -> NDArray[np.float64]:
+    """Return all points equivalent to one point, each once, wrapped into [0, 1).
+
+    Parameters
+    ----------
+    frac_coords
+        Shape (3,), already on its Wyckoff position (see `snap`).
+    number
+        Space-group number.
+    stabilizer_mask
+        The point's row of `SnapResult.stabilizer_mask`, where known; saves work.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (multiplicity, 3), the point itself first.
+    """
+    point = np.asarray(frac_coords, dtype=float).reshape(1, 3)
+    images = operations(number).apply(point)[0]
+    if stabilizer_mask is None:
+        moves = images - point
+        stabilizer_mask = np.abs(moves - np.rint(moves)).max(1) < SAME_POINT
+    # Which images coincide depends on the stabilizer alone, so it is found out once.
+    key = (number, stabilizer_mask.tobytes())
+    index = _ORBIT_INDEX.get(key)
+    if index is None:
+        gaps = images[:, None] - images[None]
+        same = np.abs(gaps - np.rint(gaps)).max(2) < 2 * SAME_POINT
+        index = np.flatnonzero(np.argmax(same, axis=1) == np.arange(len(images)))
+        _ORBIT_INDEX[key] = index
+    return wrap(images[index])
+
+
+def wrap(frac_coords: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return coordinates in [0, 1); what lies within 1e-9 below 1 becomes 0."""
+    wrapped = frac_coords - np.floor(frac_coords + 1e-9)
+    return np.maximum(wrapped, 0.0)
+
+
+def wyckoff_index(
+    frac_coords: NDArray[np.float64], number: int, multiplicity: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Return which of `wyckoff_positions` each snapped point belongs to, shape (n,).
+
+    Parameters
+    ----------
+    frac_coords, multiplicity
+        Of a `SnapResult`: shapes (n, 3) and (n,).
+    number
+        Space-group number.
+    """
+    found = np.full(len(frac_coords), -1, dtype=np.int64)
+    by_multiplicity = _positions_by_multiplicity(number)
+    for size in set(multiplicity.tolist()) & set(by_multiplicity):
+        same = np.flatnonzero(multiplicity == size)
+        indices, planes, shifts = by_multiplicity[size]
+        if planes is None:  # a point of the general position can be nothing else
+            found[same] = indices[0]
+            continue
+        images = operations(number).apply(frac_coords[same])  # (m, operations, 3)
+        gaps = images @ planes - shifts
+        gaps = np.abs(gaps - np.rint(gaps))
+        gaps = gaps.reshape(len(same), -1, len(indices), 3).max(3).min(1)  # (m, positions)
+        nearest = np.argmin(gaps, axis=1)
+        near = gaps[np.arange(len(same)), nearest] < _ON_POSITION
+        found[same[near]] = indices[nearest[near]]
+    return found
+
+
+@cache
+def _positions_by_multiplicity(
+    number: int,
+) -> dict[int, tuple[NDArray[np.int64], NDArray[np.float64] | None, NDArray[np.float64]]]:
+    """Return the positions of each multiplicity, their planes side by side, and offsets."""
+    sizes: dict[int, list[int]] = {}
+    for index, position in enumerate(wyckoff_positions(number)):
+        sizes.setdefault(position.multiplicity, []).append(index)
+    result: dict[int, Any] = {}
+    for size, indices in sizes.items():
+        positions = [wyckoff_positions(number)[i] for i in indices]
+        rows = np.concatenate([p.padded_annihilator for p in positions])
+        shifts = np.concatenate([p.padded_annihilator @ p.translation for p in positions])
+        lone = len(indices) == 1 and not len(positions[0].annihilator)
+        result[size] = (np.array(indices), None if lone else rows.T.copy(), shifts)
+    return result
+
+
+def on_first_triplets(
+    images: NDArray[np.float64], positions: Sequence[WyckoffPosition]
+) -> NDArray[np.bool_]:
+    """Tell of points of shape (n, m, 3) whether they lie on n positions' first triplets."""
+    rows = np.array([position.padded_annihilator for position in positions])  # (n, 3, 3)
+    shifts = np.array([position.translation for position in positions])
+    gap = (images - shifts[:, None]) @ rows.transpose(0, 2, 1)
+    return np.asarray(np.abs(gap - np.rint(gap)).max(-1) < _ON_POSITION)

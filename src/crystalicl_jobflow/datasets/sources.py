@@ -1,0 +1,393 @@
+"""Where demonstrations come from: prototypes, CSV and CIF files, stores, Materials Project."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Protocol, TextIO, cast, runtime_checkable
+
+from maggma.core import Store
+
+from crystalicl_jobflow.datasets.records import Record, known_properties, naive_utc
+from crystalicl_jobflow.schemas import PROPERTIES
+from crystalicl_jobflow.stores import open_store, store_label
+from crystalicl_jobflow.utils.messages import first_line
+
+_ID_COLUMNS = ("material_id", "id", "demonstration_id", "task_id")
+_STRUCTURE_FIELDS = ("structure", "output.structure")
+_FORMS = (
+    "'prototypes', a .csv or .csv.gz file with a 'cif' column, a .cif file or a folder of them,"
+    " 'mp:' or 'mp:chemsys=Ca-O-Ti', or a maggma store"
+)
+
+
+@runtime_checkable
+class Source(Protocol):
+    """Anything that yields records and says where they come from."""
+
+    name: str
+
+    def records(self) -> Iterator[Record]:
+        """Yield the records; one that cannot be read carries its error."""
+        ...
+
+    def total(self) -> int | None:
+        """Return how many there are, or None where counting would cost a pass."""
+        ...
+
+
+def open_source(spec: str | Path | Mapping[str, Any] | Store | Source) -> Source:
+    """Open the source that a user names.
+
+    Parameters
+    ----------
+    spec
+        ``prototypes``: the AFLOW prototypes within pymatgen; a ``.csv`` or ``.csv.gz``
+        with a ``cif`` column; a ``.cif`` or a folder of them; ``mp:`` with search
+        criteria (``mp:chemsys=Ca-O-Ti&is_stable=true``) for the Materials Project; any
+        maggma store (see :func:`crystalicl_jobflow.stores.open_store`) whose documents
+        hold a ``structure``; or a source, taken as it is.
+
+    Raises
+    ------
+    ValueError
+        If it is none of these or does not exist; one line.
+    """
+    if isinstance(spec, Store):
+        return StoreSource(spec)
+    if isinstance(spec, Mapping):
+        return StoreSource(_source_store(spec))
+    if not isinstance(spec, str | Path):
+        if isinstance(spec, Source):
+            return spec
+        raise ValueError(f"a source cannot be opened from {type(spec).__name__}; give {_FORMS}")
+    text = str(spec).strip()
+    if text == "prototypes":
+        return PrototypeSource()
+    if text == "mp" or text.startswith("mp:"):
+        return MaterialsProjectSource(parse_criteria(text.removeprefix("mp").removeprefix(":")))
+    path = Path(text).expanduser()
+    if path.is_dir() and not (path / ".monty.storage").exists():
+        return CifFolderSource(path)
+    if path.name.lower().endswith((".csv", ".csv.gz")):
+        if not path.is_file():
+            raise ValueError(f"source {text} does not exist")
+        return CsvSource(path)
+    if path.suffix.lower() == ".cif":
+        if not path.is_file():
+            raise ValueError(f"source {text} does not exist")
+        return CifFolderSource(path)
+    try:
+        return StoreSource(_source_store(text))
+    except ValueError as error:
+        if "not understood" in str(error):
+            raise ValueError(f"source {text!r} is not understood; give {_FORMS}") from None
+        raise
+
+
+def _source_store(spec: str | Mapping[str, Any]) -> Store:
+    return open_store(spec, "structures", key="material_id", must_exist=True)
+
+
+class PrototypeSource:
+    """The AFLOW prototypes that ship within pymatgen: real crystals on every machine."""
+
+    name = "prototypes"
+
+    def total(self) -> int:
+        """Return the number of prototypes."""
+        return len(self._library())
+
+    def records(self) -> Iterator[Record]:
+        """Yield the prototypes; the AFLOW label is the id, numbered where it repeats."""
+        seen: Counter[str] = Counter()
+        for entry in self._library():
+            label = f"aflow-{entry['tags']['aflow']}"
+            seen[label] += 1
+            number = seen[label]
+            crystal = entry["snl"]
+            if not isinstance(crystal, Mapping):
+                crystal = crystal.structure
+            yield Record(label if number == 1 else f"{label}-{number}", crystal)
+
+    @staticmethod
+    def _library() -> list[dict[str, Any]]:
+        # the file itself: through pymatgen's module every prototype's literature reference
+        # is parsed with it, which takes ten times as long as everything else here
+        package = find_spec("pymatgen.analysis")
+        for folder in (package.submodule_search_locations or ()) if package else ():
+            path = Path(folder) / "prototypes" / "aflow_prototypes.json.gz"
+            if path.is_file():
+                return cast("list[dict[str, Any]]", json.loads(gzip.decompress(path.read_bytes())))
+        from pymatgen.analysis.prototypes import AFLOW_PROTOTYPE_LIBRARY
+
+        return cast("list[dict[str, Any]]", AFLOW_PROTOTYPE_LIBRARY)
+
+
+class CsvSource:
+    """A CSV file, gzipped or not, with a ``cif`` column and property columns.
+
+    Ids come from ``material_id`` (or ``id``); plain numbers get the file's name before
+    them, so that several files fit into one pool. Columns of known properties are taken
+    under any of their names.
+
+    Raises
+    ------
+    ValueError
+        If there is no ``cif`` column.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.name = self.path.name.removesuffix(".gz").removesuffix(".csv")
+        try:
+            with self._open() as file:
+                self.columns = next(csv.reader(file), [])
+        except (OSError, UnicodeDecodeError) as error:
+            raise ValueError(f"source {self.path} cannot be read: {error}") from None
+        if "cif" not in self.columns:
+            raise ValueError(
+                f"source {self.path} has no column 'cif'; it has {', '.join(self.columns[:12])}"
+            )
+
+    def _open(self) -> TextIO:
+        if self.path.suffix == ".gz":
+            return gzip.open(self.path, "rt", encoding="utf-8", newline="")
+        return self.path.open(encoding="utf-8", newline="")
+
+    def total(self) -> int:
+        """Return the number of rows."""
+        return sum(1 for _ in self._rows())
+
+    def records(self) -> Iterator[Record]:
+        """Yield a record per row."""
+        id_column = next((name for name in _ID_COLUMNS if name in self.columns), None)
+        for index, row in enumerate(self._rows()):
+            own = (row.get(id_column) or "").strip() if id_column else ""
+            if not own:
+                own = f"row-{index}"
+            record_id = own if own[0].isalpha() and "-" in own else f"{self.name}-{own}"
+            if own.startswith("row-"):
+                record_id = f"{self.name}-{own}"
+            cif = (row.get("cif") or "").strip()
+            error = None if cif else "the cif column is empty"
+            yield Record(record_id, cif or None, known_properties(row), error)
+
+    def _rows(self) -> Iterator[dict[str, str]]:
+        csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
+        with self._open() as file:
+            yield from csv.DictReader(file)
+
+
+class CifFolderSource:
+    """A folder of CIF files, searched through its subfolders, or one CIF file.
+
+    Raises
+    ------
+    ValueError
+        If the folder holds none.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        if self.path.is_dir():
+            self.folder = self.path
+            self.files = sorted(f for f in self.path.rglob("*") if f.suffix.lower() == ".cif")
+        else:
+            self.folder, self.files = self.path.parent, [self.path]
+        self.name = self.path.resolve().stem
+        if not self.files:
+            raise ValueError(f"source {self.path} holds no .cif file")
+
+    def total(self) -> int:
+        """Return the number of files."""
+        return len(self.files)
+
+    def records(self) -> Iterator[Record]:
+        """Yield a record per file; its path within the folder is the id."""
+        for file in self.files:
+            record_id = file.relative_to(self.folder).with_suffix("").as_posix()
+            try:
+                yield Record(record_id, file.read_text(encoding="utf-8", errors="replace"))
+            except OSError as error:
+                yield Record(record_id, None, error=f"{file} cannot be read: {error.strerror}")
+
+
+class StoreSource:
+    """A maggma store whose documents hold a ``structure`` (or ``output.structure``).
+
+    Properties are read from the document's fields under any of their names.
+
+    Parameters
+    ----------
+    store
+        Connected or not.
+    criteria
+        Query that limits the documents.
+    """
+
+    def __init__(self, store: Store, criteria: Mapping[str, Any] | None = None) -> None:
+        from crystalicl_jobflow.stores import connect_store
+
+        self.store = store
+        self.criteria = dict(criteria or {})
+        connect_store(store)
+        self.name = store_label(store)
+
+    def total(self) -> int:
+        """Return the number of documents."""
+        return int(self.store.count(self.criteria))
+
+    def records(self) -> Iterator[Record]:
+        """Yield a record per document; the store's key is the id."""
+        names = {name for spec in PROPERTIES.values() for name in (spec.name, *spec.aliases)}
+        fields = [
+            self.store.key, self.store.last_updated_field, "material_id", "state",
+            *_STRUCTURE_FIELDS, *(f"{prefix}{name}" for prefix in ("", "output.")
+            for name in sorted(names)), "properties",
+        ]  # fmt: skip
+        for document in self.store.query(self.criteria, properties=list(dict.fromkeys(fields))):
+            if document.get("state") == "failed":
+                continue
+            yield self.record(document)
+
+    def record(self, document: Mapping[str, Any]) -> Record:
+        """Return the record of one document."""
+        output = document.get("output")
+        output = output if isinstance(output, Mapping) else {}
+        crystal = document.get("structure") or output.get("structure")
+        nested = document.get("properties")
+        fields = {**output, **(nested if isinstance(nested, Mapping) else {}), **document}
+        record_id = document.get(self.store.key) or document.get("material_id")
+        error = None if crystal else "the document holds no structure"
+        if record_id is None:
+            error = f"the document has no field {self.store.key!r}"
+        return Record(
+            str(record_id),
+            crystal,
+            known_properties(fields),
+            error,
+            self.updated(document),
+        )
+
+    def updated(self, document: Mapping[str, Any]) -> datetime | None:
+        """Return when a document was last updated, in UTC without zone, or None."""
+        value = document.get(self.store.last_updated_field)
+        if isinstance(value, str):
+            try:
+                value = datetime.fromisoformat(value)
+            except ValueError:
+                return None
+        return naive_utc(value) if isinstance(value, datetime) else None
+
+
+class MaterialsProjectSource:
+    """Crystals of the Materials Project through mp-api (``crystalicl-jobflow[mp]``).
+
+    Parameters
+    ----------
+    criteria
+        Keyword arguments of ``MPRester.materials.summary.search``.
+    rester
+        An open ``MPRester``; by default one is opened with the key in ``MP_API_KEY``.
+    """
+
+    _FIELDS = (
+        "material_id", "structure", "formation_energy_per_atom", "energy_above_hull",
+        "band_gap", "last_updated",
+    )  # fmt: skip
+
+    def __init__(self, criteria: Mapping[str, Any] | None = None, rester: Any = None) -> None:
+        self.criteria = dict(criteria or {})
+        self.rester = rester
+        self.name = "materials-project"
+
+    def total(self) -> None:
+        """Return None: the number is not known before the search."""
+
+    def records(self) -> Iterator[Record]:
+        """Yield a record per material.
+
+        Raises
+        ------
+        ValueError
+            If mp-api is missing, the key is refused or a criterion is not known.
+        """
+        rester = self.rester if self.rester is not None else _open_rester()
+        try:
+            found = rester.materials.summary.search(**self.criteria, fields=list(self._FIELDS))
+        except Exception as error:  # mp-api raises many kinds; all concern the user's request
+            raise ValueError(f"Materials Project: {first_line(error)}") from None
+        for item in found:
+            document = _as_mapping(item, self._FIELDS)
+            crystal = document.get("structure")
+            updated = document.get("last_updated")
+            yield Record(
+                str(document.get("material_id")),
+                crystal,
+                known_properties(document),
+                None if crystal is not None else "the material holds no structure",
+                naive_utc(updated) if isinstance(updated, datetime) else None,
+            )
+
+
+def _open_rester() -> Any:
+    try:
+        from mp_api.client import MPRester
+    except ImportError:
+        raise ValueError(
+            "source mp: needs mp-api; install it with: pip install 'crystalicl-jobflow[mp]'"
+        ) from None
+    try:
+        return MPRester()
+    except Exception as error:  # a missing or malformed key, no network
+        raise ValueError(f"Materials Project: {first_line(error)}") from None
+
+
+def _as_mapping(item: Any, names: tuple[str, ...]) -> dict[str, Any]:
+    if isinstance(item, Mapping):
+        return dict(item)
+    return {name: getattr(item, name, None) for name in names}
+
+
+def parse_criteria(text: str) -> dict[str, Any]:
+    """Read ``name=value&name=value`` as search criteria of the Materials Project.
+
+    A value ``low:high`` becomes a range, a comma-separated one a list, ``true`` and
+    ``false`` booleans, numbers numbers.
+
+    Raises
+    ------
+    ValueError
+        If a part has no ``=``.
+    """
+    criteria: dict[str, Any] = {}
+    for part in filter(None, text.split("&")):
+        name, equals, value = part.partition("=")
+        if not equals or not name.strip():
+            raise ValueError(f"source mp:{text}: {part!r} is not of the form name=value")
+        criteria[name.strip()] = _value(value.strip())
+    return criteria
+
+
+def _value(text: str) -> Any:
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    if ":" in text:
+        low, _, high = text.partition(":")
+        return tuple(_value(bound) if bound else None for bound in (low, high))
+    if "," in text:
+        return [_value(item) for item in text.split(",")]
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text

@@ -1,0 +1,73 @@
+"""Energies of crystals: named potentials, formation energies, convex hulls, predictors.
+
+Nothing heavy is imported until a model is loaded.
+"""
+
+from __future__ import annotations
+
+from crystalicl_jobflow.energies.assess import EnergyAssessment, assess_energies
+from crystalicl_jobflow.energies.energy_model import (
+    Energy,
+    EnergyFailure,
+    EnergyModel,
+    Relaxation,
+    model_versions,
+)
+from crystalicl_jobflow.energies.hull import ConvexHull, HullEntry, reference_hull
+from crystalicl_jobflow.energies.judging import judge_properties, predictors_for
+from crystalicl_jobflow.energies.loading import load_energy_model
+from crystalicl_jobflow.energies.prediction_errors import PredictionErrors, prediction_errors
+from crystalicl_jobflow.energies.predictors import (
+    PREDICTORS,
+    PropertyPredictor,
+    fit_trees,
+    load_predictor,
+    predict_properties,
+    predictor_versions,
+)
+from crystalicl_jobflow.energies.references import (
+    ElementalReferences,
+    fit_references,
+    load_references,
+    own_references,
+    pbe_references,
+)
+from crystalicl_jobflow.energies.relaxations import (
+    best_relaxations,
+    hull_energies,
+    judge_relaxation,
+    read_relaxation,
+)
+
+__all__ = [
+    "PREDICTORS",
+    "ConvexHull",
+    "ElementalReferences",
+    "Energy",
+    "EnergyAssessment",
+    "EnergyFailure",
+    "EnergyModel",
+    "HullEntry",
+    "PredictionErrors",
+    "PropertyPredictor",
+    "Relaxation",
+    "assess_energies",
+    "best_relaxations",
+    "fit_references",
+    "fit_trees",
+    "hull_energies",
+    "judge_properties",
+    "judge_relaxation",
+    "load_energy_model",
+    "load_predictor",
+    "load_references",
+    "model_versions",
+    "own_references",
+    "pbe_references",
+    "predict_properties",
+    "prediction_errors",
+    "predictor_versions",
+    "predictors_for",
+    "read_relaxation",
+    "reference_hull",
+]

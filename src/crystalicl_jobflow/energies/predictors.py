@@ -1,0 +1,300 @@
+"""Values of properties for generated crystals, each by a model with a name and a version."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from pymatgen.core import Structure
+
+from crystalicl_jobflow.energies.energy_model import EnergyModel
+from crystalicl_jobflow.energies.features import FEATURES_VERSION, feature_matrix
+from crystalicl_jobflow.energies.references import ElementalReferences, load_references
+from crystalicl_jobflow.energies.trees import BoostedTrees
+
+
+@runtime_checkable
+class PropertyPredictor(Protocol):
+    """A model that gives crystals a value of one property.
+
+    ``name`` and ``version`` are part of every result that rests on it.
+    """
+
+    @property
+    def property_name(self) -> str:
+        """Name of the property, see :data:`crystalicl_jobflow.schemas.PROPERTIES`."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """Name under which the predictor is asked for."""
+        ...
+
+    @property
+    def version(self) -> str:
+        """Version of its weights."""
+        ...
+
+    def predict(self, structures: Sequence[Structure | None]) -> list[float | None]:
+        """Return a value for each crystal, in order; None where there is none."""
+        ...
+
+
+@dataclass(frozen=True)
+class TreePredictor:
+    """Boosted trees over :func:`~crystalicl_jobflow.energies.features`.
+
+    Parameters
+    ----------
+    trees
+        The trees; what they predict, and on what they were fitted, stands in their ``meta``.
+    name
+        Name of the predictor.
+    """
+
+    trees: BoostedTrees
+    name: str = "trees"
+
+    @property
+    def property_name(self) -> str:
+        """Name of the property."""
+        return str(self.trees.meta["property"])
+
+    @property
+    def version(self) -> str:
+        """Version of the trees."""
+        return str(self.trees.meta["version"])
+
+    def predict(self, structures: Sequence[Structure | None]) -> list[float | None]:
+        """Return a value for each crystal, in order; None where there is no crystal."""
+        features, errors = feature_matrix(structures)
+        values = self.trees.predict(features)
+        low = self.trees.meta.get("minimum")
+        if low is not None:
+            values = np.maximum(values, low)
+        return [
+            None if error is not None else round(float(value), 4)
+            for value, error in zip(values, errors, strict=True)
+        ]
+
+
+@dataclass(frozen=True)
+class FormationEnergyPredictor:
+    """Formation energy of each crystal as it is, by an energy model and its references.
+
+    Parameters
+    ----------
+    model
+        The energy model.
+    references
+        Its elemental references.
+    """
+
+    model: EnergyModel
+    references: ElementalReferences
+    property_name: str = "formation_energy_per_atom"
+
+    @property
+    def name(self) -> str:
+        """Name of the energy model."""
+        return self.model.name
+
+    @property
+    def version(self) -> str:
+        """Version of the weights, and the references."""
+        return f"{self.model.version} references {self.references.kind}"
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """Packages of the energy model, whose versions belong to its results."""
+        return tuple(getattr(self.model, "packages", ()))
+
+    def predict(self, structures: Sequence[Structure | None]) -> list[float | None]:
+        """Return eV/atom for each crystal, in order; None where there is no energy."""
+        values: list[float | None] = []
+        energies = self.model.energies(structures)
+        for structure, energy in zip(structures, energies, strict=True):
+            value = None
+            if structure is not None and energy.energy_per_atom is not None:
+                plain = structure.composition.element_composition
+                if not self.references.missing(plain):
+                    value = self.references.formation_energy(plain, energy.energy_per_atom)
+            values.append(value)
+        return values
+
+
+def fit_trees(
+    property_name: str,
+    structures: Sequence[Structure | None],
+    values: Sequence[float],
+    *,
+    source: str = "",
+    version: str = "user",
+    iterations: int = 400,
+    learning_rate: float = 0.06,
+    leaves: int = 31,
+    minimum: float | None = None,
+    seed: int = 0,
+) -> TreePredictor:
+    """Fit trees to a property of the user's, with scikit-learn's histogram boosting.
+
+    The loss is the absolute error: a band gap is zero for half of all crystals, and the
+    median of a leaf then is zero too, where the mean would be a small gap that none has.
+
+    Parameters
+    ----------
+    property_name
+        What the values are.
+    structures, values
+        n crystals, and their values; crystals without features are left out.
+    source
+        Name of the data, kept with the trees.
+    version
+        Version of what comes out.
+    iterations, learning_rate, leaves
+        Of the boosting.
+    minimum
+        Smallest physical value; predictions are lifted to it.
+    seed
+        Of the binning.
+    """
+    from sklearn.ensemble import HistGradientBoostingRegressor
+
+    features, errors = feature_matrix(structures)
+    usable = np.array([error is None for error in errors])
+    model = HistGradientBoostingRegressor(
+        loss="absolute_error",
+        max_iter=iterations,
+        learning_rate=learning_rate,
+        max_leaf_nodes=leaves,
+        min_samples_leaf=10,
+        l2_regularization=1.0,
+        max_features=0.3,
+        early_stopping=False,
+        random_state=seed,
+    )
+    model.fit(features[usable], np.asarray(values, dtype=float)[usable])
+    meta = {
+        "property": property_name,
+        "version": version,
+        "features": FEATURES_VERSION,
+        "source": source,
+        "crystals": int(usable.sum()),
+        "minimum": minimum,
+    }
+    return TreePredictor(BoostedTrees.from_sklearn(model, meta=meta))
+
+
+def _shipped_trees(property_name: str) -> TreePredictor:
+    folder = resources.files("crystalicl_jobflow.energies.data")
+    with resources.as_file(folder / f"{property_name}.npz") as path:
+        return load_trees(path)
+
+
+def load_trees(path: str | Path) -> TreePredictor:
+    """Read trees from a file.
+
+    Raises
+    ------
+    ValueError
+        If it holds none, or they were grown on other features; one line.
+    """
+    trees = BoostedTrees.load(path)
+    if trees.meta.get("features") != FEATURES_VERSION:
+        raise ValueError(
+            f"{path}: trees over {trees.meta.get('features')!r}, this version has"
+            f" {FEATURES_VERSION!r}; fit them anew"
+        )
+    return TreePredictor(trees)
+
+
+def _chgnet_formation_energy() -> FormationEnergyPredictor:
+    from crystalicl_jobflow.energies.loading import load_energy_model
+
+    model = load_energy_model("chgnet")
+    return FormationEnergyPredictor(model, load_references(model))
+
+
+def _megnet(property_name: str) -> PropertyPredictor:
+    from crystalicl_jobflow.energies.megnet import MegnetPredictor
+
+    return MegnetPredictor(property_name)
+
+
+PREDICTORS: dict[str, dict[str, Callable[[], PropertyPredictor]]] = {
+    "formation_energy_per_atom": {
+        "chgnet": _chgnet_formation_energy,
+        "trees": lambda: _shipped_trees("formation_energy_per_atom"),
+        "megnet": lambda: _megnet("formation_energy_per_atom"),
+    },
+    "band_gap": {
+        "trees": lambda: _shipped_trees("band_gap"),
+        "megnet": lambda: _megnet("band_gap"),
+    },
+}
+"""Property → name → predictor; the first name is the default. MEGNet is the paper's."""
+
+
+def load_predictor(property_name: str, name: str | None = None) -> PropertyPredictor:
+    """Load a predictor.
+
+    Parameters
+    ----------
+    property_name
+        What to predict.
+    name
+        Which predictor, see :data:`PREDICTORS`, or the path of an ``.npz`` of
+        :func:`fit_trees`; None for the first whose packages are installed.
+
+    Raises
+    ------
+    ValueError
+        If there is none of that name; one line.
+    ImportError
+        If it needs a package that is missing, with what to install.
+    """
+    known = PREDICTORS.get(property_name, {})
+    if name is not None and name.endswith(".npz"):
+        found: PropertyPredictor = load_trees(name)
+        if found.property_name != property_name:
+            raise ValueError(f"{name} predicts {found.property_name}, not {property_name}")
+        return found
+    if name is not None and name not in known:
+        listed = ", ".join(known) or "none"
+        raise ValueError(f"no predictor {name!r} of {property_name} (there are: {listed})")
+    if not known:
+        raise ValueError(
+            f"no predictor of {property_name}; there are some of {', '.join(PREDICTORS)}"
+        )
+    if name is not None:
+        return known[name]()
+    missing: ImportError | None = None
+    for load in known.values():
+        try:
+            return load()
+        except ImportError as error:
+            missing = missing or error
+    assert missing is not None
+    raise missing
+
+
+def predict_properties(
+    structures: Sequence[Structure | None],
+    predictors: Sequence[PropertyPredictor],
+) -> list[dict[str, float]]:
+    """Return the predicted values of each crystal, by property; without those there are none of."""
+    values: list[dict[str, float]] = [{} for _ in structures]
+    for predictor in predictors:
+        for place, value in enumerate(predictor.predict(structures)):
+            if value is not None:
+                values[place][predictor.property_name] = value
+    return values
+
+
+def predictor_versions(predictors: Sequence[PropertyPredictor]) -> dict[str, str]:
+    """Return ``predictor:<property>`` → name and version, for provenance."""
+    return {f"predictor:{item.property_name}": f"{item.name} {item.version}" for item in predictors}

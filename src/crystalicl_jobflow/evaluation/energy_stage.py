@@ -1,0 +1,311 @@
+"""The part of an evaluation that asks models: energies, hull, predicted properties."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pymatgen.core import Structure
+
+from crystalicl_jobflow.evaluation import metrics
+from crystalicl_jobflow.evaluation.metrics import Part, StageProgress
+from crystalicl_jobflow.evaluation.options import EvaluationOptions
+from crystalicl_jobflow.schemas import Candidate
+
+if TYPE_CHECKING:
+    from crystalicl_jobflow.datasets.crystal_data import CrystalData
+    from crystalicl_jobflow.energies import (
+        ConvexHull,
+        ElementalReferences,
+        EnergyAssessment,
+        EnergyFailure,
+        EnergyModel,
+    )
+    from crystalicl_jobflow.schemas.stored_candidate import CandidateRelaxation
+
+
+@dataclass(frozen=True)
+class SetEnergies:
+    """Energies in eV/atom, None throughout where none were asked for.
+
+    Parameters
+    ----------
+    formation
+        Formation energy of each candidate.
+    hull
+        Energy above the hull of each candidate, None where it has none that counts: a
+        failed relaxation, an element without reference.
+    reference
+        Formation energy of each reference crystal, by the same model.
+    """
+
+    formation: list[float | None] | None = None
+    hull: list[float | None] | None = None
+    reference: list[float | None] | None = None
+
+
+def properties_stage(
+    candidates: Sequence[Candidate],
+    options: EvaluationOptions,
+    *,
+    reference: CrystalData | None,
+    relaxations: Sequence[CandidateRelaxation] | None,
+    added: list[Part],
+    progress: StageProgress,
+) -> tuple[list[Candidate], list[Structure | None], SetEnergies]:
+    """Compute energies and properties where asked for, and judge the candidates with them.
+
+    Parameters
+    ----------
+    candidates
+        Validated candidates.
+    options
+        What is asked for.
+    reference
+        Reference set.
+    relaxations
+        Relaxations made elsewhere; energies are theirs where they are given.
+    added
+        Parts are put here.
+    progress
+        Called with (what, done, of).
+
+    Returns
+    -------
+    tuple
+        The candidates, new documents where they got values; the crystals that discovery is
+        about, relaxed ones where there are; the energies.
+
+    Raises
+    ------
+    ValueError
+        If energies are asked of a model where relaxations are given.
+    """
+    if relaxations is not None and options.energies is not None:
+        raise ValueError("energies come from relaxations or from a model, not from both")
+    crystals = [candidate.structure for candidate in candidates]
+    values: list[dict[str, float]] = [{} for _ in candidates]
+    versions: dict[str, str] = {}
+    if options.predict:
+        part, values = _predict(crystals, options, progress)
+        versions.update({name: str(text) for name, text in part.tolerances.items()})
+        versions.update(part.versions)
+        added.append(part)
+    energies = SetEnergies()
+    if relaxations is not None or options.energies is not None:
+        if relaxations is not None:
+            part, assessed, energies = _made_elsewhere(candidates, relaxations)
+        else:
+            part, assessed, energies = _assess(candidates, options, reference, progress)
+        versions["energies"] = str(part.tolerances["energies"])
+        versions.update(part.versions)
+        added.append(part)
+        for at, item in enumerate(assessed):
+            found = {
+                "formation_energy_per_atom": item.formation_energy_per_atom,
+                "e_above_hull": item.e_above_hull,
+            }
+            values[at].update({name: v for name, v in found.items() if v is not None})
+        crystals = [
+            own if item.structure is None else item.structure
+            for own, item in zip(crystals, assessed, strict=True)
+        ]
+    if not versions:
+        return list(candidates), crystals, energies
+    from crystalicl_jobflow.validation.success import with_properties
+
+    judged = [
+        with_properties(candidate, found, versions)
+        for candidate, found in zip(candidates, values, strict=True)
+    ]
+    return judged, crystals, energies
+
+
+def _predict(
+    crystals: Sequence[Structure | None], options: EvaluationOptions, progress: StageProgress
+) -> tuple[Part, list[dict[str, float]]]:
+    from crystalicl_jobflow.energies import (
+        load_predictor,
+        model_versions,
+        predict_properties,
+        predictor_versions,
+    )
+
+    predictors = [load_predictor(name, model) for name, model in options.predict.items()]
+    progress("Properties", 0, len(crystals))
+    values = predict_properties(crystals, predictors)
+    progress("Properties", len(crystals), len(crystals))
+    part = Part(
+        tolerances=dict(predictor_versions(predictors)), versions=model_versions(predictors)
+    )
+    part.columns = {at: dict(found) for at, found in enumerate(values)}
+    if "formation_energy_per_atom" in options.predict:
+        part.rates["negative_formation_energy"] = metrics.negative_energies(
+            [found.get("formation_energy_per_atom") for found in values]
+        )
+    return part, values
+
+
+def _made_elsewhere(
+    candidates: Sequence[Candidate], relaxations: Sequence[CandidateRelaxation]
+) -> tuple[Part, list[EnergyAssessment], SetEnergies]:
+    """Read energies from relaxations; of several of one candidate the best one counts."""
+    from crystalicl_jobflow.energies import EnergyAssessment, EnergyFailure
+    from crystalicl_jobflow.energies.relaxations import best_relaxations
+
+    best = best_relaxations(relaxations)
+    assessed = []
+    for candidate in candidates:
+        item = best.get(candidate.candidate_id)
+        if item is None:
+            assessed.append(
+                EnergyAssessment(
+                    structure=None,
+                    energy_per_atom=None,
+                    formation_energy_per_atom=None,
+                    e_above_hull=None,
+                    relaxed=True,
+                    converged=None,
+                    failure=EnergyFailure.MODEL_FAILED,
+                    message="There is no relaxation of it.",
+                )
+            )
+            continue
+        failed = item.failure_reason is not None or item.converged is False
+        assessed.append(
+            EnergyAssessment(
+                structure=item.structure,
+                energy_per_atom=item.energy_per_atom,
+                formation_energy_per_atom=item.formation_energy_per_atom,
+                e_above_hull=item.energy_above_hull,
+                relaxed=True,
+                converged=not failed,
+                steps=item.steps or 0,
+                failure=_failure(item.failure_reason) if failed else None,
+                message=item.failure_message,
+            )
+        )
+    part = metrics.energy_part(candidates, assessed)
+    methods = sorted({item.method for item in best.values() if item.method})
+    part.tolerances["energies"] = f"{', '.join(methods) or 'relaxations given'}, relaxed"
+    known = any(item.e_above_hull is not None for item in assessed)
+    energies = SetEnergies(
+        formation=[item.formation_energy_per_atom for item in assessed],
+        hull=[item.e_above_hull if item.counts else None for item in assessed] if known else None,
+    )
+    return part, assessed, energies
+
+
+def _failure(code: str | None) -> EnergyFailure:
+    from crystalicl_jobflow.energies import EnergyFailure
+
+    if code == "failed":
+        return EnergyFailure.MODEL_FAILED
+    try:
+        return EnergyFailure(str(code))
+    except ValueError:  # another program's reason
+        return EnergyFailure.NOT_CONVERGED
+
+
+def _assess(
+    candidates: Sequence[Candidate],
+    options: EvaluationOptions,
+    reference: CrystalData | None,
+    progress: StageProgress,
+) -> tuple[Part, list[EnergyAssessment], SetEnergies]:
+    """Give candidates their energies, against the hull where there is one."""
+    from crystalicl_jobflow.energies import (
+        assess_energies,
+        load_energy_model,
+        load_references,
+        model_versions,
+    )
+
+    assert options.energies is not None
+    model = load_energy_model(options.energies)
+    elements = load_references(model)
+    systems = list({frozenset(c.elements) for c in candidates if c.structure is not None})
+    hull, of_reference = _hull(options, reference, systems, model, elements, progress)
+    assessed = assess_energies(
+        [candidate.structure for candidate in candidates],
+        model=model,
+        references=elements,
+        hull=hull,
+        relax=options.relax,
+        progress=lambda done, of: progress("Energies", done, of),
+    )
+    part = metrics.energy_part(candidates, assessed)
+    part.tolerances["energies"] = f"{elements.label}{', relaxed' if options.relax else ''}"
+    part.versions = model_versions([model])
+    if hull is not None:
+        part.tolerances["hull"] = f"{len(hull)} entries, {hull.scale}"
+        # where nothing competes, whatever has a negative formation energy is "stable"
+        part.metrics["without_competitors"] = float(
+            sum(
+                item.e_above_hull is not None and not hull.within(candidate.elements)
+                for candidate, item in zip(candidates, assessed, strict=True)
+            )
+        )
+    energies = SetEnergies(
+        formation=[item.formation_energy_per_atom for item in assessed],
+        # an unconverged relaxation has energies, but they do not count
+        hull=[item.e_above_hull if item.counts else None for item in assessed]
+        if hull is not None
+        else None,
+        reference=of_reference,
+    )
+    return part, assessed, energies
+
+
+def _hull(
+    options: EvaluationOptions,
+    reference: CrystalData | None,
+    systems: list[frozenset[str]],
+    model: EnergyModel,
+    elements: ElementalReferences,
+    progress: StageProgress,
+) -> tuple[ConvexHull | None, list[float | None] | None]:
+    """Return the hull, and the formation energies of the reference set where asked for."""
+    from crystalicl_jobflow.energies import ConvexHull, HullEntry, assess_energies
+    from crystalicl_jobflow.energies.hull import reference_hull
+
+    hull: ConvexHull | None = None
+    if options.hull is not None:
+        hull = reference_hull(
+            options.hull,
+            model=model,
+            references=elements,
+            chemical_systems=systems,
+            progress=lambda done, of: progress("Energies of the hull", done, of),
+        )
+    if reference is None or not (options.reference_energies or hull is None):
+        return hull, None
+    wanted = [
+        place
+        for place, structure in enumerate(reference.structures)
+        if options.reference_energies or any(_symbols(structure) <= system for system in systems)
+    ]
+    assessed = assess_energies(
+        [reference.structures[place] for place in wanted],
+        model=model,
+        references=elements,
+        progress=lambda done, of: progress("Reference energies", done, of),
+    )
+    found = [item.formation_energy_per_atom for item in assessed]
+    if hull is None:
+        entries = [
+            HullEntry(
+                reference.ids[place],
+                reference.structures[place].composition.element_composition,
+                energy,
+            )
+            for place, energy in zip(wanted, found, strict=True)
+            if energy is not None
+        ]
+        hull = ConvexHull(entries, scale=elements.label)
+    return hull, found if options.reference_energies else None
+
+
+def _symbols(structure: Structure) -> frozenset[str]:
+    return frozenset(el.symbol for el in structure.composition.element_composition.elements)

@@ -1,0 +1,360 @@
+"""The optional parts of an evaluation: each gives rates, figures and columns of its own."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from pymatgen.core import Composition, Structure
+
+from crystalicl_jobflow.comparison.polymorphs import match_polymorphs
+from crystalicl_jobflow.evaluation.match_rates import References, aligned
+from crystalicl_jobflow.evaluation.reward import crystext_reward
+from crystalicl_jobflow.schemas import Candidate, Rate
+from crystalicl_jobflow.thresholds import (
+    BOND_TOLERANCE,
+    METASTABLE_E_ABOVE_HULL,
+    STABLE_E_ABOVE_HULL,
+)
+from crystalicl_jobflow.utils.parallel import map_list
+from crystalicl_jobflow.validation.cif_validity import CifValidity, cif_validity
+
+if TYPE_CHECKING:
+    from crystalicl_jobflow.datasets.crystal_data import CrystalData
+    from crystalicl_jobflow.energies.assess import EnergyAssessment
+
+StageProgress = Callable[[str, int, int | None], None]
+"""Called with (what, done, of)."""
+
+PART_MEANINGS: dict[str, str] = {
+    "crystallm_valid": "all of CrystaLLM's checks are met / candidates written as CIF",
+    "formula_consistent": "the text's formulas agree / candidates written as CIF",
+    "multiplicity_consistent": "multiplicities add up to the formula / candidates written as CIF",
+    "space_group_consistent": "the group declared is the one found / candidates written as CIF",
+    "bonds_reasonable": "every bond length is reasonable / candidates written as CIF",
+    "crystext_valid": "CrysText: distances, volume and a group found / candidates",
+    "coverage_recall": "reference crystals covered by a generated one / reference crystals",
+    "coverage_precision": "candidates that cover a reference crystal / candidates",
+    "coverage_recall_separate": "the same as coverage_recall, each cut-off asked of the nearest"
+    " crystal by that fingerprint alone, as CDVAE's code does",
+    "coverage_precision_separate": "the same as coverage_precision, likewise",
+    "negative_formation_energy": "formation energy below 0 / candidates",
+    "relaxed": "relaxation converged / candidates",
+    "energy": "an energy that counts / candidates",
+}
+"""What each rate of the parts divides by what."""
+
+
+@dataclass
+class Part:
+    """What one part of an evaluation adds to the whole.
+
+    Parameters
+    ----------
+    rates, metrics
+        As :class:`~crystalicl_jobflow.schemas.Evaluation` has them.
+    columns
+        Columns of the table of structures by place of the candidate.
+    tolerances
+        What the part's figures rest on.
+    versions
+        Versions of the packages that they rest on.
+    """
+
+    rates: dict[str, Rate] = field(default_factory=dict)
+    metrics: dict[str, float | None] = field(default_factory=dict)
+    columns: dict[int, dict[str, Any]] = field(default_factory=dict)
+    tolerances: dict[str, float | str] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+
+
+def text_part(
+    candidates: Sequence[Candidate], *, processes: int = 1, progress: StageProgress
+) -> Part:
+    """CrystaLLM's validity of CIF texts and CrysText's of all crystals."""
+    part = Part()
+    written = [at for at, c in enumerate(candidates) if c.text_format == "cif"]
+    answers = map_list(
+        _cif_validity,
+        [(candidates[at].text, candidates[at].structure) for at in written],
+        processes=processes,
+        progress=lambda done, of: progress("CIF validity", done, of),
+    )
+    for at, found in zip(written, answers, strict=True):
+        part.columns[at] = {
+            "formula_consistent": found.formula_consistent,
+            "multiplicity_consistent": found.multiplicity_consistent,
+            "space_group_consistent": found.space_group_consistent,
+            "bond_length_score": found.bond_length_score,
+            "bonds_reasonable": found.bonds_reasonable,
+            "crystallm_valid": found.valid,
+        }
+    if written:
+        names = [name for name in part.columns[written[0]] if name != "bond_length_score"]
+        for name in names:
+            count = sum(bool(part.columns[at][name]) for at in written)
+            part.rates[name] = Rate.from_counts(count, len(written))
+        scores = [part.columns[at]["bond_length_score"] for at in written]
+        known = [score for score in scores if score is not None]
+        part.metrics["bond_length_score"] = sum(known) / len(known) if known else None
+        part.tolerances["bond_length_tolerance"] = BOND_TOLERANCE
+    for at, candidate in enumerate(candidates):
+        # the checks of the candidate are CrysText's, too: no need to make them again
+        valid = bool(candidate.checks.structure_valid and candidate.space_group is not None)
+        part.columns.setdefault(at, {})["crystext_valid"] = valid
+    count = sum(part.columns[at]["crystext_valid"] for at in range(len(candidates)))
+    part.rates["crystext_valid"] = Rate.from_counts(count, len(candidates))
+    return part
+
+
+def reward_part(
+    candidates: Sequence[Candidate],
+    references: References | None,
+    *,
+    processes: int = 1,
+    progress: StageProgress,
+) -> Part:
+    """CrysText-RL's reward, where a formula was asked for or a true crystal is known."""
+    truths = aligned(candidates, references) if references is not None else [None] * len(candidates)
+    asked = [
+        at
+        for at, (candidate, truth) in enumerate(zip(candidates, truths, strict=True))
+        if candidate.condition.formula is not None or truth is not None
+    ]
+    totals = map_list(
+        _reward,
+        [(candidates[at].structure, candidates[at].condition.formula, truths[at]) for at in asked],
+        processes=processes,
+        progress=lambda done, of: progress("Reward", done, of),
+    )
+    return Part(
+        metrics={"crystext_reward": math.fsum(totals) / len(totals) if totals else None},
+        columns={at: {"crystext_reward": total} for at, total in zip(asked, totals, strict=True)},
+    )
+
+
+def polymorph_part(
+    candidates: Sequence[Candidate], reference: CrystalData, *, processes: int = 1
+) -> Part:
+    """Which distinct reference crystals are matched, of the compositions asked for.
+
+    Where no formula was asked for, of the compositions that were generated.
+    """
+    asked = {_reduced(c.condition.formula) for c in candidates if c.condition.formula is not None}
+    wanted = asked or {c.formula for c in candidates if c.formula is not None}
+    places = [
+        place
+        for place, structure in enumerate(reference.structures)
+        if _reduced(structure.composition) in wanted
+    ]
+    found = match_polymorphs(
+        [candidate.structure for candidate in candidates],
+        [reference.structures[place] for place in places],
+        processes=processes,
+    )
+    return Part(
+        rates=found.rates,
+        metrics={"num_polymorphs": float(found.num_polymorphs)},
+        columns={
+            at: {"matched_polymorph": reference.ids[places[best]]}
+            for at, best in found.best.items()
+        },
+    )
+
+
+def discovery_part(
+    candidates: Sequence[Candidate],
+    structures: Sequence[Structure | None],
+    *,
+    known: CrystalData | None,
+    e_above_hull: Sequence[float | None] | None,
+    processes: int = 1,
+    progress: StageProgress,
+) -> Part:
+    """Uniqueness, and, where asked for, novelty, stability and S.U.N."""
+    from crystalicl_jobflow.comparison.novelty import discover
+
+    found = discover(
+        structures,
+        references=None if known is None else known.structures,
+        e_above_hull=e_above_hull,
+        processes=processes,
+        progress=lambda done, of: progress("Known crystals", done, of),
+    )
+    part = Part(rates=dict(found.rates))
+    if e_above_hull is not None:
+        part.tolerances["stable_e_above_hull"] = STABLE_E_ABOVE_HULL
+        part.tolerances["metastable_e_above_hull"] = METASTABLE_E_ABOVE_HULL
+    if known is not None:
+        part.tolerances["novel_against"] = f"{known.name}, {len(known)} crystals"
+    flags = ("novel", "stable", "metastable", "sun", "metastable_sun")
+    for at, group in enumerate(found.groups):
+        cells: dict[str, Any] = {}
+        if group is not None:
+            cells["unique"] = group == at
+            cells["duplicate_of"] = None if group == at else candidates[group].candidate_id
+        for name in flags:
+            values = getattr(found, name)
+            if values is not None:
+                cells[name] = bool(values[at])
+        match = found.matched_reference[at]
+        if match is not None and known is not None:
+            cells["known_as"] = known.ids[match]
+        part.columns[at] = cells
+    return part
+
+
+def coverage_part(
+    candidates: Sequence[Candidate],
+    reference: CrystalData,
+    *,
+    dataset: str,
+    cache: Any = None,
+    processes: int = 1,
+    progress: StageProgress,
+) -> Part:
+    """Coverage of a reference set, with CDVAE's cut-offs of a data set."""
+    from crystalicl_jobflow.comparison.coverage import compare_coverage, coverage_cutoffs
+    from crystalicl_jobflow.comparison.fingerprint_sets import crystal_fingerprints
+
+    name = dataset.replace("-", "_")
+    coverage_cutoffs(name)  # an unknown name is told before the long work
+    own = crystal_fingerprints(
+        [candidate.structure for candidate in candidates],
+        cache=cache,
+        processes=processes,
+        progress=lambda done, of: progress("Fingerprints", done, of),
+    )
+    theirs = crystal_fingerprints(
+        reference.structures,
+        cache=cache,
+        processes=processes,
+        progress=lambda done, of: progress("Reference fingerprints", done, of),
+    )
+    found = compare_coverage(own, theirs, dataset=name)
+    part = Part(
+        rates={
+            "coverage_recall": found.recall,
+            "coverage_precision": found.precision,
+            "coverage_recall_separate": found.recall_separate,
+            "coverage_precision_separate": found.precision_separate,
+        },
+        metrics={f"coverage_distance:{key}": value for key, value in found.mean_distances.items()},
+        tolerances={
+            "coverage_dataset": name,
+            "coverage_structure_cutoff": found.structure_cutoff,
+            "coverage_composition_cutoff": found.composition_cutoff,
+            "coverage_reference": f"{reference.name}, {len(reference)} crystals",
+        },
+    )
+    for at, error in enumerate(own.errors):
+        cells: dict[str, Any] = {"covers": int(found.covers[at]) >= 0}
+        if error is not None:
+            cells["fingerprint_error"] = error
+        else:
+            cells["structure_distance"] = float(found.structure_distance[at])
+            cells["composition_distance"] = float(found.composition_distance[at])
+            nearest = int(found.nearest[at])
+            cells["nearest_reference"] = reference.ids[nearest] if nearest >= 0 else None
+        part.columns[at] = cells
+    return part
+
+
+def distribution_part(
+    candidates: Sequence[Candidate],
+    reference: CrystalData,
+    *,
+    formation_energies: Sequence[float | None] | None = None,
+    reference_energies: Sequence[float | None] | None = None,
+) -> Part:
+    """Wasserstein distances between valid candidates and a reference set.
+
+    Formation energies take part where both sets have those of one model.
+    """
+    from crystalicl_jobflow.comparison.distributions import property_distributions
+
+    valid = [at for at, candidate in enumerate(candidates) if candidate.valid]
+    crystals = [s for at in valid if (s := candidates[at].structure) is not None]
+    mine: dict[str, Any] = {}
+    theirs: dict[str, Any] = {}
+    if formation_energies is not None and reference_energies is not None:
+        mine["formation_energy_per_atom"] = [formation_energies[at] for at in valid]
+        theirs["formation_energy_per_atom"] = list(reference_energies)
+    found = property_distributions(
+        crystals,
+        reference.structures,
+        generated_properties=mine,
+        reference_properties=theirs,
+    )
+    part = Part(
+        tolerances={
+            "distributions_of": "valid candidates",
+            "distributions_against": f"{reference.name}, {len(reference)} crystals",
+        }
+    )
+    for name, item in found.items():
+        part.metrics[f"wasserstein:{name}"] = item.distance
+        part.metrics[f"wasserstein_generated:{name}"] = float(item.generated)
+        part.metrics[f"wasserstein_reference:{name}"] = float(item.reference)
+    return part
+
+
+def energy_part(candidates: Sequence[Candidate], assessed: Sequence[EnergyAssessment]) -> Part:
+    """Energies of candidates: columns, and rates in which a failure counts as one."""
+    part = Part()
+    relaxed = [item.converged for item in assessed if item.relaxed]
+    for at, item in enumerate(assessed):
+        part.columns[at] = {
+            "energy_per_atom": item.energy_per_atom,
+            "formation_energy_per_atom": item.formation_energy_per_atom,
+            "e_above_hull": item.e_above_hull,
+            "relaxed": item.converged,
+            "energy_error": item.message,
+        }
+    count = len(candidates)
+    part.rates["energy"] = Rate.from_counts(sum(item.counts for item in assessed), count)
+    part.rates["negative_formation_energy"] = negative_energies(
+        [item.formation_energy_per_atom for item in assessed]
+    )
+    if relaxed:
+        part.rates["relaxed"] = Rate.from_counts(sum(map(bool, relaxed)), count)
+    return part
+
+
+def negative_energies(energies: Iterable[float | None]) -> Rate:
+    """Return how many formation energies are below 0; a missing one is not."""
+    from crystalicl_jobflow.evaluation.realism import is_negative
+
+    flags = [is_negative(energy) for energy in energies]
+    return Rate.from_counts(sum(flags), len(flags))
+
+
+def _cif_validity(task: tuple[str, Structure | None]) -> CifValidity:
+    text, structure = task
+    return CifValidity(False) if structure is None else cif_validity(text, structure=structure)
+
+
+def _reward(task: tuple[Structure | None, str | None, Structure | None]) -> float:
+    structure, formula, target = task
+    return crystext_reward(structure, formula=formula, target=target).total
+
+
+def _reduced(composition: str | Composition | Mapping[str, float]) -> str:
+    return str(Composition(composition).element_composition.reduced_formula)
+
+
+__all__ = [
+    "PART_MEANINGS",
+    "Part",
+    "StageProgress",
+    "coverage_part",
+    "discovery_part",
+    "distribution_part",
+    "energy_part",
+    "negative_energies",
+    "polymorph_part",
+    "reward_part",
+    "text_part",
+]

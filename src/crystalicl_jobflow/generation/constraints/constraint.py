@@ -1,0 +1,242 @@
+"""Constraints on SGS texts: from a condition to what each row may write."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from crystalicl_jobflow.crystal.radii import atomic_radius
+from crystalicl_jobflow.generation.base import GenerationError, TokenVocabulary
+from crystalicl_jobflow.generation.constraints.budget import ELEMENTS, atoms_asked
+from crystalicl_jobflow.generation.constraints.fields import Values, vocabulary_tables
+from crystalicl_jobflow.generation.constraints.options import (
+    ConstraintOptions,
+    ImpossibleConditionError,
+)
+from crystalicl_jobflow.generation.constraints.plan import (
+    ALPHABET,
+    COORDINATE_VALUES,
+    ELEMENT_VALUES,
+    GROUP_VALUES,
+    LETTER_VALUES,
+    Plan,
+)
+from crystalicl_jobflow.generation.constraints.targets import (
+    AnonymousTarget,
+    FormulaTarget,
+    SystemTarget,
+    target_of,
+)
+from crystalicl_jobflow.generation.constraints.text_state import SGSState
+from crystalicl_jobflow.schemas import Condition
+
+ALL_GROUPS = tuple(range(1, 231))
+CONSTRAINED_FORMATS = ("sgs", "sgsw")
+"""Text formats for which there is a constraint."""
+
+
+@dataclass(frozen=True)
+class SGSConstraint:
+    """What the SGS texts of one condition must satisfy.
+
+    Made by `build_constraint`; serves any number of rows.
+
+    Attributes
+    ----------
+    condition
+        What is asked for.
+    options
+        Limits.
+    text_format
+        ``sgs`` or ``sgsw``.
+    groups
+        Space groups in which it is possible, of those asked for.
+    """
+
+    condition: Condition
+    options: ConstraintOptions
+    text_format: str
+    groups: tuple[int, ...]
+    _plans: dict[str, Plan] = field(default_factory=dict, repr=False, compare=False)
+
+    def describe(self) -> str:
+        """Return the constraint in words, in one line."""
+        condition, options = self.condition, self.options
+        parts = [f"{self.text_format} syntax"]
+        for name, value in (
+            ("formula", condition.formula),
+            ("anonymous formula", condition.anonymous_formula),
+            ("chemical system", condition.chemsys),
+            ("elements", condition.elements and ",".join(condition.elements)),
+            ("space group", condition.space_groups and ",".join(map(str, condition.space_groups))),
+        ):
+            if value:
+                parts.append(f"{name} {value}")
+        least, most = atoms_asked(condition.num_sites, options.max_atoms)
+        parts.append(f"{least} to {most} atoms" if least > 1 else f"at most {most} atoms")
+        if options.max_orbits is not None:
+            parts.append(f"at most {options.max_orbits} orbits")
+        if options.min_distance is not None:
+            rule = f"distances of at least {options.min_distance:g} Å"
+            if options.radii_fraction is not None:
+                rule += f" and {options.radii_fraction:g} of the radii's sum"
+            parts.append(rule)
+        volume = _volume_per_atom(condition, options)
+        if volume:
+            parts.append(f"at least {volume:.3g} Å³ per atom")
+        return "; ".join(parts)
+
+    def start(
+        self, vocabulary: TokenVocabulary, rng: np.random.Generator | None = None
+    ) -> SGSState:
+        """Begin a row.
+
+        Parameters
+        ----------
+        vocabulary
+            Texts of the token ids; the row's text begins right after the prompt.
+        rng
+            Not used: nothing about this constraint is random.
+
+        Raises
+        ------
+        GenerationError
+            If the vocabulary cannot spell such texts.
+        """
+        tables = vocabulary_tables(vocabulary, self._alphabet)
+        plan = self._plans.get(vocabulary.fingerprint)
+        if plan is None:
+            plan = self._plans[vocabulary.fingerprint] = self._bind(vocabulary)
+        return SGSState(plan, tables)
+
+    @property
+    def _alphabet(self) -> frozenset[str]:
+        return ALPHABET | set(self.options.line_prefix) | set(self.options.opening)
+
+    def _bind(self, vocabulary: TokenVocabulary) -> Plan:
+        """Return the plan for a vocabulary, in which only what it can spell is asked."""
+        tables = vocabulary_tables(vocabulary, self._alphabet)
+        line = "\n" + self.options.line_prefix
+        writable = tables.table(ELEMENT_VALUES, line).writable
+        spelled = ELEMENTS
+        if self.condition.formula is None and not writable.all():
+            spelled = tuple(name for name, can in zip(ELEMENTS, writable, strict=True) if can)
+        with_letters = self.text_format == "sgsw"
+        plan = _plan(self.condition, self.options, self.groups, spelled, with_letters=with_letters)
+        needed: list[tuple[Values, str, Collection[str]]] = []
+        if isinstance(plan.target, FormulaTarget):
+            needed.append((ELEMENT_VALUES, line, plan.target.elements(())))
+        elif isinstance(plan.target, AnonymousTarget | SystemTarget):
+            needed.append((ELEMENT_VALUES, line, plan.target.required))
+        if self.groups != ALL_GROUPS:
+            symbols = [GROUP_VALUES.strings[number - 1] for number in self.groups]
+            needed.append((GROUP_VALUES, self.options.opening, symbols))
+        coordinates = (tables.table(COORDINATE_VALUES, separator) for separator in (line, " "))
+        if not all(table.writable.all() for table in coordinates):
+            needed.append((COORDINATE_VALUES, line, COORDINATE_VALUES.strings))
+            needed.append((COORDINATE_VALUES, " ", COORDINATE_VALUES.strings))
+        needed.append((plan.angles, line, ("90",)))
+        needed.append((plan.angles, " ", ("90", "120")))
+        if with_letters:
+            needed.append((LETTER_VALUES, " ", LETTER_VALUES.strings))
+        for values, separator, texts in needed:
+            can = tables.table(values, separator).writable
+            missing = [text for text in texts if not can[values.index[text]]]
+            # several groups: those that can be written are enough
+            if missing and not (values is GROUP_VALUES and len(missing) < len(texts)):
+                raise GenerationError(
+                    f"the model's vocabulary cannot spell the {values.name} {missing[0]!r}"
+                )
+        if not tables.table(plan.lengths, line).writable.any():
+            raise GenerationError("the model's vocabulary cannot spell any cell length")
+        return plan
+
+
+def _plan(
+    condition: Condition,
+    options: ConstraintOptions,
+    groups: tuple[int, ...],
+    writable: tuple[str, ...] = ELEMENTS,
+    *,
+    with_letters: bool = False,
+) -> Plan:
+    least, most = atoms_asked(condition.num_sites, options.max_atoms)
+    target = target_of(condition, writable)
+    volume = _volume_per_atom(condition, options)
+    return Plan(target, groups, least, most, options, with_letters, volume)
+
+
+def _volume_per_atom(condition: Condition, options: ConstraintOptions) -> float:
+    """Return the least cell volume per atom in Å³, 0 for no bound."""
+    volume = options.min_volume_per_atom or 0.0
+    composition = condition.composition
+    if composition is not None and options.min_sphere_volume_ratio is not None:
+        spheres = sum(
+            4 / 3 * math.pi * atomic_radius(element.symbol) ** 3 * amount
+            for element, amount in composition.items()
+        )
+        volume = max(volume, options.min_sphere_volume_ratio * spheres / composition.num_atoms)
+    return volume
+
+
+def check_feasible(
+    condition: Condition, options: ConstraintOptions | None = None
+) -> tuple[int, ...]:
+    """Return the space groups, of those asked for, in which the condition can be met.
+
+    Parameters
+    ----------
+    condition
+        What is asked for; properties play no part.
+    options
+        Limits; by default those of `ConstraintOptions`.
+
+    Raises
+    ------
+    ImpossibleConditionError
+        If there is none; the message is one line and names the nearest that are possible.
+    """
+    options = options or ConstraintOptions()
+    plan = _plan(condition, options, condition.space_groups or ALL_GROUPS)
+    found = tuple(number for number in plan.groups if plan.is_possible(number))
+    if not found:
+        from crystalicl_jobflow.generation.constraints.suggestions import explain
+
+        raise ImpossibleConditionError(*explain(condition, options))
+    return found
+
+
+def build_constraint(
+    condition: Condition,
+    options: ConstraintOptions | None = None,
+    text_format: str = "sgs",
+) -> SGSConstraint | None:
+    """Return the constraint under which texts for a condition are written.
+
+    Parameters
+    ----------
+    condition
+        What is asked for.
+    options
+        Limits; by default those of `ConstraintOptions`.
+    text_format
+        Name of the text format; there are constraints for SGS and SGSW.
+
+    Returns
+    -------
+    SGSConstraint or None
+        None for formats that have no constraint (XYZ, CIF).
+
+    Raises
+    ------
+    ImpossibleConditionError
+        If no crystal can meet the condition within the limits.
+    """
+    if text_format.lower() not in CONSTRAINED_FORMATS:
+        return None
+    options = options or ConstraintOptions()
+    groups = check_feasible(condition, options)
+    return SGSConstraint(condition, options, text_format.lower(), groups)

@@ -1,0 +1,320 @@
+"""From demonstrations to texts: prompts, constraints, random streams, completions."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from crystalicl_jobflow.generation.base import (
+    AcceptText,
+    GenerationError,
+    GenerationRequest,
+    ProgressCallback,
+    RowConstraint,
+    TextGenerator,
+)
+from crystalicl_jobflow.generation.resuming import UnfinishedWork, draw_missing, task_content
+from crystalicl_jobflow.generation.rows import severity
+from crystalicl_jobflow.generation.tasks import GenerationTask, _numbered, plan_tasks
+from crystalicl_jobflow.prompts import crystal_prompt
+from crystalicl_jobflow.schemas import (
+    Completion,
+    Condition,
+    FailureReason,
+    Generation,
+    Retrieval,
+    SamplingParams,
+)
+
+if TYPE_CHECKING:
+    from crystalicl_jobflow.generation.constraints import ConstraintOptions
+
+
+def generate_for_retrievals(
+    retrievals: Sequence[Retrieval],
+    generator: TextGenerator | Callable[[], TextGenerator],
+    *,
+    sampling: SamplingParams | None = None,
+    num_samples: int = 1,
+    text_format: str = "sgs",
+    template: str = "crystalicl",
+    constrain: bool | ConstraintOptions = True,
+    tasks: Sequence[GenerationTask] | None = None,
+    progress: ProgressCallback | None = None,
+    unfinished: UnfinishedWork | None = None,
+) -> list[Generation]:
+    """Write crystal texts for retrieved demonstrations and their conditions.
+
+    Parameters
+    ----------
+    retrievals
+        A condition and its demonstrations each; no demonstrations give a zero-shot prompt.
+    generator
+        The language model, or what loads it: called once everything else is in order.
+    sampling
+        Temperature, nucleus, limits and seed; the defaults where None. With ``best_of`` k,
+        sample s is the most probable of the draws k s to k s + k - 1, those that are no
+        crystal last.
+    num_samples
+        Texts per retrieval. Not used where ``tasks`` are given.
+    text_format
+        Name of the crystal text: 'sgs', 'sgsw', 'xyz' or 'cif'.
+    template
+        Words of the prompt: 'crystalicl' or 'alpaca', see `crystalicl_jobflow.prompts`.
+    constrain
+        Whether the texts are held to the condition as they are written, and how. What no
+        constraint exists for (a text format, an empty vocabulary) is written freely.
+    tasks
+        Only these samples, of retrievals that belong to a larger run (a shard of it); as
+        many as retrievals, in their order.
+    progress
+        Called with the number of samples that are done and the number asked for.
+    unfinished
+        Where every text is kept as soon as it is written, and where those of a launch that
+        was killed are found: only what is missing is written then. To be discarded by the
+        caller, once the result is safe. None keeps nothing.
+
+    Returns
+    -------
+    list of Generation
+        One per retrieval, in order. The texts depend on model, prompt, sampling
+        parameters, condition and sample number only: neither on the batch size nor on the
+        other retrievals.
+
+    Raises
+    ------
+    ImpossibleConditionError
+        If no crystal can meet one of the conditions under its constraint. Raised before
+        anything is generated.
+    ValueError
+        If tasks and retrievals differ in number, or text format or template are unknown.
+
+    Examples
+    --------
+    >>> from crystalicl_jobflow.generation import load_generator
+    >>> from crystalicl_jobflow.schemas import Condition, Retrieval
+    >>> asked = Condition(formula="CaTiO3", space_group=221)
+    >>> zero_shot = Retrieval(condition=asked, strategy="C", shots=0, seed=0)
+    >>> generation, = generate_for_retrievals([zero_shot], load_generator())  # doctest: +SKIP
+    """
+    from crystalicl_jobflow.generation import package_versions
+
+    sampling = sampling or SamplingParams()
+    conditions = [retrieval.condition for retrieval in retrievals]
+    if tasks is None:
+        tasks = plan_tasks(conditions, num_samples)
+    if len(tasks) != len(retrievals):
+        raise ValueError(f"{len(tasks)} tasks for {len(retrievals)} retrievals")
+
+    # constraints of all conditions first: an impossible one is told before hours of work
+    constraints = build_constraints(
+        conditions, constrain, text_format=text_format, template=template
+    )
+    best_of = sampling.best_of
+    requests = [
+        GenerationRequest(
+            prompt=_prompt(retrieval, text_format, template),
+            num_samples=task.num_samples * best_of,
+            key=task.key,
+            constraint=constraint,
+            first_sample=task.first_sample * best_of,
+        )
+        for retrieval, task, constraint in zip(retrievals, tasks, constraints, strict=True)
+    ]
+    if callable(generator):
+        generator = generator()
+    versions = package_versions() | dict(getattr(generator, "versions", {}))
+    accept = accept_texts(requests, conditions, text_format)
+    report = of_samples(progress, best_of)
+    started = time.perf_counter()
+    if unfinished is None:
+        answers = generator.generate(requests, sampling, accept=accept, progress=report)
+    else:
+        task = task_content(conditions, constrain, text_format=text_format, versions=versions)
+        answers = draw_missing(
+            generator, requests, sampling, unfinished, task=task, accept=accept, progress=report
+        )
+    seconds = time.perf_counter() - started + (unfinished.seconds_before if unfinished else 0.0)
+
+    return [
+        Generation(
+            condition=retrieval.condition,
+            prompt=request.prompt,
+            text_format=text_format,
+            strategy=retrieval.strategy if retrieval.demonstrations else None,
+            demonstration_ids=[d.demonstration_id for d in retrieval.demonstrations],
+            relaxed=list(retrieval.relaxed),
+            completions=[
+                _numbered(completion, task, number)
+                for number, completion in enumerate(keep_most_probable(completions, best_of))
+            ],
+            sampling=sampling,
+            model=generator.info,
+            versions=versions,
+            seconds=seconds,
+        )
+        for retrieval, task, request, completions in zip(
+            retrievals, tasks, requests, answers, strict=True
+        )
+    ]
+
+
+def build_constraints(
+    conditions: Sequence[Condition],
+    constrain: bool | ConstraintOptions = True,
+    *,
+    text_format: str = "sgs",
+    template: str = "crystalicl",
+) -> list[RowConstraint | None]:
+    """Return the constraint of each condition, or None where it is written freely.
+
+    Parameters
+    ----------
+    conditions
+        What is asked for.
+    constrain
+        False for no constraints, True for the default options, or options.
+    text_format
+        Name of the crystal text.
+    template
+        Template of the prompt: decides what stands before each line of the text.
+
+    Raises
+    ------
+    ImpossibleConditionError
+        If no crystal can meet one of the conditions; one line.
+    """
+    if constrain is False:
+        return [None] * len(conditions)
+    from crystalicl_jobflow.generation.constraints import ConstraintOptions, build_constraint
+
+    options = ConstraintOptions() if constrain is True else constrain
+    if template == "alpaca":  # plain lines, and the prompt ends with a line end
+        options = options.model_copy(update={"line_prefix": "", "text_prefix": ""})
+    built: dict[str, RowConstraint | None] = {}
+    constraints = []
+    for condition in conditions:
+        # benchmarks ask the same condition often, and the feasibility tables are dear
+        name = condition.model_dump_json()
+        if name not in built:
+            built[name] = build_constraint(condition, options, text_format)
+        constraints.append(built[name])
+    return constraints
+
+
+def accept_texts(
+    requests: Sequence[GenerationRequest],
+    conditions: Sequence[Condition],
+    text_format: str = "sgs",
+) -> AcceptText:
+    """Return the judge that asks for another draw of a text.
+
+    A text has to be one readable crystal. Under a constraint its crystal must also have
+    the space group asked for, or else declared: coordinates that happen to be more
+    symmetric are the one thing that a constraint cannot see.
+    """
+    judges: dict[str, AcceptText] = {}
+    for request, condition in zip(requests, conditions, strict=True):
+        if request.constraint is not None:
+            from crystalicl_jobflow.generation.constraints import symmetry_accept
+
+            judges[request.key] = symmetry_accept(condition, text_format=text_format)
+
+    def accept(text: str, request: GenerationRequest) -> FailureReason | None:
+        judge = judges.get(request.key)
+        if judge is not None:  # reads the text, too
+            return judge(text, request)
+        return _parse_failure(text, text_format)
+
+    return accept
+
+
+def _parse_failure(text: str, text_format: str) -> FailureReason | None:
+    from crystalicl_jobflow.text import TextError
+    from crystalicl_jobflow.text.formats import get_text
+
+    try:
+        get_text(text_format).decode(text)
+    except TextError as error:
+        return error.reason
+    except Exception:
+        # as in the validation: a reader's unforeseen failure must not lose the whole run
+        return FailureReason.AMBIGUOUS
+    return None
+
+
+def _prompt(retrieval: Retrieval, text_format: str, template: str) -> str:
+    """Return the prompt; the pool's SGS texts are rewritten where another format is asked."""
+    if text_format == "sgs" or not retrieval.demonstrations:
+        return crystal_prompt(
+            retrieval.condition,
+            retrieval.demonstrations,
+            text_format=text_format,
+            template=template,
+        )
+    from crystalicl_jobflow.prompts import demonstration_sentences
+    from crystalicl_jobflow.text import SGS
+    from crystalicl_jobflow.text.formats import crystal_text
+
+    pairs = [
+        (
+            demonstration_sentences(demonstration, retrieval.condition, template=template),
+            # as training writes them: another cell or other digits would be news to the model
+            crystal_text(
+                SGS.analyze(
+                    demonstration.structure or SGS.decode(demonstration.text), demonstration.symprec
+                ),
+                text_format,
+            ),
+        )
+        for demonstration in retrieval.demonstrations
+    ]
+    return crystal_prompt(retrieval.condition, pairs, text_format=text_format, template=template)
+
+
+def keep_most_probable(completions: Sequence[Completion], best_of: int) -> list[Completion]:
+    """Keep one of every ``best_of`` texts: the most probable under the model.
+
+    A text that is as it should be goes before one with a flaw, and a mild flaw before a bad
+    one. The total log-probability decides, not the mean over the tokens; of equal ones, the
+    first.
+
+    Parameters
+    ----------
+    completions
+        Texts for one prompt, in the order of their samples.
+    best_of
+        Texts of which one is kept.
+
+    Returns
+    -------
+    list of Completion
+        Each with the draws and tokens of all texts that it was chosen from.
+
+    Raises
+    ------
+    GenerationError
+        If the engine does not tell probabilities; one line.
+    """
+    if best_of == 1:
+        return list(completions)
+    if any(item.log_prob is None and item.error is None for item in completions):
+        raise GenerationError(f"best of {best_of}: this engine does not tell log-probabilities")
+    kept = []
+    for start in range(0, len(completions), best_of):
+        group = completions[start : start + best_of]
+        best = min(group, key=lambda item: (severity(item.flaw), -(item.log_prob or 0.0)))
+        totals = {
+            "draws": sum(item.draws or item.attempts for item in group),
+            "tokens_drawn": sum(item.tokens_drawn or item.num_tokens for item in group),
+        }
+        kept.append(best.model_copy(update=totals))
+    return kept
+
+
+def of_samples(progress: ProgressCallback | None, best_of: int) -> ProgressCallback | None:
+    """Return a callback that counts samples where the engine counts draws."""
+    if progress is None or best_of == 1:
+        return progress
+    return lambda done, total: progress(done // best_of, total // best_of)

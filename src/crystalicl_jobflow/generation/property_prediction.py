@@ -1,0 +1,215 @@
+"""Properties of given crystals, predicted by the language model that writes crystals.
+
+CrystalICL's auxiliary task (section 3.3): the property is masked in a description of the
+crystal, and the model writes the number.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+import statistics
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from pymatgen.core import Structure
+
+from crystalicl_jobflow.generation.base import GenerationRequest, ProgressCallback, TextGenerator
+from crystalicl_jobflow.generation.constraints.number import NumberConstraint
+from crystalicl_jobflow.prompts import property_prompt, property_response
+from crystalicl_jobflow.schemas import PROPERTIES, SamplingParams, find_property
+from crystalicl_jobflow.schemas.predictions import (
+    PropertyAnswer,
+    PropertyFailure,
+    PropertyPrediction,
+)
+from crystalicl_jobflow.utils.messages import one_line
+
+if TYPE_CHECKING:
+    from crystalicl_jobflow.schemas import Completion, PropertySpec
+
+GREEDY = SamplingParams(top_k=1, max_new_tokens=16, max_redraws=0)
+"""The likeliest token at every place: one answer, the same with any seed."""
+
+DRAWN = SamplingParams(temperature=0.7, top_p=1.0, max_new_tokens=16, max_redraws=0)
+"""For the median of several answers."""
+
+MESSAGES = {
+    PropertyFailure.NOT_READ: "the crystal cannot be read",
+    PropertyFailure.NOT_ENCODABLE: "the crystal cannot be written as text",
+    PropertyFailure.EMPTY: "the model wrote nothing",
+    PropertyFailure.TRUNCATED: "the model did not come to an end",
+    PropertyFailure.NOT_A_NUMBER: "the model wrote no number",
+    PropertyFailure.OUT_OF_RANGE: "the number is below the property's least value",
+}
+"""Each reason in words."""
+
+
+def predict_property(
+    crystals: Mapping[str, Structure | str | Mapping[str, Any]],
+    property_name: str,
+    generator: TextGenerator | Callable[[], TextGenerator],
+    *,
+    samples: int = 1,
+    sampling: SamplingParams | None = None,
+    text_format: str = "sgs",
+    template: str = "crystalicl",
+    constrain: bool = True,
+    symprec: float = 0.1,
+    progress: ProgressCallback | None = None,
+) -> list[PropertyPrediction]:
+    """Predict a property of crystals with a language model.
+
+    Parameters
+    ----------
+    crystals
+        By name: structures, their dictionaries, or CIF texts.
+    property_name
+        Name or alias of a registered property.
+    generator
+        The language model, or what loads it.
+    samples
+        Answers for each crystal; the prediction is the median of their numbers.
+    sampling
+        How answers are drawn; None for the likeliest one (`GREEDY`), or `DRAWN` where
+        there are several.
+    text_format, template
+        Text in which the model is shown the crystal, and the words around it.
+    constrain
+        Let the model write nothing but a number that the property can have.
+    symprec
+        Symmetry tolerance of the text in Å.
+    progress
+        Called with the number of answers that are done and the number asked for.
+
+    Returns
+    -------
+    list of PropertyPrediction
+        One per crystal, in order. A crystal that cannot be read or an answer that is no
+        number has no value and a reason. The answers depend on the model, the crystal, the
+        sampling parameters and the number of the sample only.
+
+    Raises
+    ------
+    ValueError
+        If property, format or template are not known, or there is no sample to draw.
+    """
+    from crystalicl_jobflow.generation import package_versions
+
+    spec = find_property(property_name)
+    if spec is None:
+        raise ValueError(
+            f"property {property_name!r} is not known; there are {', '.join(PROPERTIES)}"
+        )
+    if samples < 1:
+        raise ValueError(f"number of samples must be at least 1, got {samples}")
+    property_prompt(spec.name, "", template=template)  # an unknown template is told at once
+    sampling = sampling or (GREEDY if samples == 1 else DRAWN)
+    predictions = [
+        _prepared(name, crystal, spec, text_format=text_format, template=template, symprec=symprec)
+        for name, crystal in crystals.items()
+    ]
+    asked = [item for item in predictions if item.reason is None]
+    constraint = None
+    if constrain:
+        constraint = NumberConstraint(
+            lead=property_response("", template=template),
+            decimals=spec.decimals,
+            negative=spec.minimum is None or spec.minimum < 0,
+        )
+    requests = [
+        GenerationRequest(
+            prompt=item.prompt,
+            num_samples=samples,
+            key=hashlib.sha256(item.prompt.encode()).hexdigest()[:16],
+            constraint=constraint,
+        )
+        for item in asked
+    ]
+    if callable(generator):
+        generator = generator()
+    answers = generator.generate(requests, sampling, progress=progress)
+    versions = package_versions()
+    for item, completions in zip(asked, answers, strict=True):
+        item.answers = [read_answer(completion, spec) for completion in completions]
+        values = [answer.value for answer in item.answers if answer.value is not None]
+        if values:
+            item.value = statistics.median(values)
+        else:
+            item.reason = item.answers[0].reason
+    for item in predictions:
+        item.constraint = None if constraint is None else constraint.describe()
+        item.sampling, item.model, item.versions = sampling, generator.info, versions
+        if item.reason is not None and item.message is None:
+            item.message = MESSAGES[item.reason]
+    return predictions
+
+
+def read_answer(completion: Completion, spec: PropertySpec) -> PropertyAnswer:
+    """Read the number in what a model wrote.
+
+    The text must be the number, with blanks and the property's unit around it at most.
+
+    Parameters
+    ----------
+    completion
+        The text, and whether the model ended it.
+    spec
+        The property.
+    """
+    text = completion.text
+    reason: PropertyFailure | None = None
+    value = None
+    bare = text.strip().removesuffix(".").removesuffix(spec.unit).strip()
+    if not bare:
+        reason = PropertyFailure.EMPTY
+    elif not completion.finished:
+        reason = PropertyFailure.TRUNCATED
+    elif not re.fullmatch(r"[-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?", bare):
+        reason = PropertyFailure.NOT_A_NUMBER
+    else:
+        value = float(bare)
+        if not math.isfinite(value) or (spec.minimum is not None and value < spec.minimum):
+            value, reason = None, PropertyFailure.OUT_OF_RANGE
+    return PropertyAnswer(text=text, value=value, reason=reason)
+
+
+def _prepared(
+    name: str,
+    crystal: Structure | str | Mapping[str, Any],
+    spec: PropertySpec,
+    *,
+    text_format: str,
+    template: str,
+    symprec: float,
+) -> PropertyPrediction:
+    """Return a prediction with its prompt, or with the reason why it has none."""
+    from crystalicl_jobflow.datasets.records import read_crystal
+    from crystalicl_jobflow.text import SGS
+    from crystalicl_jobflow.text.formats import WRITTEN_FORMATS, crystal_text
+
+    if text_format not in WRITTEN_FORMATS:
+        raise ValueError(f"text format {text_format!r} is not one of {', '.join(WRITTEN_FORMATS)}")
+    prediction = PropertyPrediction(
+        crystal_id=name,
+        property_name=spec.name,
+        unit=spec.unit,
+        text_format=text_format,
+        template=template,
+    )
+    try:
+        structure = read_crystal(crystal)
+        prediction.formula = structure.composition.reduced_formula
+    except Exception as error:  # whatever is wrong with one crystal is its own affair
+        prediction.reason = PropertyFailure.NOT_READ
+        prediction.message = f"{MESSAGES[PropertyFailure.NOT_READ]}: {one_line(error)}"
+        return prediction
+    try:
+        text = crystal_text(SGS.analyze(structure, symprec), text_format)
+    except Exception as error:
+        prediction.reason = PropertyFailure.NOT_ENCODABLE
+        prediction.message = f"{MESSAGES[PropertyFailure.NOT_ENCODABLE]}: {one_line(error)}"
+        return prediction
+    prediction.prompt = property_prompt(spec.name, text, template=template)
+    return prediction

@@ -1,0 +1,132 @@
+"""What is to be generated, split over jobs and put together again."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from crystalicl_jobflow.schemas import Completion, Condition, Generation
+
+
+class GenerationTask(BaseModel):
+    """Some samples of one retrieval: what can be generated in another job."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    index: int = Field(
+        ge=0, description="Place of the retrieval among all; becomes Completion.request_index."
+    )
+    key: str = Field(description="Name of the retrieval's random streams.")
+    first_sample: int = Field(0, ge=0, description="Number of the first sample among all of its.")
+    num_samples: int = Field(1, ge=1, description="Samples in this task.")
+
+
+def request_keys(conditions: Sequence[Condition]) -> list[str]:
+    """Name the random streams of each condition.
+
+    The name depends on the condition and on how often it came before, so a condition has
+    the same texts alone and in any company.
+
+    Parameters
+    ----------
+    conditions
+        Conditions in the order in which they are asked.
+
+    Returns
+    -------
+    list of str
+        A distinct name per condition.
+    """
+    seen: Counter[str] = Counter()
+    keys = []
+    for condition in conditions:
+        content = condition.model_dump_json(exclude_defaults=True)
+        digest = hashlib.sha256(content.encode()).hexdigest()[:16]
+        keys.append(f"{digest}:{seen[digest]}")
+        seen[digest] += 1
+    return keys
+
+
+def plan_tasks(conditions: Sequence[Condition], num_samples: int = 1) -> list[GenerationTask]:
+    """Return one task per condition, with all of its samples.
+
+    Raises
+    ------
+    ValueError
+        If the number of samples is not positive.
+    """
+    if num_samples < 1:
+        raise ValueError(f"number of samples must be at least 1, got {num_samples}")
+    return [
+        GenerationTask(index=index, key=key, num_samples=num_samples)
+        for index, key in enumerate(request_keys(conditions))
+    ]
+
+
+def split_tasks(tasks: Sequence[GenerationTask], shard_size: int) -> list[list[GenerationTask]]:
+    """Cut tasks into shards of at most ``shard_size`` samples each.
+
+    The samples of one retrieval may fall into several shards; put together again by
+    :func:`merge_generations` they are those of the uncut run.
+
+    Raises
+    ------
+    ValueError
+        If the shard size is not positive.
+    """
+    if shard_size < 1:
+        raise ValueError(f"shard size must be at least 1, got {shard_size}")
+    shards: list[list[GenerationTask]] = [[]]
+    room = shard_size
+    for task in tasks:
+        done = 0
+        while done < task.num_samples:
+            if room == 0:
+                shards.append([])
+                room = shard_size
+            count = min(room, task.num_samples - done)
+            first = task.first_sample + done
+            shards[-1].append(task.model_copy(update={"first_sample": first, "num_samples": count}))
+            done += count
+            room -= count
+    return [shard for shard in shards if shard]
+
+
+def merge_generations(shards: Sequence[Sequence[Generation]]) -> list[Generation]:
+    """Put the generations of several shards together, one per retrieval.
+
+    Parameters
+    ----------
+    shards
+        What :func:`generate_for_retrievals` returned for each shard, in any order.
+
+    Returns
+    -------
+    list of Generation
+        In the order of the retrievals, completions in the order of their samples. The
+        seconds of the shards are added.
+    """
+    merged: dict[int, Generation] = {}
+    for generation in (item for shard in shards for item in shard):
+        if not generation.completions:
+            continue
+        index = generation.completions[0].request_index
+        known = merged.get(index)
+        if known is None:
+            merged[index] = generation.model_copy(deep=True)
+            continue
+        known.completions += generation.completions
+        if known.seconds is not None and generation.seconds is not None:
+            known.seconds += generation.seconds
+    for generation in merged.values():
+        generation.completions.sort(key=lambda completion: completion.sample_index)
+    return [merged[index] for index in sorted(merged)]
+
+
+def _numbered(completion: Completion, task: GenerationTask, number: int) -> Completion:
+    return completion.model_copy(
+        update={"request_index": task.index, "sample_index": task.first_sample + number}
+    )

@@ -1,0 +1,264 @@
+"""One call of the transformers engine: a queue of rows, the slots of a batch, the answers.
+
+Each row has its own random stream, finished rows make room for waiting ones at once, and a
+prompt is computed once for all its samples and attempts.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections import Counter, deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import torch
+
+from crystalicl_jobflow.generation.base import (
+    AcceptText,
+    CompletionCallback,
+    GenerationError,
+    GenerationRequest,
+    ProgressCallback,
+)
+from crystalicl_jobflow.generation.rows import LOG_PROB_DECIMALS, Row
+from crystalicl_jobflow.generation.transformers_engine.kv_cache import Prefix, SlotCache
+from crystalicl_jobflow.generation.transformers_engine.token_sampler import TokenSampler
+from crystalicl_jobflow.schemas import Completion, FailureReason, SamplingParams
+from crystalicl_jobflow.utils.torch_runtime import is_out_of_memory
+
+if TYPE_CHECKING:
+    from crystalicl_jobflow.generation.transformers_engine.generator import TransformersGenerator
+
+_SHRINK = 0.75  # slots are given up when fewer than this share of them is in use
+_SPREAD = 128  # columns that the cache may be wider than its longest row needs
+
+ROUNDING = {torch.float64: 1e-10, torch.float32: 3e-5}
+"""How far rounding may move a probability (relative) between two batches, with a margin.
+
+Measured differences of float32 logits between batches are below 1e-5 (see
+``tests/generation/test_transformers_engine.py``). A draw closer than this to the edge of
+its token is decided by the row computed alone; types with shorter mantissas differ by so
+much that this would be most draws, and go without.
+"""
+
+
+@dataclass
+class BatchRun:
+    """One call of ``generate``: the queue, the slots and the answers.
+
+    Parameters
+    ----------
+    generator
+        The engine; its batch size is halved for good where memory runs out.
+    requests, sampling, accept, progress, on_completion
+        See :meth:`~crystalicl_jobflow.generation.base.TextGenerator.generate`.
+    """
+
+    generator: TransformersGenerator
+    requests: Sequence[GenerationRequest]
+    sampling: SamplingParams
+    accept: AcceptText | None = field(kw_only=True)
+    progress: ProgressCallback | None = field(kw_only=True)
+    on_completion: CompletionCallback | None = field(kw_only=True)
+
+    def __post_init__(self) -> None:
+        generator = self.generator
+        tolerance = ROUNDING.get(generator.model.dtype, 0.0)
+        self.sampler = TokenSampler(generator, self.sampling, tolerance=tolerance)
+        encoded: dict[str, tuple[int, ...]] = {}
+        for request in self.requests:
+            if request.prompt not in encoded:
+                encoded[request.prompt] = generator.encode(request.prompt)
+        prompts = [encoded[request.prompt] for request in self.requests]
+        # neighbours of like length are read together with little padding
+        order = sorted(range(len(prompts)), key=lambda i: (len(prompts[i]), prompts[i], i))
+        # (request, sample): rows are made when they are placed, a constraint's start costs
+        self.waiting: deque[tuple[int, int] | Row] = deque(
+            (index, sample) for index in order for sample in range(self.requests[index].num_samples)
+        )
+        self.prompts = prompts
+        self.unfinished = Counter(self.prompts[item[0]] for item in self.waiting)  # type: ignore[index]
+        self.total = len(self.waiting)
+        self.done = 0
+        self.answers: list[dict[int, Completion]] = [{} for _ in self.requests]
+        self.prefixes: dict[tuple[int, ...], Prefix] = {}
+        self.slots: list[Row | None] = []
+        self.logits: torch.Tensor | None = None
+        self.cache: SlotCache | None = None
+
+    def finish(self) -> list[list[Completion]]:
+        """Work until every sample has its text.
+
+        Raises
+        ------
+        GenerationError
+            If one row alone does not fit into memory.
+        """
+        if self.progress:
+            self.progress(0, self.total)
+        while self.waiting or any(row is not None for row in self.slots):
+            try:
+                self._step()
+                failed = False
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+                failed = True  # outside the handler, the traceback holds no tensors any more
+            if failed:
+                self._give_way()
+        return [
+            [answers[sample] for sample in range(request.num_samples)]
+            for request, answers in zip(self.requests, self.answers, strict=True)
+        ]
+
+    def _step(self) -> None:
+        """Fill the slots, draw a token for each row, close rows that end, compute the rest."""
+        self._fill()
+        assert self.logits is not None
+        assert self.cache is not None
+        live = [(slot, row) for slot, row in enumerate(self.slots) if row is not None]
+        self.sampler.advance([row for _, row in live], self.logits, [slot for slot, _ in live])
+        for slot, row in live:
+            if row.done:
+                self.slots[slot] = None
+                self._close(row)
+        self._shrink()
+        if any(row is not None for row in self.slots):
+            self._compute()
+
+    def _fill(self) -> None:
+        """Put waiting rows into free slots."""
+        if not self.slots:
+            self.slots = [None] * min(self.generator.batch_size, len(self.waiting))
+        free = [slot for slot, row in enumerate(self.slots) if row is None]
+        for slot in free[: len(self.waiting)]:
+            self._read_ahead()
+            item = self.waiting[0]
+            row = item if isinstance(item, Row) else self._first_draw(*item)
+            prefix = self.prefixes[row.context]
+            if self.cache is None:
+                width = prefix.num_tokens + min(self.sampling.max_new_tokens, _SPREAD)
+                self.cache = SlotCache(len(self.slots), like=prefix, width=width)
+            if self.logits is None:
+                self.logits = prefix.logits.new_zeros((len(self.slots), prefix.logits.shape[0]))
+            self.cache.place(slot, prefix)
+            self.logits[slot] = prefix.logits
+            self.waiting.popleft()
+            self.slots[slot] = row
+            if row.tokens:  # read for this row alone, after memory had run out
+                self.prefixes.pop(row.context, None)
+
+    def _first_draw(self, index: int, sample: int) -> Row:
+        return Row(
+            request=self.requests[index],
+            request_index=index,
+            sample_index=sample,
+            prompt_ids=self.prompts[index],
+            sampling=self.sampling,
+            vocabulary=self.generator.vocabulary,
+        )
+
+    def _context(self, item: tuple[int, int] | Row) -> tuple[int, ...]:
+        return item.context if isinstance(item, Row) else self.prompts[item[0]]
+
+    def _read_ahead(self) -> None:
+        """Compute the first waiting text, and with it as many others as a batch holds."""
+        if self._context(self.waiting[0]) in self.prefixes:
+            return
+        contexts: dict[tuple[int, ...], None] = {}
+        for item in self.waiting:
+            context = self._context(item)
+            if context not in self.prefixes:
+                contexts[context] = None
+            if len(contexts) == self.generator.batch_size:
+                break
+        prefixes = self.generator.read(list(contexts))
+        self.prefixes.update(zip(contexts, prefixes, strict=True))
+
+    def _compute(self) -> None:
+        """Run the model on the last token of every slot."""
+        cache = self.cache
+        assert cache is not None
+        device = self.generator.device
+        used = max(row.length for row in self.slots if row is not None)
+        if cache.width > 2 * used + _SPREAD:  # rows left columns behind
+            self._keep(list(range(len(self.slots))))
+        last = [0 if row is None else row.tokens[-1] for row in self.slots]
+        places = [0 if row is None else row.length - 1 for row in self.slots]
+        self.logits = self.generator.forward(
+            torch.tensor(last, device=device)[:, None],
+            position_ids=torch.tensor(places, device=device)[:, None],
+            attention_mask=cache.open_column(),
+            cache=cache,
+        )
+        cache.close_column()
+
+    def _shrink(self) -> None:
+        """Give up slots that nobody waits for."""
+        live = [slot for slot, row in enumerate(self.slots) if row is not None]
+        if self.waiting or len(live) > _SHRINK * len(self.slots):
+            return
+        if live:
+            self._keep(live)
+        else:
+            self._drop()
+
+    def _keep(self, live: list[int]) -> None:
+        assert self.cache is not None
+        # the last token of each row is drawn but not yet in the cache
+        self.slots = [self.slots[slot] for slot in live]
+        lengths = [0 if row is None else row.length - 1 for row in self.slots]
+        self.cache.keep(live, lengths)
+
+    def _drop(self) -> None:
+        self.slots, self.cache, self.logits = [], None, None
+
+    def _settle(self, row: Row) -> None:
+        """Compute a text's probability alone where the batch could change its last digit."""
+        steps = row.log_prob * 10**LOG_PROB_DECIMALS
+        to_edge = abs(steps % 1 - 0.5) / 10**LOG_PROB_DECIMALS
+        if to_edge < self.sampler.tolerance * len(row.written) ** 0.5:
+            row.log_prob = self.generator.log_prob_alone(row.prompt_ids, row.written)
+
+    def _close(self, row: Row) -> None:
+        """Keep a finished text, or ask for another draw."""
+        self._settle(row)
+        reason: FailureReason | None = None
+        if self.accept is not None:
+            if not row.finished:
+                reason = FailureReason.TRUNCATED
+            else:
+                reason = self.accept(row.text, row.request)
+                if reason is None and row.gave_up:
+                    reason = FailureReason.ATOMS_OVERLAP
+        if reason is not None and row.attempt < self.sampling.max_redraws:
+            self.waiting.appendleft(row.redraw(reason))
+            return
+        completion = row.completion(reason)
+        self.answers[row.request_index][row.sample_index] = completion
+        if self.on_completion:
+            self.on_completion(row.request_index, completion)
+        self.unfinished[row.prompt_ids] -= 1
+        if not self.unfinished[row.prompt_ids]:
+            self.prefixes.pop(row.prompt_ids, None)
+        self.done += 1
+        if self.progress:
+            self.progress(self.done, self.total)
+
+    def _give_way(self) -> None:
+        """Go on with half as many rows: what is begun waits and is read again."""
+        generator = self.generator
+        if generator.batch_size == 1:
+            raise GenerationError("out of memory with one row at a time: the model is too large")
+        generator.batch_size = max(1, min(generator.batch_size, len(self.slots) or 2**30) // 2)
+        rows = [row for row in self.slots if row is not None]
+        self._drop()
+        self.waiting.extendleft(row for row in reversed(rows) if not row.done)
+        for row in rows:
+            if row.done:  # its last token was drawn in the step that failed
+                self._close(row)
+        self.prefixes.clear()
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()

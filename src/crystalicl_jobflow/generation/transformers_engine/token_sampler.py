@@ -1,0 +1,229 @@
+"""The next token of every row: what may be written, and which of it is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from crystalicl_jobflow.generation.random_streams import Draw, draw
+from crystalicl_jobflow.generation.rows import Row
+from crystalicl_jobflow.schemas import SamplingParams
+
+if TYPE_CHECKING:
+    from crystalicl_jobflow.generation.transformers_engine.generator import TransformersGenerator
+
+
+class TokenSampler:
+    """Draws one token for each row from the rows' scores and their own random streams.
+
+    Parameters
+    ----------
+    generator
+        The model, asked again where a draw is too close to call.
+    sampling
+        Temperature and nucleus.
+    tolerance
+        Relative rounding error of the probabilities between batches; 0 to ignore it.
+    """
+
+    def __init__(
+        self, generator: TransformersGenerator, sampling: SamplingParams, *, tolerance: float
+    ) -> None:
+        self._generator = generator
+        self._sampling = sampling
+        self.tolerance = tolerance
+        self._barred: torch.Tensor | None = None
+
+    def advance(self, rows: Sequence[Row], logits: torch.Tensor, slots: Sequence[int]) -> None:
+        """Let every row take its next token, or end.
+
+        Parameters
+        ----------
+        rows
+            Rows being written.
+        logits
+            Scores of the next token, shape (slots, vocabulary).
+        slots
+            Which line of `logits` is each row's.
+        """
+        free = [place for place, row in enumerate(rows) if row.state is None]
+        bound = [place for place, row in enumerate(rows) if row.state is not None]
+        for row in rows:
+            row.last = None
+        if free:
+            self._advance_free([rows[place] for place in free], logits[[slots[p] for p in free]])
+        if bound:
+            self._advance_bound([rows[place] for place in bound], logits, [slots[p] for p in bound])
+        self._weigh(rows, logits, slots)
+
+    @staticmethod
+    def _weigh(rows: Sequence[Row], logits: torch.Tensor, slots: Sequence[int]) -> None:
+        """Add each token's log-probability under the model, at temperature 1 and unbarred."""
+        taken = [(row, slot) for row, slot in zip(rows, slots, strict=True) if row.last is not None]
+        if not taken:
+            return
+        lines = torch.tensor([slot for _, slot in taken], device=logits.device)
+        ids = torch.tensor([row.last for row, _ in taken], device=logits.device)
+        scores = logits[lines, ids] - torch.logsumexp(logits, dim=1)[lines]
+        for (row, _), score in zip(taken, scores.tolist(), strict=True):
+            row.log_prob += score
+
+    def _advance_free(self, rows: Sequence[Row], logits: torch.Tensor) -> None:
+        """Draw from the whole vocabulary."""
+        uniforms = np.array([row.stream.uniform(row.numbers_used) for row in rows])
+        tokens, doubtful = self._draw_free(logits, uniforms, tolerance=self.tolerance)
+        for place in np.flatnonzero(doubtful).tolist():
+            alone = self._generator.read_alone(rows[place].context)
+            tokens[place] = self._draw_free(alone[None], uniforms[[place]], tolerance=0.0)[0][0]
+        for row, token in zip(rows, tokens.tolist(), strict=True):
+            row.take(token, row.numbers_used + 1)
+
+    def _draw_free(
+        self, logits: torch.Tensor, uniforms: np.ndarray, *, tolerance: float
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the tokens drawn from whole lines of scores, and which are doubtful."""
+        sampling = self._sampling
+        ids, values, log_mass = self._candidates(logits + self._bar(logits))
+        drawn = draw(
+            values,
+            uniforms,
+            temperature=sampling.temperature,
+            top_p=sampling.top_p,
+            top_k=sampling.top_k,
+            log_mass=log_mass,
+            tolerance=tolerance,
+        )
+        return ids[np.arange(len(ids)), drawn.columns], drawn.doubtful
+
+    def _candidates(self, logits: torch.Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Leave out most of what cannot be in the nucleus, without sorting the vocabulary.
+
+        Returns
+        -------
+        tuple of numpy.ndarray
+            Ids in rising order and their scores (-inf: padding), shape (rows, columns);
+            logarithm of each row's whole mass.
+        """
+        sampling = self._sampling
+        scaled = logits / sampling.temperature
+        top = scaled.max(dim=1, keepdim=True).values
+        mass = torch.exp(scaled - top)
+        total = mass.sum(dim=1, dtype=torch.float64, keepdim=True)
+        # All tokens below (1 - top_p) / V together have less than 1 - top_p, so the nucleus
+        # is complete without them. Half of that, as the masses are rounded. Top-k takes the
+        # nucleus of a smaller mass: the first k are then needed as well.
+        floor = (total * (0.5 * (1.0 - sampling.top_p) / logits.shape[1])).to(mass.dtype)
+        if sampling.top_k is not None:
+            least = torch.topk(mass, min(sampling.top_k, logits.shape[1]), dim=1).values[:, -1:]
+            floor = torch.minimum(floor, least)
+        keep = (mass >= floor) & (mass > 0)
+        places = keep.nonzero().cpu().numpy()  # in order of rows, then ids
+        scores = logits[keep].cpu().numpy()
+        counts = np.bincount(places[:, 0], minlength=len(logits))
+        column = np.arange(len(places)) - np.repeat(np.cumsum(counts) - counts, counts)
+        ids = np.zeros((len(logits), int(counts.max())), dtype=np.int64)
+        values = np.full(ids.shape, -np.inf)
+        ids[places[:, 0], column] = places[:, 1]
+        values[places[:, 0], column] = scores
+        log_mass = (top.double() + torch.log(total)).cpu().numpy()[:, 0]
+        return ids, values, log_mass
+
+    def _bar(self, logits: torch.Tensor) -> torch.Tensor:
+        """Return -inf for tokens that write nothing (padding, unknown, …), 0 for the others."""
+        if self._barred is None:
+            vocabulary = self._generator.vocabulary
+            barred = torch.full((logits.shape[1],), -torch.inf, dtype=logits.dtype)
+            writing = [index for index, piece in enumerate(vocabulary.pieces) if piece]
+            barred[[*writing, *vocabulary.eos_token_ids]] = 0.0
+            self._barred = barred.to(logits.device)
+        return self._barred
+
+    def _advance_bound(
+        self, rows: Sequence[Row], logits: torch.Tensor, slots: Sequence[int]
+    ) -> None:
+        """Draw from what each row's constraint allows; again where it refuses."""
+        choices: list[np.ndarray] = []
+        pending: list[int] = []
+        for place, row in enumerate(rows):
+            assert row.state is not None
+            allowed = np.asarray(row.state.allowed(), dtype=np.int64)
+            choices.append(allowed)
+            if len(allowed) == 1:  # nothing to choose
+                if not self._offer(row, int(allowed[0]), row.numbers_used):
+                    row.end(finished=False)
+            else:
+                pending.append(place)
+        if not pending:
+            return
+        width = max(len(choices[place]) for place in pending)
+        ids = np.zeros((len(pending), width), dtype=np.int64)
+        padding = np.zeros((len(pending), width), dtype=bool)
+        for line, place in enumerate(pending):
+            count = len(choices[place])
+            ids[line, :count] = choices[place]
+            padding[line, count:] = True
+        scores = self._gather(logits, [slots[place] for place in pending], ids)
+        scores[padding] = -np.inf
+        used = np.array([rows[place].numbers_used for place in pending])
+        exact = np.zeros(len(pending), dtype=bool)
+        lines = np.arange(len(pending))
+        while len(lines):
+            uniforms = np.array(
+                [rows[pending[i]].stream.uniform(int(used[i])) for i in lines.tolist()]
+            )
+            drawn = self._draw_bound(scores[lines], uniforms, tolerance=self.tolerance)
+            for order in np.flatnonzero(drawn.doubtful & ~exact[lines]).tolist():
+                line = int(lines[order])
+                alone = self._generator.read_alone(rows[pending[line]].context)
+                fresh = self._gather(alone[None], [0], ids[[line]])[0]
+                # what was refused before stays out
+                scores[line] = np.where(np.isneginf(scores[line]), -np.inf, fresh)
+                exact[line] = True
+                again = self._draw_bound(scores[[line]], uniforms[[order]], tolerance=0.0)
+                drawn.columns[order] = again.columns[0]
+            used[lines] += 1
+            refused = []
+            for line, column in zip(lines.tolist(), drawn.columns.tolist(), strict=True):
+                row = rows[pending[line]]
+                if not self._offer(row, int(ids[line, column]), int(used[line])):
+                    scores[line, column] = -np.inf
+                    # a refusal may show the constraint that others would be refused, too
+                    still = row.state.allowed() if row.state is not None else ids[line]
+                    scores[line, ~np.isin(ids[line], still)] = -np.inf
+                    if np.isneginf(scores[line]).all():
+                        row.end(finished=False)
+                    else:
+                        refused.append(line)
+            lines = np.array(refused, dtype=int)
+
+    def _offer(self, row: Row, token: int, numbers_used: int) -> bool:
+        assert row.state is not None
+        if row.state.advance(token):
+            row.take(token, numbers_used)
+            return True
+        return False
+
+    def _draw_bound(self, scores: np.ndarray, uniforms: np.ndarray, *, tolerance: float) -> Draw:
+        sampling = self._sampling
+        return draw(
+            scores,
+            uniforms,
+            temperature=sampling.temperature,
+            top_p=sampling.top_p,
+            top_k=sampling.top_k,
+            tolerance=tolerance,
+        )
+
+    @staticmethod
+    def _gather(logits: torch.Tensor, slots: Sequence[int], ids: np.ndarray) -> np.ndarray:
+        """Return the scores of each row's choices, float64, shape (rows, choices)."""
+        lines = np.asarray(slots)[:, None]
+        if logits.device.type == "cpu":
+            return logits.numpy()[lines, ids].astype(np.float64)
+        picked = logits[
+            torch.from_numpy(lines).to(logits.device), torch.from_numpy(ids).to(logits.device)
+        ]
+        return picked.cpu().numpy().astype(np.float64)

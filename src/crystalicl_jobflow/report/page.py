@@ -1,0 +1,197 @@
+"""The page: one HTML file that needs nothing else."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from crystalicl_jobflow import __version__
+from crystalicl_jobflow.report import sections, wording
+from crystalicl_jobflow.report.best_candidates import ORDER, best_candidates
+from crystalicl_jobflow.report.picture import crystal_svg, gradients_svg
+from crystalicl_jobflow.report.provenance import provenance
+from crystalicl_jobflow.report.reference import Reference, read_reference
+from crystalicl_jobflow.report.run import Run, read_run
+from crystalicl_jobflow.report.scene import crystal_scene, element_colour, element_radius
+from crystalicl_jobflow.thresholds import SYMPREC
+
+REPORT_FILE = "report.html"
+"""Name of the page where none is given."""
+
+TOP = 12
+"""Crystals shown in three dimensions."""
+
+MOST_TOP = 60
+"""Most crystals that a page shows: beyond, it grows slow to read and to open."""
+
+
+def write_report(
+    folder: str | Path,
+    *,
+    reference: str | Path | None = None,
+    out: str | Path | None = None,
+    top: int = TOP,
+    progress: Callable[[int, int | None], None] | None = None,
+) -> Path:
+    """Write the report of a run.
+
+    Parameters
+    ----------
+    folder
+        What a run left, see :func:`~crystalicl_jobflow.report.read_run`.
+    reference
+        Crystals to compare distributions with: a CSV with CIFs, a store, …
+    out
+        The file; by default ``report.html`` in the folder.
+    top
+        Crystals shown in three dimensions.
+    progress
+        Called with (read, of) while the reference is read.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Raises
+    ------
+    ValueError
+        If the folder holds no candidates, or a file cannot be read; one line.
+    """
+    run = read_run(folder)
+    known = None if reference is None else read_reference(reference, progress=progress)
+    path = Path(folder) / REPORT_FILE if out is None else Path(out)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(build_page(run, reference=known, top=top), encoding="utf-8")
+    return path
+
+
+def build_page(run: Run, *, reference: Reference | None = None, top: int = TOP) -> str:
+    """Return the page of a run as HTML.
+
+    Everything is within the page: styles, pictures, the viewer. A content security policy
+    lets no request leave, and only the page's own scripts run. All texts are escaped.
+
+    Parameters
+    ----------
+    run
+        The run.
+    reference
+        Distributions to compare with.
+    top
+        Crystals shown in three dimensions, at most :data:`MOST_TOP`.
+    """
+    places = best_candidates(run, max(0, min(top, MOST_TOP)))
+    scenes = [crystal_scene(run.candidates[place].structure) for place in places]  # type: ignore[arg-type]
+    elements = sorted({symbol for scene in scenes for symbol in scene.elements})
+    viewer = _resource("vendor/3Dmol-min.js") if scenes else ""
+    script = _resource("templates/page.js")
+    scripts = [text for text in (viewer, script) if text]
+    context: dict[str, Any] = {
+        "run": run,
+        "title": f"Report of {run.name}",
+        "policy": _policy(scripts),
+        "style": Markup(_resource("templates/page.css")),
+        "viewer": Markup(viewer),
+        "script": Markup(script),
+        "license": _resource("vendor/3Dmol-LICENSE.txt") if scenes else "",
+        "headline": sections.headline(run),
+        "rate_groups": sections.rate_groups(run),
+        "figures": sections.figures(run),
+        "conditions": sections.conditions(run),
+        "asked": sections.asked_for(run),
+        "reference": reference,
+        "distributions": sections.distributions(run, reference),
+        "num_valid": sum(candidate.valid for candidate in run.candidates),
+        "cards": [
+            {
+                "place": place,
+                "candidate": run.candidates[place],
+                "picture": crystal_svg(scene, label=_in_words(run, place)),
+                "marks": sections.marks(run, place),
+                "cif": _cif_link(run, place),
+                "legend": [
+                    (symbol, element_colour(symbol)) for symbol in sorted(set(scene.elements))
+                ],
+            }
+            for place, scene in zip(places, scenes, strict=True)
+        ],
+        "energies": any(row.get("relaxed") is not None for row in run.columns),
+        "order": ORDER,
+        "gradients": gradients_svg(elements),
+        "data": {
+            "scenes": [scene.document() for scene in scenes],
+            "colours": {symbol: element_colour(symbol) for symbol in elements},
+            "radii": {symbol: round(element_radius(symbol), 3) for symbol in elements},
+        },
+        "failures": sections.failures(run),
+        "columns": sections.listed_columns(run),
+        "max_rows": sections.MAX_ROWS,
+        "provenance": provenance(run),
+        "number": wording.number,
+        "pretty": wording.pretty_symbol,
+        "formula": wording.formula_html,
+        "cell_text": sections.cell_text,
+        "words": wording.words,
+        "version": __version__,
+        "written": datetime.now(UTC),
+    }
+    return _template().render(context)
+
+
+def _in_words(run: Run, place: int) -> str:
+    candidate = run.candidates[place]
+    group = f", space group {candidate.space_group}" if candidate.space_group else ""
+    return f"Unit cell of {candidate.formula}{group}"
+
+
+def _cif_link(run: Run, place: int) -> tuple[str, str]:
+    """Return a file name and the crystal's CIF as a ``data:`` address."""
+    from pymatgen.io.cif import CifWriter
+
+    candidate = run.candidates[place]
+    assert candidate.structure is not None
+    symprec = float(candidate.provenance.tolerances.get("symprec", SYMPREC))
+    try:
+        text = str(CifWriter(candidate.structure, symprec=symprec))
+    except Exception:  # spglib finds no group where atoms coincide
+        text = str(CifWriter(candidate.structure))
+    name = f"{candidate.formula}_{candidate.space_group or 0}_{candidate.candidate_id[:8]}.cif"
+    return name, "data:chemical/x-cif;base64," + base64.b64encode(text.encode()).decode()
+
+
+def _policy(scripts: list[str]) -> str:
+    """Return the content security policy: these scripts by their hashes, and no network."""
+    hashes = " ".join(
+        f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+        for text in scripts
+    )
+    return (
+        f"default-src 'none'; script-src {hashes or chr(39) + 'none' + chr(39)};"
+        " style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
+    )
+
+
+@cache
+def _resource(name: str) -> str:
+    """Return a file of this package; no carriage returns, which HTML would drop from a hash."""
+    text = files("crystalicl_jobflow.report").joinpath(name).read_text(encoding="utf-8")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+@cache
+def _template() -> Any:
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["percent"] = lambda share: f"{100 * share:.1f}\u00a0%"
+    return environment.from_string(_resource("templates/page.html.j2"))

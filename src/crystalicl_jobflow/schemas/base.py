@@ -1,0 +1,91 @@
+"""The documents that travel from step to step and are stored."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Annotated, Any, TypeVar
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    PlainSerializer,
+    SerializationInfo,
+)
+from pymatgen.core import Structure
+
+Crystal = Annotated[Structure, PlainSerializer(lambda crystal: crystal.as_dict(), when_used="json")]
+"""A pymatgen structure; its dictionary in JSON, from which it is read again."""
+
+
+def utcnow() -> datetime:
+    """Return the current time in UTC, without sub-millisecond digits (BSON keeps none)."""
+    now = datetime.now(UTC)
+    return now.replace(microsecond=now.microsecond // 1000 * 1000)
+
+
+class Document(BaseModel):
+    """Base of all documents: unknown fields are refused, so that a typo is seen."""
+
+    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+
+
+BATCH_SIZE = 100
+"""Documents in one blob of the additional store. A candidate of 240 atoms takes 85 kB, so
+a hundred stay below MongoDB's 16 MB; a thousand blobs of one candidate each would take the
+file-based stores minutes, whose upserts are quadratic."""
+
+
+ROWS_SIZE = 2000
+"""Rows of a table in one blob: a row has some 2 kB."""
+
+
+BATCH = "batch"
+"""Key under which a batch lies in a job's output, and which goes to the store ``data``."""
+
+
+DATA = [BATCH]
+"""The ``data=`` argument of the job decorator: what goes into the additional store."""
+
+
+ItemT = TypeVar("ItemT")
+
+
+def _to_batches(items: list[Any], info: SerializationInfo) -> list[dict[str, Any]]:
+    dumped = [item.model_dump(mode=info.mode) for item in items]
+    return [
+        {BATCH: dumped[start : start + BATCH_SIZE]} for start in range(0, len(dumped), BATCH_SIZE)
+    ]
+
+
+def _rows_to_batches(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    starts = range(0, len(rows), ROWS_SIZE)
+    return [{BATCH: rows[start : start + ROWS_SIZE]} for start in starts]
+
+
+def from_batches(value: Any) -> Any:
+    """Return a list that is stored in batches as the list that it is; anything else as given."""
+    if not isinstance(value, list | tuple) or not any(map(_is_batch, value)):
+        return value
+    return [item for part in value for item in (part[BATCH] if _is_batch(part) else [part])]
+
+
+def _is_batch(item: Any) -> bool:
+    return isinstance(item, Mapping) and set(item) == {BATCH}
+
+
+Batched = Annotated[
+    list[ItemT],
+    BeforeValidator(from_batches),
+    PlainSerializer(_to_batches),
+]
+"""A list that is stored in batches, ``[{"batch": [...]}, ...]``, and read as a plain list."""
+
+
+BatchedRows = Annotated[
+    list[dict[str, Any]],
+    BeforeValidator(from_batches),
+    PlainSerializer(_rows_to_batches),
+]
+"""Rows of a table, stored in batches of :data:`ROWS_SIZE`, and read as a plain list."""

@@ -1,0 +1,140 @@
+"""Documents of the step: candidate."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from pydantic import Field
+from pymatgen.core import Structure
+
+from crystalicl_jobflow.schemas.base import Batched, Crystal, Document, utcnow
+from crystalicl_jobflow.schemas.condition import Condition
+from crystalicl_jobflow.schemas.generation import ModelInfo, SamplingParams
+from crystalicl_jobflow.schemas.reasons import FailureReason
+from crystalicl_jobflow.schemas.retrieval import Strategy
+
+
+class Provenance(Document):
+    """Everything needed to draw one candidate again."""
+
+    prompt: str
+    demonstration_ids: list[str] = Field(default_factory=list)
+    strategy: Strategy | None = None
+    relaxed: list[str] = Field(default_factory=list)
+    request_index: int = 0
+    sample_index: int = 0
+    attempts: int = 1
+    rejected: dict[str, int] = Field(default_factory=dict)
+    constraint: str | None = None
+    finished: bool = True
+    num_tokens: int = 0
+    log_prob: float | None = Field(
+        None, description="Logarithm of the text's probability under the model as it is."
+    )
+    draws: int = Field(0, description="Draws made in all, see Completion.")
+    tokens_drawn: int = Field(0, description="Tokens of all draws, see Completion.")
+    sampling: SamplingParams | None = None
+    model: ModelInfo | None = None
+    versions: dict[str, str] = Field(default_factory=dict)
+    tolerances: dict[str, float | str] = Field(
+        default_factory=dict, description="Thresholds of the checks, with the set names used."
+    )
+
+
+class Checks(Document):
+    """Checks of one crystal that need no energy; None where there is no crystal."""
+
+    min_distance: float | None = Field(None, description="Shortest distance in Å.")
+    volume: float | None = Field(None, description="Cell volume in Å³.")
+    structure_valid: bool | None = Field(
+        None, description="CDVAE: minimum distance ≥ 0.5 Å and volume ≥ 0.1 Å³."
+    )
+    structure_valid_radii: bool | None = Field(
+        None, description="CrystalICL: no distance below half the sum of the atomic radii."
+    )
+    composition_valid: bool | None = Field(
+        None, description="Charge-neutral under SMACT with the Pauling test."
+    )
+    symmetry_adherent: bool | None = Field(
+        None, description="The group found is the one the text declares or the condition asks."
+    )
+
+
+class Candidate(Document):
+    """One generated text with all that is known about it: the unit of storage."""
+
+    candidate_id: str = Field(
+        description="Hash of provenance and text: the same draw, the same id."
+    )
+    condition: Condition
+    text: str
+    text_format: str = "sgs"
+    parsed: bool = False
+    structure: Crystal | None = None
+    formula: str | None = None
+    anonymous_formula: str | None = None
+    chemsys: str | None = None
+    elements: tuple[str, ...] = ()
+    num_sites: int | None = Field(None, description="Atoms in the primitive cell.")
+    density: float | None = Field(None, description="g/cm³")
+    declared_space_group: int | None = Field(None, description="Number written in the text.")
+    space_group: int | None = Field(None, description="Number found at symprec 0.1.")
+    space_group_symbol: str | None = None
+    properties: dict[str, float] = Field(
+        default_factory=dict, description="Predicted or computed values by name."
+    )
+    checks: Checks = Field(default_factory=Checks)
+    success: dict[str, bool | None] = Field(
+        default_factory=dict,
+        description="What was asked for → whether met; None where it could not be judged.",
+    )
+    joint_success: bool | None = Field(
+        None, description="Everything asked for at once; None where a part was not judged."
+    )
+    valid: bool = Field(
+        False, description="Parsed, structurally valid (both rules) and of valid composition."
+    )
+    failure_reason: FailureReason | None = None
+    failure_message: str | None = None
+    provenance: Provenance
+    created_at: datetime = Field(default_factory=utcnow)
+
+
+class ValidateDoc(Document):
+    """What a validation job returns."""
+
+    candidates: Batched[Candidate] = Field(
+        default_factory=list, description="One per text, in order; in the store 'data'."
+    )
+    num_candidates: int = 0
+    num_parsed: int = 0
+    num_valid: int = 0
+    reasons: dict[str, int] = Field(
+        default_factory=dict, description="Failure reason → number of candidates."
+    )
+
+    @property
+    def valid_candidates(self) -> list[Candidate]:
+        """The candidates that passed every check."""
+        return [candidate for candidate in self.candidates if candidate.valid]
+
+    @property
+    def valid_structures(self) -> list[Structure]:
+        """Their crystals: what a relaxation Maker takes by reference."""
+        return [item.structure for item in self.valid_candidates if item.structure is not None]
+
+    @classmethod
+    def from_candidates(cls, candidates: list[Candidate]) -> ValidateDoc:
+        """Build the document with its counts."""
+        reasons: dict[str, int] = {}
+        for candidate in candidates:
+            if candidate.failure_reason is not None:
+                name = candidate.failure_reason.value
+                reasons[name] = reasons.get(name, 0) + 1
+        return cls(
+            candidates=candidates,
+            num_candidates=len(candidates),
+            num_parsed=sum(candidate.parsed for candidate in candidates),
+            num_valid=sum(candidate.valid for candidate in candidates),
+            reasons=dict(sorted(reasons.items())),
+        )

@@ -1,0 +1,56 @@
+"""Documents of the step: evaluation."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import Field
+
+from crystalicl_jobflow.schemas.base import BatchedRows, Document, utcnow
+
+
+class Rate(Document):
+    """A share with its denominator."""
+
+    rate: float | None = Field(description="count / of; None where of is 0.")
+    count: int
+    of: int
+
+    @classmethod
+    def from_counts(cls, count: int, of: int) -> Rate:
+        """Build a rate; of 0 gives no rate."""
+        return cls(rate=count / of if of else None, count=count, of=of)
+
+
+class Evaluation(Document):
+    """Rates over a set of candidates, with each candidate's results."""
+
+    num_candidates: int
+    rates: dict[str, Rate] = Field(default_factory=dict)
+    reasons: dict[str, int] = Field(
+        default_factory=dict, description="Failure reason → number of candidates."
+    )
+    metrics: dict[str, float | None] = Field(
+        default_factory=dict, description="Figures that are no rates, e.g. a mean RMS."
+    )
+    results: list[dict[str, Any]] = Field(
+        default_factory=list, description="One row per candidate: id, flags, reason."
+    )
+    tolerances: dict[str, float | str] = Field(default_factory=dict)
+    versions: dict[str, str] = Field(default_factory=dict)
+    created_at: datetime = Field(default_factory=utcnow)
+
+
+class EvaluateDoc(Evaluation):
+    """What an evaluation job returns: an evaluation whose rows lie in the store 'data'."""
+
+    results: BatchedRows = Field(
+        default_factory=list,
+        description="One row per candidate, see STRUCTURE_COLUMNS; in the store 'data'.",
+    )
+
+    @classmethod
+    def from_evaluation(cls, evaluation: Evaluation) -> EvaluateDoc:
+        """Build the document from what the evaluation room returns."""
+        return cls(**dict(evaluation))

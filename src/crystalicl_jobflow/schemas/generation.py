@@ -1,0 +1,156 @@
+"""Documents of the step: generation."""
+
+from __future__ import annotations
+
+from pydantic import Field, field_validator
+
+from crystalicl_jobflow.schemas.base import Batched, Document
+from crystalicl_jobflow.schemas.condition import Condition
+from crystalicl_jobflow.schemas.reasons import FailureReason
+from crystalicl_jobflow.schemas.retrieval import Strategy
+from crystalicl_jobflow.utils.redaction import redact
+
+
+class SamplingParams(Document):
+    """How texts are drawn from a language model."""
+
+    temperature: float = Field(0.9, gt=0)
+    top_p: float = Field(0.9, gt=0, le=1)
+    top_k: int | None = Field(None, ge=1)
+    max_new_tokens: int = Field(768, ge=1)
+    seed: int = 0
+    max_redraws: int = Field(
+        5, ge=0, description="How often one sample that is no crystal is drawn again."
+    )
+    best_of: int = Field(
+        1,
+        ge=1,
+        description="Texts drawn for each sample, of which the most probable is kept; all of"
+        " them cost.",
+    )
+
+
+class ModelInfo(Document):
+    """Which model wrote a text."""
+
+    engine: str = Field(description="Text generator, e.g. 'transformers'.")
+    base_model: str
+    base_revision: str | None = Field(None, description="Hub revision or hash of the files.")
+    adapter: str | None = None
+    adapter_revision: str | None = None
+    device: str = "cpu"
+    dtype: str = "float32"
+    quantization: str | None = None
+
+    @field_validator("base_model", "adapter", "device")
+    @classmethod
+    def _hide_secrets(cls, value: str | None) -> str | None:
+        """Hide secrets: a model may be the address of a server, and this document is stored."""
+        return None if value is None else redact(value)
+
+
+class Completion(Document):
+    """One text that a model wrote for a prompt."""
+
+    request_index: int = Field(description="Which prompt of the batch, from 0.")
+    sample_index: int = Field(description="Which sample of that prompt, from 0.")
+    text: str
+    finished: bool = Field(description="Whether the model ended the text by itself.")
+    num_tokens: int
+    attempts: int = Field(1, description="Draws made, the one kept included.")
+    rejected: dict[str, int] = Field(
+        default_factory=dict, description="Reason code to number of draws rejected for it."
+    )
+    constraint: str | None = Field(
+        None, description="Constraint under which the text was written, in words; None for none."
+    )
+    log_prob: float | None = Field(
+        None,
+        description="Natural logarithm of the text's probability, its end included, under the"
+        " model as it is: at temperature 1, without nucleus and constraint. None where the engine"
+        " does not tell.",
+    )
+    error: str | None = Field(
+        None, description="Why there is no text, where a model server gave none; one line."
+    )
+    flaw: FailureReason | None = Field(
+        None, description="Why the text would have been drawn again, had draws been left."
+    )
+    draws: int = Field(
+        0, description="Draws made in all, those of less probable texts included; 0: not counted."
+    )
+    tokens_drawn: int = Field(
+        0, description="Tokens of all draws, also of those thrown away; 0: not counted."
+    )
+
+
+class Generation(Document):
+    """The texts written for one retrieval (one condition)."""
+
+    condition: Condition
+    prompt: str
+    text_format: str = "sgs"
+    strategy: Strategy | None = None
+    demonstration_ids: list[str] = Field(default_factory=list)
+    relaxed: list[str] = Field(default_factory=list)
+    completions: list[Completion] = Field(default_factory=list)
+    sampling: SamplingParams
+    model: ModelInfo
+    versions: dict[str, str] = Field(default_factory=dict)
+    seconds: float | None = Field(None, description="Wall time of the whole batch, in s.")
+
+
+class GenerateDoc(Document):
+    """What a generation job returns."""
+
+    generations: Batched[Generation] = Field(
+        default_factory=list, description="One per condition, in order; in the store 'data'."
+    )
+    num_conditions: int = 0
+    num_samples: int = Field(0, description="Texts asked for.")
+    num_completions: int = Field(0, description="Texts written.")
+    num_tokens: int = 0
+    num_draws: int = Field(0, description="Draws made, also those thrown away or less probable.")
+    num_tokens_drawn: int = Field(0, description="Tokens of all draws.")
+    seconds: float | None = Field(None, description="Time spent writing, over all shards, in s.")
+    model: ModelInfo | None = None
+    num_shards: int = Field(1, description="Jobs among which the samples were divided.")
+    missing_shards: list[int] = Field(
+        default_factory=list, description="Shards whose job failed, counted from 1."
+    )
+    num_resumed: int = Field(
+        0, description="Samples that launches of the job wrote before they were killed."
+    )
+
+    @property
+    def num_missing(self) -> int:
+        """Texts asked for that no job wrote."""
+        return self.num_samples - self.num_completions
+
+    @classmethod
+    def from_generations(
+        cls,
+        generations: list[Generation],
+        *,
+        num_samples: int,
+        num_shards: int = 1,
+        missing_shards: list[int] | None = None,
+        seconds: float | None = None,
+        num_resumed: int = 0,
+    ) -> GenerateDoc:
+        """Build the document with its counts."""
+        completions = [item for generation in generations for item in generation.completions]
+        return cls(
+            generations=generations,
+            num_conditions=len(generations),
+            num_samples=num_samples,
+            num_completions=len(completions),
+            num_tokens=sum(item.num_tokens for item in completions),
+            num_draws=sum(item.draws or item.attempts for item in completions),
+            num_tokens_drawn=sum(item.tokens_drawn or item.num_tokens for item in completions),
+            seconds=seconds,
+            model=generations[0].model if generations else None,
+            num_shards=num_shards,
+            missing_shards=missing_shards or [],
+            num_resumed=num_resumed,
+        )

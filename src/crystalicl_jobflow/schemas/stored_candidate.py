@@ -1,0 +1,208 @@
+"""The document of one candidate as it is stored and queried, from condition to hull."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import Field
+from pymatgen.core import Structure
+
+from crystalicl_jobflow.schemas.base import Batched, Crystal, Document, utcnow
+from crystalicl_jobflow.schemas.candidate import Checks, Provenance
+from crystalicl_jobflow.schemas.condition import Condition
+from crystalicl_jobflow.schemas.reasons import FailureReason
+
+LEVELS = ("forcefield", "dft")
+"""Levels of theory of a relaxation; a later one is believed rather than an earlier one."""
+
+
+class Symmetry(Document):
+    """The space group of a crystal, named as the Materials Project names its parts."""
+
+    number: int | None = Field(None, description="Space-group number; None where none is found.")
+    symbol: str | None = Field(None, description="Short Hermann–Mauguin symbol.")
+    crystal_system: str | None = Field(None, description="triclinic, monoclinic, … cubic")
+    symprec: float = Field(0.1, description="Tolerance in Å.")
+
+
+class Origin(Document):
+    """One job that has given something to a candidate."""
+
+    name: str = Field(
+        description="What the job did: generate, validate, select, relax or evaluate."
+    )
+    job_uuid: str
+    job_index: int = 1
+    job_name: str = ""
+    completed_at: str = Field("", description="When it ended, as jobflow writes it.")
+
+
+class CandidateRelaxation(Document):
+    """What one relaxation has made of one candidate, also where it failed."""
+
+    candidate_id: str
+    structure: Crystal | None = Field(None, description="The relaxed crystal.")
+    energy_per_atom: float | None = Field(None, description="eV/atom, on the method's scale.")
+    formation_energy_per_atom: float | None = Field(None, description="eV/atom")
+    energy_above_hull: float | None = Field(None, description="eV/atom; negative below the hull.")
+    converged: bool | None = Field(None, description="Whether it converged; None: not known.")
+    steps: int | None = None
+    level: str = Field("forcefield", description="forcefield or dft")
+    method: str = Field("", description="Model or functional, with its version.")
+    corrected_energy_per_atom: float | None = Field(
+        None, description="eV/atom, with the Materials Project's corrections (MP2020); DFT only."
+    )
+    source_uuid: str | None = Field(None, description="Job whose output it was read from.")
+    dir_name: str | None = Field(None, description="Folder of the calculation.")
+    failure_reason: str | None = Field(None, description="Why it does not count; a code.")
+    failure_message: str | None = None
+
+    @property
+    def counts(self) -> bool:
+        """Whether its energies may decide: it has a crystal, converged, and did not fail."""
+        return (
+            self.structure is not None
+            and self.failure_reason is None
+            and self.converged is not False
+        )
+
+
+class RelaxDoc(Document):
+    """Relaxations of candidates, as a job returns them."""
+
+    relaxations: Batched[CandidateRelaxation] = Field(
+        default_factory=list, description="In the store 'data'."
+    )
+    num_candidates: int = 0
+    num_converged: int = 0
+    num_failed: int = 0
+    num_resumed: int = Field(
+        0, description="Relaxations that earlier launches of a killed job had made."
+    )
+    hull: str = Field("", description="What energies above the hull are against, in words.")
+
+    @property
+    def structures(self) -> list[Structure]:
+        """The relaxed crystals that count, in order."""
+        return [
+            item.structure
+            for item in self.relaxations
+            if item.counts and item.structure is not None
+        ]
+
+    @classmethod
+    def from_relaxations(
+        cls, relaxations: list[CandidateRelaxation], *, hull: str = "", num_resumed: int = 0
+    ) -> RelaxDoc:
+        """Build the document with its counts."""
+        return cls(
+            hull=hull,
+            num_resumed=num_resumed,
+            relaxations=relaxations,
+            num_candidates=len(relaxations),
+            num_converged=sum(item.converged is True for item in relaxations),
+            num_failed=sum(item.failure_reason is not None for item in relaxations),
+        )
+
+
+class StoredRelaxation(CandidateRelaxation):
+    """A relaxation with the job that it comes from and the group of the relaxed crystal."""
+
+    origin: Origin
+    symmetry: Symmetry | None = None
+    density: float | None = Field(None, description="Of the relaxed crystal, g/cm³.")
+
+
+class StoredEvaluation(Document):
+    """What one evaluation has found about one candidate, or a selection has decided."""
+
+    origin: Origin
+    row: dict[str, Any] = Field(
+        default_factory=dict, description="Columns of the table of structures that have a value."
+    )
+
+
+class GeneratedCrystal(Document):
+    """The crystal as the text described it, before any relaxation."""
+
+    structure: Crystal | None = Field(
+        None, description="None where it is the document's own structure: not relaxed."
+    )
+    symmetry: Symmetry = Field(default_factory=Symmetry)
+    density: float | None = Field(None, description="g/cm³")
+    nsites: int | None = Field(None, description="Atoms in the primitive cell.")
+
+
+class CandidateDoc(Document):
+    """Everything about one candidate, in the manner of the Materials Project's documents.
+
+    ``structure``, ``symmetry``, ``density`` and the energies are those of the relaxed crystal
+    where there is one (of the highest level, converged before unconverged, the latest of
+    those), else of the generated one.
+    """
+
+    candidate_id: str = Field(description="Hash of the draw: the same draw, the same id.")
+    # what it is
+    formula_pretty: str | None = Field(None, description="Reduced formula.")
+    formula_anonymous: str | None = Field(None, description="Anonymised formula, e.g. ABC3.")
+    chemsys: str | None = Field(None, description="Chemical system, e.g. Ca-O-Ti.")
+    elements: list[str] = Field(default_factory=list, description="Elements, sorted.")
+    nelements: int = 0
+    nsites: int | None = Field(None, description="Atoms in the primitive cell.")
+    composition_reduced: dict[str, float] = Field(default_factory=dict)
+    symmetry: Symmetry = Field(default_factory=Symmetry)
+    density: float | None = Field(None, description="g/cm³")
+    structure: Crystal | None = None
+    # how stable
+    energy_per_atom: float | None = Field(None, description="eV/atom")
+    formation_energy_per_atom: float | None = Field(None, description="eV/atom")
+    energy_above_hull: float | None = Field(None, description="eV/atom")
+    is_stable: bool | None = Field(
+        None, description="Energy above hull ≤ 0; False where the relaxation failed."
+    )
+    is_metastable: bool | None = Field(None, description="Energy above hull ≤ 0.1 eV/atom.")
+    is_relaxed: bool | None = Field(
+        None, description="The relaxation converged; None where there was none."
+    )
+    band_gap: float | None = Field(None, description="eV; predicted, see provenance.versions.")
+    relaxations: list[StoredRelaxation] = Field(default_factory=list)
+    # whether it counts
+    parsed: bool = False
+    valid: bool = False
+    checks: Checks = Field(default_factory=Checks)
+    failure_reason: FailureReason | None = None
+    failure_message: str | None = None
+    is_unique: bool | None = None
+    duplicate_of: str | None = None
+    is_novel: bool | None = None
+    known_as: str | None = Field(None, description="Id of the known crystal that it matches.")
+    is_sun: bool | None = Field(None, description="Stable, unique and novel.")
+    evaluations: list[StoredEvaluation] = Field(default_factory=list)
+    # what was asked for, and what the model wrote
+    condition: Condition = Field(default_factory=lambda: Condition.build())
+    success: dict[str, bool | None] = Field(default_factory=dict)
+    joint_success: bool | None = None
+    properties: dict[str, float] = Field(default_factory=dict)
+    text: str = ""
+    text_format: str = "sgs"
+    declared_space_group: int | None = None
+    generated: GeneratedCrystal | None = None
+    provenance: Provenance | None = None
+    # where it comes from
+    stage: str = Field(
+        "", description="What is known of the text: '' nothing yet, generated, validated."
+    )
+    stage_at: str = Field("", description="When the job that told it ended.")
+    origins: list[Origin] = Field(default_factory=list, description="The jobs, by name and uuid.")
+    run_ids: list[str] = Field(
+        default_factory=list, description="Uuids of jobs and Flows, and names of runs."
+    )
+    completes: list[str] = Field(
+        default_factory=list, description="Jobs of which this was the last candidate stored."
+    )
+    created_at: datetime | None = Field(None, description="When the text was checked.")
+    last_updated: datetime = Field(
+        default_factory=utcnow, description="When this document last changed."
+    )
+    revision: int = Field(0, description="Number of writes; two writers at once see each other.")

@@ -1,0 +1,14 @@
+"""Which candidates go on to a more expensive step."""
+
+from __future__ import annotations
+
+from crystalicl_jobflow.selection.ranking import RANKINGS
+from crystalicl_jobflow.selection.select import ranked_places, select_candidates
+from crystalicl_jobflow.selection.summary import summarize
+
+__all__ = [
+    "RANKINGS",
+    "ranked_places",
+    "select_candidates",
+    "summarize",
+]

@@ -1,0 +1,151 @@
+"""What candidates are ranked by, when a more expensive step cannot take them all."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from crystalicl_jobflow.schemas import Candidate
+from crystalicl_jobflow.schemas.stored_candidate import CandidateRelaxation
+
+
+@dataclass(frozen=True)
+class Contender:
+    """What a ranking knows of one candidate.
+
+    Parameters
+    ----------
+    candidate
+        The candidate.
+    place
+        Its place among all candidates.
+    times_drawn
+        How many candidates are the same crystal.
+    relaxation
+        Its relaxation, where there was one.
+    """
+
+    candidate: Candidate
+    place: int
+    times_drawn: int = 1
+    relaxation: CandidateRelaxation | None = None
+
+
+Score = Callable[[Contender], float | None]
+
+
+def _success(item: Contender) -> float:
+    return {True: 1.0, None: 0.5, False: 0.0}[item.candidate.joint_success]
+
+
+def _log_prob_per_token(item: Contender) -> float | None:
+    found, tokens = item.candidate.provenance.log_prob, item.candidate.provenance.num_tokens
+    return None if found is None or not tokens else found / tokens
+
+
+def _of_relaxation(name: str) -> Score:
+    def score(item: Contender) -> float | None:
+        return None if item.relaxation is None else getattr(item.relaxation, name)
+
+    return score
+
+
+RANKINGS: dict[str, tuple[Score, bool]] = {
+    "success": (_success, True),
+    "times_drawn": (lambda item: item.times_drawn, True),
+    "log_prob": (lambda item: item.candidate.provenance.log_prob, True),
+    "log_prob_per_token": (_log_prob_per_token, True),
+    "num_sites": (lambda item: item.candidate.num_sites, False),
+    "order": (lambda item: item.place, False),
+    "random": (lambda item: _hashed(item.candidate.candidate_id), False),
+    "energy_above_hull": (_of_relaxation("energy_above_hull"), False),
+    "formation_energy_per_atom": (_of_relaxation("formation_energy_per_atom"), False),
+    "energy_per_atom": (_of_relaxation("energy_per_atom"), False),
+}
+"""What candidates can be ranked by → its score, and whether the highest comes first.
+
+``success``
+    1 where all that was asked for is met, 0.5 where a part could not be judged, else 0;
+    highest first.
+``times_drawn``
+    How often the crystal was drawn, most often first: the model's vote.
+``log_prob``, ``log_prob_per_token``
+    Probability of the text under the model, most probable first.
+``num_sites``
+    Atoms in the primitive cell, fewest first.
+``order``
+    As the candidates come.
+``random``
+    An order that follows from the candidates' ids.
+``energy_above_hull``, ``formation_energy_per_atom``, ``energy_per_atom``
+    Of the relaxation, lowest first, eV/atom.
+
+Besides these ``property:NAME`` is a property of the candidate, lowest first, and a leading
+``-`` turns any of them round. What has no score comes last either way.
+"""
+
+BEFORE_RELAXATION = ("success", "times_drawn", "log_prob")
+"""Default ranking of crystals that were not relaxed."""
+
+AFTER_RELAXATION = ("energy_above_hull", "formation_energy_per_atom", "energy_per_atom")
+"""Default ranking of relaxed crystals: the hull, where there is one."""
+
+
+def parse_ranking(ranking: str | Sequence[str]) -> dict[str, tuple[Score, bool]]:
+    """Return the score of each name, and whether the highest comes first.
+
+    Raises
+    ------
+    ValueError
+        If a name is not known; one line.
+    """
+    names = [ranking] if isinstance(ranking, str) else list(ranking)
+    found: dict[str, tuple[Score, bool]] = {}
+    for name in names:
+        plain = name.removeprefix("-")
+        if plain.startswith("property:"):
+            score, highest = _of_property(plain.removeprefix("property:")), False
+        elif plain in RANKINGS:
+            score, highest = RANKINGS[plain]
+        else:
+            raise ValueError(
+                f"no ranking {plain!r}; there are {', '.join(RANKINGS)} and property:NAME"
+            )
+        found[name] = (score, highest is (plain == name))
+    return found
+
+
+def rank_contenders(
+    contenders: Sequence[Contender], scores: Mapping[str, tuple[Score, bool]]
+) -> list[Contender]:
+    """Return the contenders, the first in rank first.
+
+    Parameters
+    ----------
+    contenders
+        The contenders; where all scores are equal their places decide.
+    scores
+        As :func:`parse_ranking` returns them; a later one decides between equals.
+    """
+
+    def key(item: Contender) -> tuple[tuple[bool, float], ...]:
+        values: list[tuple[bool, float]] = []
+        for score, highest in scores.values():
+            value = score(item)
+            if value is None or math.isnan(value):
+                values.append((True, 0.0))
+            else:
+                values.append((False, -value if highest else value))
+        return (*values, (False, float(item.place)))
+
+    return sorted(contenders, key=key)
+
+
+def _of_property(name: str) -> Score:
+    return lambda item: item.candidate.properties.get(name)
+
+
+def _hashed(text: str) -> float:
+    return int(hashlib.sha256(text.encode()).hexdigest()[:12], 16) / 16**12

@@ -1,0 +1,44 @@
+"""The asymmetric unit that an SGS text states."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from crystalicl_jobflow.crystal import wyckoff
+
+
+@dataclass(frozen=True)
+class SGSSite:
+    """One Wyckoff orbit.
+
+    Attributes
+    ----------
+    species
+        ``Mg``, or ``Cu0.75 Au0.25``.
+    frac_coords
+        One representative, in [0, 1).
+    multiplicity
+        Points of the orbit in the conventional cell, where known.
+    wyckoff_letter
+        Where known.
+    """
+
+    species: str
+    frac_coords: tuple[float, float, float]
+    multiplicity: int | None = None
+    wyckoff_letter: str | None = None
+
+
+@dataclass(frozen=True)
+class SGSCrystal:
+    """What an SGS text says: group, conventional cell (Å, degrees), one site per orbit."""
+
+    space_group_number: int
+    lengths: tuple[float, float, float]
+    angles: tuple[float, float, float]
+    sites: tuple[SGSSite, ...]
+
+    @property
+    def space_group_symbol(self) -> str:
+        """Short Hermann-Mauguin symbol."""
+        return wyckoff.symbol(self.space_group_number)

@@ -1,0 +1,231 @@
+"""Made-up crystals in pairs of one structure, to teach a model to read what it is shown.
+
+Real crystals can be known by heart, or guessed from their elements; a small model then
+never looks at the demonstrations. Here cell, free coordinates and elements are drawn anew:
+what the crystal asked for looks like, only the one beside it tells.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import numpy as np
+from pymatgen.core import Composition, Element
+
+from crystalicl_jobflow.crystal import wyckoff
+from crystalicl_jobflow.crystal.lattice import constrain_lattice, triple
+from crystalicl_jobflow.crystal.radii import atomic_radius
+from crystalicl_jobflow.crystal.space_groups import crystal_system
+from crystalicl_jobflow.text import SGS, SGSCrystal
+from crystalicl_jobflow.text.species import element_rank
+from crystalicl_jobflow.training.data.augmentation import equivalent_description
+from crystalicl_jobflow.training.data.crystals import TrainingCrystal, training_crystal
+
+SPREAD = 10
+"""How far replacements may be by Mendeleev number (Pettifor's chemical scale)."""
+
+
+MOST_Z = 94
+"""Heaviest replacement: plutonium, the last element that is common in the data."""
+
+
+MADE_UP = "made up"
+"""Source of made-up crystals."""
+
+STRAIN = 0.25
+"""Most that a cell length changes, as the logarithm of the ratio."""
+
+TURN = 10.0
+"""Most that a free angle changes (degrees)."""
+
+SHIFT = 0.15
+"""Most that each free coordinate of an orbit changes (fractional)."""
+
+DESCRIBED_ANEW = 0.5
+"""Share of the pairs in another description than the canonical one."""
+
+
+SHARED = 0.4
+"""Share of the second crystal's elements that are those of the first: lines that begin alike
+are the easiest to carry over, and what a model learns to carry over first."""
+
+
+def made_up_pair(
+    item: TrainingCrystal, rng: random.Random
+) -> tuple[TrainingCrystal, TrainingCrystal] | None:
+    """Make up two crystals of one structure.
+
+    Parameters
+    ----------
+    item
+        An ordered crystal: group, Wyckoff positions and stoichiometry are its own.
+    rng
+        Draws everything else.
+
+    Returns
+    -------
+    tuple of TrainingCrystal or None
+        Two crystals with the same coordinates, angles and ratios of lengths, each with
+        elements similar to the crystal's, in the same order of electronegativity, some of
+        them in both, and the volume that their atoms as spheres ask for. They need not
+        be sensible: atoms may come close, and their symmetry may be higher than written.
+        None where no such elements are found.
+    """
+    crystal = item.crystal
+    number = crystal.space_group_number
+    positions = {position.letter: position for position in wyckoff.wyckoff_positions(number)}
+    sites = []
+    for site in crystal.sites:
+        free = positions[site.wyckoff_letter or ""].rotation
+        shift = free @ np.array([rng.uniform(-SHIFT, SHIFT) for _ in range(3)])
+        point = wyckoff.wrap(np.array(site.frac_coords) + shift)
+        sites.append(replace(site, frac_coords=triple(point)))
+    lengths, angles = _another_cell(crystal, rng)
+    shape = replace(crystal, lengths=lengths, angles=angles, sites=tuple(sites))
+    if rng.random() < DESCRIBED_ANEW:
+        shape = equivalent_description(shape, rng, order=False)
+    first = _other_elements(item.demonstration.elements, {}, rng)
+    if first is None:
+        return None
+    kept = {old: new for old, new in first.items() if rng.random() < SHARED}
+    second = _other_elements(item.demonstration.elements, kept, rng)
+    if second is None:
+        return None
+    return _with_elements(item, shape, first), _with_elements(item, shape, second)
+
+
+def _another_cell(
+    crystal: SGSCrystal, rng: random.Random
+) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
+    number = crystal.space_group_number
+    lengths = [length * math.exp(rng.uniform(-STRAIN, STRAIN)) for length in crystal.lengths]
+    angles = list(crystal.angles)
+    if crystal_system(number) in ("triclinic", "monoclinic"):
+        angles = [min(130.0, max(50.0, angle + rng.uniform(-TURN, TURN))) for angle in angles]
+    return constrain_lattice(lengths, angles, number)
+
+
+def _other_elements(
+    elements: tuple[str, ...], kept: dict[str, str], rng: random.Random
+) -> dict[str, str] | None:
+    """Return similar elements in the same order of electronegativity, in which texts go."""
+    ordered = sorted(elements, key=element_rank)
+    for _ in range(20):
+        drawn = [kept.get(symbol) or rng.choice(near_elements(symbol)) for symbol in ordered]
+        if len(set(drawn)) == len(drawn) and drawn == sorted(drawn, key=element_rank):
+            return dict(zip(ordered, drawn, strict=True))
+    return None
+
+
+def _with_elements(
+    item: TrainingCrystal, shape: SGSCrystal, mapping: dict[str, str]
+) -> TrainingCrystal:
+    def composition(names: dict[str, str]) -> Composition:
+        amounts: dict[str, float] = {}
+        for site in shape.sites:
+            name = names[site.species]
+            amounts[name] = amounts.get(name, 0) + (site.multiplicity or 1)
+        return Composition(amounts)
+
+    new = composition(mapping)
+    scale = (sphere_volume(new) / sphere_volume(composition({e: e for e in mapping}))) ** (1 / 3)
+    crystal = replace(
+        shape,
+        lengths=triple(np.array(shape.lengths) * scale),
+        sites=tuple(replace(site, species=mapping[site.species]) for site in shape.sites),
+    )
+    known = item.demonstration
+    formula = new.reduced_formula
+    return TrainingCrystal(
+        known.model_copy(
+            update={
+                "demonstration_id": f"{MADE_UP}:{known.demonstration_id}:{formula}",
+                "source": MADE_UP,
+                "formula": formula,
+                "chemsys": new.chemical_system,
+                "elements": tuple(sorted(mapping.values())),
+                "properties": {},
+                "text": SGS.format(crystal),
+            }
+        ),
+        crystal,
+    )
+
+
+def substitute(
+    item: TrainingCrystal, rng: random.Random, *, spread: int = SPREAD
+) -> TrainingCrystal | None:
+    """Replace the elements of a crystal by similar ones.
+
+    Parameters
+    ----------
+    item
+        An ordered crystal.
+    rng
+        Draws the replacements.
+    spread
+        Greatest difference of Mendeleev numbers between an element and its replacement.
+
+    Returns
+    -------
+    TrainingCrystal or None
+        The same structure of other elements, without properties, its volume scaled by
+        that of the atoms as spheres of their atomic radii. None where the replaced crystal
+        has another space group or cannot be described.
+    """
+    replaced: dict[Any, Any] = {}
+    for element in item.demonstration.elements:
+        taken = set(replaced.values())
+        choices = [other for other in near_elements(element, spread) if other not in taken]
+        if not choices:
+            return None
+        replaced[element] = rng.choice(choices)
+    try:
+        structure = SGS.build(item.crystal)
+        before = sphere_volume(structure.composition)
+        structure.replace_species(replaced)
+        structure.scale_lattice(structure.volume * sphere_volume(structure.composition) / before)
+        found = training_crystal(
+            structure,
+            name=f"{item.demonstration.demonstration_id}:{structure.composition.reduced_formula}",
+            source="substituted",
+            properties={},
+        )
+    except ValueError:  # spglib or the text refuse it
+        return None
+    if found.demonstration.space_group != item.demonstration.space_group:
+        return None
+    return found
+
+
+@cache
+def near_elements(symbol: str, spread: int = SPREAD) -> tuple[str, ...]:
+    """Return the elements that may stand for one, itself among them, by atomic number.
+
+    Parameters
+    ----------
+    symbol
+        An element.
+    spread
+        Greatest difference of Mendeleev numbers.
+    """
+    place = Element(symbol).mendeleev_no
+    return tuple(
+        other.symbol
+        for other in sorted(Element, key=lambda candidate: candidate.Z)
+        if other.Z <= MOST_Z
+        and other.symbol not in ("D", "T")
+        and not other.is_noble_gas
+        and abs(other.mendeleev_no - place) <= spread
+    )
+
+
+def sphere_volume(composition: Composition) -> float:
+    """Return the volume of the atoms as spheres of their atomic radii, less a factor (Å³)."""
+    return sum(
+        atomic_radius(element.symbol) ** 3 * amount for element, amount in composition.items()
+    )

@@ -1,0 +1,165 @@
+"""Training crystals from any source: CSV files, pool stores, folders of CIF files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from crystalicl_jobflow.schemas import Demonstration
+from crystalicl_jobflow.stores import StoreSpec, open_store
+from crystalicl_jobflow.text import SGS
+from crystalicl_jobflow.training.data.crystals import (
+    SkippedRow,
+    TrainingCrystal,
+    read_training_crystals,
+)
+from crystalicl_jobflow.utils.parallel import parallel_map
+
+_FIELDS = tuple(Demonstration.model_fields)
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Crystals of one or several sources.
+
+    Parameters
+    ----------
+    crystals
+        In the order of the sources and their rows; ids are unique.
+    skipped
+        Rows and documents that could not be read.
+    """
+
+    crystals: list[TrainingCrystal]
+    skipped: list[SkippedRow]
+
+    @property
+    def num_fingerprints(self) -> int:
+        """How many crystals have a CrystalNN fingerprint."""
+        return sum(item.demonstration.fingerprint is not None for item in self.crystals)
+
+
+def read_training_data(
+    data: Iterable[StoreSpec],
+    *,
+    cache: str | Path | None = None,
+    workers: int = 1,
+    limit: int | None = None,
+    max_orbits: int | None = None,
+) -> TrainingData:
+    """Read crystals from CSV files, pools, and what pools are built from.
+
+    Parameters
+    ----------
+    data
+        CSV files with a column ``cif``, gzipped or not; stores that hold a pool
+        (`crystalicl_jobflow.stores.open_store`), whose fingerprints come with it;
+        'prototypes'; CIF files and folders of them.
+    cache
+        As in `read_training_crystals`, for the CSV files.
+    workers
+        Processes that analyse.
+    limit
+        Crystals of each source, at most; None for all.
+    max_orbits
+        Crystals with more Wyckoff orbits are left out; None for no limit.
+
+    Raises
+    ------
+    ValueError
+        If a source cannot be opened, none holds a crystal, or an id comes twice; one line.
+    """
+    crystals: list[TrainingCrystal] = []
+    skipped: list[SkippedRow] = []
+    for spec in data:
+        if isinstance(spec, str | Path) and str(spec).lower().endswith((".csv", ".csv.gz")):
+            found, lost = read_training_crystals([spec], cache=cache, workers=workers, limit=limit)
+        else:
+            found, lost = read_pool(_open(spec), workers=workers, limit=limit)
+        crystals += found
+        skipped += lost
+    if max_orbits is not None:
+        crystals = [crystal for crystal in crystals if crystal.num_orbits <= max_orbits]
+    if not crystals:
+        raise ValueError("no crystal is left to learn from")
+    seen: set[str] = set()
+    for crystal in crystals:
+        name = crystal.demonstration.demonstration_id
+        if name in seen:
+            raise ValueError(f"crystal {name} comes twice; name each source once")
+        seen.add(name)
+    return TrainingData(crystals, skipped)
+
+
+def _open(spec: StoreSpec) -> StoreSpec:
+    """Return the pool that is named, or one in memory of the crystals that are."""
+    if isinstance(spec, str | Path):
+        from crystalicl_jobflow.retrieval.opening import PROTOTYPES, open_embedded_pool
+
+        path = Path(spec)
+        if str(spec) == PROTOTYPES:
+            return open_embedded_pool()
+        if path.suffix.lower() == ".cif" or (path.is_dir() and any(path.glob("*.cif"))):
+            from crystalicl_jobflow.retrieval.pool import fill_pool
+
+            store = open_store("memory:")
+            fill_pool(path, store, fingerprints=False, processes=1)
+            return store
+    return spec
+
+
+def read_pool(
+    pool: StoreSpec, *, workers: int = 1, limit: int | None = None
+) -> tuple[list[TrainingCrystal], list[SkippedRow]]:
+    """Read the crystals of a pool, in the order of their ids.
+
+    Parameters
+    ----------
+    pool
+        A store of demonstrations, see `crystalicl_jobflow.stores.open_store`.
+    workers
+        Processes that analyse.
+    limit
+        Crystals, at most.
+
+    Returns
+    -------
+    crystals, skipped
+        Demonstrations keep their ids, properties and fingerprints.
+
+    Raises
+    ------
+    ValueError
+        If the store does not exist, cannot be opened or holds no demonstration; one line.
+    """
+    store = open_store(pool, must_exist=True)
+    fields = [*_FIELDS, store.key]
+    documents: Sequence[dict[str, Any]] = sorted(
+        store.query({"text": {"$exists": True}}, properties=fields),
+        key=lambda document: str(document.get("demonstration_id")),
+    )[:limit]
+    if not documents:
+        raise ValueError(f"the pool {pool} holds no demonstration")
+    results = list(parallel_map(_from_document, documents, processes=workers, batch_size=64))
+    crystals = [item for item in results if isinstance(item, TrainingCrystal)]
+    reasons = ((row, item) for row, item in enumerate(results) if isinstance(item, str))
+    return crystals, [SkippedRow(str(pool), row, reason) for row, reason in reasons]
+
+
+def _from_document(document: Mapping[str, Any]) -> TrainingCrystal | str:
+    from pymatgen.core import Structure
+
+    try:
+        fields = {name: document[name] for name in _FIELDS if name in document}
+        structure = fields.pop("structure", None)
+        demonstration = Demonstration.model_validate(fields)
+        crystal = (
+            SGS.decode(demonstration.text)
+            if structure is None
+            else Structure.from_dict(dict(structure))
+        )
+        return TrainingCrystal(demonstration, SGS.analyze(crystal, demonstration.symprec))
+    except Exception as error:  # a document that cannot be read is reported, the rest goes in
+        return f"{type(error).__name__}: {' '.join(str(error).split())}"

@@ -1,0 +1,379 @@
+"""Model cards, written from what trainings leave behind."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+from crystalicl_jobflow.training.checkpoints import ARGUMENTS, read_log
+from crystalicl_jobflow.training.progress import CURVE
+from crystalicl_jobflow.training.provenance import DataFile, read_data
+
+COMMAND = "command.txt"
+"""File of a training folder that holds the command which ran it."""
+
+CARD = "MODEL_CARD.md"
+"""The card in a training's folder."""
+
+LORA_ARGUMENTS = "lora_args.json"
+"""Base model and adapter of a tuning."""
+
+SOURCES = """\
+- Materials Project: A. Jain *et al.*, APL Materials 1, 011002 (2013), CC-BY 4.0, in the
+  MP-20 split of CDVAE (T. Xie *et al.*, ICLR 2022) and in MPTS-52 (S. G. Baird *et al.*)
+- Perov-5: I. E. Castelli *et al.*, Energy & Environmental Science 5, 5814 and 9034 (2012)
+- Carbon-24: C. J. Pickard, AIRSS data for carbon at 10 GPa, Materials Cloud (2020), CC-BY 4.0
+"""
+
+SHOWN_RATES = (
+    "parsed",
+    "formula",
+    "space_group",
+    "joint",
+    "structure_valid",
+    "composition_valid",
+    "match",
+)
+"""Rates of a benchmark that a card shows, in this order."""
+
+SHOWN_BEGINNINGS = ("match_at_",)
+"""Beginnings of the rates of structure prediction that it shows as well."""
+
+SHOWN_NUMBERS = {
+    "rms": ("metrics", "rms"),
+    "crystals/s": ("speed", "crystals_per_second"),
+    "tokens/s": ("speed", "tokens_per_second"),
+}
+"""Numbers at the end, and where a ``metrics.json`` holds them; of repeats, the mean."""
+
+
+def model_card(
+    trainings: Sequence[str | Path],
+    *,
+    metrics: Mapping[str, str | Path] | None = None,
+    notes: str = "",
+) -> str:
+    """Write the model card from what the trainings left behind.
+
+    Parameters
+    ----------
+    trainings
+        Folders of trainings, in the order in which they ran; the adapter's last.
+    metrics
+        Label of a measurement, and its ``metrics.json`` of ``crystalicl benchmark``; or the
+        folder of its repeats, whose counts are summed.
+    notes
+        Further Markdown, such as limits.
+
+    Returns
+    -------
+    str
+        Markdown.
+
+    Raises
+    ------
+    ValueError
+        If a folder or file is not what it should be.
+    """
+    folders = [Path(folder) for folder in trainings]
+    parts = [
+        "# The embedded model",
+        "A small Llama-architecture language model with a LoRA adapter that writes crystals"
+        " as SGS text for the prompts of CrystalICL. It ships so that everything runs on any"
+        " machine; it is no match for a large model that was tuned the same way.",
+        "## Training data\n\nThe training files of\n\n" + SOURCES,
+        _data(folders),
+        "## Training",
+        *(_training(folder) for folder in folders),
+        *_measured(folders, metrics, notes),
+    ]
+    return _join(parts)
+
+
+def training_card(
+    folder: str | Path,
+    *,
+    metrics: Mapping[str, str | Path] | None = None,
+    notes: str = "",
+) -> str:
+    """Write the card of one training.
+
+    Parameters
+    ----------
+    folder
+        Of the training.
+    metrics, notes
+        As in `model_card`.
+
+    Returns
+    -------
+    str
+        Markdown, with the fields that the Hugging Face hub reads in front.
+
+    Raises
+    ------
+    ValueError
+        If a folder or file is not what it should be.
+    """
+    folder = Path(folder)
+    arguments = _read(folder / ARGUMENTS)
+    tuned = _optional(folder / LORA_ARGUMENTS)
+    text = arguments["text_format"].upper()
+    if tuned:
+        about = (
+            f"A LoRA adapter on `{tuned['base_model']}` that writes crystals as {text} text for"
+            " the prompts of CrystalICL."
+        )
+        head = {"base_model": tuned["base_model"], "library_name": "peft"}
+    else:
+        about = (
+            f"A Llama-architecture language model of {arguments['trained_parameters']:,}"
+            f" parameters that writes crystals as {text} text."
+        )
+        head = {"library_name": "transformers"}
+    # as JSON, which YAML contains: names may hold what YAML would read otherwise
+    front = "".join(f"{name}: {json.dumps(value)}\n" for name, value in head.items())
+    parts = [
+        f"---\n{front}pipeline_tag: text-generation\ntags: [crystalicl, materials]\n---",
+        f"# {folder.absolute().name}",
+        about,
+        _data([folder]),
+        "## Training",
+        _training(folder),
+        f"![Loss over the steps]({CURVE})" if (folder / CURVE).is_file() else "",
+        *_measured([folder], metrics, notes),
+    ]
+    return _join(parts)
+
+
+def write_training_card(
+    folder: str | Path,
+    *,
+    metrics: Mapping[str, str | Path] | None = None,
+    notes: str = "",
+) -> Path:
+    """Write `training_card` into the training's folder and beside its weights.
+
+    Returns
+    -------
+    Path
+        The card in the training's folder.
+    """
+    return save_card(Path(folder), training_card(folder, metrics=metrics, notes=notes))
+
+
+def with_figures(card: str, metrics: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return a card with measured figures at its end.
+
+    Parameters
+    ----------
+    card
+        Of `training_card`.
+    metrics
+        Label of a measurement, and a mapping that holds ``rates``.
+    """
+    return _join([card, "## Figures", _figures(metrics)]) if metrics else card
+
+
+def save_card(folder: Path, card: str) -> Path:
+    """Write a card into a training's folder and beside its weights, and return its place."""
+    for name in ("adapter", "model"):
+        if (folder / name).is_dir():  # the hub shows README.md; peft leaves an empty form there
+            beside = card.replace(f"]({CURVE})", f"](../{CURVE})")
+            (folder / name / "README.md").write_text(beside, encoding="utf-8")
+    (folder / CARD).write_text(card, encoding="utf-8")
+    return folder / CARD
+
+
+def _join(parts: Sequence[str]) -> str:
+    return "\n\n".join(part.strip() for part in parts if part.strip()) + "\n"
+
+
+def _measured(
+    folders: Sequence[Path], metrics: Mapping[str, str | Path] | None, notes: str
+) -> list[str]:
+    parts = []
+    commands = [command for folder in folders if (command := _command(folder))]
+    if commands:
+        parts.append("To train it again:\n\n```\n" + "\n".join(commands) + "\n```")
+    if metrics:
+        parts += ["## Figures", _figures({name: _repeats(Path(p)) for name, p in metrics.items()})]
+    return [*parts, notes]
+
+
+def _data(folders: Sequence[Path]) -> str:
+    files: dict[str, DataFile] = {}
+    for folder in folders:
+        files |= {item.sha256: item for item in read_data(folder)}
+    if not files:
+        return ""
+    rows = "\n".join(
+        f"| {item.name} | {item.source or '-'} | {item.licence} | `{item.sha256}` |"
+        for item in files.values()
+    )
+    return f"## Data\n\n| file | source | licence | SHA-256 |\n|---|---|---|---|\n{rows}"
+
+
+def _training(folder: Path) -> str:
+    arguments = _read(folder / ARGUMENTS)
+    lines = read_log(folder)
+    if not lines:
+        raise ValueError(f"{folder} has an empty log")
+    last = lines[-1]
+    losses = [line["loss"] for line in lines if "loss" in line]
+    held_out = [line for line in lines if "validation_loss" in line]
+    settings: dict[str, Any] = arguments["settings"]
+    rows: dict[str, Any] = {
+        "crystals": arguments["crystals"],
+        "instructions in an epoch": _number(arguments.get("instructions")),
+        "text": arguments["text_format"],
+        "mixture": _mixture(arguments.get("mixture")),
+        "symmetry-equivalent descriptions": _share(arguments.get("augment"), "zero-shot"),
+        "substituted elements": _share(arguments.get("substitute"), "few-shot"),
+        "made-up crystals": _share(arguments.get("made_up"), "few-shot"),
+        **_adapter(folder),
+        "trained parameters": f"{arguments['trained_parameters']:,}",
+        "epochs": f"{last['epoch']} whole ones of {settings['epochs']}",
+        "steps": f"{last['step']:,}",
+        "tokens": f"{last['tokens']:,}, of which {last['learned_tokens']:,} learned",
+        "learned": (
+            "responses and the crystals shown in prompts"
+            if settings["learn_examples"]
+            else "responses only"
+        ),
+        "tokens in a step": (
+            f"{settings['tokens_per_batch'] * settings.get('accumulate', 1):,} at most;"
+            f" {settings['max_tokens']:,} in a row"
+        ),
+        "precision": "bfloat16 autocast" if settings.get("bf16") else "that of the weights",
+        "device": arguments.get("device"),
+        "wall time": f"{last['seconds'] / 60:.0f} min",
+        "optimiser": f"{settings['optimizer']}, peak learning rate {settings['learning_rate']:g},"
+        f" schedule '{settings['schedule']}', weight decay {settings['weight_decay']:g}",
+        "early stopping": settings.get("patience") and f"patience {settings['patience']}",
+        "seed": settings["seed"],
+        "training loss at the end": f"{losses[-1]:.3f} nats per token" if losses else "-",
+        "loss on held-out formulas": _held_out(held_out),
+        "versions": ", ".join(f"{name} {v}" for name, v in arguments["versions"].items()),
+    }
+    table = "\n".join(f"| {name} | {value} |" for name, value in rows.items() if value is not None)
+    return f"### {folder.absolute().name}\n\n| | |\n|---|---|\n{table}"
+
+
+def _held_out(lines: Sequence[Mapping[str, float]]) -> str:
+    if not lines:
+        return "-"
+    best = min(lines, key=lambda line: line["validation_loss"])
+    text = f"{lines[-1]['validation_loss']:.3f} nats per token"
+    if best is lines[-1]:
+        return text
+    return f"{text} at the end, {best['validation_loss']:.3f} at step {best['step']:,}, the best"
+
+
+def _adapter(folder: Path) -> dict[str, str]:
+    tuned = _optional(folder / LORA_ARGUMENTS)
+    if not tuned:
+        return {}
+    text = f"LoRA r {tuned['rank']}, α {tuned['alpha']}, dropout {tuned['dropout']:g}"
+    if tuned.get("quantization"):
+        text += f", base in {tuned['quantization']} (QLoRA)"
+    return {"base model": str(tuned["base_model"]), "adapter": text}
+
+
+def _mixture(mixture: Mapping[str, Mapping[str, float]] | None) -> str | None:
+    if not mixture:
+        return None
+    return "; ".join(
+        f"{part}: " + ", ".join(f"{name} {share:g}" for name, share in shares.items())
+        for part, shares in mixture.items()
+    )
+
+
+def _number(value: int | None) -> str | None:
+    return None if value is None else f"{value:,}"
+
+
+def _share(value: float | None, kind: str) -> str | None:
+    return f"{value:.0%} of the {kind} instructions".replace("%", " %") if value else None
+
+
+def _command(folder: Path) -> str:
+    path = folder / COMMAND
+    return path.read_text(encoding="utf-8").strip() if path.is_file() else ""
+
+
+def _repeats(path: Path) -> dict[str, Any]:
+    """Return a measurement, or the sum of those in a folder, with deviations."""
+    if not path.is_dir():
+        return _read(path)
+    found = [_read(file) for file in sorted(path.rglob("metrics.json"))]
+    if not found:
+        raise ValueError(f"{path} holds no metrics.json")
+    rates: dict[str, Any] = {}
+    for name in found[0]["rates"]:
+        each = [item["rates"][name] for item in found if name in item["rates"]]
+        count, total = (sum(rate[part] for rate in each) for part in ("count", "of"))
+        known = [rate["rate"] for rate in each if rate["rate"] is not None]
+        rates[name] = {"rate": count / total if total else None, "count": count, "of": total}
+        if len(known) > 1:
+            rates[name]["deviation"] = stdev(known)
+    merged: dict[str, Any] = {"rates": rates}
+    for part, name in SHOWN_NUMBERS.values():
+        values = [item[part][name] for item in found if name in item.get(part, {})]
+        if values and None not in values:
+            merged.setdefault(part, {})[name] = mean(values)
+    return merged
+
+
+def _figures(documents: Mapping[str, Mapping[str, Any]]) -> str:
+    measured: list[Mapping[str, Any]] = [item["rates"] for item in documents.values()]
+    there = dict.fromkeys(name for rates in measured for name in rates)
+    names = [name for name in SHOWN_RATES if name in there]
+    # with one sample a condition, these say the same as the rate of all candidates
+    names += [
+        name
+        for name in there
+        if name.startswith(SHOWN_BEGINNINGS)
+        and any(rates.get(name) != rates.get("match") for rates in measured)
+    ]
+    numbers = {
+        label: place
+        for label, place in SHOWN_NUMBERS.items()
+        if any(place[1] in item.get(place[0], {}) for item in documents.values())
+    }
+    head = [*names, *numbers]
+    lines = ["| | " + " | ".join(head) + " |", "|---" * (len(head) + 1) + "|"]
+    for label, document in documents.items():
+        cells = [_cell(document["rates"].get(name)) for name in names]
+        for part, name in numbers.values():
+            value = document.get(part, {}).get(name)
+            cells.append("-" if value is None else _short(value))
+        lines.append(f"| {label} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def _cell(rate: Mapping[str, Any] | None) -> str:
+    if rate is None or rate["rate"] is None:
+        return "-"
+    spread = f" ± {rate['deviation']:.3f}" if "deviation" in rate else ""
+    return f"{rate['rate']:.3f}{spread} ({rate['count']}/{rate['of']})"
+
+
+def _optional(path: Path) -> dict[str, Any]:
+    return _read(path) if path.is_file() else {}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise ValueError(f"{path} is not a file")
+    content = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} does not hold a document")
+    return content

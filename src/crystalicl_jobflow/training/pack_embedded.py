@@ -1,0 +1,75 @@
+"""The embedded model as it ships: files packed small."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+LARGEST = 40_000_000
+"""Most bytes that base model and adapter may have together."""
+
+
+def pack(
+    base: str | Path,
+    adapter: str | Path,
+    out: str | Path,
+    *,
+    dtype: str = "float16",
+    base_name: str = "embedded",
+) -> int:
+    """Write a base model and its adapter as they ship.
+
+    Parameters
+    ----------
+    base, adapter
+        Folders of a trained base model and of its adapter.
+    out
+        Gets ``base`` and ``adapter``; what is there is replaced.
+    dtype
+        Precision of the base model's weights; the adapter keeps its own.
+    base_name
+        Name of the base model in the adapter's configuration.
+
+    Returns
+    -------
+    int
+        Bytes written.
+
+    Raises
+    ------
+    ValueError
+        If a folder holds no model or adapter, the precision is not known, or all is
+        larger than `LARGEST`.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from crystalicl_jobflow.training.base_model import save_base
+
+    base, adapter, out = Path(base), Path(adapter), Path(out)
+    precision = getattr(torch, dtype, None)
+    if not isinstance(precision, torch.dtype):
+        raise ValueError(f"dtype {dtype!r} is not known")
+    for folder, name in ((base, "config.json"), (adapter, "adapter_config.json")):
+        if not (folder / name).is_file():
+            raise ValueError(f"{folder} has no {name}")
+    for name in ("base", "adapter"):
+        shutil.rmtree(out / name, ignore_errors=True)
+    model = AutoModelForCausalLM.from_pretrained(base)
+    save_base(model, AutoTokenizer.from_pretrained(base), out / "base", dtype=precision)
+    (out / "adapter").mkdir(parents=True)
+    shutil.copyfile(
+        adapter / "adapter_model.safetensors", out / "adapter" / "adapter_model.safetensors"
+    )
+    config = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))
+    config["base_model_name_or_path"] = base_name
+    text = json.dumps(config, indent=2, sort_keys=True) + "\n"
+    (out / "adapter" / "adapter_config.json").write_text(text, encoding="utf-8")
+    files = [path for path in out.rglob("*") if path.is_file()]
+    for path in files:
+        path.chmod(0o644)  # safetensors writes for the owner alone
+    size = sum(path.stat().st_size for path in files)
+    if size > LARGEST:
+        raise ValueError(f"{out} has {size} bytes, more than {LARGEST}")
+    return size

@@ -1,0 +1,65 @@
+"""Where a candidate comes from: its id and its record of origin."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+from crystalicl_jobflow.schemas import Completion, Generation, Provenance
+from crystalicl_jobflow.thresholds import SYMPREC, check_tolerances
+from crystalicl_jobflow.utils.versions import installed_versions
+
+
+def candidate_id(completion: Completion, generation: Generation) -> str:
+    """Return the key of a draw: the same draw gives the same id, on any machine.
+
+    Hash of condition, prompt, text, format, sampling (the seed above all), request and
+    sample index, and model; where the model ran does not count.
+
+    Returns
+    -------
+    str
+        24 hexadecimal digits of a SHA-256 hash.
+    """
+    key = {
+        "condition": generation.condition.model_dump(mode="json"),
+        "prompt": generation.prompt,
+        "text": completion.text,
+        "text_format": generation.text_format,
+        "sampling": generation.sampling.model_dump(mode="json"),
+        "request_index": completion.request_index,
+        "sample_index": completion.sample_index,
+        "model": generation.model.model_dump(mode="json", exclude={"device"}),
+    }
+    return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:24]
+
+
+def provenance(
+    completion: Completion, generation: Generation, *, symprec: float = SYMPREC
+) -> Provenance:
+    """Return everything needed to draw a completion again and to repeat its checks."""
+    return Provenance(
+        prompt=generation.prompt,
+        demonstration_ids=list(generation.demonstration_ids),
+        strategy=generation.strategy,
+        relaxed=list(generation.relaxed),
+        request_index=completion.request_index,
+        sample_index=completion.sample_index,
+        attempts=completion.attempts,
+        rejected=dict(completion.rejected),
+        constraint=completion.constraint,
+        finished=completion.finished,
+        num_tokens=completion.num_tokens,
+        log_prob=completion.log_prob,
+        draws=completion.draws,
+        tokens_drawn=completion.tokens_drawn,
+        sampling=generation.sampling,
+        model=generation.model,
+        versions={**generation.versions, **check_versions()},
+        tolerances=check_tolerances(symprec),
+    )
+
+
+def check_versions() -> dict[str, str]:
+    """Return the versions of the packages that the checks rest on."""
+    return installed_versions(("crystalicl-jobflow", "pymatgen", "spglib", "smact"))

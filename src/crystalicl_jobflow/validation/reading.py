@@ -1,0 +1,61 @@
+"""Reading what a model wrote, naming where it came from, and reading what became of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pymatgen.core import Structure
+
+from crystalicl_jobflow.schemas import FailureReason
+
+
+def read_text(
+    text: str, text_format: str, *, finished: bool = True
+) -> tuple[Structure | None, int | None, tuple[FailureReason, str] | None]:
+    """Read a model's text.
+
+    Parameters
+    ----------
+    text
+        What the model wrote.
+    text_format
+        Name of the format, e.g. ``sgs``.
+    finished
+        Whether the model ended the text by itself. An unreadable text that it did not end
+        was cut off, whatever the reader stumbled over.
+
+    Returns
+    -------
+    structure, declared_space_group, failure
+        No structure exactly when there is a failure. The declared group is None for
+        formats that declare none.
+    """
+    from crystalicl_jobflow.text import TextError
+    from crystalicl_jobflow.text.formats import get_text
+
+    codec: Any = get_text(text_format)
+    declared: int | None = None
+    try:
+        if hasattr(codec, "parse"):  # texts that declare a group: known even if building fails
+            crystal = codec.parse(text)
+            declared = crystal.space_group_number
+            structure = codec.build(crystal)
+        else:
+            structure = codec.decode(text)
+    except TextError as error:
+        reason, message = error.reason, str(error)
+        if not finished and reason is not FailureReason.EMPTY:
+            return None, declared, (FailureReason.TRUNCATED, f"The text was cut off ({message}).")
+        return None, declared, (reason, message)
+    except Exception as error:
+        # A reader that fails in an unforeseen way must not take the whole batch with it.
+        message = f"the text cannot be read: {type(error).__name__}: {error}".splitlines()[0]
+        return None, declared, (FailureReason.AMBIGUOUS, message)
+    return structure, declared, None
+
+
+def declares_space_group(text_format: str) -> bool:
+    """Tell whether texts of a format state their space group."""
+    from crystalicl_jobflow.text.formats import get_text
+
+    return hasattr(get_text(text_format), "parse")

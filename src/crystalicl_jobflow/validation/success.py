@@ -1,0 +1,205 @@
+"""Whether a crystal is the one that was asked for, condition by condition."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from pymatgen.core import Composition
+
+from crystalicl_jobflow.schemas import PROPERTIES, Candidate, Condition, FailureReason, Range
+from crystalicl_jobflow.thresholds import meets_value
+from crystalicl_jobflow.validation.summary import CrystalSummary
+
+
+def asked_for(condition: Condition) -> tuple[str, ...]:
+    """Return the names of what a condition asks for, as ``Candidate.success`` has them.
+
+    ``formula``, ``anonymous_formula``, ``chemsys``, ``elements``, ``space_group``,
+    ``num_sites``, then the properties by name.
+    """
+    fields = ("formula", "anonymous_formula", "chemsys", "elements", "space_group", "num_sites")
+    parts = [name for name in fields if getattr(condition, name) is not None]
+    return (*parts, *condition.properties)
+
+
+def judge(
+    condition: Condition,
+    crystal: CrystalSummary | None,
+    *,
+    properties: Mapping[str, float] | None = None,
+) -> dict[str, bool | None]:
+    """Judge each thing asked for.
+
+    Parameters
+    ----------
+    condition
+        What was asked for.
+    crystal
+        The crystal's facts; None where the text was no crystal: nothing is met then.
+    properties
+        Predicted or computed values by name, in the property's unit.
+
+    Returns
+    -------
+    dict
+        Name (see :func:`asked_for`) → met or not; None for a property without a value.
+
+    Notes
+    -----
+    Formula: equal reduced formulas. Space group: the group found is among those asked.
+    Properties: a range by containment, a single value by
+    :func:`~crystalicl_jobflow.thresholds.meets_value`.
+    """
+    if crystal is None:
+        return dict.fromkeys(asked_for(condition), False)
+    values = properties or {}
+    success: dict[str, bool | None] = {}
+    for name in asked_for(condition):
+        if name in _JUDGES:
+            success[name] = _JUDGES[name](condition, crystal)
+        else:
+            success[name] = _meets_property(name, condition.properties[name], values.get(name))
+    return success
+
+
+def joint_success(success: Mapping[str, bool | None]) -> bool | None:
+    """Return whether everything asked for was met at once.
+
+    One part missed decides: False. Otherwise None if a part could not be judged, or if
+    nothing was asked for.
+    """
+    if any(met is False for met in success.values()):
+        return False
+    if not success or any(met is None for met in success.values()):
+        return None
+    return True
+
+
+def describe_misses(
+    condition: Condition,
+    crystal: CrystalSummary,
+    success: Mapping[str, bool | None],
+    *,
+    properties: Mapping[str, float] | None = None,
+) -> str:
+    """Return one clause for each part that was missed: what is there, what was asked for."""
+    values = properties or {}
+    misses = []
+    for name, met in success.items():
+        if met is not False:
+            continue
+        words = name.replace("_", " ")
+        if name in _JUDGES:
+            found, asked = getattr(crystal, name), getattr(condition, name)
+        else:
+            found, asked = values.get(name), condition.properties[name]
+            spec = PROPERTIES.get(name)
+            words = spec.phrase if spec is not None else words
+        misses.append(f"the {words} is {_show(found)}, asked for was {_show(asked)}")
+    return "; ".join(misses)
+
+
+def _formula(condition: Condition, crystal: CrystalSummary) -> bool:
+    # as compositions: formulas have several spellings
+    asked = Composition(condition.formula).reduced_composition
+    return bool(asked.almost_equals(Composition(crystal.formula).reduced_composition))
+
+
+def _anonymous_formula(condition: Condition, crystal: CrystalSummary) -> bool:
+    return condition.anonymous_formula == crystal.anonymous_formula
+
+
+def _chemsys(condition: Condition, crystal: CrystalSummary) -> bool:
+    return condition.chemsys == crystal.chemsys
+
+
+def _elements(condition: Condition, crystal: CrystalSummary) -> bool:
+    return set(condition.elements or ()) <= set(crystal.elements)
+
+
+def _space_group(condition: Condition, crystal: CrystalSummary) -> bool:
+    return crystal.space_group in (condition.space_groups or ())
+
+
+def _num_sites(condition: Condition, crystal: CrystalSummary) -> bool:
+    if isinstance(condition.num_sites, Range):
+        return condition.num_sites.contains(crystal.num_sites)
+    return crystal.num_sites == condition.num_sites
+
+
+_JUDGES: dict[str, Callable[[Condition, CrystalSummary], bool]] = {
+    "formula": _formula,
+    "anonymous_formula": _anonymous_formula,
+    "chemsys": _chemsys,
+    "elements": _elements,
+    "space_group": _space_group,
+    "num_sites": _num_sites,
+}
+
+
+def _meets_property(name: str, asked: float | Range, value: float | None) -> bool | None:
+    if value is None:
+        return None
+    if isinstance(asked, Range):
+        return asked.contains(value)
+    return meets_value(name, value, asked)
+
+
+def _show(value: object) -> str:
+    if isinstance(value, Range):
+        low = "" if value.min is None else f"at least {value.min:g}"
+        high = "" if value.max is None else f"at most {value.max:g}"
+        return " and ".join(part for part in (low, high) if part)
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def with_properties(
+    candidate: Candidate, values: Mapping[str, float], versions: Mapping[str, str]
+) -> Candidate:
+    """Give one candidate property values, and judge anew what was asked of it.
+
+    Parameters
+    ----------
+    candidate
+        A validated candidate; one without a crystal comes back as it is.
+    values
+        Property → value.
+    versions
+        What the values come from, for ``provenance.versions``.
+    """
+    summary = _summary(candidate)
+    if summary is None:
+        return candidate
+    changed = candidate.model_copy(deep=True)
+    changed.properties.update(values)
+    changed.provenance.versions.update(versions)
+    success = judge(changed.condition, summary, properties=changed.properties)
+    changed.success = success
+    changed.joint_success = joint_success(success)
+    # what is unphysical stays the first reason; only a missed condition comes and goes
+    if changed.failure_reason == FailureReason.CONDITION_NOT_MET:
+        changed.failure_reason = changed.failure_message = None
+    if changed.failure_reason is None and changed.joint_success is False:
+        misses = describe_misses(changed.condition, summary, success, properties=changed.properties)
+        changed.failure_reason = FailureReason.CONDITION_NOT_MET
+        changed.failure_message = f"{misses[:1].upper()}{misses[1:]}."
+    return changed
+
+
+def _summary(candidate: Candidate) -> CrystalSummary | None:
+    """Return the facts that the candidate's document already holds."""
+    if candidate.structure is None or candidate.formula is None or not candidate.parsed:
+        return None
+    return CrystalSummary(
+        formula=candidate.formula,
+        anonymous_formula=candidate.anonymous_formula or "",
+        chemsys=candidate.chemsys or "",
+        elements=candidate.elements,
+        num_sites=candidate.num_sites or len(candidate.structure),
+        density=candidate.density,
+        volume=candidate.structure.volume,
+        space_group=candidate.space_group,
+        space_group_symbol=candidate.space_group_symbol,
+    )
