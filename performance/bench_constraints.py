@@ -5,7 +5,7 @@ and group, as a model with one token per word would write them. CPU time of this
 so that a busy machine does not count. With ``--forward-ms`` as the time of a model's
 forward step for a whole batch, the share of the unconstrained speed is estimated.
 
-    python benchmarks/bench_constraints.py ../shared/data/mp_20_test.csv.gz --limit 500
+    python performance/bench_constraints.py ../shared/data/mp_20_test.csv.gz --limit 500
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 The crystals of the first file, written as SGS text and read back, stand for generated ones,
 every fourth one twice (once as another cell); those of the second file are the reference.
 
-    python benchmarks/bench_evaluation.py mp_20_test.csv.gz mp_20_train.csv.gz --limit 150
+    python performance/bench_evaluation.py mp_20_test.csv.gz mp_20_train.csv.gz --limit 150
 
 compares, on so many crystals of either file and in the same run,
 

@@ -1,6 +1,6 @@
 """Tokens per second of generation: batch sizes, constraints, and HF ``generate`` beside it.
 
-Run ``python benchmarks/bench_generation.py`` (``--help`` for options). Without a model the
+Run ``python performance/bench_generation.py`` (``--help`` for options). Without a model the
 embedded one is used; ``--random`` builds one of its size with random weights.
 """
 

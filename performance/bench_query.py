@@ -8,8 +8,8 @@ per document of the first half: a ratio near 1 is time in proportion. Ratios mea
 on any machine; times are of this one. CPU time of this process stands beside wall time, for
 machines that have other work.
 
-    python benchmarks/bench_query.py --size 100000 --out query.json
-    python benchmarks/bench_query.py --uri mongodb://localhost:27017
+    python performance/bench_query.py --size 100000 --out query.json
+    python performance/bench_query.py --uri mongodb://localhost:27017
 """
 
 from __future__ import annotations

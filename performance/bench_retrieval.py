@@ -4,7 +4,7 @@ Synthetic columns with the distributions of real pools: skewed anonymous formula
 groups, zero band gaps, fingerprints in clusters of equal ones. Conditions are drawn from the
 rows themselves, so that what is asked for exists.
 
-    python benchmarks/bench_retrieval.py --sizes 150000 1000000 --out retrieval.json
+    python performance/bench_retrieval.py --sizes 150000 1000000 --out retrieval.json
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Speed of SGS texts against the ways through pymatgen alone.
 
-``python benchmarks/bench_text.py CSV [--limit N] [--seed S] [--clock wall|cpu]``; CSV has
+``python performance/bench_text.py CSV [--limit N] [--seed S] [--clock wall|cpu]``; CSV has
 a column ``cif`` (MP-20's, for example). Every way does the whole job: crystal in, text
 out, and back. The ways take turns on every crystal, so that a busy machine slows all of
 them alike; on a shared one, ``--clock cpu`` says more than the clock on the wall.

@@ -3,7 +3,7 @@
 Every crystal of the file is written as SGS text and goes through validation as if a model
 had written it; it is then compared with the crystal it came from.
 
-    python benchmarks/bench_validation.py mp_20_test.csv.gz --rows 500 --out validation.json
+    python performance/bench_validation.py mp_20_test.csv.gz --rows 500 --out validation.json
 
 Times are of the processor, one core: other work on the machine does not count.
 """

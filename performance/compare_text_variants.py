@@ -5,7 +5,7 @@ same ``--validation`` share, so that the held-out formulas are the same. Each he
 crystal is asked for once, by formula and space group, zero-shot and unconstrained; texts
 that cannot be read are not drawn again, they count as failures.
 
-    python benchmarks/compare_text_variants.py mp_20_train.csv.gz perov_5_train.csv.gz \
+    python performance/compare_text_variants.py mp_20_train.csv.gz perov_5_train.csv.gz \
         --model sgs=runs/sgs/model --model sgsw=runs/sgsw/model --limit 512 --out compare.json
 """
 

@@ -12,6 +12,8 @@ from hypothesis import settings
 if TYPE_CHECKING:
     from reciting import RecitingGenerator
 
+pytest_plugins = ["checked_crystals"]
+
 # No deadline: the two shared cores of a CI machine make single examples slow now and then.
 # Derandomised: a red run can be repeated.
 settings.register_profile("crystalicl", deadline=None, derandomize=True, max_examples=50)

@@ -11,7 +11,7 @@ from crystalicl_jobflow.evaluation import RATE_MEANINGS, evaluate, rate_meaning
 from crystalicl_jobflow.schemas import Candidate, Condition, Evaluation, Rate, structure_columns
 from crystalicl_jobflow.validation.validate import rejudge
 
-from .conftest import CSCL, FENI, NACL
+from checked_crystals import CSCL, FENI, NACL
 
 Make = Callable[..., Candidate]
 SODIUM_CHLORIDE = Condition(formula="NaCl", space_group=225)

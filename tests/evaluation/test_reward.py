@@ -14,7 +14,7 @@ from crystalicl_jobflow.evaluation.reward import MAX_REWARD
 from crystalicl_jobflow.text import CIF
 from crystalicl_jobflow.thresholds import REWARD_PENALTY
 
-from .conftest import NACL
+from checked_crystals import NACL
 
 PARTS = ["parse", "valid", "formula", "match_loose", "match_medium", "match_tight", "penalty"]
 

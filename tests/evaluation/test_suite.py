@@ -18,7 +18,7 @@ from crystalicl_jobflow.schemas import Candidate, Condition, Evaluation
 from crystalicl_jobflow.schemas.stored_candidate import CandidateRelaxation
 from crystalicl_jobflow.text import CIF, SGS
 
-from .conftest import CSCL, FENI, NACL
+from checked_crystals import CSCL, FENI, NACL
 
 Make = Callable[..., Candidate]
 

@@ -29,7 +29,7 @@ from crystalicl_jobflow.schemas import (
 )
 from crystalicl_jobflow.validation.validate import rejudge
 
-from .conftest import CSCL, NACL
+from checked_crystals import CSCL, NACL
 
 Make = Callable[..., Candidate]
 TYPES = {"string": "string", "integer": "Int64", "number": "Float64", "flag": "boolean"}

@@ -1,6 +1,6 @@
 """Fetch 3Dmol.js, the viewer inside the reports, from the npm registry.
 
-    python src/crystalicl_jobflow/evaluation/report/vendor/fetch.py
+    python src/crystalicl_jobflow/report/vendor/fetch.py
 
 To update: raise VERSION, run it with ``--update``, put the sums that it prints below, look at
 a report, and run the report's tests. Needs npm.

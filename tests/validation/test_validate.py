@@ -25,7 +25,7 @@ from crystalicl_jobflow.validation.validate import (
     validate_structure,
 )
 
-from .conftest import CSCL, FENI, NACL
+from checked_crystals import CSCL, FENI, NACL
 
 Make = Callable[..., Candidate]
 Write = Callable[..., tuple[Completion, Generation]]

@@ -24,7 +24,7 @@ from crystalicl_jobflow.schemas import (
 )
 from crystalicl_jobflow.validation.validate import validate_completion
 
-from ..conftest import CSCL, FENI, NACL
+from checked_crystals import CSCL, FENI, NACL
 
 RUTILE = "P4_2/mnm\n4.6 4.6 3.0\n90 90 90\nTi\n0.00 0.00 0.00\nO\n0.30 0.30 0.00"
 HOSTILE = "</pre></script><script>window.broken = 1; alert(1)</script><img src=x onerror=alert(2)>"

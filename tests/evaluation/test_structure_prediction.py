@@ -17,7 +17,7 @@ from crystalicl_jobflow.evaluation.match_rates import match_rates
 from crystalicl_jobflow.evaluation.structure_prediction import SampleMatch, passes_gate, rates_at
 from crystalicl_jobflow.schemas import Candidate, Condition, Rate
 
-from .conftest import CSCL, NACL
+from checked_crystals import CSCL, NACL
 
 Make = Callable[..., Candidate]
 

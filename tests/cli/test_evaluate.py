@@ -15,7 +15,7 @@ from pymatgen.core import Structure
 from crystalicl_jobflow.cli import cli
 from crystalicl_jobflow.schemas import Candidate, Condition
 
-from .conftest import CSCL, NACL
+from checked_crystals import CSCL, NACL
 
 
 @pytest.fixture
