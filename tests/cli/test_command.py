@@ -94,7 +94,7 @@ def test_a_usage_mistake_is_one_line(
 )
 def test_what_the_rooms_raise_for_a_mistake_becomes_one_line(error: Exception, line: str) -> None:
     command = click.Command("command", callback=lambda: (_ for _ in ()).throw(error))
-    group = import_module("crystalicl_jobflow.cli._console").OneLineGroup(commands=[command])
+    group = import_module("crystalicl_jobflow.cli._app").OneLineGroup(commands=[command])
     result = CliRunner().invoke(group, ["command"])
     assert result.exit_code == 2
     assert result.stderr == f"Error: {line}\n"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 from crystalicl_jobflow.schemas import Candidate
@@ -12,17 +12,13 @@ from crystalicl_jobflow.schemas.structure_table import CANDIDATES_FILE
 CANDIDATES = CANDIDATES_FILE
 
 
-def read_candidates(
-    path: Path, *, parse: Callable[[str], Candidate] = Candidate.model_validate_json
-) -> list[Candidate]:
-    """Read a file with one candidate document a line.
+def read_candidates(path: Path) -> list[Candidate]:
+    """Read a file with one candidate a line, as validated or as a store holds it.
 
     Parameters
     ----------
     path
         The file, UTF-8; empty lines do not count.
-    parse
-        Reads one line, raising ValueError where it is no candidate.
 
     Raises
     ------
@@ -35,7 +31,7 @@ def read_candidates(
             if not line.strip():
                 continue
             try:
-                candidates.append(parse(line))
+                candidates.append(_read_candidate(line))
             except ValueError as error:
                 reason = str(error).splitlines()[0]
                 raise ValueError(f"{path}, line {number}: no candidate: {reason}") from None
@@ -51,8 +47,6 @@ def write_candidates(path: Path, candidates: Iterable[Candidate]) -> None:
 
 
 def _read_candidate(line: str) -> Candidate:
-    from crystalicl_jobflow.schemas import Candidate
-
     if '"formula_pretty"' not in line:
         return Candidate.model_validate_json(line)
     from crystalicl_jobflow.candidates.query import read_candidate

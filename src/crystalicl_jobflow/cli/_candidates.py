@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from crystalicl_jobflow.candidates.files import CANDIDATES, _read_candidate, write_candidates
+from crystalicl_jobflow.candidates.files import CANDIDATES, write_candidates
 from crystalicl_jobflow.cli._console import stdout_console, table
 
 if TYPE_CHECKING:
@@ -21,19 +21,6 @@ ID_DIGITS = 8
 """Digits of a candidate's id that file names and tables show."""
 MAX_LISTED = 10
 """Most constraints that a summary lists; every candidate names its own."""
-
-
-def read_candidates(path: Path) -> list[Candidate]:
-    """Read what :func:`write_candidates` wrote, or ``crystalicl query --format json``.
-
-    Raises
-    ------
-    ValueError
-        If a line is no candidate; the message names the line.
-    """
-    from crystalicl_jobflow.validation import reading
-
-    return reading.read_candidates(path, parse=_read_candidate)
 
 
 def cif_name(candidate: Candidate) -> str:

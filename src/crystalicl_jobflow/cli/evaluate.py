@@ -203,7 +203,9 @@ def load_candidates(source: str) -> list[Candidate]:
         # not through a store: it would keep one of two equal draws, and lose the order
         if not path.is_file():
             raise UserError(f"{path} does not exist")
-        return _candidates.read_candidates(path)
+        from crystalicl_jobflow.candidates.files import read_candidates
+
+        return read_candidates(path)
     if "://" not in source and not path.exists():
         raise UserError(f"{source} does not exist")
     from crystalicl_jobflow.candidates import open_candidate_store, query_candidates

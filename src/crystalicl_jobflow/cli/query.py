@@ -186,7 +186,9 @@ def open_candidates(path: Path, spec: str) -> Store:
             raise UserError(f"{path} does not exist")
         store = open_candidate_store("memory:")
         written = datetime.fromtimestamp(path.stat().st_mtime, UTC)
-        store_candidates(_candidates.read_candidates(path), store, updated=written)
+        from crystalicl_jobflow.candidates.files import read_candidates
+
+        store_candidates(read_candidates(path), store, updated=written)
         return store
     if "://" not in spec and not path.exists():
         raise UserError(f"{spec} does not exist")

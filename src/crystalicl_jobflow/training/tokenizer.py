@@ -78,7 +78,7 @@ def word_families(text_format: str = "sgs") -> tuple[WordFamily, ...]:
     """
     elements = [Element.from_Z(number).symbol for number in range(1, 119)]
     symbols = [wyckoff.symbol(number) for number in range(1, 231)]
-    wyckoff = sorted(
+    positions = sorted(
         {
             f"{position.multiplicity}{position.letter}"
             for number in range(1, 231)
@@ -108,7 +108,7 @@ def word_families(text_format: str = "sgs") -> tuple[WordFamily, ...]:
         _numbers("coordinate", " ", coordinates, r"0\.\d\d" + end),
         _numbers("length", " ", lengths, r"(?:[1-9]|[1-7]\d)\.\d" + end, "80.0" + end),
         _numbers("angle", " ", angles, r"(?:[2-9]\d|1[0-5]\d|160)" + end),
-        _words("wyckoff position", " ", wyckoff, end),
+        _words("wyckoff position", " ", positions, end),
         _words("element", "", elements, r"(?![a-z])"),
     ]
     if text_format == "cif":
