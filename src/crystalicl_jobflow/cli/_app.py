@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import importlib
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import click
 
+from crystalicl_jobflow.utils.errors import CrystalICLError
 from crystalicl_jobflow.utils.redaction import redact
 
 TRACEBACK_VARIABLE = "CRYSTALICL_TRACEBACK"
 """Environment variable that, when set, shows the traceback of every error."""
 
-
-_STORE_LIBRARIES = ("pymongo", "maggma", "sqlite3", "montydb", "safetensors_rust", "botocore")
-"""Libraries whose errors mean that something the user named cannot be reached or read."""
+_LIBRARY_ERRORS = (
+    ("pymongo.errors", "PyMongoError"),
+    ("maggma.core.store", "StoreError"),
+    ("sqlite3", "Error"),
+    ("montydb.errors", "MontyError"),
+    ("safetensors", "SafetensorError"),
+    ("botocore.exceptions", "BotoCoreError"),
+    ("botocore.exceptions", "ClientError"),
+)
+"""Errors of libraries that mean: what the user named cannot be reached or read."""
 
 
 class UserError(click.ClickException):
@@ -40,10 +49,16 @@ def _as_user_error(error: Exception) -> UserError | None:
         return UserError(f"{error.filename}: {error.strerror}")
     if isinstance(error, ValueError | OSError):
         return UserError(str(error))
-    name = type(error).__name__
-    if name == "GenerationError" or type(error).__module__.split(".")[0] in _STORE_LIBRARIES:
-        return UserError(str(error) or name)
+    if isinstance(error, (CrystalICLError, *_library_errors())):
+        return UserError(str(error) or type(error).__name__)
     return None
+
+
+def _library_errors() -> Iterator[type[Exception]]:
+    # a library that was not imported has raised nothing, and need not be imported to know it
+    for module, name in _LIBRARY_ERRORS:
+        if module in sys.modules:
+            yield getattr(sys.modules[module], name)
 
 
 @contextmanager

@@ -12,9 +12,10 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from crystalicl_jobflow.schemas import Completion, FailureReason, ModelInfo, SamplingParams
+from crystalicl_jobflow.utils.errors import CrystalICLError
 
 
-class GenerationError(RuntimeError):
+class GenerationError(CrystalICLError, RuntimeError):
     """A model that cannot be loaded or run; the message is one line."""
 
 

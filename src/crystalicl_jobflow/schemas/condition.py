@@ -13,10 +13,11 @@ from pymatgen.symmetry.groups import SpaceGroup
 from crystalicl_jobflow.crystal import space_groups
 from crystalicl_jobflow.schemas.properties import PROPERTIES, find_property
 from crystalicl_jobflow.schemas.ranges import Range, range_text, read_range
+from crystalicl_jobflow.utils.errors import CrystalICLError
 from crystalicl_jobflow.utils.messages import validation_line
 
 
-class ConditionError(ValueError):
+class ConditionError(CrystalICLError, ValueError):
     """An impossible condition; the message is one line."""
 
 

@@ -10,11 +10,13 @@ from typing import Any
 
 import yaml
 
+from crystalicl_jobflow.utils.errors import CrystalICLError
+
 Place = tuple[str | int, ...]
 """Keys and indices from the top of a file down to a value."""
 
 
-class FieldError(ValueError):
+class FieldError(CrystalICLError, ValueError):
     """Something wrong with one field; becomes a line that names file and line.
 
     Parameters
@@ -31,7 +33,7 @@ class FieldError(ValueError):
         self.message = message
 
 
-class FlowFileError(ValueError):
+class FlowFileError(CrystalICLError, ValueError):
     """A file that describes no Flow; the message is one line with file, line and field."""
 
 

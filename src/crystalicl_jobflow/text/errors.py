@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from crystalicl_jobflow.schemas.reasons import FailureReason
+from crystalicl_jobflow.utils.errors import CrystalICLError
 
 
-class TextError(ValueError):
+class TextError(CrystalICLError, ValueError):
     """A text is not one readable crystal, or a crystal has no text.
 
     Attributes

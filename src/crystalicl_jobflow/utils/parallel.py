@@ -17,6 +17,8 @@ from contextlib import contextmanager
 from itertools import chain, islice
 from typing import Any, TypeVar
 
+from crystalicl_jobflow.utils.errors import CrystalICLError
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 Progress = Callable[[int, int], None]
@@ -27,7 +29,7 @@ _BATCHES_AHEAD = 3
 """Batches per process that are read and sent before their results are taken."""
 
 
-class WorkerDiedError(RuntimeError):
+class WorkerDiedError(CrystalICLError, RuntimeError):
     """A worker process ended while it worked on an item."""
 
 

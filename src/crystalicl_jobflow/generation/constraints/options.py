@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from crystalicl_jobflow.settings import SETTINGS
+from crystalicl_jobflow.utils.errors import CrystalICLError
 
 MIN_DISTANCE = 0.7
 """Default shortest distance in Å: above the 0.5 Å of the structural validity rule by what
@@ -89,7 +90,7 @@ class ConstraintOptions(BaseModel):
         return self
 
 
-class ImpossibleConditionError(ValueError):
+class ImpossibleConditionError(CrystalICLError, ValueError):
     """No crystal meets what is asked for; the message is one line.
 
     Parameters

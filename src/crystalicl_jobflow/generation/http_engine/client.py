@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from crystalicl_jobflow.generation.base import GenerationError
 from crystalicl_jobflow.generation.http_engine.options import ServerAddress, ServerOptions
+from crystalicl_jobflow.utils.errors import CrystalICLError
 from crystalicl_jobflow.utils.redaction import HIDDEN, redact
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ _DETAIL = 300
 """Characters of a server's own words that a message keeps."""
 
 
-class RequestError(Exception):
+class RequestError(CrystalICLError):
     """A request that brought no answer; the message is one line without secrets.
 
     Parameters
