@@ -6,8 +6,12 @@ import re
 import subprocess
 import sys
 import tomllib
+from graphlib import CycleError, TopologicalSorter
 from importlib import metadata, resources
 from pathlib import Path
+
+import grimp
+from importlinter.cli import EXIT_STATUS_SUCCESS, lint_imports
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src" / "crystalicl_jobflow"
@@ -20,6 +24,27 @@ def test_importing_the_package_costs_nothing() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_rooms_depend_only_on_rooms_below_them() -> None:
+    """An unlisted room fails, too, and science that imports jobflow: see pyproject.toml."""
+    found = lint_imports(config_filename=str(ROOT / "pyproject.toml"), no_cache=True, no_logo=True)
+    assert found == EXIT_STATUS_SUCCESS
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    """Counted are the imports within functions, too."""
+    graph = grimp.build_graph(
+        "crystalicl_jobflow", exclude_type_checking_imports=True, cache_dir=None
+    )
+    assert len(graph.modules) > 200
+    imports = {name: graph.find_modules_directly_imported_by(name) for name in graph.modules}
+    circle: list[str] = []
+    try:
+        TopologicalSorter(imports).prepare()
+    except CycleError as error:
+        circle = error.args[1]
+    assert circle == []
 
 
 def test_the_command_is_installed() -> None:
