@@ -185,7 +185,9 @@ def test_not_even_a_fault_of_the_program_shows_a_password():
         "import sys\nfrom crystalicl_jobflow.utils.redaction import show_traceback\n"
         f"sys.excepthook = show_traceback\nraise RuntimeError('{URI}')"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=False, capture_output=True, text=True
+    )
     assert "RuntimeError: mongodb://127.0.0.1" in done.stderr.splitlines()[-1]
     assert PASSWORD not in done.stderr.splitlines()[-1]
 

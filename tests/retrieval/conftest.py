@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -36,20 +35,3 @@ def cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Keep indexes of databases out of the user's cache."""
     monkeypatch.setenv("CRYSTALICL_CACHE_DIR", str(tmp_path / "cache"))
     return tmp_path / "cache"
-
-
-@pytest.fixture(
-    params=["memory", "json", "monty", pytest.param("mongodb", marks=pytest.mark.mongodb)]
-)
-def any_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    """Return an empty pool in each kind of store."""
-    kind = request.param
-    if kind == "mongodb":
-        uri = request.getfixturevalue("mongodb_uri").split("?")[0].rstrip("/")
-        host = "/".join(uri.split("/")[:3])
-        store = open_store(f"{host}/crystalicl_test/{tmp_path.name}")
-        yield store
-        store._collection.drop()
-        return
-    spec = {"memory": "memory:", "json": tmp_path / "p.json", "monty": tmp_path / "p.db"}[kind]
-    yield open_store(spec)
