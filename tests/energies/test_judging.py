@@ -10,7 +10,7 @@ import pytest
 
 from crystalicl_jobflow.energies import judge_properties, predictors_for
 from crystalicl_jobflow.schemas import Candidate, Completion, Condition, FailureReason, Generation
-from crystalicl_jobflow.validation.validate import rejudge, validate_completion
+from crystalicl_jobflow.validation.validate import validate_completion
 
 NACL = "Fm-3m\n5.7 5.7 5.7\n90 90 90\nNa\n0.00 0.00 0.00\nCl\n0.50 0.50 0.50"
 Write = Callable[..., tuple[Completion, Generation]]
@@ -81,10 +81,11 @@ def test_without_a_value_nothing_is_judged(write: Write) -> None:
 
 @pytest.mark.parametrize("text", [NACL, NACL.replace("5.7", "1.9"), "nonsense"])
 def test_the_same_judgement_as_with_all_checks_anew(write: Write, text: str) -> None:
-    before = candidate(write, text, formula="NaCl", space_group=225, properties={"band_gap": 1.0})
+    asked = Condition.build(formula="NaCl", space_group=225, properties={"band_gap": 1.0})
+    completion, generation = write(text, condition=asked)
+    before = validate_completion(completion, generation)
     (quick,) = judge_properties([before], [constant("band_gap", 1.3)])
-    values = {} if before.structure is None else {"band_gap": 1.3}
-    whole = rejudge(before, properties=values)
+    whole = validate_completion(completion, generation, properties={"band_gap": 1.3})
     for name in ("success", "joint_success", "failure_reason", "failure_message", "checks"):
         assert getattr(quick, name) == getattr(whole, name)
 

@@ -7,11 +7,10 @@ from collections.abc import Callable
 import pytest
 from pymatgen.core import Structure
 
+from checked_crystals import CSCL, FENI, NACL
 from crystalicl_jobflow.evaluation import RATE_MEANINGS, evaluate, rate_meaning
 from crystalicl_jobflow.schemas import Candidate, Condition, Evaluation, Rate, structure_columns
-from crystalicl_jobflow.validation.validate import rejudge
-
-from checked_crystals import CSCL, FENI, NACL
+from crystalicl_jobflow.validation.success import with_properties
 
 Make = Callable[..., Candidate]
 SODIUM_CHLORIDE = Condition(formula="NaCl", space_group=225)
@@ -115,7 +114,7 @@ def test_a_property_that_nothing_predicts_has_no_rate(make: Make) -> None:
     assert evaluation.metrics["not_judged:band_gap"] == 1
     # once some have a value, those without count as failures: no rate over the easy ones
     candidates = [
-        *(rejudge(c, properties={"band_gap": 5.1}) for c in candidates),
+        *(with_properties(c, {"band_gap": 5.1}) for c in candidates),
         make(NACL, condition=condition, sample_index=2),
     ]
     assert counts(evaluate(candidates), "band_gap") == (1, 3)

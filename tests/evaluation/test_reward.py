@@ -9,12 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pymatgen.core import Lattice, Structure
 
+from checked_crystals import NACL
 from crystalicl_jobflow.evaluation import crystext_reward, crystext_validity, group_advantages
 from crystalicl_jobflow.evaluation.reward import MAX_REWARD
 from crystalicl_jobflow.text import CIF
 from crystalicl_jobflow.thresholds import REWARD_PENALTY
-
-from checked_crystals import NACL
 
 PARTS = ["parse", "valid", "formula", "match_loose", "match_medium", "match_tight", "penalty"]
 

@@ -11,13 +11,12 @@ from hypothesis import strategies as st
 from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Lattice, Structure
 
+from checked_crystals import CSCL, NACL
 from crystalicl_jobflow.comparison.matching import MatchResult
 from crystalicl_jobflow.evaluation import evaluate, structure_prediction
 from crystalicl_jobflow.evaluation.match_rates import match_rates
 from crystalicl_jobflow.evaluation.structure_prediction import SampleMatch, passes_gate, rates_at
 from crystalicl_jobflow.schemas import Candidate, Condition, Rate
-
-from checked_crystals import CSCL, NACL
 
 Make = Callable[..., Candidate]
 

@@ -11,14 +11,13 @@ from typing import Any
 import pytest
 from pymatgen.core import Lattice, Structure
 
+from checked_crystals import CSCL, FENI, NACL
 from crystalicl_jobflow.datasets.crystal_data import CrystalData
 from crystalicl_jobflow.energies import ElementalReferences, Energy, EnergyFailure, Relaxation
 from crystalicl_jobflow.evaluation import EvaluationOptions, evaluate_all, rate_meaning
 from crystalicl_jobflow.schemas import Candidate, Condition, Evaluation
 from crystalicl_jobflow.schemas.stored_candidate import CandidateRelaxation
 from crystalicl_jobflow.text import CIF, SGS
-
-from checked_crystals import CSCL, FENI, NACL
 
 Make = Callable[..., Candidate]
 

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from pymatgen.core import Structure
 
+from checked_crystals import CSCL, NACL
 from crystalicl_jobflow.evaluation import (
     evaluate,
     metrics_document,
@@ -27,9 +28,7 @@ from crystalicl_jobflow.schemas import (
     register_property,
     structure_columns,
 )
-from crystalicl_jobflow.validation.validate import rejudge
-
-from checked_crystals import CSCL, NACL
+from crystalicl_jobflow.validation.success import with_properties
 
 Make = Callable[..., Candidate]
 TYPES = {"string": "string", "integer": "Int64", "number": "Float64", "flag": "boolean"}
@@ -40,7 +39,7 @@ def evaluation(make: Make, nacl: Structure) -> Evaluation:
     asked = Condition(formula="NaCl", properties={"band_gap": 5.0})
     texts = [NACL, CSCL, "nonsense", NACL]
     candidates = [make(t, condition=asked, sample_index=i) for i, t in enumerate(texts)]
-    candidates[0] = rejudge(candidates[0], properties={"band_gap": 5.2})
+    candidates[0] = with_properties(candidates[0], {"band_gap": 5.2})
     return evaluate(candidates, references={0: nacl})
 
 
@@ -122,7 +121,7 @@ def test_a_registered_property_gets_a_column(make: Make) -> None:
     known = dict(PROPERTIES)
     try:
         register_property(PropertySpec(name="hardness", phrase="hardness", unit="GPa"))
-        candidate = rejudge(make(NACL), properties={"hardness": 2.5})
+        candidate = with_properties(make(NACL), {"hardness": 2.5})
         table = structures_table(evaluate([candidate, make("")]))
     finally:
         PROPERTIES.clear()

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from checked_crystals import CSCL, FENI, NACL
 from crystalicl_jobflow.evaluation import evaluate
 from crystalicl_jobflow.evaluation.table import write_evaluation
 from crystalicl_jobflow.report import write_report
@@ -23,8 +24,6 @@ from crystalicl_jobflow.schemas import (
     SamplingParams,
 )
 from crystalicl_jobflow.validation.validate import validate_completion
-
-from checked_crystals import CSCL, FENI, NACL
 
 RUTILE = "P4_2/mnm\n4.6 4.6 3.0\n90 90 90\nTi\n0.00 0.00 0.00\nO\n0.30 0.30 0.00"
 HOSTILE = "</pre></script><script>window.broken = 1; alert(1)</script><img src=x onerror=alert(2)>"

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pymatgen.core import Lattice, Structure
 
+from checked_crystals import CSCL, FENI, NACL
 from crystalicl_jobflow.schemas import (
     Candidate,
     Completion,
@@ -18,14 +19,12 @@ from crystalicl_jobflow.schemas import (
 )
 from crystalicl_jobflow.text import SGS
 from crystalicl_jobflow.validation.provenance import candidate_id
+from crystalicl_jobflow.validation.success import with_properties
 from crystalicl_jobflow.validation.validate import (
     build_candidates,
-    rejudge,
     validate_completion,
     validate_structure,
 )
-
-from checked_crystals import CSCL, FENI, NACL
 
 Make = Callable[..., Candidate]
 Write = Callable[..., tuple[Completion, Generation]]
@@ -204,10 +203,10 @@ def test_properties_that_become_known_later_are_judged(make: Make) -> None:
     candidate = make(NACL, condition=Condition(formula="NaCl", properties={"band_gap": 5.0}))
     assert candidate.joint_success is None
     assert candidate.failure_reason is None
-    good = rejudge(candidate, properties={"band_gap": 5.3})
+    good = with_properties(candidate, {"band_gap": 5.3})
     assert good.success["band_gap"] is True
     assert good.joint_success is True
-    bad = rejudge(candidate, properties={"band_gap": 1.0})
+    bad = with_properties(candidate, {"band_gap": 1.0})
     assert bad.joint_success is False
     assert bad.failure_reason == FailureReason.CONDITION_NOT_MET
     assert candidate.properties == {}  # untouched

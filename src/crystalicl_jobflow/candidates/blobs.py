@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
 from maggma.core import Store
 from maggma.stores import MemoryStore, MongoStore
+
+from crystalicl_jobflow.utils.hashing import text_hash
 
 MAX_DOCUMENT_BYTES = 12_000_000
 """Larger documents are divided: MongoDB refuses what has more than 16 MiB."""
@@ -155,7 +156,7 @@ def move_large_fields(
         if size < MIN_BLOB_BYTES:
             continue
         text = json.dumps(value, sort_keys=True)
-        name = hashlib.sha256(text.encode()).hexdigest()
+        name = text_hash(text)
         blobs.put(name, value)
         _at(smaller, path[:-1])[path[-1]] = {BLOB: name, "bytes": size}
         if _size(smaller) <= max_bytes:

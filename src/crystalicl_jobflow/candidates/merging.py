@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from crystalicl_jobflow.candidates.contributions import STAGES, Part, as_moment
-from crystalicl_jobflow.schemas.stored_candidate import LEVELS, CandidateDoc
+from crystalicl_jobflow.schemas.stored_candidate import CandidateDoc, relaxation_precedence
 from crystalicl_jobflow.thresholds import (
     HULL_ROUNDING,
     METASTABLE_E_ABOVE_HULL,
@@ -134,7 +134,7 @@ def _derive(document: dict[str, Any]) -> None:
         row |= evaluation["row"]
     _from_row(document, row)
     if document["relaxations"]:
-        _from_relaxation(document, max(document["relaxations"], key=_trust))
+        _from_relaxation(document, max(document["relaxations"], key=_precedence))
     if document["band_gap"] is None:
         document["band_gap"] = document["properties"].get("band_gap")
     if document["formation_energy_per_atom"] is None:
@@ -175,15 +175,13 @@ def _from_row(document: dict[str, Any], row: Mapping[str, Any]) -> None:
         document[name] = row.get(column)
 
 
-def _trust(relaxation: Mapping[str, Any]) -> tuple[bool, int, bool, str]:
-    """Return what makes one relaxation count rather than another."""
-    level = relaxation["level"]
-    return (
-        relaxation.get("structure") is not None,
-        LEVELS.index(level) if level in LEVELS else -1,
-        relaxation.get("converged") is not False,
-        relaxation["origin"]["completed_at"],
+def _precedence(relaxation: Mapping[str, Any]) -> tuple[tuple[bool, int, bool], str]:
+    rank = relaxation_precedence(
+        has_structure=relaxation.get("structure") is not None,
+        level=relaxation["level"],
+        converged=relaxation.get("converged"),
     )
+    return rank, relaxation["origin"]["completed_at"]
 
 
 def _from_relaxation(document: dict[str, Any], best: Mapping[str, Any]) -> None:

@@ -20,7 +20,7 @@ from crystalicl_jobflow.energies.references import (
     load_references,
     pbe_references,
 )
-from crystalicl_jobflow.schemas.stored_candidate import LEVELS, CandidateRelaxation
+from crystalicl_jobflow.schemas.stored_candidate import CandidateRelaxation, relaxation_precedence
 
 if TYPE_CHECKING:
     from crystalicl_jobflow.datasets.crystal_data import CrystalData
@@ -338,19 +338,20 @@ def _symbols(structure: Structure) -> frozenset[str]:
 def best_relaxations(
     relaxations: Sequence[CandidateRelaxation],
 ) -> dict[str, CandidateRelaxation]:
-    """Return the relaxation of each candidate that counts rather than its others.
+    """Return by candidate the one of its relaxations that counts.
 
-    One with a crystal before one without, the higher level before the lower, converged
-    before not, the later in the list: as the store of candidates chooses.
+    See :func:`~crystalicl_jobflow.schemas.stored_candidate.relaxation_precedence`; between
+    equals the later in the list.
     """
     best: dict[str, CandidateRelaxation] = {}
     for item in relaxations:
-        held = best.get(item.candidate_id)
-        if held is None or _trust(item) >= _trust(held):
+        earlier = best.get(item.candidate_id)
+        if earlier is None or _precedence(item) >= _precedence(earlier):
             best[item.candidate_id] = item
     return best
 
 
-def _trust(item: CandidateRelaxation) -> tuple[bool, int, bool]:
-    level = LEVELS.index(item.level) if item.level in LEVELS else -1
-    return item.structure is not None, level, item.converged is not False
+def _precedence(item: CandidateRelaxation) -> tuple[bool, int, bool]:
+    return relaxation_precedence(
+        has_structure=item.structure is not None, level=item.level, converged=item.converged
+    )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from statistics import NormalDist
 from typing import Final
 
 from crystalicl_jobflow.schemas import Rate
@@ -50,14 +48,10 @@ def wilson_interval(
         raise ValueError(f"confidence must lie between 0 and 1, got {confidence}")
     if of == 0:
         return None
-    z = NormalDist().inv_cdf(0.5 + confidence / 2)
-    share, weight = count / of, z * z / of
-    middle = share + weight / 2
-    half = z * math.sqrt(share * (1 - share) / of + weight / (4 * of))
-    # at the ends the formula gives 0 and 1 but for rounding
-    low = 0.0 if count == 0 else max(0.0, (middle - half) / (1 + weight))
-    high = 1.0 if count == of else min(1.0, (middle + half) / (1 + weight))
-    return low, high
+    from scipy.stats import binomtest
+
+    found = binomtest(count, of).proportion_ci(confidence, method="wilson")
+    return float(found.low), float(found.high)
 
 
 def rate_with_interval(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ import numpy as np
 
 from crystalicl_jobflow.schemas import Completion, FailureReason, ModelInfo, SamplingParams
 from crystalicl_jobflow.utils.errors import CrystalICLError
+from crystalicl_jobflow.utils.hashing import text_hash
 
 
 class GenerationError(CrystalICLError, RuntimeError):
@@ -190,7 +190,7 @@ class TokenVocabulary:
     def fingerprint(self) -> str:
         """SHA-256 over ids, texts and end tokens, as hexadecimal digits."""
         content = json.dumps([self.strings, list(self.eos_token_ids)])
-        return hashlib.sha256(content.encode()).hexdigest()
+        return text_hash(content)
 
     def __hash__(self) -> int:
         return hash(self.fingerprint)

@@ -6,7 +6,6 @@ crystal, and the model writes the number.
 
 from __future__ import annotations
 
-import hashlib
 import math
 import re
 import statistics
@@ -24,6 +23,7 @@ from crystalicl_jobflow.schemas.predictions import (
     PropertyFailure,
     PropertyPrediction,
 )
+from crystalicl_jobflow.utils.hashing import text_hash
 from crystalicl_jobflow.utils.messages import one_line
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def predict_property(
         GenerationRequest(
             prompt=item.prompt,
             num_samples=samples,
-            key=hashlib.sha256(item.prompt.encode()).hexdigest()[:16],
+            key=text_hash(item.prompt)[:16],
             constraint=constraint,
         )
         for item in asked

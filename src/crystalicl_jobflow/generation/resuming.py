@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -18,6 +17,7 @@ from crystalicl_jobflow.generation.base import (
     TextGenerator,
 )
 from crystalicl_jobflow.schemas import Completion, Condition, ModelInfo, SamplingParams
+from crystalicl_jobflow.utils.hashing import text_hash
 from crystalicl_jobflow.utils.journal import Journal
 
 if TYPE_CHECKING:
@@ -258,7 +258,7 @@ def draw_missing(
 
 def _request_content(request: GenerationRequest) -> list[Any]:
     constraint = None if request.constraint is None else request.constraint.describe()
-    prompt = hashlib.sha256(request.prompt.encode("utf-8")).hexdigest()
+    prompt = text_hash(request.prompt)
     return [prompt, request.key, request.first_sample, request.num_samples, constraint]
 
 

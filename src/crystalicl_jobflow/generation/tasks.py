@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Sequence
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from crystalicl_jobflow.schemas import Completion, Condition, Generation
+from crystalicl_jobflow.utils.hashing import text_hash
 
 
 class GenerationTask(BaseModel):
@@ -44,7 +44,7 @@ def request_keys(conditions: Sequence[Condition]) -> list[str]:
     keys = []
     for condition in conditions:
         content = condition.model_dump_json(exclude_defaults=True)
-        digest = hashlib.sha256(content.encode()).hexdigest()[:16]
+        digest = text_hash(content)[:16]
         keys.append(f"{digest}:{seen[digest]}")
         seen[digest] += 1
     return keys

@@ -14,7 +14,28 @@ from crystalicl_jobflow.schemas.condition import Condition
 from crystalicl_jobflow.schemas.reasons import FailureReason
 
 LEVELS = ("forcefield", "dft")
-"""Levels of theory of a relaxation; a later one is believed rather than an earlier one."""
+"""Levels of theory of a relaxation, from low to high."""
+
+
+def relaxation_precedence(
+    *, has_structure: bool, level: str, converged: bool | None
+) -> tuple[bool, int, bool]:
+    """Return what decides which of a candidate's relaxations counts: the largest.
+
+    One with a crystal before one without, the higher level before the lower, converged (or
+    not known) before not converged. Between equals the latest counts.
+
+    Parameters
+    ----------
+    has_structure
+        Whether the relaxation gave a crystal.
+    level
+        One of `LEVELS`; any other is below them.
+    converged
+        Whether it converged; None where that is not known.
+    """
+    rank = LEVELS.index(level) if level in LEVELS else -1
+    return has_structure, rank, converged is not False
 
 
 class Symmetry(Document):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from crystalicl_jobflow.schemas import Candidate
 from crystalicl_jobflow.schemas.stored_candidate import CandidateRelaxation
+from crystalicl_jobflow.utils.hashing import text_hash
 
 
 @dataclass(frozen=True)
@@ -148,4 +148,4 @@ def _of_property(name: str) -> Score:
 
 
 def _hashed(text: str) -> float:
-    return int(hashlib.sha256(text.encode()).hexdigest()[:12], 16) / 16**12
+    return int(text_hash(text)[:12], 16) / 16**12

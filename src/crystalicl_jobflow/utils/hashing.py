@@ -1,4 +1,4 @@
-"""What identifies the weights of a model that lies in a folder."""
+"""SHA-256 of texts, files and the weights of a model in a folder."""
 
 from __future__ import annotations
 
@@ -6,6 +6,11 @@ import hashlib
 import json
 from functools import lru_cache
 from pathlib import Path
+
+
+def text_hash(text: str) -> str:
+    """Return the SHA-256 of a text in UTF-8, 64 hexadecimal digits."""
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def folder_hash(folder: str | Path) -> str | None:

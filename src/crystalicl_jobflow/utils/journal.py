@@ -5,12 +5,13 @@ Lies below the rooms, beside the settings.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
+
+from crystalicl_jobflow.utils.hashing import text_hash
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +38,7 @@ def fingerprint(content: Mapping[str, Any]) -> str:
         32 hexadecimal digits.
     """
     text = json.dumps({"format": FORMAT_VERSION, **content}, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode("utf-8")).hexdigest()[:_ID_DIGITS]
+    return text_hash(text)[:_ID_DIGITS]
 
 
 class Journal:

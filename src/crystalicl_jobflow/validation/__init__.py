@@ -8,12 +8,16 @@ from crystalicl_jobflow.validation.composition import composition_valid
 from crystalicl_jobflow.validation.distances import DistanceReport, distance_report, min_distance
 from crystalicl_jobflow.validation.provenance import candidate_id
 from crystalicl_jobflow.validation.reading import read_text
-from crystalicl_jobflow.validation.success import asked_for, joint_success, judge
+from crystalicl_jobflow.validation.success import (
+    asked_for,
+    joint_success,
+    judge,
+    with_properties,
+)
 from crystalicl_jobflow.validation.summary import CrystalSummary, crystal_summary, find_space_group
 from crystalicl_jobflow.validation.validate import (
     StructureReport,
     build_candidates,
-    rejudge,
     validate_completion,
     validate_structure,
 )
@@ -37,7 +41,7 @@ __all__ = [
     "judge",
     "min_distance",
     "read_text",
-    "rejudge",
     "validate_completion",
     "validate_structure",
+    "with_properties",
 ]

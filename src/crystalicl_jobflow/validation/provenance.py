@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 
 from crystalicl_jobflow.schemas import Completion, Generation, Provenance
 from crystalicl_jobflow.thresholds import SYMPREC, check_tolerances
+from crystalicl_jobflow.utils.hashing import text_hash
 from crystalicl_jobflow.utils.versions import installed_versions
 
 
@@ -31,7 +31,7 @@ def candidate_id(completion: Completion, generation: Generation) -> str:
         "sample_index": completion.sample_index,
         "model": generation.model.model_dump(mode="json", exclude={"device"}),
     }
-    return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:24]
+    return text_hash(json.dumps(key, sort_keys=True))[:24]
 
 
 def provenance(

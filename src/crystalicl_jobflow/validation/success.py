@@ -156,9 +156,11 @@ def _show(value: object) -> str:
 
 
 def with_properties(
-    candidate: Candidate, values: Mapping[str, float], versions: Mapping[str, str]
+    candidate: Candidate,
+    values: Mapping[str, float],
+    versions: Mapping[str, str] | None = None,
 ) -> Candidate:
-    """Give one candidate property values, and judge anew what was asked of it.
+    """Give one candidate property values, and judge anew what its condition asks for.
 
     Parameters
     ----------
@@ -174,7 +176,7 @@ def with_properties(
         return candidate
     changed = candidate.model_copy(deep=True)
     changed.properties.update(values)
-    changed.provenance.versions.update(versions)
+    changed.provenance.versions.update(versions or {})
     success = judge(changed.condition, summary, properties=changed.properties)
     changed.success = success
     changed.joint_success = joint_success(success)

@@ -204,29 +204,6 @@ def validate_completion(
     return _fill(candidate, structure, report)
 
 
-def rejudge(candidate: Candidate, *, properties: Mapping[str, float] | None = None) -> Candidate:
-    """Return the candidate with success judged anew, as when properties have become known.
-
-    Parameters
-    ----------
-    candidate
-        A validated candidate.
-    properties
-        Values to add or replace, by name.
-    """
-    changed = candidate.model_copy(deep=True)
-    changed.properties.update(properties or {})
-    if changed.structure is None:
-        return changed
-    report = validate_structure(
-        changed.structure,
-        condition=changed.condition,
-        declared_space_group=changed.declared_space_group,
-        symprec=float(changed.provenance.tolerances.get("symprec", SYMPREC)),
-    )
-    return _fill(changed, changed.structure, report)
-
-
 def build_candidates(
     generations: Sequence[Generation],
     *,

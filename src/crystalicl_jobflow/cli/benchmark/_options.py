@@ -220,13 +220,6 @@ def model_identity(options: Mapping[str, Any]) -> dict[str, Any]:
     return read_model(options).identity()
 
 
-def file_hash(path: str | Path) -> str | None:
-    """Return the SHA-256 of a file; None for what is no file (a folder, a store)."""
-    from crystalicl_jobflow.utils.hashing import file_hash as of_file
-
-    return of_file(path)
-
-
 def read_shots(text: str) -> list[int]:
     """Read numbers of demonstrations, e.g. ``0,3``.
 

@@ -46,7 +46,8 @@ def property_command(**options: Any) -> None:
     """Predict a property of the crystals of a data set; mean absolute error."""
     from crystalicl_jobflow.benchmarks.property_prediction import property_benchmark
     from crystalicl_jobflow.cli import _candidates
-    from crystalicl_jobflow.cli.benchmark._options import file_hash, model_identity
+    from crystalicl_jobflow.cli.benchmark._options import model_identity
+    from crystalicl_jobflow.utils.hashing import file_hash
 
     with stages() as report:
         result = property_benchmark(
