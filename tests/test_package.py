@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
 import tomllib
 from graphlib import CycleError, TopologicalSorter
-from importlib import metadata, resources
+from importlib import import_module, metadata, resources
 from pathlib import Path
 
 import grimp
+import pytest
 from importlinter.cli import EXIT_STATUS_SUCCESS, lint_imports
+
+import crystalicl_jobflow as package
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src" / "crystalicl_jobflow"
@@ -24,6 +28,25 @@ def test_importing_the_package_costs_nothing() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_public_names_are_found_when_they_are_used_and_known_to_type_checkers() -> None:
+    assert len(package.__all__) == len(set(package.__all__)) > 15
+    assert set(package.__all__) <= set(dir(package))
+    for name in package.__all__:
+        assert getattr(package, name) is not None
+    tree = ast.parse((SOURCE / "__init__.py").read_text(encoding="utf-8"))
+    (block,) = (node for node in tree.body if isinstance(node, ast.If))
+    imports = [node for node in block.body if isinstance(node, ast.ImportFrom)]
+    typed = {
+        alias.asname or alias.name: getattr(import_module(node.module or ""), alias.name)
+        for node in imports
+        for alias in node.names
+    }
+    found = {name: getattr(package, name) for name in package.__all__ if name != "__version__"}
+    assert found == typed
+    with pytest.raises(AttributeError, match="no attribute 'generat'"):
+        package.generat  # noqa: B018 (an attribute that does not exist)
 
 
 def test_rooms_depend_only_on_rooms_below_them() -> None:
@@ -53,9 +76,9 @@ def test_the_command_is_installed() -> None:
 
 
 def test_types_and_tables_are_shipped() -> None:
-    package = resources.files("crystalicl_jobflow")
-    assert (package / "py.typed").is_file()
-    assert (package / "crystal" / "data" / "space_groups.json").is_file()
+    files = resources.files("crystalicl_jobflow")
+    assert (files / "py.typed").is_file()
+    assert (files / "crystal" / "data" / "space_groups.json").is_file()
 
 
 def requirement_names(items: list[str]) -> set[str]:

@@ -1,12 +1,114 @@
-"""In-context crystal generation as jobflow Jobs, Makers and Flows."""
+"""In-context crystal generation as jobflow Jobs, Makers and Flows.
+
+The path in one call, and its parts one at a time:
+
+>>> from crystalicl_jobflow import evaluate, generate
+>>> candidates = generate({"formula": "CaTiO3", "space_group": 221}, samples=8)  # doctest: +SKIP
+>>> print(evaluate(candidates).rates["joint"])  # doctest: +SKIP
+
+Names are imported when they are first used: importing the package is quick.
+"""
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
+from importlib import import_module
+from typing import TYPE_CHECKING
 
-try:
-    __version__ = version("crystalicl-jobflow")
-except PackageNotFoundError:  # a source tree that was never installed
-    __version__ = "0+unknown"
+from crystalicl_jobflow.utils.versions import __version__
 
-__all__ = ["__version__"]
+if TYPE_CHECKING:
+    from crystalicl_jobflow.evaluation import evaluate
+    from crystalicl_jobflow.flows import (
+        BenchmarkFlowMaker,
+        CrystalGenerationFlowMaker,
+        DiscoveryFlowMaker,
+        TrainFlowMaker,
+    )
+    from crystalicl_jobflow.generation import load_generator
+    from crystalicl_jobflow.jobs import (
+        EvaluateMaker,
+        GenerateMaker,
+        InstructionsMaker,
+        RelaxMaker,
+        RetrieveMaker,
+        SelectMaker,
+        TrainMaker,
+        ValidateMaker,
+    )
+    from crystalicl_jobflow.pipeline import generate
+    from crystalicl_jobflow.retrieval import open_pool, retrieve
+    from crystalicl_jobflow.schemas import Condition
+    from crystalicl_jobflow.selection import select_candidates as select
+    from crystalicl_jobflow.text import CIF, SGS, SGSW, XYZ
+    from crystalicl_jobflow.validation import validate_structure as validate
+
+_PLACES = {
+    "CIF": "text",
+    "SGS": "text",
+    "SGSW": "text",
+    "XYZ": "text",
+    "BenchmarkFlowMaker": "flows",
+    "Condition": "schemas",
+    "CrystalGenerationFlowMaker": "flows",
+    "DiscoveryFlowMaker": "flows",
+    "EvaluateMaker": "jobs",
+    "GenerateMaker": "jobs",
+    "InstructionsMaker": "jobs",
+    "RelaxMaker": "jobs",
+    "RetrieveMaker": "jobs",
+    "SelectMaker": "jobs",
+    "TrainFlowMaker": "flows",
+    "TrainMaker": "jobs",
+    "ValidateMaker": "jobs",
+    "evaluate": "evaluation",
+    "generate": "pipeline",
+    "load_generator": "generation",
+    "open_pool": "retrieval",
+    "retrieve": "retrieval",
+    "select": "selection:select_candidates",
+    "validate": "validation:validate_structure",
+}
+"""Public name to its room, with its name there where it is another."""
+
+__all__ = [
+    "CIF",
+    "SGS",
+    "SGSW",
+    "XYZ",
+    "BenchmarkFlowMaker",
+    "Condition",
+    "CrystalGenerationFlowMaker",
+    "DiscoveryFlowMaker",
+    "EvaluateMaker",
+    "GenerateMaker",
+    "InstructionsMaker",
+    "RelaxMaker",
+    "RetrieveMaker",
+    "SelectMaker",
+    "TrainFlowMaker",
+    "TrainMaker",
+    "ValidateMaker",
+    "__version__",
+    "evaluate",
+    "generate",
+    "load_generator",
+    "open_pool",
+    "retrieve",
+    "select",
+    "validate",
+]
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name when it is first used."""
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    room, _, there = _PLACES[name].partition(":")
+    found = getattr(import_module(f"{__name__}.{room}"), there or name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    """List the public names, imported or not."""
+    return sorted({*globals(), *__all__})

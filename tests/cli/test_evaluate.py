@@ -12,10 +12,9 @@ import pytest
 from click.testing import CliRunner, Result
 from pymatgen.core import Structure
 
+from checked_crystals import CSCL, NACL
 from crystalicl_jobflow.cli import cli
 from crystalicl_jobflow.schemas import Candidate, Condition
-
-from checked_crystals import CSCL, NACL
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ import warnings
 
 import click
 
-from crystalicl_jobflow import __version__
 from crystalicl_jobflow.cli._app import LazyGroup
 from crystalicl_jobflow.utils.redaction import RedactingFilter, show_traceback
+from crystalicl_jobflow.utils.versions import __version__
 
 _COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("demo:demo", "Run the whole chain once, on what ships with the package."),

@@ -121,7 +121,11 @@ class LazyGroup(OneLineGroup):
         assert isinstance(command, click.Command)
         return command
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_commands(
+        self,
+        ctx: click.Context,  # noqa: ARG002 (click calls it with both)
+        formatter: click.HelpFormatter,
+    ) -> None:
         """List the commands without importing them."""
         rows = [(name, text) for name, (_, text) in self.lazy.items()]
         with formatter.section("Commands"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,8 +25,9 @@ from crystalicl_jobflow.cli._options import (
 )
 
 if TYPE_CHECKING:
-    from crystalicl_jobflow.generation import TextGenerator
-    from crystalicl_jobflow.schemas import Candidate
+    from crystalicl_jobflow.generation import TextGenerator, UnfinishedWork, Writing
+    from crystalicl_jobflow.schemas import Candidate, Condition, Retrieval
+    from crystalicl_jobflow.utils.progress import Clock
 
 
 @click.command(
@@ -66,35 +67,72 @@ def generate(**options: Any) -> None:
     sampling = read_sampling(options)
     constraint = read_constraint(options)
 
-    from crystalicl_jobflow.candidates.builder import open_candidate_store, store_candidates
-    from crystalicl_jobflow.cli import _candidates
+    from crystalicl_jobflow.cli._candidates import print_run, write_run
     from crystalicl_jobflow.evaluation import evaluate
-    from crystalicl_jobflow.generation.generate import generate_for_retrievals
-    from crystalicl_jobflow.generation.resuming import UnfinishedWork
-    from crystalicl_jobflow.retrieval import retrieve
-    from crystalicl_jobflow.schemas import Retrieval
-    from crystalicl_jobflow.validation.validate import build_candidates
+    from crystalicl_jobflow.generation import Writing
+    from crystalicl_jobflow.utils.progress import Clock
 
-    seconds: dict[str, float] = {}
-    clock = _Clock(seconds)
+    writing = Writing(sampling, options["text_format"], constraint, options["template"])
+    clock = Clock()
     note(f"Asked for: {condition.label()}")
-    if options["shots"]:
-        retrieval = retrieve(
-            open_pool(options["pool"], strategy=options["strategy"]),
-            condition,
-            strategy=options["strategy"],
-            shots=options["shots"],
-            seed=options["seed"],
-        )
-    else:
-        retrieval = Retrieval(
-            condition=condition, strategy=options["strategy"], shots=0, seed=options["seed"]
-        )
+    retrieval = _retrieve(condition, options)
     clock.lap("retrieve")
+    _print_retrieval(retrieval)
+    unfinished = _unfinished(options, best_of=sampling.best_of)
+    candidates = _write_and_check(retrieval, writing, options, unfinished, clock)
+    evaluation = evaluate(candidates)
+    kept = None if options["keep"] is None else _best(candidates, options["keep"])
+    clock.lap("check")
+    summary = _summary(retrieval, candidates, options, clock.seconds)
+    if kept is not None:
+        summary["kept"] = [candidate.candidate_id for candidate in kept]
+    write_run(options["out"], candidates, evaluation, summary, kept=kept)
+    _store(candidates, options["store"])
+    _print_missing(candidates)
+    unfinished.discard()
+    print_run(candidates if kept is None else kept, evaluation)
+    valid = sum(candidate.valid for candidate in candidates)
+    best = "" if kept is None else f", the best {len(kept)} different ones kept"
+    click.echo(f"{valid} of {len(candidates)} valid{best}; files in {options['out']}")
+
+
+def _retrieve(condition: Condition, options: Mapping[str, Any]) -> Retrieval:
+    from crystalicl_jobflow.pipeline import choose_demonstrations
+
+    strategy, shots = options["strategy"], options["shots"]
+    pool = open_pool(options["pool"], strategy=strategy) if shots else None
+    (retrieval,) = choose_demonstrations(
+        [condition], pool, strategy=strategy, shots=shots, seed=options["seed"]
+    )
+    return retrieval
+
+
+def _print_retrieval(retrieval: Retrieval) -> None:
     shown = ", ".join(item.formula for item in retrieval.demonstrations) or "none"
     note(f"Demonstrations: {shown}")
     if retrieval.relaxed:
         note(f"Too few met everything; given up: {'; '.join(retrieval.relaxed)}")
+
+
+def _unfinished(options: Mapping[str, Any], *, best_of: int) -> UnfinishedWork:
+    """Return where texts are kept until the run is done."""
+    from crystalicl_jobflow.generation import UnfinishedWork
+
+    def tell_found(draws: int, total: int) -> None:
+        share = f"{draws // best_of} of {total // best_of}"
+        note(f"Going on where a killed run ended: {share} samples are written")
+
+    return UnfinishedWork(options["out"], on_found=tell_found, start_over=not options["resume"])
+
+
+def _write_and_check(
+    retrieval: Retrieval,
+    writing: Writing,
+    options: Mapping[str, Any],
+    unfinished: UnfinishedWork,
+    clock: Clock,
+) -> list[Candidate]:
+    from crystalicl_jobflow.pipeline import write_and_check
 
     def load() -> TextGenerator:
         # called once the condition is known to be possible
@@ -103,55 +141,16 @@ def generate(**options: Any) -> None:
         clock.lap("load_model")
         return generator
 
-    def tell_found(draws: int, total: int) -> None:
-        share = f"{draws // sampling.best_of} of {total // sampling.best_of}"
-        note(f"Going on where a killed run ended: {share} samples are written")
-
-    unfinished = UnfinishedWork(
-        options["out"], on_found=tell_found, start_over=not options["resume"]
-    )
     with progress("Generate") as report:
-        generations = generate_for_retrievals(
+        return write_and_check(
             [retrieval],
             load,
-            sampling=sampling,
-            num_samples=options["samples"],
-            text_format=options["text_format"],
-            template=options["template"],
-            constrain=constraint,
+            writing=writing,
+            samples=options["samples"],
             progress=report,
             unfinished=unfinished,
+            clock=clock,
         )
-    clock.lap("generate")
-    candidates = build_candidates(generations)
-    evaluation = evaluate(candidates)
-    kept = None if options["keep"] is None else _best(candidates, options["keep"])
-    clock.lap("check")
-    out: Path = options["out"]
-    summary = {
-        "condition": condition.model_dump(mode="json", exclude_defaults=True),
-        "pool": retrieval.pool,
-        "pool_size": retrieval.pool_size,
-        "shots": options["shots"],
-        "demonstration_ids": generations[0].demonstration_ids,
-        "relaxed": retrieval.relaxed,
-        "seconds": seconds,
-    }
-    if kept is not None:
-        summary["kept"] = [candidate.candidate_id for candidate in kept]
-    _candidates.write_run(out, candidates, evaluation, summary, kept=kept)
-    if options["store"] is not None:
-        written = store_candidates(candidates, open_candidate_store(options["store"]))
-        note(f"Stored {written} new or changed candidates in {options['store']}")
-    missing = sum(item.error is not None for item in generations[0].completions)
-    if missing:
-        count = f"{missing} of {len(candidates)} samples"
-        note(f"{count} got no text from the server; the same command asks for them again")
-    unfinished.discard()
-    _candidates.print_run(candidates if kept is None else kept, evaluation)
-    valid = sum(candidate.valid for candidate in candidates)
-    said = "" if kept is None else f", the best {len(kept)} different ones kept"
-    click.echo(f"{valid} of {len(candidates)} valid{said}; files in {out}")
 
 
 def _best(candidates: list[Candidate], number: int) -> list[Candidate]:
@@ -163,14 +162,36 @@ def _best(candidates: list[Candidate], number: int) -> list[Candidate]:
     return [by_id[item.candidate_id] for item in chosen]
 
 
-class _Clock:
-    """Wall seconds since the last lap, by name."""
+def _summary(
+    retrieval: Retrieval,
+    candidates: list[Candidate],
+    options: Mapping[str, Any],
+    seconds: Mapping[str, float],
+) -> dict[str, Any]:
+    return {
+        "condition": retrieval.condition.model_dump(mode="json", exclude_defaults=True),
+        "pool": retrieval.pool,
+        "pool_size": retrieval.pool_size,
+        "shots": options["shots"],
+        "demonstration_ids": candidates[0].provenance.demonstration_ids,
+        "relaxed": retrieval.relaxed,
+        "seconds": {name: round(value, 3) for name, value in seconds.items()},
+    }
 
-    def __init__(self, seconds: dict[str, float]) -> None:
-        self.seconds = seconds
-        self.last = time.perf_counter()
 
-    def lap(self, name: str) -> None:
-        now = time.perf_counter()
-        self.seconds[name] = round(now - self.last, 3)
-        self.last = now
+def _store(candidates: list[Candidate], spec: str | None) -> None:
+    if spec is None:
+        return
+    from crystalicl_jobflow.candidates import open_candidate_store, store_candidates
+
+    written = store_candidates(candidates, open_candidate_store(spec))
+    note(f"Stored {written} new or changed candidates in {spec}")
+
+
+def _print_missing(candidates: list[Candidate]) -> None:
+    from crystalicl_jobflow.schemas import FailureReason
+
+    missing = sum(item.failure_reason is FailureReason.NOT_GENERATED for item in candidates)
+    if missing:
+        count = f"{missing} of {len(candidates)} samples"
+        note(f"{count} got no text from the server; the same command asks for them again")

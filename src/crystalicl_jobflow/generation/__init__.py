@@ -15,6 +15,7 @@ from crystalicl_jobflow.generation.base import (
 )
 from crystalicl_jobflow.generation.loading import load_generator, package_versions
 from crystalicl_jobflow.generation.resuming import UnfinishedWork
+from crystalicl_jobflow.generation.writing import Writing
 
 __all__ = [
     "AcceptText",
@@ -27,6 +28,7 @@ __all__ = [
     "TextGenerator",
     "TokenVocabulary",
     "UnfinishedWork",
+    "Writing",
     "load_generator",
     "package_versions",
 ]

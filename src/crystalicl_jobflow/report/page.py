@@ -14,7 +14,6 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from crystalicl_jobflow import __version__
 from crystalicl_jobflow.report import sections, wording
 from crystalicl_jobflow.report.best_candidates import ORDER, best_candidates
 from crystalicl_jobflow.report.picture import crystal_svg, gradients_svg
@@ -23,6 +22,7 @@ from crystalicl_jobflow.report.reference import Reference, read_reference
 from crystalicl_jobflow.report.run import Run, read_run
 from crystalicl_jobflow.report.scene import crystal_scene, element_colour, element_radius
 from crystalicl_jobflow.thresholds import SYMPREC
+from crystalicl_jobflow.utils.versions import __version__
 
 REPORT_FILE = "report.html"
 """Name of the page where none is given."""

@@ -22,3 +22,7 @@ def _version(name: str) -> str | None:
         return version(name)
     except PackageNotFoundError:
         return None
+
+
+__version__ = _version("crystalicl-jobflow") or "0+unknown"
+"""Version of this package; unknown in a source tree that was never installed."""

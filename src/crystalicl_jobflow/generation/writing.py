@@ -1,0 +1,33 @@
+"""How crystal texts are written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from crystalicl_jobflow.schemas import SamplingParams
+
+if TYPE_CHECKING:
+    from crystalicl_jobflow.generation.constraints import ConstraintOptions
+
+
+@dataclass(frozen=True)
+class Writing:
+    """How crystal texts are written.
+
+    Parameters
+    ----------
+    sampling
+        Temperature, nucleus, limits and seed.
+    text_format
+        Format of the texts: 'sgs', 'sgsw', 'xyz' or 'cif'.
+    constrain
+        Whether a constraint makes the texts meet their condition as they are written, and which.
+    template
+        Words of the prompts: 'crystalicl' or 'alpaca'.
+    """
+
+    sampling: SamplingParams = field(default_factory=SamplingParams)
+    text_format: str = "sgs"
+    constrain: bool | ConstraintOptions = True
+    template: str = "crystalicl"

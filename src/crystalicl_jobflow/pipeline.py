@@ -1,0 +1,185 @@
+"""Retrieve, write, check, in one call: from conditions to checked candidates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from crystalicl_jobflow.generation import load_generator
+from crystalicl_jobflow.generation.generate import generate_for_retrievals
+from crystalicl_jobflow.generation.writing import Writing
+from crystalicl_jobflow.retrieval import DemonstrationIndex, open_pool, retrieve_many
+from crystalicl_jobflow.schemas import Candidate, Condition, Retrieval, Strategy
+from crystalicl_jobflow.utils.progress import Clock
+from crystalicl_jobflow.validation import build_candidates
+
+if TYPE_CHECKING:
+    from crystalicl_jobflow.generation import ProgressCallback, TextGenerator, UnfinishedWork
+
+
+def generate(
+    conditions: Condition | Mapping[str, Any] | Sequence[Condition | Mapping[str, Any]],
+    *,
+    model: TextGenerator | str | None = None,
+    pool: DemonstrationIndex | str | None = None,
+    strategy: Strategy = "C",
+    shots: int = 3,
+    samples: int = 1,
+    seed: int = 0,
+    writing: Writing | None = None,
+) -> list[Candidate]:
+    """Generate crystals for conditions, and check them.
+
+    Parameters
+    ----------
+    conditions
+        One condition or several, each also as a mapping of its fields.
+    model
+        A loaded model, or what `load_generator` takes; None: the model and adapter of the
+        settings.
+    pool
+        An opened pool, or what `open_pool` takes; None: the prototypes that ship with
+        pymatgen. Not opened without shots.
+    strategy, shots
+        How demonstrations are chosen, and how many a prompt shows (0 to 5).
+    samples
+        Texts per condition.
+    seed
+        Seed of the demonstrations and the texts.
+    writing
+        Temperature, text format, constraint and template; the defaults where None. Its seed
+        is not used.
+
+    Returns
+    -------
+    list of Candidate
+        One per text, valid or not, condition after condition.
+
+    Raises
+    ------
+    ConditionError, ImpossibleConditionError
+        If a condition makes no sense, or no crystal can meet it under the constraint.
+    GenerationError
+        If the model cannot be loaded.
+
+    Examples
+    --------
+    >>> from crystalicl_jobflow import evaluate, generate
+    >>> perovskite = {"formula": "CaTiO3", "space_group": 221}
+    >>> candidates = generate(perovskite, samples=8)  # doctest: +SKIP
+    >>> print(evaluate(candidates).rates["joint"])  # doctest: +SKIP
+    """
+    if isinstance(conditions, Condition | Mapping):
+        conditions = [conditions]
+    if shots and not isinstance(pool, DemonstrationIndex):
+        pool = open_pool(pool, strategy)
+    retrievals = choose_demonstrations(
+        [Condition.parse(condition) for condition in conditions],
+        pool if isinstance(pool, DemonstrationIndex) else None,
+        strategy=strategy,
+        shots=shots,
+        seed=seed,
+    )
+    writing = writing or Writing()
+    return write_and_check(
+        retrievals,
+        (lambda: _load(model)) if model is None or isinstance(model, str) else model,
+        writing=replace(writing, sampling=writing.sampling.model_copy(update={"seed": seed})),
+        samples=samples,
+    )
+
+
+def choose_demonstrations(
+    conditions: Iterable[Condition],
+    pool: DemonstrationIndex | None,
+    *,
+    strategy: Strategy = "C",
+    shots: int = 3,
+    seed: int = 0,
+) -> list[Retrieval]:
+    """Choose the demonstrations of every condition; without shots, no pool is needed.
+
+    Parameters
+    ----------
+    conditions
+        The conditions.
+    pool
+        The demonstrations to choose from.
+    strategy, shots, seed
+        See :func:`crystalicl_jobflow.retrieval.retrieve`.
+
+    Raises
+    ------
+    ValueError
+        If there are shots and no pool, or the pool lacks fingerprints that the strategy needs.
+    """
+    if shots and pool is None:
+        raise ValueError(f"{shots} shots need a pool of demonstrations")
+    if shots and pool is not None:
+        return retrieve_many(pool, conditions, strategy=strategy, shots=shots, seed=seed)
+    return [Retrieval(condition=item, strategy=strategy, shots=0, seed=seed) for item in conditions]
+
+
+def write_and_check(
+    retrievals: Sequence[Retrieval],
+    generator: TextGenerator | Callable[[], TextGenerator],
+    *,
+    writing: Writing,
+    samples: int = 1,
+    progress: ProgressCallback | None = None,
+    unfinished: UnfinishedWork | None = None,
+    clock: Clock | None = None,
+) -> list[Candidate]:
+    """Write the texts of retrieved demonstrations and their conditions, and check them.
+
+    Parameters
+    ----------
+    retrievals
+        Each a condition with its demonstrations.
+    generator
+        The language model, or what loads it: called once all conditions are known to be
+        possible.
+    writing
+        How texts are written.
+    samples
+        Texts per condition.
+    progress
+        Called with (texts written, texts in all).
+    unfinished
+        Keeps each text as soon as it is written, see
+        :func:`~crystalicl_jobflow.generation.generate.generate_for_retrievals`.
+    clock
+        Gets the seconds of the writing as 'generate'.
+
+    Returns
+    -------
+    list of Candidate
+        One per text, valid or not, condition after condition.
+    """
+    generations = generate_for_retrievals(
+        retrievals,
+        generator,
+        sampling=writing.sampling,
+        num_samples=samples,
+        text_format=writing.text_format,
+        template=writing.template,
+        constrain=writing.constrain,
+        progress=progress,
+        unfinished=unfinished,
+    )
+    if clock is not None:
+        clock.lap("generate")
+    return build_candidates(generations)
+
+
+def _load(model: str | None) -> TextGenerator:
+    from crystalicl_jobflow.settings import SETTINGS
+
+    return load_generator(
+        model or SETTINGS.MODEL,
+        SETTINGS.ADAPTER if model is None else None,
+        device=SETTINGS.DEVICE,
+        batch_size=SETTINGS.BATCH_SIZE,
+        num_threads=SETTINGS.NUM_THREADS,
+    )
