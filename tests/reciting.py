@@ -11,10 +11,10 @@ from crystalicl_jobflow.generation import (
     AcceptText,
     CompletionCallback,
     GenerationRequest,
-    ProgressCallback,
 )
 from crystalicl_jobflow.prompts import response_text
 from crystalicl_jobflow.schemas import Completion, ModelInfo, SamplingParams
+from crystalicl_jobflow.utils.progress import Progress
 
 PEROVSKITE = (
     "Pm-3m\n3.9 3.9 3.9\n90 90 90\nCa\n0.00 0.00 0.00\nTi\n0.50 0.50 0.50\nO\n0.00 0.50 0.50"
@@ -46,7 +46,7 @@ class RecitingGenerator:
         sampling: SamplingParams,
         *,
         accept: AcceptText | None = None,
-        progress: ProgressCallback | None = None,
+        progress: Progress | None = None,
         on_completion: CompletionCallback | None = None,
     ) -> list[list[Completion]]:
         self.calls.append(list(requests))

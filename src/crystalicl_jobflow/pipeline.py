@@ -11,11 +11,11 @@ from crystalicl_jobflow.generation.generate import generate_for_retrievals
 from crystalicl_jobflow.generation.writing import Writing
 from crystalicl_jobflow.retrieval import DemonstrationIndex, open_pool, retrieve_many
 from crystalicl_jobflow.schemas import Candidate, Condition, Retrieval, Strategy
-from crystalicl_jobflow.utils.progress import Clock
+from crystalicl_jobflow.utils.progress import Clock, Progress
 from crystalicl_jobflow.validation import build_candidates
 
 if TYPE_CHECKING:
-    from crystalicl_jobflow.generation import ProgressCallback, TextGenerator, UnfinishedWork
+    from crystalicl_jobflow.generation import TextGenerator, UnfinishedWork
 
 
 def generate(
@@ -127,7 +127,7 @@ def write_and_check(
     *,
     writing: Writing,
     samples: int = 1,
-    progress: ProgressCallback | None = None,
+    progress: Progress | None = None,
     unfinished: UnfinishedWork | None = None,
     clock: Clock | None = None,
 ) -> list[Candidate]:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from pymatgen.core import Structure
 
 from crystalicl_jobflow.benchmarks.conditions import (
-    StageProgress,
     condition_names,
     condition_of,
     draw_crystals,
@@ -20,7 +19,7 @@ from crystalicl_jobflow.benchmarks.sample_texts import Asked, Writing, ask, samp
 from crystalicl_jobflow.evaluation.options import EvaluationOptions
 from crystalicl_jobflow.schemas import Demonstration, SamplingParams, Strategy
 from crystalicl_jobflow.schemas.benchmark import SamplePart
-from crystalicl_jobflow.utils.progress import Clock
+from crystalicl_jobflow.utils.progress import Clock, StageProgress
 
 if TYPE_CHECKING:
     from crystalicl_jobflow.datasets.crystal_data import CrystalData

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from crystalicl_jobflow.schemas import PROPERTIES, Condition, Demonstration, find_property
 from crystalicl_jobflow.settings import SETTINGS
+from crystalicl_jobflow.utils.progress import StageProgress
 
 CONDITION_FIELDS = (
     "formula",
@@ -20,9 +21,6 @@ CONDITION_FIELDS = (
     "num_sites",
 )
 """What a benchmark may ask of a crystal, beside its properties."""
-
-StageProgress = Callable[[str, int, int | None], None]
-"""Called with what is done, how much of it, and of how much, if known."""
 
 
 def condition_names(names: str | Sequence[str]) -> list[str]:

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from pymatgen.core import Structure
 
     from crystalicl_jobflow.energies import Energy, EnergyModel, PropertyPredictor, Relaxation
-    from crystalicl_jobflow.energies.energy_model import Progress
+    from crystalicl_jobflow.utils.progress import Progress
 
 
 class _Once:

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pymatgen.core import Composition
 
-from crystalicl_jobflow.benchmarks.conditions import StageProgress
 from crystalicl_jobflow.energies.prediction_errors import magpie_baseline, regression_errors
 from crystalicl_jobflow.schemas import PROPERTIES, SamplingParams, find_property
 from crystalicl_jobflow.schemas.predictions import PropertyPrediction
+from crystalicl_jobflow.utils.progress import StageProgress
 
 if TYPE_CHECKING:
     from crystalicl_jobflow.datasets.records import Record

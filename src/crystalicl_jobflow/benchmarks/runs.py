@@ -7,14 +7,14 @@ from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 from crystalicl_jobflow.benchmarks.conditional import ask_for, measure
-from crystalicl_jobflow.benchmarks.conditions import StageProgress, draw_crystals
+from crystalicl_jobflow.benchmarks.conditions import draw_crystals
 from crystalicl_jobflow.benchmarks.results import BenchmarkResult, prediction_rates
 from crystalicl_jobflow.benchmarks.sample_texts import Asked, ask_nothing, sample_all
 from crystalicl_jobflow.benchmarks.settings import BenchmarkSetting
 from crystalicl_jobflow.retrieval import DemonstrationIndex, open_pool
 from crystalicl_jobflow.schemas import Demonstration, Rate
 from crystalicl_jobflow.schemas.benchmark import RunDoc, SamplePart
-from crystalicl_jobflow.utils.progress import Clock
+from crystalicl_jobflow.utils.progress import Clock, StageProgress
 
 if TYPE_CHECKING:
     from crystalicl_jobflow.benchmarks.run_folder import RunFolder

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 from pymatgen.core import Structure
 
-from crystalicl_jobflow.benchmarks.conditions import StageProgress
 from crystalicl_jobflow.benchmarks.run_folder import RunFolder, part_size
 from crystalicl_jobflow.generation.resuming import UnfinishedWork
 from crystalicl_jobflow.generation.tasks import GenerationTask, plan_tasks, split_tasks
@@ -27,6 +26,7 @@ from crystalicl_jobflow.schemas import (
 from crystalicl_jobflow.schemas.base import Crystal, Document
 from crystalicl_jobflow.schemas.benchmark import Comparison, SamplePart
 from crystalicl_jobflow.settings import SETTINGS
+from crystalicl_jobflow.utils.progress import Progress, StageProgress
 
 if TYPE_CHECKING:
     from crystalicl_jobflow.energies import PropertyPredictor
@@ -365,7 +365,7 @@ def _write(
     )
 
 
-def _after(report: StageProgress, before: int, total: int) -> Callable[[int, int], None]:
+def _after(report: StageProgress, before: int, total: int) -> Progress:
     """Return a progress callback of texts that are written after others."""
     return lambda done, _total: report("Generate", before + done, total)
 

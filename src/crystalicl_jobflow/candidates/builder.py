@@ -17,6 +17,7 @@ from crystalicl_jobflow.schemas import Candidate
 from crystalicl_jobflow.stores import StoreSpec, connect_store, open_store
 from crystalicl_jobflow.stores.serial_builder import SerialBuilder
 from crystalicl_jobflow.stores.sqlite.store import SQLiteStore
+from crystalicl_jobflow.utils.messages import first_line
 from crystalicl_jobflow.utils.redaction import redact
 
 if TYPE_CHECKING:
@@ -190,7 +191,7 @@ class CandidateBuilder(SerialBuilder):
         except (KeyError, TypeError, ValueError) as error:
             self.logger.warning(
                 "job %s: its output is not understood (%s: %s), passed over",
-                item.get("uuid"), type(error).__name__, redact(str(error).split("\n")[0]),
+                item.get("uuid"), type(error).__name__, redact(first_line(error)),
             )  # fmt: skip
             return []
         if parts:

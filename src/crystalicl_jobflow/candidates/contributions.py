@@ -12,7 +12,7 @@ from pymatgen.core import Composition, Structure
 from crystalicl_jobflow.crystal.space_groups import crystal_system
 from crystalicl_jobflow.energies.relaxations import read_relaxation
 from crystalicl_jobflow.schemas import STRUCTURE_COLUMNS, Completion, Generation
-from crystalicl_jobflow.schemas.base import from_batches
+from crystalicl_jobflow.schemas.base import from_batches, without_marks
 
 KINDS = {
     "GenerateDoc": "generate",
@@ -244,19 +244,6 @@ def as_moment(value: Any) -> datetime | None:
     if value.tzinfo is not None:
         value = value.astimezone(UTC).replace(tzinfo=None)
     return value.replace(microsecond=value.microsecond // 1000 * 1000)
-
-
-def without_marks(value: Any) -> Any:
-    """Return a document without monty's class marks, but for those of structures."""
-    if isinstance(value, Mapping):
-        if value.get("@class") in ("Structure", "Composition", "Lattice"):
-            return dict(value)
-        return {
-            name: without_marks(item) for name, item in value.items() if not name.startswith("@")
-        }
-    if isinstance(value, list | tuple):
-        return [without_marks(item) for item in value]
-    return value
 
 
 def job_parts(document: Mapping[str, Any]) -> Iterator[Part]:

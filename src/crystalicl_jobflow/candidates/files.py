@@ -8,6 +8,7 @@ from pathlib import Path
 
 from crystalicl_jobflow.schemas import Candidate
 from crystalicl_jobflow.schemas.structure_table import CANDIDATES_FILE
+from crystalicl_jobflow.utils.messages import first_line
 
 CANDIDATES = CANDIDATES_FILE
 
@@ -33,8 +34,9 @@ def read_candidates(path: Path) -> list[Candidate]:
             try:
                 candidates.append(_read_candidate(line))
             except ValueError as error:
-                reason = str(error).splitlines()[0]
-                raise ValueError(f"{path}, line {number}: no candidate: {reason}") from None
+                raise ValueError(
+                    f"{path}, line {number}: no candidate: {first_line(error)}"
+                ) from None
     return candidates
 
 

@@ -16,10 +16,11 @@ from crystalicl_jobflow.candidates.candidate_query import (
     joined,
     terms_of,
 )
-from crystalicl_jobflow.candidates.contributions import as_moment, as_structure, without_marks
+from crystalicl_jobflow.candidates.contributions import as_moment, as_structure
 from crystalicl_jobflow.candidates.indexes import CANDIDATE_KEY
 from crystalicl_jobflow.candidates.writing import RETRY_SECONDS, retrying
 from crystalicl_jobflow.schemas import Candidate
+from crystalicl_jobflow.schemas.base import without_marks
 from crystalicl_jobflow.schemas.stored_candidate import CandidateDoc
 
 

@@ -18,6 +18,7 @@ from crystalicl_jobflow.candidates.merging import merge, same
 from crystalicl_jobflow.schemas import utcnow
 from crystalicl_jobflow.stores import write_documents
 from crystalicl_jobflow.stores.sqlite.store import SQLiteStore
+from crystalicl_jobflow.utils.messages import first_line
 from crystalicl_jobflow.utils.redaction import redact
 
 logger = logging.getLogger(__name__)
@@ -116,7 +117,7 @@ def retrying(call: Callable[[], T], *, seconds: float = RETRY_SECONDS) -> T:
                 raise
             logger.warning(
                 "the database does not answer (%s); again in %.1f s",
-                redact(str(error)).splitlines()[0][:200],
+                redact(first_line(error))[:200],
                 pause,
             )
             time.sleep(pause)

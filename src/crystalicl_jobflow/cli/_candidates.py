@@ -1,16 +1,19 @@
-"""Files that commands write and tables that they print."""
+"""Candidates as commands show and write them: tables, JSON lines, CIF files, whole runs."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crystalicl_jobflow.candidates.files import CANDIDATES, write_candidates
 from crystalicl_jobflow.cli._console import stdout_console, table
+from crystalicl_jobflow.utils.files import json_default, safe_name, write_json, write_text
 
 if TYPE_CHECKING:
+    from pymatgen.core import Structure
     from rich.table import Table
 
     from crystalicl_jobflow.schemas import Candidate, Evaluation
@@ -22,45 +25,84 @@ ID_DIGITS = 8
 MAX_LISTED = 10
 """Most constraints that a summary lists; every candidate names its own."""
 
+TABLE_FIELDS = (
+    "condition", "formula_pretty", "symmetry", "nsites", "checks", "energy_above_hull",
+    "is_stable", "is_novel", "valid", "joint_success", "failure_reason", "stage",
+)  # fmt: skip
+"""Fields that the table needs."""
 
-def cif_name(candidate: Candidate) -> str:
-    """Return the file name of a candidate's crystal: formula, group, start of its id."""
-    group = candidate.space_group or 0
-    return f"{candidate.formula}_{group}_{candidate.candidate_id[:ID_DIGITS]}.cif"
 
+@dataclass(frozen=True)
+class CrystalFile:
+    """A crystal that gets a CIF file.
 
-def cif_text(candidate: Candidate) -> str:
-    """Return the symmetrised CIF text of a candidate that has a structure.
-
-    Raises
-    ------
-    ValueError
-        If it has none.
+    Parameters
+    ----------
+    name
+        The file's name: formula, group and start of the id.
+    structure
+        The crystal.
+    symprec
+        Tolerance in Å at which its symmetry is written.
     """
-    from pymatgen.io.cif import CifWriter
 
-    if candidate.structure is None:
-        raise ValueError(f"candidate {candidate.candidate_id} has no structure")
-    symprec = float(candidate.provenance.tolerances.get("symprec", 0.1))
-    return str(CifWriter(candidate.structure, symprec=symprec))
+    name: str
+    structure: Structure
+    symprec: float
+
+    @classmethod
+    def of_candidate(cls, candidate: Candidate) -> CrystalFile | None:
+        """Return the crystal that the text of a candidate describes; None without one."""
+        if candidate.structure is None:
+            return None
+        return cls(
+            cif_name(candidate.formula, candidate.space_group, candidate.candidate_id),
+            candidate.structure,
+            float(candidate.provenance.tolerances.get("symprec", 0.1)),
+        )
+
+    @classmethod
+    def of_document(cls, document: Mapping[str, Any]) -> CrystalFile | None:
+        """Return the crystal of a stored candidate, the relaxed one if there is one."""
+        from crystalicl_jobflow.candidates.contributions import as_structure
+
+        if document.get("structure") is None:
+            return None
+        symmetry = document.get("symmetry") or {}
+        return cls(
+            cif_name(
+                document.get("formula_pretty"), symmetry.get("number"), document["candidate_id"]
+            ),
+            as_structure(document["structure"]),
+            float(symmetry.get("symprec") or 0.1),
+        )
+
+    def text(self) -> str:
+        """Return the symmetrised CIF text."""
+        from pymatgen.io.cif import CifWriter
+
+        return str(CifWriter(self.structure, symprec=self.symprec))
 
 
-def write_cifs(folder: Path, candidates: Iterable[Candidate]) -> list[Path]:
-    """Write one symmetrised CIF file for every candidate that has a structure.
+def cif_name(formula: str | None, group: int | None, candidate_id: str) -> str:
+    """Return the file name of a crystal: formula, group, start of its id."""
+    return safe_name(f"{formula}_{group or 0}_{candidate_id[:ID_DIGITS]}") + ".cif"
+
+
+def write_cifs(folder: Path, crystals: Iterable[CrystalFile | None]) -> list[Path]:
+    """Write one symmetrised CIF file for every crystal; None is passed over.
 
     Returns
     -------
     list of Path
-        The files, in the order of the candidates.
+        The files, in the order of the crystals.
     """
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
-    for candidate in candidates:
-        if candidate.structure is None:
-            continue
-        path = folder / cif_name(candidate)
-        path.write_text(cif_text(candidate), encoding="utf-8")
-        paths.append(path)
+    for crystal in crystals:
+        if crystal is not None:
+            write_text(folder / crystal.name, crystal.text())
+            paths.append(folder / crystal.name)
     return paths
 
 
@@ -79,20 +121,32 @@ def clear_previous(folder: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def write_json(path: Path, document: Any) -> None:
-    """Write a document as indented JSON."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(document, indent=2, default=str) + "\n", encoding="utf-8")
+def outcome(
+    *,
+    valid: bool,
+    reason: str | None,
+    as_asked: bool | None,
+    stable: bool | None = None,
+) -> str:
+    """Return what became of a candidate that was checked, in a few words.
 
-
-def outcome(candidate: Candidate) -> str:
-    """Return what became of a candidate, in a few words."""
-    reason = candidate.failure_reason
-    if not candidate.valid:
-        return "not valid" if reason is None else str(reason).replace("_", " ")
-    if candidate.joint_success is None:
-        return "valid"
-    return "valid, as asked" if candidate.joint_success else "valid, differs"
+    Parameters
+    ----------
+    valid, reason
+        Whether it passed the checks, and the code of the first that it failed.
+    as_asked
+        Whether it is what was asked for; None where that was not judged.
+    stable
+        Whether it lies on the convex hull or below.
+    """
+    if not valid:
+        return "not valid" if reason is None else reason.replace("_", " ")
+    words = ["valid"]
+    if as_asked is not None:
+        words.append("as asked" if as_asked else "differs")
+    if stable:
+        words.append("stable")
+    return ", ".join(words)
 
 
 def candidate_table(candidates: Sequence[Candidate], *, title: str | None = None) -> Table:
@@ -115,7 +169,11 @@ def candidate_table(candidates: Sequence[Candidate], *, title: str | None = None
             group,
             str(candidate.num_sites or "-"),
             "-" if distance is None else f"{distance:.2f}",
-            outcome(candidate),
+            outcome(
+                valid=candidate.valid,
+                reason=candidate.failure_reason,
+                as_asked=candidate.joint_success,
+            ),
         )
     return rows
 
@@ -157,7 +215,8 @@ def write_run(
     clear_previous(folder)
     write_candidates(folder / CANDIDATES, candidates)
     valid = [candidate for candidate in candidates if candidate.valid]
-    cifs = write_cifs(folder / CIFS, valid if kept is None else kept)
+    chosen = valid if kept is None else kept
+    cifs = write_cifs(folder / CIFS, map(CrystalFile.of_candidate, chosen))
     summary = {
         **more,
         "num_candidates": evaluation.num_candidates,
@@ -201,3 +260,103 @@ def print_run(candidates: Sequence[Candidate], evaluation: Evaluation) -> None:
     console = stdout_console()
     console.print(candidate_table(candidates))
     console.print(rates_table(evaluation))
+
+
+def json_line(document: Mapping[str, Any]) -> str:
+    """Return a document as one line of JSON; times in ISO 8601, UTC."""
+    return json.dumps(document, default=json_default, ensure_ascii=False)
+
+
+def document_table(documents: Sequence[Mapping[str, Any]]) -> Table:
+    """Return a table with one row per candidate; what no candidate has is no column."""
+    asked = {_label(document) for document in documents}
+    columns: list[tuple[str, list[str]]] = [
+        ("Id", [str(document["candidate_id"])[:ID_DIGITS] for document in documents])
+    ]
+    if len(asked) > 1:
+        columns.append(("Asked for", [_label(document) for document in documents]))
+    columns.append(("Formula", [document.get("formula_pretty") or "-" for document in documents]))
+    columns.append(("Group", [_group(document) for document in documents]))
+    columns.append((">Atoms", [str(document.get("nsites") or "-") for document in documents]))
+    energies = [_number(document, "energy_above_hull", 3) for document in documents]
+    if set(energies) != {"-"}:
+        columns.append((">eV/atom above hull", energies))
+    else:
+        columns.append((">Min. Å", [_number(d, "checks.min_distance", 2) for d in documents]))
+    novel = [_flag(document.get("is_novel"), "new", "known") for document in documents]
+    if set(novel) != {"-"}:
+        columns.append(("Novel", novel))
+    columns.append(("Outcome", [_outcome(document) for document in documents]))
+    return _filled(columns)
+
+
+def field_table(documents: Sequence[Mapping[str, Any]], fields: Sequence[str]) -> Table:
+    """Return a table of chosen fields."""
+    from crystalicl_jobflow.candidates.candidate_query import field_name
+
+    names = list(dict.fromkeys(["candidate_id", *fields]))
+    return _filled(
+        [
+            (name, [_cell(_dig(document, field_name(name))) for document in documents])
+            for name in names
+        ]
+    )
+
+
+def _filled(columns: list[tuple[str, list[str]]]) -> Table:
+    rows = table(*(heading for heading, _ in columns))
+    for cells in zip(*(cells for _, cells in columns), strict=True):
+        rows.add_row(*cells)
+    return rows
+
+
+def _outcome(document: Mapping[str, Any]) -> str:
+    if document.get("stage") == "generated":
+        return "not checked"
+    return outcome(
+        valid=bool(document.get("valid")),
+        reason=document.get("failure_reason"),
+        as_asked=document.get("joint_success"),
+        stable=document.get("is_stable"),
+    )
+
+
+def _label(document: Mapping[str, Any]) -> str:
+    from crystalicl_jobflow.schemas import Condition
+
+    condition = document.get("condition") or {}
+    given = {k: v for k, v in condition.items() if v is not None and not k.startswith("@")}
+    return Condition.parse(given).label().replace(", group ", " ")
+
+
+def _group(document: Mapping[str, Any]) -> str:
+    symmetry = document.get("symmetry") or {}
+    number = symmetry.get("number")
+    return "-" if number is None else f"{number} {symmetry.get('symbol') or ''}"
+
+
+def _number(document: Mapping[str, Any], name: str, digits: int) -> str:
+    value = _dig(document, name)
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def _flag(value: bool | None, yes: str, no: str) -> str:
+    return "-" if value is None else yes if value else no
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, Mapping | list):
+        return json.dumps(value, default=json_default, ensure_ascii=False)
+    return str(value)
+
+
+def _dig(document: Mapping[str, Any], name: str) -> Any:
+    from crystalicl_jobflow.stores.sqlite.mongo_to_sql import dig
+
+    return dig(document, name)

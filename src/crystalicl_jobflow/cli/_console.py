@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from crystalicl_jobflow.utils.progress import StageProgress
 from crystalicl_jobflow.utils.redaction import redact
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def table(*columns: str, title: str | None = None) -> Table:
 
 
 @contextmanager
-def stages() -> Iterator[Callable[[str, int, int | None], None]]:
+def stages() -> Iterator[StageProgress]:
     """Show the progress of several stages on stderr: bars on a terminal, lines elsewhere.
 
     Yields
@@ -105,7 +106,7 @@ def stages() -> Iterator[Callable[[str, int, int | None], None]]:
         yield update
 
 
-def _line_reporter() -> Callable[[str, int, int | None], None]:
+def _line_reporter() -> StageProgress:
     """Return a callback that prints a line at most every few seconds, and at the end."""
     started = time.perf_counter()
     shown: dict[str, tuple[float, int]] = {}

@@ -93,13 +93,13 @@ def query(source: str, **options: Any) -> None:
     asked = read_query(options)
 
     from crystalicl_jobflow.candidates import count_documents, find_documents
-    from crystalicl_jobflow.cli import _documents
+    from crystalicl_jobflow.cli import _candidates
 
     fields = None
     if options["fields"] is not None:
         fields = [name.strip() for name in options["fields"].split(",") if name.strip()]
     elif output == "table":
-        fields = list(_documents.TABLE_FIELDS)
+        fields = list(_candidates.TABLE_FIELDS)
     elif output == "cif":
         fields = ["structure", "formula_pretty", "symmetry"]
     store = open_candidates(Path(source), source)
@@ -113,7 +113,7 @@ def query(source: str, **options: Any) -> None:
     )  # fmt: skip
     if output == "json":
         for document in found:
-            click.echo(_documents.json_line(document))
+            click.echo(_candidates.json_line(document))
     elif output == "cif":
         _print_cifs(found, options["out"])
     else:
@@ -143,28 +143,29 @@ def read_query(options: dict[str, Any]) -> CandidateQuery:
 
 
 def _print_cifs(found: Iterable[dict[str, Any]], out: Path | None) -> None:
-    from crystalicl_jobflow.cli import _documents
+    from crystalicl_jobflow.cli import _candidates
 
     if out is not None:
-        paths = _documents.write_cifs(out, found)
+        paths = _candidates.write_cifs(out, map(_candidates.CrystalFile.of_document, found))
         note(f"{len(paths)} CIF files in {out}")
         return
     for document in found:
-        if document.get("structure") is not None:
-            click.echo(_documents.cif_text(document))
+        crystal = _candidates.CrystalFile.of_document(document)
+        if crystal is not None:
+            click.echo(crystal.text())
 
 
 def _print_table(documents: list[dict[str, Any]], fields: list[str] | None) -> None:
-    from crystalicl_jobflow.cli import _documents
+    from crystalicl_jobflow.cli import _candidates
 
     if not documents:
         note("No candidate meets this.")
         return
     console = stdout_console()
     if fields is None:
-        console.print(_documents.document_table(documents))
+        console.print(_candidates.document_table(documents))
     else:
-        console.print(_documents.field_table(documents, fields))
+        console.print(_candidates.field_table(documents, fields))
     console.print(f"{len(documents)} candidates")
 
 

@@ -129,10 +129,10 @@ def _run(described: DescribedFlow, out: Path) -> None:
     from monty.json import jsanitize
 
     from crystalicl_jobflow.candidates import CandidateBuilder, open_candidate_store
-    from crystalicl_jobflow.cli._candidates import write_json
     from crystalicl_jobflow.cli._console import step_lines
     from crystalicl_jobflow.stores import store_label
     from crystalicl_jobflow.submission import run_here
+    from crystalicl_jobflow.utils.files import write_json
 
     store = _job_store(described, out)
     note(f"Running '{described.flow.name}'")

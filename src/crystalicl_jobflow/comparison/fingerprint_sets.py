@@ -16,7 +16,8 @@ from pymatgen.core import Composition, Structure
 from crystalicl_jobflow.crystal.structure_hash import structure_hash
 from crystalicl_jobflow.thresholds import FINGERPRINT_MIN_VOLUME, FINGERPRINT_TIMEOUT
 from crystalicl_jobflow.utils.messages import first_line
-from crystalicl_jobflow.utils.parallel import Progress, map_list
+from crystalicl_jobflow.utils.parallel import map_list
+from crystalicl_jobflow.utils.progress import Progress
 
 if TYPE_CHECKING:
     from maggma.core import Store

@@ -19,7 +19,8 @@ from crystalicl_jobflow.thresholds import (
     UNIQUE_LTOL,
     UNIQUE_STOL,
 )
-from crystalicl_jobflow.utils.parallel import Progress, map_list
+from crystalicl_jobflow.utils.parallel import map_list
+from crystalicl_jobflow.utils.progress import Progress
 
 if TYPE_CHECKING:
     from pymatgen.analysis.structure_matcher import StructureMatcher

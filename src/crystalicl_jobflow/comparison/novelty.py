@@ -21,7 +21,8 @@ from crystalicl_jobflow.thresholds import (
     UNIQUE_LTOL,
     UNIQUE_STOL,
 )
-from crystalicl_jobflow.utils.parallel import Progress, map_list
+from crystalicl_jobflow.utils.parallel import map_list
+from crystalicl_jobflow.utils.progress import Progress
 
 Energies = Sequence[float | None] | NDArray[np.float64] | Mapping[int, float | None]
 """Energies above the hull in eV/atom by place, None or NaN (or absent) where there is none."""

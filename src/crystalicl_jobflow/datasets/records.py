@@ -14,6 +14,7 @@ import numpy as np
 from pymatgen.core import Element, Lattice, Structure
 
 from crystalicl_jobflow.schemas import find_property
+from crystalicl_jobflow.utils.files import json_default
 from crystalicl_jobflow.utils.messages import first_line
 
 _TEXT_VERSION = "sgs-1"
@@ -49,17 +50,9 @@ class Record:
         crystal = self.crystal
         if isinstance(crystal, Structure):
             crystal = crystal.as_dict()
-        body = crystal if isinstance(crystal, str) else json.dumps(crystal, default=_plain)
+        body = crystal if isinstance(crystal, str) else json.dumps(crystal, default=json_default)
         head = json.dumps([_TEXT_VERSION, symprec, sorted(self.properties.items())])
         return hashlib.blake2b(f"{head}\n{body}".encode(), digest_size=16).hexdigest()
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, np.ndarray):
-        return value.tolist()
-    if isinstance(value, np.generic):
-        return value.item()
-    return str(value)
 
 
 def known_properties(row: Mapping[str, Any]) -> dict[str, float]:

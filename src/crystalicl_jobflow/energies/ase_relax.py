@@ -16,10 +16,10 @@ from crystalicl_jobflow.energies.energy_model import (
     MAX_VOLUME_RATIO,
     Energy,
     EnergyFailure,
-    Progress,
     Relaxation,
     sentence,
 )
+from crystalicl_jobflow.utils.progress import Progress
 
 if TYPE_CHECKING:
     from ase.calculators.calculator import Calculator

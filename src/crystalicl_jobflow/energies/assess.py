@@ -12,11 +12,11 @@ from crystalicl_jobflow.energies.energy_model import (
     MAX_STEPS,
     EnergyFailure,
     EnergyModel,
-    Progress,
     Relaxation,
 )
 from crystalicl_jobflow.energies.hull import ConvexHull
 from crystalicl_jobflow.energies.references import ElementalReferences, load_references
+from crystalicl_jobflow.utils.progress import Progress
 
 
 @dataclass(frozen=True)

@@ -18,12 +18,12 @@ from crystalicl_jobflow.energies.energy_model import (
     MAX_STEPS,
     Energy,
     EnergyFailure,
-    Progress,
     Relaxation,
     checked_energy,
     raised,
     refusal,
 )
+from crystalicl_jobflow.utils.progress import Progress
 from crystalicl_jobflow.utils.torch_runtime import torch_threads
 
 MAX_ATOMIC_NUMBER = 94

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol, runtime_checkable
@@ -12,11 +12,9 @@ from pymatgen.core import Structure
 
 from crystalicl_jobflow.thresholds import MIN_DISTANCE, MIN_VOLUME_PER_ATOM
 from crystalicl_jobflow.utils.messages import one_line
+from crystalicl_jobflow.utils.progress import Progress
 from crystalicl_jobflow.utils.versions import installed_versions
 from crystalicl_jobflow.validation.distances import min_distance
-
-Progress = Callable[[int, int], None]
-"""Called with (done, of) while work goes on."""
 
 MAX_FORCE = 0.1
 """Default force, in eV/Å, below which a crystal is relaxed: that of CHGNet and of matcalc."""

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 from pymatgen.core import Composition, Element, Structure
 
 from crystalicl_jobflow.datasets.crystal_data import read_data_set
-from crystalicl_jobflow.energies.energy_model import EnergyModel, Progress
+from crystalicl_jobflow.energies.energy_model import EnergyModel
 from crystalicl_jobflow.energies.references import ElementalReferences
+from crystalicl_jobflow.utils.progress import Progress
 
 if TYPE_CHECKING:
     from pymatgen.analysis.phase_diagram import PhaseDiagram

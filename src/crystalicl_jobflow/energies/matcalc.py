@@ -15,13 +15,13 @@ from crystalicl_jobflow.energies.energy_model import (
     MAX_FORCE,
     MAX_STEPS,
     Energy,
-    Progress,
     Relaxation,
     checked_energy,
     raised,
     refusal,
 )
 from crystalicl_jobflow.utils.messages import one_line
+from crystalicl_jobflow.utils.progress import Progress
 
 
 class MatcalcModel:

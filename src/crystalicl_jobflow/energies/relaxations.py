@@ -12,7 +12,6 @@ from crystalicl_jobflow.energies.energy_model import (
     MAX_VOLUME_RATIO,
     EnergyFailure,
     EnergyModel,
-    Progress,
 )
 from crystalicl_jobflow.energies.hull import FORMATION_ENERGY, ConvexHull, HullEntry, reference_hull
 from crystalicl_jobflow.energies.references import (
@@ -21,6 +20,7 @@ from crystalicl_jobflow.energies.references import (
     pbe_references,
 )
 from crystalicl_jobflow.schemas.stored_candidate import CandidateRelaxation, relaxation_precedence
+from crystalicl_jobflow.utils.progress import Progress
 
 if TYPE_CHECKING:
     from crystalicl_jobflow.datasets.crystal_data import CrystalData

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 from pymatgen.core import Structure
 
 from crystalicl_jobflow.evaluation import metrics
-from crystalicl_jobflow.evaluation.metrics import Part, StageProgress
+from crystalicl_jobflow.evaluation.metrics import Part
 from crystalicl_jobflow.evaluation.options import EvaluationOptions
 from crystalicl_jobflow.schemas import Candidate
+from crystalicl_jobflow.utils.progress import StageProgress
 
 if TYPE_CHECKING:
     from crystalicl_jobflow.datasets.crystal_data import CrystalData

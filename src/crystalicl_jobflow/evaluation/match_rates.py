@@ -18,7 +18,7 @@ from crystalicl_jobflow.evaluation.structure_prediction import (
     rates_at,
 )
 from crystalicl_jobflow.schemas import Candidate, Rate
-from crystalicl_jobflow.utils.parallel import Progress
+from crystalicl_jobflow.utils.progress import Progress
 
 References = Mapping[Any, Structure] | Sequence[Structure | None]
 """True structures by candidate id or request index, or one (or None) per candidate."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -19,14 +19,13 @@ from crystalicl_jobflow.thresholds import (
     STABLE_E_ABOVE_HULL,
 )
 from crystalicl_jobflow.utils.parallel import map_list
+from crystalicl_jobflow.utils.progress import StageProgress
 from crystalicl_jobflow.validation.cif_validity import CifValidity, cif_validity
 
 if TYPE_CHECKING:
     from crystalicl_jobflow.datasets.crystal_data import CrystalData
     from crystalicl_jobflow.energies.assess import EnergyAssessment
 
-StageProgress = Callable[[str, int, int | None], None]
-"""Called with (what, done, of)."""
 
 PART_MEANINGS: dict[str, str] = {
     "crystallm_valid": "all of CrystaLLM's checks are met / candidates written as CIF",
@@ -348,7 +347,6 @@ def _reduced(composition: str | Composition | Mapping[str, float]) -> str:
 __all__ = [
     "PART_MEANINGS",
     "Part",
-    "StageProgress",
     "coverage_part",
     "discovery_part",
     "distribution_part",

@@ -21,7 +21,7 @@ from crystalicl_jobflow.schemas import (
 )
 from crystalicl_jobflow.schemas.structure_table import SUCCESS_PREFIX
 from crystalicl_jobflow.thresholds import check_tolerances, evaluation_tolerances
-from crystalicl_jobflow.utils.parallel import Progress
+from crystalicl_jobflow.utils.progress import Progress
 from crystalicl_jobflow.validation.provenance import check_versions
 from crystalicl_jobflow.validation.reading import declares_space_group
 from crystalicl_jobflow.validation.success import asked_for

@@ -10,7 +10,8 @@ from pymatgen.core import Structure
 
 from crystalicl_jobflow.schemas import Rate
 from crystalicl_jobflow.thresholds import NEGATIVE_FORMATION_ENERGY, SYMPREC
-from crystalicl_jobflow.utils.parallel import Progress, map_list
+from crystalicl_jobflow.utils.parallel import map_list
+from crystalicl_jobflow.utils.progress import Progress
 from crystalicl_jobflow.validation.distances import distance_report
 from crystalicl_jobflow.validation.summary import find_space_group
 

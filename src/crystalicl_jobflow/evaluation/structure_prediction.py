@@ -19,7 +19,8 @@ from crystalicl_jobflow.thresholds import (
     MIN_DISTANCE,
     MIN_VOLUME,
 )
-from crystalicl_jobflow.utils.parallel import Progress, map_list
+from crystalicl_jobflow.utils.parallel import map_list
+from crystalicl_jobflow.utils.progress import Progress
 from crystalicl_jobflow.validation.distances import min_distance
 
 SAMPLES: tuple[int, ...] = (1, 20)

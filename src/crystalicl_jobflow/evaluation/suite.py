@@ -9,10 +9,11 @@ from crystalicl_jobflow.comparison.matching import MatchResult
 from crystalicl_jobflow.evaluation import metrics
 from crystalicl_jobflow.evaluation.energy_stage import properties_stage
 from crystalicl_jobflow.evaluation.match_rates import References
-from crystalicl_jobflow.evaluation.metrics import Part, StageProgress
+from crystalicl_jobflow.evaluation.metrics import Part
 from crystalicl_jobflow.evaluation.options import EvaluationOptions
 from crystalicl_jobflow.evaluation.rates import evaluate
 from crystalicl_jobflow.schemas import Candidate, Evaluation
+from crystalicl_jobflow.utils.progress import StageProgress
 
 if TYPE_CHECKING:
     from crystalicl_jobflow.datasets.crystal_data import CrystalData

@@ -18,7 +18,7 @@ from crystalicl_jobflow.benchmarks.settings import BenchmarkSetting, lasting_pat
 from crystalicl_jobflow.benchmarks.suites import Suite
 from crystalicl_jobflow.benchmarks.tables import markdown, write_tables
 from crystalicl_jobflow.schemas import Demonstration
-from crystalicl_jobflow.schemas.base import BATCH, DATA, from_batches
+from crystalicl_jobflow.schemas.base import BATCH, DATA, from_batches, without_marks
 from crystalicl_jobflow.schemas.benchmark import PlanDoc, RunDoc, SamplePart, TablesDoc
 from crystalicl_jobflow.settings import resume_folder
 
@@ -205,7 +205,7 @@ def write_part(run: dict[str, Any], number: int, asked: Any) -> SamplePart:
     """
     setting, folder = _setting(run), _folder(run)
     items = asked[BATCH] if isinstance(asked, Mapping) else asked
-    conditions = [Asked.model_validate(_plain(item)) for item in items]
+    conditions = [Asked.model_validate(without_marks(item)) for item in items]
 
     def work() -> SamplePart:
         return sample_part(
@@ -246,18 +246,21 @@ def evaluate_benchmark(
     """
     setting, folder = _setting(run), _folder(run)
     missing = [number for number, part in enumerate(parts, start=1) if part is None]
-    present = [SamplePart.model_validate(_plain(part)) for part in parts if part is not None]
+    present = [SamplePart.model_validate(without_marks(part)) for part in parts if part is not None]
     if not present:
         raise RuntimeError(f"all {len(parts)} parts failed; see the error of each")
     result = measure_run(
         setting,
         present,
-        [Demonstration.model_validate(_plain(item)) for item in from_batches(crystals or [])],
+        [
+            Demonstration.model_validate(without_marks(item))
+            for item in from_batches(crystals or [])
+        ],
         [(str(name), str(reason)) for name, reason in failed or ()],
         processes=run["processes"],
         cache=run["cache"],
     )
-    metrics = run_metrics(setting, result, _plain(identity), processes=run["processes"])
+    metrics = run_metrics(setting, result, without_marks(identity), processes=run["processes"])
     if missing:
         metrics["missing_parts"] = missing
     elif folder is not None:
@@ -287,7 +290,7 @@ def make_tables(
     folder
         Where ``table.md`` and ``table.json`` are written.
     """
-    known = [None if run is None else RunDoc.model_validate(_plain(run)) for run in runs]
+    known = [None if run is None else RunDoc.model_validate(without_marks(run)) for run in runs]
     tables = Suite.from_document(suite).make_tables(known, repeats=repeats)
     if folder is not None:
         write_tables(Path(folder), tables)
@@ -295,7 +298,7 @@ def make_tables(
 
 
 def _setting(run: Mapping[str, Any]) -> BenchmarkSetting:
-    return BenchmarkSetting.model_validate(_plain(run["setting"]))
+    return BenchmarkSetting.model_validate(without_marks(run["setting"]))
 
 
 def _folder(run: Mapping[str, Any]) -> RunFolder | None:
@@ -307,10 +310,3 @@ def _absolute(setting: BenchmarkSetting) -> BenchmarkSetting:
     """Return the setting with paths that mean the same in another folder and process."""
     changes = {name: lasting_path(getattr(setting, name)) for name in ("dataset", "pool", "known")}
     return setting.model_copy(update=changes)
-
-
-def _plain(item: Any) -> Any:
-    """Drop monty's class marks, which documents would refuse as unknown fields."""
-    if isinstance(item, Mapping):
-        return {name: content for name, content in item.items() if not str(name).startswith("@")}
-    return item

@@ -13,6 +13,7 @@ import numpy as np
 from crystalicl_jobflow.schemas import Completion, FailureReason, ModelInfo, SamplingParams
 from crystalicl_jobflow.utils.errors import CrystalICLError
 from crystalicl_jobflow.utils.hashing import text_hash
+from crystalicl_jobflow.utils.progress import Progress
 
 
 class GenerationError(CrystalICLError, RuntimeError):
@@ -108,8 +109,6 @@ class GenerationRequest:
 AcceptText = Callable[[str, GenerationRequest], FailureReason | None]
 """Judge of a finished text: None accepts it, a reason asks for another draw."""
 
-ProgressCallback = Callable[[int, int], None]
-"""Called with the number of samples that are done and the number asked for."""
 
 CompletionCallback = Callable[[int, Completion], None]
 """Called with the place of a request and one of its samples, as soon as that is final."""
@@ -129,7 +128,7 @@ class TextGenerator(Protocol):
         sampling: SamplingParams,
         *,
         accept: AcceptText | None = None,
-        progress: ProgressCallback | None = None,
+        progress: Progress | None = None,
         on_completion: CompletionCallback | None = None,
     ) -> list[list[Completion]]:
         """Draw the texts.

@@ -10,7 +10,6 @@ from crystalicl_jobflow.generation.base import (
     AcceptText,
     GenerationError,
     GenerationRequest,
-    ProgressCallback,
     RowConstraint,
     TextGenerator,
 )
@@ -26,6 +25,7 @@ from crystalicl_jobflow.schemas import (
     Retrieval,
     SamplingParams,
 )
+from crystalicl_jobflow.utils.progress import Progress
 
 if TYPE_CHECKING:
     from crystalicl_jobflow.generation.constraints import ConstraintOptions
@@ -41,7 +41,7 @@ def generate_for_retrievals(
     template: str = "crystalicl",
     constrain: bool | ConstraintOptions = True,
     tasks: Sequence[GenerationTask] | None = None,
-    progress: ProgressCallback | None = None,
+    progress: Progress | None = None,
     unfinished: UnfinishedWork | None = None,
 ) -> list[Generation]:
     """Write crystal texts for retrieved demonstrations and their conditions.
@@ -313,7 +313,7 @@ def keep_most_probable(completions: Sequence[Completion], best_of: int) -> list[
     return kept
 
 
-def of_samples(progress: ProgressCallback | None, best_of: int) -> ProgressCallback | None:
+def of_samples(progress: Progress | None, best_of: int) -> Progress | None:
     """Return a callback that counts samples where the engine counts draws."""
     if progress is None or best_of == 1:
         return progress

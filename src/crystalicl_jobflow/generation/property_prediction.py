@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from pymatgen.core import Structure
 
-from crystalicl_jobflow.generation.base import GenerationRequest, ProgressCallback, TextGenerator
+from crystalicl_jobflow.generation.base import GenerationRequest, TextGenerator
 from crystalicl_jobflow.generation.constraints.number import NumberConstraint
 from crystalicl_jobflow.prompts import property_prompt, property_response
 from crystalicl_jobflow.schemas import PROPERTIES, SamplingParams, find_property
@@ -25,6 +25,7 @@ from crystalicl_jobflow.schemas.predictions import (
 )
 from crystalicl_jobflow.utils.hashing import text_hash
 from crystalicl_jobflow.utils.messages import one_line
+from crystalicl_jobflow.utils.progress import Progress
 
 if TYPE_CHECKING:
     from crystalicl_jobflow.schemas import Completion, PropertySpec
@@ -57,7 +58,7 @@ def predict_property(
     template: str = "crystalicl",
     constrain: bool = True,
     symprec: float = 0.1,
-    progress: ProgressCallback | None = None,
+    progress: Progress | None = None,
 ) -> list[PropertyPrediction]:
     """Predict a property of crystals with a language model.
 

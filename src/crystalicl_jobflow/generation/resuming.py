@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,12 +13,12 @@ from pydantic import ValidationError
 from crystalicl_jobflow.generation.base import (
     AcceptText,
     GenerationRequest,
-    ProgressCallback,
     TextGenerator,
 )
 from crystalicl_jobflow.schemas import Completion, Condition, ModelInfo, SamplingParams
 from crystalicl_jobflow.utils.hashing import text_hash
 from crystalicl_jobflow.utils.journal import Journal
+from crystalicl_jobflow.utils.progress import Progress
 
 if TYPE_CHECKING:
     from crystalicl_jobflow.generation.constraints import ConstraintOptions
@@ -95,7 +95,7 @@ class UnfinishedWork:
         self,
         folder: str | Path,
         *,
-        on_found: Callable[[int, int], None] | None = None,
+        on_found: Progress | None = None,
         start_over: bool = False,
     ) -> None:
         self.folder = Path(folder).expanduser()
@@ -194,7 +194,7 @@ def draw_missing(
     *,
     task: Mapping[str, Any],
     accept: AcceptText | None = None,
-    progress: ProgressCallback | None = None,
+    progress: Progress | None = None,
 ) -> list[list[Completion]]:
     """Draw what an earlier launch of the same task has not written.
 

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pymatgen.core import Structure
 
 from crystalicl_jobflow.schemas import Candidate, Condition, Generation, Retrieval
+from crystalicl_jobflow.schemas.base import without_marks
 from crystalicl_jobflow.schemas.candidate import ValidateDoc
 from crystalicl_jobflow.schemas.discovery import ChosenCrystal, SelectDoc
 from crystalicl_jobflow.schemas.generation import GenerateDoc
 from crystalicl_jobflow.schemas.retrieval import RetrieveDoc
 from crystalicl_jobflow.schemas.stored_candidate import CandidateRelaxation, RelaxDoc
+from crystalicl_jobflow.utils.progress import Progress, StageProgress
 
 if TYPE_CHECKING:
     from crystalicl_jobflow.datasets.crystal_data import CrystalData
@@ -41,7 +43,7 @@ def as_retrievals(value: Any) -> list[Retrieval]:
         elif isinstance(item, Retrieval):
             retrievals.append(item)
         elif isinstance(item, Mapping) and "condition" in item:
-            retrievals.append(Retrieval.model_validate(_plain(item)))
+            retrievals.append(Retrieval.model_validate(without_marks(item)))
         else:
             condition = Condition.parse(item)
             retrievals.append(Retrieval(condition=condition, strategy="C", shots=0, seed=0))
@@ -55,7 +57,7 @@ def as_generations(value: Any) -> list[Generation]:
         if isinstance(item, GenerateDoc):
             generations += item.generations
         else:
-            generations.append(Generation.model_validate(_plain(item)))
+            generations.append(Generation.model_validate(without_marks(item)))
     return generations
 
 
@@ -66,7 +68,7 @@ def as_candidates(value: Any) -> list[Candidate]:
         if isinstance(item, ValidateDoc):
             candidates += item.candidates
         else:
-            candidates.append(Candidate.model_validate(_plain(item)))
+            candidates.append(Candidate.model_validate(without_marks(item)))
     return candidates
 
 
@@ -130,9 +132,9 @@ def as_relaxations(value: Any) -> list[CandidateRelaxation] | None:
         if isinstance(item, RelaxDoc):
             relaxations += item.relaxations
         elif isinstance(item, Mapping) and "relaxations" in item:
-            relaxations += RelaxDoc.model_validate(_plain(item)).relaxations
+            relaxations += RelaxDoc.model_validate(without_marks(item)).relaxations
         else:
-            relaxations.append(CandidateRelaxation.model_validate(_plain(item)))
+            relaxations.append(CandidateRelaxation.model_validate(without_marks(item)))
     return relaxations
 
 
@@ -155,7 +157,7 @@ def as_chosen(value: Any) -> list[ChosenCrystal]:
         elif isinstance(item, ChosenCrystal):
             chosen.append(item)
         elif isinstance(item, Mapping) and "rank" in item:
-            chosen.append(ChosenCrystal.model_validate(_plain(item)))
+            chosen.append(ChosenCrystal.model_validate(without_marks(item)))
         elif isinstance(item, Candidate) or (isinstance(item, Mapping) and "candidate_id" in item):
             candidate = as_candidates(item)[0]
             if candidate.structure is not None:
@@ -175,9 +177,7 @@ def as_chosen(value: Any) -> list[ChosenCrystal]:
 _ID_FIELDS = ("demonstration_id", "candidate_id", "material_id")
 
 
-def log_progress(
-    logger: logging.Logger, what: str, *, every: float = 10.0
-) -> Callable[[int, int], None]:
+def log_progress(logger: logging.Logger, what: str, *, every: float = 10.0) -> Progress:
     """Return a callback that logs progress now and then.
 
     Parameters
@@ -201,11 +201,9 @@ def log_progress(
     return report
 
 
-def log_stages(
-    logger: logging.Logger, *, every: float = 10.0
-) -> Callable[[str, int, int | None], None]:
+def log_stages(logger: logging.Logger, *, every: float = 10.0) -> StageProgress:
     """Return a callback that logs the progress of several stages, see :func:`log_progress`."""
-    stages: dict[str, Callable[[int, int], None]] = {}
+    stages: dict[str, Progress] = {}
 
     def report(what: str, done: int, total: int | None) -> None:
         if what not in stages:
@@ -217,10 +215,3 @@ def log_stages(
 
 def _as_list(value: Any) -> list[Any]:
     return list(value) if isinstance(value, list | tuple) else [value]
-
-
-def _plain(item: Any) -> Any:
-    """Drop monty's class marks, which documents would refuse as unknown fields."""
-    if isinstance(item, Mapping):
-        return {name: content for name, content in item.items() if not str(name).startswith("@")}
-    return item

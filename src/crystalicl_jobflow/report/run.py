@@ -22,6 +22,7 @@ from crystalicl_jobflow.schemas import (
     Rate,
 )
 from crystalicl_jobflow.schemas.benchmark import TableDoc
+from crystalicl_jobflow.utils.messages import first_line
 
 TABLE_FILE = "table.json"
 """What ``crystalicl benchmark`` writes beside its runs."""
@@ -179,7 +180,7 @@ def _read_tables(path: Path) -> list[TableDoc]:
     try:
         return TypeAdapter(list[TableDoc]).validate_json(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ValueError(f"{path} holds no tables: {str(error).splitlines()[0]}") from None
+        raise ValueError(f"{path} holds no tables: {first_line(error)}") from None
 
 
 def build_run(

@@ -7,16 +7,17 @@ from pathlib import Path
 from maggma.core import Store
 
 from crystalicl_jobflow.retrieval.index import DemonstrationIndex
-from crystalicl_jobflow.retrieval.pool import Progress, compute_fingerprints, fill_pool
+from crystalicl_jobflow.retrieval.pool import compute_fingerprints, fill_pool
 from crystalicl_jobflow.settings import cache_folder
 from crystalicl_jobflow.stores import open_store
+from crystalicl_jobflow.utils.progress import StageProgress
 
 PROTOTYPES = "prototypes"
 """Name of the embedded pool: the AFLOW prototypes inside pymatgen."""
 
 
 def open_pool(
-    spec: str | None = None, strategy: str = "C", *, progress: Progress | None = None
+    spec: str | None = None, strategy: str = "C", *, progress: StageProgress | None = None
 ) -> DemonstrationIndex:
     """Open a pool of demonstrations to choose from.
 
@@ -59,7 +60,9 @@ def _is_source(spec: str) -> bool:
     return path.is_dir() and any(path.glob("*.cif"))
 
 
-def open_embedded_pool(*, fingerprints: bool = False, progress: Progress | None = None) -> Store:
+def open_embedded_pool(
+    *, fingerprints: bool = False, progress: StageProgress | None = None
+) -> Store:
     """Open the pool of prototypes in the cache folder, building what is missing.
 
     Parameters

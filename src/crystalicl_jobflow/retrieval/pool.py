@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -32,9 +32,7 @@ from crystalicl_jobflow.stores import (
 )
 from crystalicl_jobflow.utils.messages import first_line
 from crystalicl_jobflow.utils.parallel import parallel_map, time_limit
-
-Progress = Callable[[str, int, int | None], None]
-"""Called with what is done, how many items are done and how many there are, if known."""
+from crystalicl_jobflow.utils.progress import StageProgress
 
 CHUNK_SIZE = 500
 """Documents written at once: what an interruption loses at most, beside a few seconds."""
@@ -131,7 +129,7 @@ def fill_pool(
     limit: int | None = None,
     symprec: float | None = None,
     fingerprint_timeout: float | None = FINGERPRINT_TIMEOUT,
-    progress: Progress | None = None,
+    progress: StageProgress | None = None,
 ) -> PoolReport:
     """Fill a pool with the crystals of a source, doing only what is new.
 
@@ -207,7 +205,7 @@ def add_records(
     processes: int | None = None,
     total: int | None = None,
     symprec: float = 0.1,
-    progress: Progress | None = None,
+    progress: StageProgress | None = None,
 ) -> None:
     """Turn records into demonstrations and write those that are new; counts in `report`."""
     known = {
@@ -264,7 +262,7 @@ def compute_fingerprints(
     limit: int | None = None,
     retry_failed: bool = False,
     timeout: float | None = FINGERPRINT_TIMEOUT,
-    progress: Progress | None = None,
+    progress: StageProgress | None = None,
 ) -> PoolReport:
     """Compute the CrystalNN fingerprints that a pool lacks.
 
@@ -349,7 +347,6 @@ __all__ = [
     "CHUNK_SIZE",
     "PoolReport",
     "PoolWriter",
-    "Progress",
     "add_records",
     "compute_fingerprints",
     "fill_pool",

@@ -71,6 +71,22 @@ def from_batches(value: Any) -> Any:
     return [item for part in value for item in (part[BATCH] if _is_batch(part) else [part])]
 
 
+def without_marks(value: Any) -> Any:
+    """Return a document without monty's class marks, but for those of structures.
+
+    Documents refuse the marks (``@module``, ``@class``) as unknown fields.
+    """
+    if isinstance(value, Mapping):
+        if value.get("@class") in ("Structure", "Composition", "Lattice"):
+            return dict(value)
+        return {
+            name: without_marks(item) for name, item in value.items() if not name.startswith("@")
+        }
+    if isinstance(value, list | tuple):
+        return [without_marks(item) for item in value]
+    return value
+
+
 def _is_batch(item: Any) -> bool:
     return isinstance(item, Mapping) and set(item) == {BATCH}
 

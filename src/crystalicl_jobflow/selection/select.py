@@ -24,7 +24,8 @@ from crystalicl_jobflow.selection.ranking import (
     parse_ranking,
     rank_contenders,
 )
-from crystalicl_jobflow.utils.parallel import Progress, map_list
+from crystalicl_jobflow.utils.parallel import map_list
+from crystalicl_jobflow.utils.progress import Progress
 
 if TYPE_CHECKING:
     from crystalicl_jobflow.datasets.crystal_data import CrystalData

@@ -13,6 +13,8 @@ from typing import Any, Literal
 
 from jobflow import Flow, Job
 
+from crystalicl_jobflow.utils.messages import first_line
+
 Manager = Literal["jobflow_remote", "fireworks"]
 """What runs the jobs."""
 
@@ -230,7 +232,7 @@ def check_workers(flow: Flow | Job, project: str | None = None) -> None:
     try:
         found = ConfigManager().get_project(project)
     except ConfigError as error:
-        raise ValueError(str(error).splitlines()[0]) from error
+        raise ValueError(first_line(error)) from error
     missing = [worker for worker in workers_of(flow) if worker not in found.workers]
     if missing:
         raise ValueError(

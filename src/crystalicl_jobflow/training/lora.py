@@ -15,6 +15,7 @@ from crystalicl_jobflow.training.data.batches import InstructionSource
 from crystalicl_jobflow.training.data.instructions import Instruction
 from crystalicl_jobflow.training.loop import LoopSettings, TrainingResult, fit
 from crystalicl_jobflow.training.model_card import LORA_ARGUMENTS
+from crystalicl_jobflow.utils.messages import first_line
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ def load_base(base_model: str | Path, settings: LoraSettings) -> tuple[Any, Any]
         tokenizer = AutoTokenizer.from_pretrained(place)
         model: Any = AutoModelForCausalLM.from_pretrained(place, **options)
     except (OSError, ValueError) as error:
-        reason = str(error).strip().split("\n")[0]
+        reason = first_line(error)
         raise ValueError(f"model {base_model} cannot be loaded: {reason}") from error
     if settings.quantization is None:
         model.to(device)

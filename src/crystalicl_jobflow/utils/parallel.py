@@ -18,11 +18,10 @@ from itertools import chain, islice
 from typing import Any, TypeVar
 
 from crystalicl_jobflow.utils.errors import CrystalICLError
+from crystalicl_jobflow.utils.progress import Progress
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-Progress = Callable[[int, int], None]
-"""Called with (done, of) while work goes on."""
 
 _THREADS = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 _BATCHES_AHEAD = 3

@@ -1,8 +1,16 @@
-"""How long the parts of a run take."""
+"""How far a run is, and how long its parts take."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+
+Progress = Callable[[int, int], None]
+"""Called with how many items are done and how many there are."""
+
+StageProgress = Callable[[str, int, int | None], None]
+"""Called with what is being done, how many items of it are done and how many there are; None
+where that is not known."""
 
 
 class Clock:

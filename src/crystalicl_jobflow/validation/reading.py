@@ -7,6 +7,7 @@ from typing import Any
 from pymatgen.core import Structure
 
 from crystalicl_jobflow.schemas import FailureReason
+from crystalicl_jobflow.utils.messages import first_line
 
 
 def read_text(
@@ -49,7 +50,7 @@ def read_text(
         return None, declared, (reason, message)
     except Exception as error:
         # A reader that fails in an unforeseen way must not take the whole batch with it.
-        message = f"the text cannot be read: {type(error).__name__}: {error}".splitlines()[0]
+        message = f"the text cannot be read: {type(error).__name__}: {first_line(error)}"
         return None, declared, (FailureReason.AMBIGUOUS, message)
     return structure, declared, None
 

@@ -16,7 +16,8 @@ from crystalicl_jobflow.schemas import (
     Generation,
 )
 from crystalicl_jobflow.thresholds import MIN_DISTANCE, MIN_VOLUME, SYMPREC
-from crystalicl_jobflow.utils.parallel import Progress, map_list
+from crystalicl_jobflow.utils.parallel import map_list
+from crystalicl_jobflow.utils.progress import Progress
 from crystalicl_jobflow.validation.composition import composition_valid
 from crystalicl_jobflow.validation.distances import distance_report
 from crystalicl_jobflow.validation.provenance import candidate_id, provenance

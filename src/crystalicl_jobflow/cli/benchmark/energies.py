@@ -11,6 +11,7 @@ import click
 
 from crystalicl_jobflow.benchmarks.energies import compared_predictors
 from crystalicl_jobflow.cli._console import note, progress, stdout_console, table
+from crystalicl_jobflow.utils.files import write_json
 
 ERRORS = "errors.json"
 PREDICTIONS = "predictions.csv"
@@ -139,8 +140,6 @@ def _write(
 ) -> None:
     import pandas as pd
 
-    from crystalicl_jobflow.cli import _candidates
-
-    _candidates.write_json(out / ERRORS, document)
+    write_json(out / ERRORS, document)
     rows = pd.DataFrame({"material_id": ids, "known": known, **dict(values)})
     rows.to_csv(out / PREDICTIONS, index=False)

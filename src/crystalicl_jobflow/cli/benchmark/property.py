@@ -10,6 +10,7 @@ import click
 from crystalicl_jobflow.cli._console import stages, stdout_console, table
 from crystalicl_jobflow.cli._options import model_options, read_generator
 from crystalicl_jobflow.cli.predict import prediction_options, read_prediction, write_predictions
+from crystalicl_jobflow.utils.files import write_json
 
 if TYPE_CHECKING:
     from crystalicl_jobflow.benchmarks.property_prediction import PropertyBenchmark
@@ -45,7 +46,6 @@ if TYPE_CHECKING:
 def property_command(**options: Any) -> None:
     """Predict a property of the crystals of a data set; mean absolute error."""
     from crystalicl_jobflow.benchmarks.property_prediction import property_benchmark
-    from crystalicl_jobflow.cli import _candidates
     from crystalicl_jobflow.cli.benchmark._options import model_identity
     from crystalicl_jobflow.utils.hashing import file_hash
 
@@ -79,7 +79,7 @@ def property_command(**options: Any) -> None:
         "versions": first.versions,
         "seconds": {name: round(value, 3) for name, value in result.seconds.items()},
     }
-    _candidates.write_json(out / "metrics.json", metrics)
+    write_json(out / "metrics.json", metrics)
     _print(result)
     click.echo(f"Written: {out / 'metrics.json'}, {out / 'predictions.jsonl'}")
 

@@ -12,7 +12,6 @@ from crystalicl_jobflow.generation.base import (
     CompletionCallback,
     GenerationError,
     GenerationRequest,
-    ProgressCallback,
 )
 from crystalicl_jobflow.generation.constraints.finished_text import TextCheck, text_check
 from crystalicl_jobflow.generation.constraints.grammar import text_grammar
@@ -29,6 +28,7 @@ from crystalicl_jobflow.generation.http_engine.samples import Sample
 from crystalicl_jobflow.generation.http_engine.server import Server, find_server
 from crystalicl_jobflow.generation.http_engine.workers import Workers
 from crystalicl_jobflow.schemas import Completion, ModelInfo, SamplingParams
+from crystalicl_jobflow.utils.progress import Progress
 
 logger = logging.getLogger(__name__)
 
@@ -110,7 +110,7 @@ class HTTPGenerator:
         sampling: SamplingParams,
         *,
         accept: AcceptText | None = None,
-        progress: ProgressCallback | None = None,
+        progress: Progress | None = None,
         on_completion: CompletionCallback | None = None,
     ) -> list[list[Completion]]:
         """Draw the texts; see :meth:`TextGenerator.generate`.
@@ -205,7 +205,7 @@ class _Run:
     def finish(
         self,
         accept: AcceptText | None,
-        progress: ProgressCallback | None,
+        progress: Progress | None,
         on_completion: CompletionCallback | None,
     ) -> list[list[Completion]]:
         """Work until every sample has its text or its error."""

@@ -19,12 +19,12 @@ from crystalicl_jobflow.generation.base import (
     CompletionCallback,
     GenerationError,
     GenerationRequest,
-    ProgressCallback,
 )
 from crystalicl_jobflow.generation.rows import LOG_PROB_DECIMALS, Row
 from crystalicl_jobflow.generation.transformers_engine.kv_cache import Prefix, SlotCache
 from crystalicl_jobflow.generation.transformers_engine.token_sampler import TokenSampler
 from crystalicl_jobflow.schemas import Completion, FailureReason, SamplingParams
+from crystalicl_jobflow.utils.progress import Progress
 from crystalicl_jobflow.utils.torch_runtime import is_out_of_memory
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class BatchRun:
     requests: Sequence[GenerationRequest]
     sampling: SamplingParams
     accept: AcceptText | None = field(kw_only=True)
-    progress: ProgressCallback | None = field(kw_only=True)
+    progress: Progress | None = field(kw_only=True)
     on_completion: CompletionCallback | None = field(kw_only=True)
 
     def __post_init__(self) -> None:

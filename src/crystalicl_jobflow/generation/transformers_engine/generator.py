@@ -19,12 +19,12 @@ from crystalicl_jobflow.generation.base import (
     CompletionCallback,
     GenerationError,
     GenerationRequest,
-    ProgressCallback,
     TokenVocabulary,
 )
 from crystalicl_jobflow.generation.transformers_engine.batch import BatchRun
 from crystalicl_jobflow.generation.transformers_engine.kv_cache import Prefix
 from crystalicl_jobflow.schemas import Completion, ModelInfo, SamplingParams
+from crystalicl_jobflow.utils.progress import Progress
 from crystalicl_jobflow.utils.torch_runtime import torch_threads
 
 
@@ -86,7 +86,7 @@ class TransformersGenerator:
         sampling: SamplingParams,
         *,
         accept: AcceptText | None = None,
-        progress: ProgressCallback | None = None,
+        progress: Progress | None = None,
         on_completion: CompletionCallback | None = None,
     ) -> list[list[Completion]]:
         """Draw the texts; see :meth:`TextGenerator.generate`.

@@ -1,0 +1,104 @@
+"""Write files as a whole: a reader, or a run that is killed, never meets half of one."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+_UNSAFE = re.compile(r"[^\w.+()-]+")
+
+
+@contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """Give the name of a file to write, which takes the place of `path` at the end.
+
+    What was at `path` stays until the new file is whole and on the disk; where writing
+    fails, it stays for good and nothing is left beside it. The name ends as `path` does, for
+    libraries that go by the ending. Folders are made.
+
+    Parameters
+    ----------
+    path
+        The file; a device or pipe is written to directly.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with replacing(f"{folder}/runs/a.txt") as beside:
+    ...         written = beside.write_text("all of it")
+    ...     print(Path(f"{folder}/runs/a.txt").read_text())
+    all of it
+    """
+    path = Path(path)
+    if path.exists() and not path.is_file() and not path.is_dir():
+        yield path
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{os.getpid()}-{secrets.token_hex(4)}.{path.name}")
+    try:
+        yield beside
+        _sync(beside)
+        beside.replace(path)
+        _sync(path.parent)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a text file, UTF-8, as a whole."""
+    with replacing(path) as beside:
+        beside.write_text(text, encoding="utf-8")
+
+
+def write_json(path: str | Path, document: Any) -> None:
+    """Write a document as indented JSON, as a whole; see :func:`json_default`."""
+    write_text(path, json.dumps(document, indent=2, default=json_default) + "\n")
+
+
+def json_default(value: Any) -> Any:
+    """Return what JSON has no form for as something plain: the ``default=`` of `json.dumps`.
+
+    Times become ISO 8601 (one without zone is UTC), arrays lists, objects with ``as_dict``
+    their dictionaries, and everything else what ``str`` makes of it.
+    """
+    if isinstance(value, datetime):
+        return value.isoformat() + ("" if value.tzinfo else "Z")
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    return value.as_dict() if hasattr(value, "as_dict") else str(value)
+
+
+def safe_name(text: str, *, limit: int = 100) -> str:
+    """Return a text as part of a file's name: no separators, no leading dot, not too long.
+
+    Parameters
+    ----------
+    text
+        Whatever a document says, such as a formula.
+    limit
+        Most characters.
+
+    Examples
+    --------
+    >>> safe_name("../../etc/passwd")
+    'etc_passwd'
+    """
+    return _UNSAFE.sub("_", text).lstrip("._")[:limit] or "_"
+
+
+def _sync(path: Path) -> None:
+    # some file systems cannot do this for folders
+    with suppress(OSError):
+        number = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(number)
+        finally:
+            os.close(number)
