@@ -22,6 +22,7 @@ from rich.table import Table
 
 from crystalicl_jobflow.retrieval import DemonstrationIndex, retrieve
 from crystalicl_jobflow.retrieval.columns import Codes, element_bits
+from crystalicl_jobflow.retrieval.index import CrystalColumns
 from crystalicl_jobflow.schemas import Condition, Range
 
 TEXT = "Pm-3m\n3.9 3.9 3.9\n90 90 90\n" + "Ca\n0.00 0.00 0.00\nTi\n0.50 0.50 0.50\n" * 4
@@ -62,14 +63,16 @@ def synthetic_index(n: int, seed: int = 0) -> DemonstrationIndex:
     half = n // 2
     prints[:half] = prints[rng.integers(half, half + max(half // 100, 1), size=half)]
     return DemonstrationIndex.from_arrays(
-        ids=(f"id-{i:08d}" for i in range(n)),
-        text=(TEXT for _ in range(n)),
-        formula=Codes(rng.integers(len(formulas), size=n).astype(np.uint32), formulas),
-        anonymous_formula=Codes(code.astype(np.uint16), anonymous),
-        chemsys=Codes(system.astype(np.uint16), chemsys),
-        elements=bits[system],
-        space_group=group,
-        num_sites=rng.integers(1, 60, size=n),
+        (f"id-{i:08d}" for i in range(n)),
+        (TEXT for _ in range(n)),
+        CrystalColumns(
+            formula=Codes(rng.integers(len(formulas), size=n).astype(np.uint32), formulas),
+            anonymous_formula=Codes(code.astype(np.uint16), anonymous),
+            chemsys=Codes(system.astype(np.uint16), chemsys),
+            elements=bits[system],
+            space_group=group,
+            num_sites=rng.integers(1, 60, size=n),
+        ),
         properties={"band_gap": gap, "formation_energy_per_atom": energy},
         fingerprints=prints,
         label=f"synthetic {n:,}",

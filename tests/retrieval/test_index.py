@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from pymatgen.core import Element
 
 from crystalicl_jobflow.retrieval import DemonstrationIndex, fill_pool, retrieve
 from crystalicl_jobflow.retrieval.columns import Blob, Codes, element_bits
+from crystalicl_jobflow.retrieval.index import CrystalColumns
 from crystalicl_jobflow.schemas import Condition
 from crystalicl_jobflow.stores import remove_documents, write_documents
 from crystalicl_jobflow.stores.opening import open_store
@@ -156,8 +158,7 @@ def test_it_takes_less_than_a_gigabyte_per_million(prototypes: Store) -> None:
 
 
 def test_columns_can_be_given_as_arrays() -> None:
-    columns = {
-        "text": ["t1", "t2"],
+    columns: dict[str, Any] = {
         "formula": Codes.pack(["NaCl", "KBr"]),
         "anonymous_formula": Codes.pack(["AB", "AB"]),
         "chemsys": Codes.pack(["Cl-Na", "Br-K"]),
@@ -165,14 +166,15 @@ def test_columns_can_be_given_as_arrays() -> None:
         "space_group": [225, 221],
         "num_sites": [2, 2],
     }
-    index = DemonstrationIndex.from_arrays(ids=["a", "b"], **columns)  # type: ignore[arg-type]
+    texts = ["t1", "t2"]
+    index = DemonstrationIndex.from_arrays(["a", "b"], texts, CrystalColumns(**columns))
     found = retrieve(index, Condition(space_group=221), shots=1).demonstrations[0]
     assert (found.demonstration_id, found.formula, found.text) == ("b", "KBr", "t2")
     with pytest.raises(ValueError, match="must be sorted and unique"):
-        DemonstrationIndex.from_arrays(ids=["b", "a"], **columns)  # type: ignore[arg-type]
+        DemonstrationIndex.from_arrays(["b", "a"], texts, CrystalColumns(**columns))
     columns["space_group"] = [225]
     with pytest.raises(ValueError, match="column space_group has 1 rows, not 2"):
-        DemonstrationIndex.from_arrays(ids=["a", "b"], **columns)  # type: ignore[arg-type]
+        DemonstrationIndex.from_arrays(["a", "b"], texts, CrystalColumns(**columns))
 
 
 @given(st.lists(st.text()))

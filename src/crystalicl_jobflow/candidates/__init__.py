@@ -11,6 +11,7 @@ from crystalicl_jobflow.candidates.candidate_query import CandidateQuery
 from crystalicl_jobflow.candidates.files import read_candidates, write_candidates
 from crystalicl_jobflow.candidates.indexes import CANDIDATE_INDEXES, index_for
 from crystalicl_jobflow.candidates.query import (
+    Access,
     count_documents,
     find_documents,
     find_structures,
@@ -21,6 +22,7 @@ from crystalicl_jobflow.candidates.query import (
 
 __all__ = [
     "CANDIDATE_INDEXES",
+    "Access",
     "CandidateBuilder",
     "CandidateQuery",
     "count_documents",

@@ -148,7 +148,7 @@ def move_large_fields(
     """
     if blobs is None or _size(document) <= max_bytes:
         return document
-    smaller = _deep_copy(document)
+    smaller: dict[str, Any] = _deep_copy(document)
     fine = sorted(_fields(smaller), key=lambda path: -_size(_at(smaller, path)))
     for path in [*fine, *_WHOLE]:
         value = _at(smaller, path)

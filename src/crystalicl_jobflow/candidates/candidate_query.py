@@ -155,10 +155,9 @@ class CandidateQuery:
         if self.run is not None:
             terms.append({"run_ids": self.run})
         ranges = dict(self.properties or {})
-        for name, bounds in (("nelements", self.num_elements), ("nsites", self.num_sites)):
-            if bounds is not None:
-                ranges[name] = bounds
-        terms += [{number_field(name): _bounds(name, value)} for name, value in ranges.items()]
+        counts = {"nelements": self.num_elements, "nsites": self.num_sites}
+        ranges |= {name: bounds for name, bounds in counts.items() if bounds is not None}
+        terms += [{number_field(name): _bounds(value)} for name, value in ranges.items()]
         if self.criteria:
             terms.append(dict(self.criteria))
         return joined(terms)
@@ -215,7 +214,7 @@ def number_field(name: str) -> str:
     return NUMBERS.get(spec.name, f"properties.{spec.name}")
 
 
-def _bounds(name: str, asked: Bounds) -> dict[str, float]:
+def _bounds(asked: Bounds) -> dict[str, float]:
     value = Condition.build(properties={"e_above_hull": asked}).properties["e_above_hull"]
     if not isinstance(value, Range):
         return {"$gte": value - _TOLERANCE, "$lte": value + _TOLERANCE}

@@ -241,9 +241,8 @@ def as_moment(value: Any) -> datetime | None:
             return None
     if not isinstance(value, datetime):
         return None
-    if value.tzinfo is not None:
-        value = value.astimezone(UTC).replace(tzinfo=None)
-    return value.replace(microsecond=value.microsecond // 1000 * 1000)
+    moment = value if value.tzinfo is None else value.astimezone(UTC).replace(tzinfo=None)
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
 
 def job_parts(document: Mapping[str, Any]) -> Iterator[Part]:

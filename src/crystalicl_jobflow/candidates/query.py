@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -24,6 +25,25 @@ from crystalicl_jobflow.schemas.base import without_marks
 from crystalicl_jobflow.schemas.stored_candidate import CandidateDoc
 
 
+@dataclass(frozen=True)
+class Access:
+    """How stored candidates are reached.
+
+    Parameters
+    ----------
+    blobs
+        Where large fields lie, see :func:`~crystalicl_jobflow.candidates.blobs.blobs_for`.
+    patience
+        Seconds for which a page is asked for again where the server is away.
+    """
+
+    blobs: Store | BlobStore | None = None
+    patience: float = RETRY_SECONDS
+
+
+DEFAULT_ACCESS = Access()
+
+
 def find_documents(
     store: Store,
     query: CandidateQuery | None = None,
@@ -33,8 +53,7 @@ def find_documents(
     limit: int | None = None,
     skip: int = 0,
     fields: Sequence[str] | None = None,
-    blobs: Store | BlobStore | None = None,
-    patience: float = RETRY_SECONDS,
+    access: Access = DEFAULT_ACCESS,
 ) -> Iterator[dict[str, Any]]:
     """Yield the documents that answer a question.
 
@@ -52,10 +71,8 @@ def find_documents(
         At most so many, after so many.
     fields
         Fields to return, dotted below others; all by default. The id is always there.
-    blobs
-        Where large fields lie, see :func:`~crystalicl_jobflow.candidates.blobs.blobs_for`.
-    patience
-        Seconds for which a page is asked for again where the server is away.
+    access
+        Where large fields lie, and how long an absent server is waited for.
 
     Raises
     ------
@@ -69,8 +86,8 @@ def find_documents(
     if fields is not None:
         names = list(dict.fromkeys([CANDIDATE_KEY, *(field_name(name) for name in fields)]))
     order = None if sort is None else field_name(sort)
-    place = blobs_for(store, blobs)
-    ask = partial(_ask, store, names, patience)
+    place = blobs_for(store, access.blobs)
+    ask = partial(_ask, store, names, access.patience)
     for document in _pages(ask, store, criteria, order, -1 if descending else 1, limit, skip):
         document.pop("_id", None)
         yield resolve_blobs(document, place)
@@ -140,7 +157,7 @@ def find_structures(
     store, query
         As for :func:`find_documents`.
     **how
-        Its ``sort``, ``descending``, ``limit``, ``skip``, ``blobs`` and ``patience``.
+        Its ``sort``, ``descending``, ``limit``, ``skip`` and ``access``.
     """
     for document in find_documents(store, query, fields=["structure"], **how):
         if document.get("structure") is not None:
@@ -163,8 +180,10 @@ def query_candidates(
     ----------
     store
         A connected store of candidates.
-    sort, descending, limit, skip, blobs
+    sort, descending, limit, skip
         As for :func:`find_documents`.
+    blobs
+        Where large fields lie, see :func:`~crystalicl_jobflow.candidates.blobs.blobs_for`.
     **asked
         The fields of :class:`CandidateQuery`.
 
@@ -188,7 +207,7 @@ def query_candidates(
     """
     found = find_documents(
         store, CandidateQuery(**asked), sort=sort, descending=descending, limit=limit, skip=skip,
-        blobs=blobs,
+        access=Access(blobs=blobs),
     )  # fmt: skip
     return [read_candidate(document) for document in found if document.get("stage") != "generated"]
 

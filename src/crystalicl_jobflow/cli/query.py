@@ -92,7 +92,7 @@ def query(source: str, **options: Any) -> None:
         raise UserError("--fields does not go with --format cif")
     asked = read_query(options)
 
-    from crystalicl_jobflow.candidates import count_documents, find_documents
+    from crystalicl_jobflow.candidates import Access, count_documents, find_documents
     from crystalicl_jobflow.cli import _candidates
 
     fields = None
@@ -109,7 +109,7 @@ def query(source: str, **options: Any) -> None:
     limit = options["limit"] or (TABLE_LIMIT if output == "table" else None)
     found = find_documents(
         store, asked, sort=options["sort"], descending=options["descending"], limit=limit,
-        skip=options["skip"], fields=fields, patience=0,
+        skip=options["skip"], fields=fields, access=Access(patience=0),
     )  # fmt: skip
     if output == "json":
         for document in found:

@@ -65,7 +65,7 @@ class DemonstrationBuilder(SerialBuilder):
     >>> builder.run()  # doctest: +SKIP
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the fields of a builder, as those of a Maker
         self,
         source: Store,
         target: Store,

@@ -197,7 +197,8 @@ class Columns:
         def read(name: str) -> NDArray[Any]:
             path = folder / f"{name}.npy"
             # an empty file cannot be mapped
-            return np.load(path, mmap_mode="r" if meta["rows"] else None)
+            array: NDArray[Any] = np.load(path, mmap_mode="r" if meta["rows"] else None)
+            return array
 
         words = meta["vocabularies"]
         has_fingerprints = meta["fingerprints"]

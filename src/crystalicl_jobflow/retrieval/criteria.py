@@ -130,8 +130,8 @@ def tiers(parts: list[Criterion]) -> list[tuple[list[Criterion], str | None]]:
     return steps
 
 
-def meet_all(parts: list[Criterion], n: int) -> NDArray[np.bool_] | None:
-    """Return the rows that meet every criterion; None stands for all n rows."""
+def meet_all(parts: list[Criterion]) -> NDArray[np.bool_] | None:
+    """Return the rows that meet every criterion; None stands for all rows."""
     if not parts:
         return None
     rows = parts[0].rows

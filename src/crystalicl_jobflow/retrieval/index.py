@@ -22,6 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 from crystalicl_jobflow.crystal.fingerprints import FINGERPRINT_SIZE
 from crystalicl_jobflow.retrieval.columns import FORMAT, Blob, Codes, Columns, element_bits
 from crystalicl_jobflow.schemas import Demonstration
+from crystalicl_jobflow.settings import cache_folder
 from crystalicl_jobflow.stores import StoreSpec, connect_store, open_store, store_label
 
 _LOGGER = logging.getLogger(__name__)
@@ -30,6 +31,29 @@ _FIELDS = (
     "demonstration_id", "source", "formula", "anonymous_formula", "chemsys", "elements",
     "num_sites", "space_group", "properties", "text", "fingerprint", "symprec", "last_updated",
 )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class CrystalColumns:
+    """What the crystals of an index are, one row each.
+
+    Parameters
+    ----------
+    formula, anonymous_formula, chemsys
+        Coded columns of length n.
+    elements
+        Element bits, shape (n, 2); see
+        :func:`crystalicl_jobflow.retrieval.columns.element_bits`.
+    space_group, num_sites
+        Number of the group, and atoms in the primitive cell, shape (n,).
+    """
+
+    formula: Codes
+    anonymous_formula: Codes
+    chemsys: Codes
+    elements: ArrayLike
+    space_group: ArrayLike
+    num_sites: ArrayLike
 
 
 @dataclass
@@ -172,15 +196,10 @@ class DemonstrationIndex:
     @classmethod
     def from_arrays(
         cls,
-        *,
         ids: Iterable[str],
         text: Iterable[str],
-        formula: Codes,
-        anonymous_formula: Codes,
-        chemsys: Codes,
-        elements: ArrayLike,
-        space_group: ArrayLike,
-        num_sites: ArrayLike,
+        crystals: CrystalColumns,
+        *,
         properties: Mapping[str, ArrayLike] | None = None,
         fingerprints: ArrayLike | None = None,
         label: str = "arrays",
@@ -191,13 +210,8 @@ class DemonstrationIndex:
         ----------
         ids, text
             Sorted ids, and the SGS texts.
-        formula, anonymous_formula, chemsys
-            Coded columns of length n.
-        elements
-            Element bits, shape (n, 2); see
-            :func:`crystalicl_jobflow.retrieval.columns.element_bits`.
-        space_group, num_sites
-            Shape (n,).
+        crystals
+            What each crystal is.
         properties
             Values by name, NaN where unknown, shape (n,) each.
         fingerprints
@@ -218,13 +232,13 @@ class DemonstrationIndex:
         columns = Columns(
             ids=Blob.pack(names),
             text=Blob.pack(text),
-            formula=formula,
-            anonymous_formula=anonymous_formula,
-            chemsys=chemsys,
+            formula=crystals.formula,
+            anonymous_formula=crystals.anonymous_formula,
+            chemsys=crystals.chemsys,
             source=Codes(np.zeros(n, dtype=np.uint16), (label,)),
-            elements=np.asarray(elements, dtype=np.uint64),
-            space_group=np.asarray(space_group, dtype=np.uint8),
-            num_sites=np.asarray(num_sites, dtype=np.uint16),
+            elements=np.asarray(crystals.elements, dtype=np.uint64),
+            space_group=np.asarray(crystals.space_group, dtype=np.uint8),
+            num_sites=np.asarray(crystals.num_sites, dtype=np.uint16),
             updated=np.zeros(n, dtype=np.int64),
             symprec=np.full(n, 0.1, dtype=np.float32),
             properties={k: np.asarray(v, dtype=float) for k, v in (properties or {}).items()},
@@ -262,9 +276,9 @@ class DemonstrationIndex:
         """
         target = open_store(store, must_exist=True, connect=False)
         token = _store_state(target)
-        held = getattr(target, _ATTRIBUTE, None)
-        if held is not None and held[0] == (token, path) and not rebuild:
-            return held[1]
+        kept: tuple[Any, DemonstrationIndex] | None = getattr(target, _ATTRIBUTE, None)
+        if kept is not None and kept[0] == (token, path) and not rebuild:
+            return kept[1]
         folder = Path(path) if path is not None else _index_folder(target)
         index = None if rebuild or folder is None else _load(folder, token)
         if index is None:
@@ -321,11 +335,11 @@ def _file_state(store: Store) -> list[list[Any]] | None:
         paths += [paths[0].with_name(f"{paths[0].name}-wal")]
     else:
         return None
-    states = []
-    for path in paths:
-        if path.exists() and path.stat().st_size:
-            states.append([path.name, path.stat().st_size, path.stat().st_mtime_ns])
-    return states
+    return [
+        [path.name, path.stat().st_size, path.stat().st_mtime_ns]
+        for path in paths
+        if path.exists() and path.stat().st_size
+    ]
 
 
 def _store_state(store: Store) -> dict[str, Any]:
@@ -358,10 +372,8 @@ def _index_folder(store: Store) -> Path | None:
 
 
 def _cache_folder(store: Store) -> Path:
-    named = os.environ.get("CRYSTALICL_CACHE_DIR")
-    base = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "crystalicl"
     name = hashlib.blake2b(store_label(store).encode(), digest_size=8).hexdigest()
-    return (Path(named) if named else base).expanduser() / "indexes" / name
+    return cache_folder() / "indexes" / name
 
 
 def _milliseconds(value: Any) -> int:
@@ -372,9 +384,8 @@ def _milliseconds(value: Any) -> int:
             return 0
     if not isinstance(value, datetime):
         return 0
-    if value.tzinfo is None:
-        value = value.replace(tzinfo=UTC)
-    return round(value.timestamp() * 1000)
+    moment = value if value.tzinfo is not None else value.replace(tzinfo=UTC)
+    return round(moment.timestamp() * 1000)
 
 
 __all__ = ["FINGERPRINT_SIZE", "DemonstrationIndex"]

@@ -216,7 +216,7 @@ def _conditional(
     for step, (parts, given_up) in enumerate(criteria.tiers(criteria.criteria(index, condition))):
         if given_up is not None:
             relaxed.append(given_up)
-        mask = criteria.meet_all(parts, len(index))
+        mask = criteria.meet_all(parts)
         rows = _usable(index, mask, forbidden, fingerprinted=False)
         if step == 0:
             num_matching = len(rows)

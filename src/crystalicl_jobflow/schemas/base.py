@@ -1,4 +1,4 @@
-"""The documents that travel from step to step and are stored."""
+"""What all documents share: crystals, times, and lists that are stored in batches."""
 
 from __future__ import annotations
 
@@ -36,18 +36,14 @@ BATCH_SIZE = 100
 a hundred stay below MongoDB's 16 MB; a thousand blobs of one candidate each would take the
 file-based stores minutes, whose upserts are quadratic."""
 
-
 ROWS_SIZE = 2000
 """Rows of a table in one blob: a row has some 2 kB."""
-
 
 BATCH = "batch"
 """Key under which a batch lies in a job's output, and which goes to the store ``data``."""
 
-
 DATA = [BATCH]
 """The ``data=`` argument of the job decorator: what goes into the additional store."""
-
 
 ItemT = TypeVar("ItemT")
 

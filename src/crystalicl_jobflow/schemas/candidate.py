@@ -1,4 +1,4 @@
-"""Documents of the step: candidate."""
+"""Validation: one text with its crystal, its checks and where it comes from."""
 
 from __future__ import annotations
 

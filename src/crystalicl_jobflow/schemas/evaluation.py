@@ -1,4 +1,4 @@
-"""Documents of the step: evaluation."""
+"""Evaluation: rates and other figures of a set of candidates."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Rate(Document):
 
     @classmethod
     def from_counts(cls, count: int, of: int) -> Rate:
-        """Build a rate; of 0 gives no rate."""
+        """Build a rate; None where `of` is 0."""
         return cls(rate=count / of if of else None, count=count, of=of)
 
 
@@ -32,7 +32,7 @@ class Evaluation(Document):
         default_factory=dict, description="Failure reason → number of candidates."
     )
     metrics: dict[str, float | None] = Field(
-        default_factory=dict, description="Figures that are no rates, e.g. a mean RMS."
+        default_factory=dict, description="Figures other than rates, e.g. a mean RMS."
     )
     results: list[dict[str, Any]] = Field(
         default_factory=list, description="One row per candidate: id, flags, reason."

@@ -1,4 +1,4 @@
-"""Documents of the step: generation."""
+"""Generation: how texts are drawn, from which model, and the texts written for a prompt."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Documents of the step: retrieval."""
+"""Retrieval: demonstrations of the pool, and those chosen for a condition."""
 
 from __future__ import annotations
 

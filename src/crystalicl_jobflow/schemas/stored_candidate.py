@@ -201,7 +201,7 @@ class CandidateDoc(Document):
     is_sun: bool | None = Field(None, description="Stable, unique and novel.")
     evaluations: list[StoredEvaluation] = Field(default_factory=list)
     # what was asked for, and what the model wrote
-    condition: Condition = Field(default_factory=lambda: Condition.build())
+    condition: Condition = Field(default_factory=Condition.build)
     success: dict[str, bool | None] = Field(default_factory=dict)
     joint_success: bool | None = None
     properties: dict[str, float] = Field(default_factory=dict)
