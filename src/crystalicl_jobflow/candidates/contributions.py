@@ -10,6 +10,7 @@ from typing import Any
 from pymatgen.core import Composition, Structure
 
 from crystalicl_jobflow.crystal.space_groups import crystal_system
+from crystalicl_jobflow.crystal.structure_documents import structure_from_dict
 from crystalicl_jobflow.energies.relaxations import read_relaxation
 from crystalicl_jobflow.schemas import STRUCTURE_COLUMNS, Completion, Generation
 from crystalicl_jobflow.schemas.base import from_batches, without_marks
@@ -227,7 +228,7 @@ def as_structure(structure: Any) -> Structure:
     """Return a structure from itself or from its dictionary."""
     if isinstance(structure, Structure):
         return structure
-    return Structure.from_dict(dict(structure))
+    return structure_from_dict(structure)
 
 
 def as_moment(value: Any) -> datetime | None:

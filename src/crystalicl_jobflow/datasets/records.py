@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from pymatgen.core import Element, Lattice, Structure
 
+from crystalicl_jobflow.crystal.structure_documents import structure_from_dict
 from crystalicl_jobflow.schemas import find_property
 from crystalicl_jobflow.utils.files import json_default
 from crystalicl_jobflow.utils.messages import first_line
@@ -94,7 +95,7 @@ def read_crystal(crystal: str | Mapping[str, Any] | Structure) -> Structure:
             return crystal
         if isinstance(crystal, str):
             return read_cif(crystal)
-        return Structure.from_dict(dict(crystal))
+        return structure_from_dict(crystal)
     except Exception as error:  # parsers raise whatever they like on bad input
         raise ValueError(first_line(error)) from None
 

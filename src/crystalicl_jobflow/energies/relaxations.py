@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pymatgen.core import Structure
 
+from crystalicl_jobflow.crystal.structure_documents import structure_from_dict
 from crystalicl_jobflow.energies.energy_model import (
     MAX_VOLUME_RATIO,
     EnergyFailure,
@@ -327,7 +328,7 @@ def _get(document: Any, name: str) -> Any:
 
 def _structure(value: Any) -> Structure | None:
     if isinstance(value, Mapping):
-        return Structure.from_dict(dict(value))
+        return structure_from_dict(value)
     return value if isinstance(value, Structure) else None
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pymatgen.core import Structure
 
+from crystalicl_jobflow.crystal.structure_documents import structure_from_dict
 from crystalicl_jobflow.schemas import Candidate, Condition, Generation, Retrieval
 from crystalicl_jobflow.schemas.base import without_marks
 from crystalicl_jobflow.schemas.candidate import ValidateDoc
@@ -104,7 +105,7 @@ def as_crystals(value: Any) -> CrystalData | None:
         fields = item if isinstance(item, Mapping) else getattr(item, "__dict__", {})
         structure = item if isinstance(item, Structure) else fields.get("structure")
         if isinstance(structure, Mapping):
-            structure = Structure.from_dict(dict(structure))
+            structure = structure_from_dict(structure)
         if not isinstance(structure, Structure):
             raise ValueError(f"known crystal {name or place} holds no structure")
         own = () if isinstance(item, Structure) else _ID_FIELDS

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 from maggma.core import Store
 from maggma.stores import JSONStore, MemoryStore
-from pymatgen.core import Structure
 
 from crystalicl_jobflow.crystal.fingerprints import (
     FINGERPRINT_TIMEOUT,
     crystal_fingerprint,
     prepare_fingerprints,
 )
+from crystalicl_jobflow.crystal.structure_documents import structure_from_dict
 from crystalicl_jobflow.datasets.records import Record, naive_utc
 from crystalicl_jobflow.datasets.sources import Source, open_source
 from crystalicl_jobflow.retrieval.demonstrations import make_demonstration
@@ -359,7 +359,7 @@ def fingerprint_document(
     """Return the fingerprint of a serialised structure, or why there is none, in one line."""
     try:
         with time_limit(timeout):
-            values = crystal_fingerprint(Structure.from_dict(dict(structure)))
+            values = crystal_fingerprint(structure_from_dict(structure))
     except Exception as error:  # a crystal without a fingerprint is an answer
         return f"fingerprint: {first_line(error)}"
     if not np.isfinite(values).all():

@@ -15,7 +15,19 @@ from pydantic import (
 )
 from pymatgen.core import Structure
 
-Crystal = Annotated[Structure, PlainSerializer(lambda crystal: crystal.as_dict(), when_used="json")]
+from crystalicl_jobflow.crystal.structure_documents import structure_from_dict
+
+
+def _from_dictionary(value: Any) -> Any:
+    return structure_from_dict(value) if isinstance(value, Mapping) else value
+
+
+Crystal = Annotated[
+    Structure,
+    # before pydantic, which would let monty import whatever module the dictionary names
+    BeforeValidator(_from_dictionary),
+    PlainSerializer(lambda crystal: crystal.as_dict(), when_used="json"),
+]
 """A pymatgen structure; its dictionary in JSON, from which it is read again."""
 
 

@@ -7,12 +7,13 @@ named by users in these forms.
 from __future__ import annotations
 
 from crystalicl_jobflow.stores.configured import load_job_store
+from crystalicl_jobflow.stores.criteria import ForbiddenCriteriaError, refuse_code
 from crystalicl_jobflow.stores.documents import (
     connect_store,
     remove_documents,
-    save_json_store,
     write_documents,
 )
+from crystalicl_jobflow.stores.json_files import save_json_store
 from crystalicl_jobflow.stores.opening import (
     DEMONSTRATION_KEY,
     DEMONSTRATIONS,
@@ -24,10 +25,12 @@ from crystalicl_jobflow.stores.opening import (
 __all__ = [
     "DEMONSTRATIONS",
     "DEMONSTRATION_KEY",
+    "ForbiddenCriteriaError",
     "StoreSpec",
     "connect_store",
     "load_job_store",
     "open_store",
+    "refuse_code",
     "remove_documents",
     "save_json_store",
     "store_label",

@@ -1,7 +1,12 @@
-"""Stores from configurations: by type, serialised, or as ``jobflow.yaml`` has them."""
+"""Stores from configurations: by type, serialised, or as ``jobflow.yaml`` has them.
+
+A configuration is plain YAML or JSON. It names one of a list of store classes and gives it
+arguments that are listed, too: nothing in it is imported or called.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -9,14 +14,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from maggma.core import Store
-from maggma.stores import JSONStore, MongoStore, MontyStore
+from maggma.stores import GridFSStore, JSONStore, MongoStore, MontyStore
 
 from crystalicl_jobflow.stores.sqlite.store import SQLiteStore
+from crystalicl_jobflow.stores.store_classes import (
+    STORE_CLASSES,
+    check_plain,
+    class_name,
+    plain_arguments,
+)
 from crystalicl_jobflow.utils.messages import first_line
 from crystalicl_jobflow.utils.redaction import redact
 
 if TYPE_CHECKING:
     from jobflow import JobStore
+
+MAX_FILE_BYTES = 1_000_000
+"""Largest configuration that is read."""
+
+_JOB_STORE_OPTIONS = ("save", "load")
 
 
 def load_job_store(spec: str | Path | Mapping[str, Any] | JobStore) -> JobStore:
@@ -45,17 +61,42 @@ def load_job_store(spec: str | Path | Mapping[str, Any] | JobStore) -> JobStore:
         loaded, where = dict(spec), "the job-store configuration"
     else:
         loaded, where = load_file(Path(spec)), redact(str(spec))
-    if isinstance(loaded, JobStore):
-        return loaded
     if not isinstance(loaded, dict) or "docs_store" not in loaded:
         raise ValueError(f"{where} has no 'docs_store'; see the files in stores/")
-    arguments = {k: v for k, v in loaded.items() if k not in ("docs_store", "additional_stores")}
+    check_plain(loaded, where)
+    _check_job_store(loaded, where)
     docs = from_mapping(loaded["docs_store"], "outputs", "uuid", f"{where}, docs_store", False)
     additional = {
         name: from_mapping(item, f"outputs_{name}", "blob_uuid", f"{where}, {name}", False)
         for name, item in (loaded.get("additional_stores") or {}).items()
     }
-    return JobStore(docs, additional_stores=additional, **arguments)
+    options = {name: loaded[name] for name in _JOB_STORE_OPTIONS if name in loaded}
+    return JobStore(docs, additional_stores=additional, **options)
+
+
+def _check_job_store(spec: Mapping[str, Any], where: str) -> None:
+    """Refuse what a job store's configuration has no use for."""
+    if spec.get("@class", "JobStore") != "JobStore":
+        raise ValueError(f"{where} holds a {spec['@class']}, not a JobStore")
+    known = ("docs_store", "additional_stores", *_JOB_STORE_OPTIONS)
+    unknown = [name for name in spec if name not in known and not name.startswith("@")]
+    if unknown:
+        raise ValueError(f"{where}: a job store has no {unknown[0]!r}")
+    if not isinstance(spec.get("additional_stores") or {}, Mapping):
+        raise ValueError(f"{where}: 'additional_stores' is not a mapping")
+    for name in _JOB_STORE_OPTIONS:
+        if not _names_fields(spec.get(name)):
+            raise ValueError(f"{where}: {name!r} names fields by their keys, not by classes")
+
+
+def _names_fields(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return not any(str(name).startswith("@") for name in value) and all(
+            _names_fields(item) for item in value.values()
+        )
+    if isinstance(value, list):
+        return all(isinstance(item, str) for item in value)
+    return value is None or isinstance(value, bool | str)
 
 
 def from_mapping(spec: Any, collection: str, key: str, where: str, must_exist: bool) -> Store:
@@ -81,29 +122,13 @@ def from_mapping(spec: Any, collection: str, key: str, where: str, must_exist: b
         return spec
     if not isinstance(spec, Mapping):
         raise ValueError(f"{where} is not a mapping")
+    check_plain(spec, where)
     spec = expanded(spec, where)
-    if "@class" in spec:
-        return _deserialise(spec, where)
     if "docs_store" in spec:
         return _beside_jobs(spec["docs_store"], collection, key, where, must_exist)
-    if "type" not in spec:
+    if "type" not in spec and "@class" not in spec:
         raise ValueError(f"{where} has neither 'type', 'docs_store' nor '@class'")
     return _by_type(spec, collection, key, where, must_exist)
-
-
-def _deserialise(spec: dict[str, Any], where: str) -> Store:
-    from monty.json import MontyDecoder
-
-    try:
-        store = MontyDecoder().process_decoded(spec)
-    except (ImportError, AttributeError, TypeError, ValueError) as error:
-        raise ValueError(
-            f"{where} cannot be read as a store: {redact(first_line(error))}"
-        ) from None
-    store = getattr(store, "docs_store", store)  # a serialised JobStore
-    if not isinstance(store, Store):
-        raise ValueError(f"{where} holds a {spec['@class']}, not a maggma store")
-    return store
 
 
 def _beside_jobs(docs: Any, collection: str, key: str, where: str, must_exist: bool) -> Store:
@@ -111,7 +136,7 @@ def _beside_jobs(docs: Any, collection: str, key: str, where: str, must_exist: b
     if not isinstance(docs, Mapping):
         raise ValueError(f"{where}: 'docs_store' is not a mapping")
     beside = {name: value for name, value in docs.items() if name not in ("key", "collection_name")}
-    if beside.get("type") == "JSONStore" and "paths" in beside:
+    if beside.get("type", beside.get("@class")) == "JSONStore" and "paths" in beside:
         paths = beside["paths"]
         first = Path(paths if isinstance(paths, str) else paths[0])
         beside["paths"] = str(first.with_name(f"{collection}.json"))
@@ -119,48 +144,45 @@ def _beside_jobs(docs: Any, collection: str, key: str, where: str, must_exist: b
 
 
 def _by_type(
-    spec: dict[str, Any], collection: str, key: str, where: str, must_exist: bool
+    spec: Mapping[str, Any], collection: str, key: str, where: str, must_exist: bool
 ) -> Store:
-    import maggma.stores
-
-    arguments = dict(spec)
-    kind = str(arguments.pop("type", ""))
-    cls = SQLiteStore if kind == "SQLiteStore" else getattr(maggma.stores, kind, None)
-    if not (isinstance(cls, type) and issubclass(cls, Store)):
-        raise ValueError(f"{where}: {kind!r} is not a maggma store")
-    if "index" in arguments and isinstance(arguments["index"], Mapping):
+    kind = class_name(spec, where)
+    arguments = plain_arguments(kind, spec, where)
+    cls = STORE_CLASSES[kind]
+    if "index" in arguments:
         arguments["index"] = from_mapping(
             arguments["index"], f"{collection}_index", arguments.get("key", key),
             f"{where}, index", must_exist,
         )  # fmt: skip
     arguments.setdefault("key", key)
-    if issubclass(cls, MongoStore | SQLiteStore) and not issubclass(cls, JSONStore):
+    if issubclass(cls, MongoStore | GridFSStore | SQLiteStore) and not issubclass(cls, JSONStore):
         arguments.setdefault("collection_name", collection)
     if issubclass(cls, JSONStore):
         paths = arguments.get("paths", ())
         paths = [paths] if isinstance(paths, str | Path) else list(paths)
-        arguments["paths"] = [str(Path(path).expanduser().absolute()) for path in paths]
+        arguments["paths"] = [_file(path, where, must_exist) for path in paths]
         arguments.setdefault("read_only", False)
-        for path in arguments["paths"]:
-            if must_exist and not Path(path).is_file():
-                raise ValueError(f"{where}: store {path} does not exist")
-            Path(path).parent.mkdir(parents=True, exist_ok=True)
     if issubclass(cls, SQLiteStore) and arguments.get("path", ":memory:") != ":memory:":
-        file = Path(arguments["path"]).expanduser().absolute()
-        if must_exist and not file.is_file():
-            raise ValueError(f"{where}: store {file} does not exist")
-        file.parent.mkdir(parents=True, exist_ok=True)
-        arguments["path"] = str(file)
+        arguments["path"] = _file(arguments["path"], where, must_exist)
     if issubclass(cls, MontyStore):
-        folder = Path(arguments.get("database_path", ".")).expanduser().absolute()
+        folder = Path(arguments.get("database_path") or ".").expanduser().absolute()
         if must_exist and not folder.is_dir():
             raise ValueError(f"{where}: store {folder} does not exist")
         folder.mkdir(parents=True, exist_ok=True)
         arguments["database_path"] = str(folder)
     try:
         return cls(**arguments)
-    except (TypeError, ValueError, RuntimeError) as error:
+    except (TypeError, ValueError, RuntimeError, AttributeError) as error:
         raise ValueError(f"{where}: {kind} cannot be built: {redact(first_line(error))}") from None
+
+
+def _file(path: Any, where: str, must_exist: bool) -> str:
+    """Return a store's file as an absolute path; its folder is made."""
+    file = Path(str(path)).expanduser().absolute()
+    if must_exist and not file.is_file():
+        raise ValueError(f"{where}: store {file} does not exist")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    return str(file)
 
 
 def load_file(path: Path) -> Any:
@@ -171,17 +193,22 @@ def load_file(path: Path) -> Any:
     ValueError
         If it does not exist or cannot be read; one line.
     """
-    from monty.serialization import loadfn
+    from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
+    where = f"store configuration {redact(str(path))}"
     if not path.is_file():
-        raise ValueError(f"store configuration {redact(str(path))} does not exist")
+        raise ValueError(f"{where} does not exist")
+    if path.stat().st_size > MAX_FILE_BYTES:
+        raise ValueError(f"{where} cannot be read: it is larger than {MAX_FILE_BYTES} bytes")
     try:
-        return loadfn(path)
-    except (YAMLError, ValueError) as error:
-        raise ValueError(
-            f"store configuration {path} cannot be read: {redact(first_line(error))}"
-        ) from None
+        text = path.read_text(encoding="utf-8-sig")
+        if path.name.lower().endswith(".json"):
+            return json.loads(text)
+        # the safe loader knows texts, numbers, times, lists and mappings, and no tags of Python
+        return YAML(typ="safe", pure=True).load(text)
+    except (YAMLError, ValueError, RecursionError) as error:
+        raise ValueError(f"{where} cannot be read: {redact(first_line(error))}") from None
 
 
 def expanded(value: Any, where: str, quote: Callable[[str], str] = str) -> Any:

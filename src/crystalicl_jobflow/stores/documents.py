@@ -2,74 +2,41 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from copy import deepcopy
-from pathlib import Path
 from typing import Any
 
 from maggma.core import Store
 from maggma.stores import JSONStore, MemoryStore, MongoStore, MontyStore
 
+from crystalicl_jobflow.stores.embedded import guard_collection
+from crystalicl_jobflow.stores.json_files import load_json_store, save_json_store
+
 
 def connect_store(store: Store) -> None:
     """Connect a store once, reading a JSON file without maggma's quadratic upserts.
+
+    The embedded stores of maggma refuse criteria that run code from then on.
+
+    Parameters
+    ----------
+    store
+        Any store; one that is connected stays as it is.
 
     Raises
     ------
     ValueError
         If a JSON store's file is missing or not a list of documents with the key.
     """
-    if not isinstance(store, JSONStore):
+    if not isinstance(store, MemoryStore):  # JSONStore and MontyStore are MemoryStores
         store.connect()
         return
-    if store._coll is not None:
-        return
-    documents: dict[Any, dict[str, Any]] = {}
-    for path in store.paths:
-        if not Path(path).exists():
-            if store.read_only:
-                raise ValueError(f"store {path} does not exist")
-            Path(path).parent.mkdir(parents=True, exist_ok=True)
-            continue
-        try:
-            read = store.read_json_file(path)
-        except ValueError as error:
-            raise ValueError(f"store {path} is not a list of JSON documents: {error}") from None
-        for index, document in enumerate(read):
-            if not isinstance(document, dict) or store.key not in document:
-                raise ValueError(f"store {path}: document {index} has no field {store.key!r}")
-            document.pop("_id", None)
-            # the last one wins, as with maggma's upserts
-            documents[document[store.key]] = document
-    # MemoryStore's connect makes the empty collection; JSONStore's would upsert one by one
-    MemoryStore.connect(store)
-    if documents:
-        store._collection.insert_many(documents.values())
-    if not store.read_only and not Path(store.paths[0]).exists():
-        save_json_store(store)
-
-
-def save_json_store(store: JSONStore) -> None:
-    """Write a JSON store's file in one piece; a reader never sees half of it."""
-    import orjson
-    from monty.io import zopen
-
-    path = Path(store.paths[0])
-    # zopen goes by the ending, so the temporary file keeps it
-    temporary = path.with_name(f".{os.getpid()}.{path.name}")
-    documents = list(store._collection.find({}, {"_id": False}))
-    default = store.serialization_default or _json_default
-    text = orjson.dumps(documents, option=store.serialization_option, default=default)
-    with zopen(temporary, mode="wt", encoding=store.encoding or "utf-8") as file:
-        file.write(text.decode("utf-8"))
-    temporary.replace(path)
-
-
-def _json_default(value: Any) -> Any:
-    from monty.json import jsanitize
-
-    return jsanitize(value)
+    if store._coll is None:
+        if isinstance(store, JSONStore):
+            load_json_store(store)
+        else:
+            store.connect()
+    guard_collection(store)
 
 
 def write_documents(

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote_plus
 
+import maggma.stores
 from maggma.core import Store
-from maggma.stores import JSONStore, MemoryStore, MongoStore, MontyStore
+from maggma.stores import MongoStore
 
 from crystalicl_jobflow.stores.configured import expanded, from_mapping, load_file
 from crystalicl_jobflow.stores.documents import connect_store
+from crystalicl_jobflow.stores.embedded import JSONStore, MemoryStore, MontyStore
 from crystalicl_jobflow.stores.sqlite.store import SQLiteStore
 from crystalicl_jobflow.utils.redaction import redact
 
@@ -110,8 +112,6 @@ def _from_text(text: str, collection: str, key: str, must_exist: bool) -> Store:
         return SQLiteStore(path, collection, key=key)
     if name.endswith((".yaml", ".yml")):
         loaded = load_file(path)
-        if isinstance(loaded, Store):
-            return loaded
         if not isinstance(loaded, dict):
             raise ValueError(f"store configuration {text} is not a mapping")
         return from_mapping(loaded, collection, key, text, must_exist)
@@ -149,11 +149,11 @@ def store_label(store: Store) -> str:
     kind = type(store).__name__
     if isinstance(store, SQLiteStore):
         return f"{kind} {store.path}/{store.collection_name}"
-    if isinstance(store, JSONStore):
+    if isinstance(store, maggma.stores.JSONStore):
         return f"{kind} {', '.join(map(str, store.paths))}"
-    if isinstance(store, MontyStore):
+    if isinstance(store, maggma.stores.MontyStore):
         return f"{kind} {store.database_path}/{store.collection_name}"
-    if isinstance(store, MemoryStore):
+    if isinstance(store, maggma.stores.MemoryStore):
         return f"{kind} {store.collection_name}"
     if isinstance(store, MongoStore):
         where = redact(store.uri).partition("?")[0] if store.uri else ""

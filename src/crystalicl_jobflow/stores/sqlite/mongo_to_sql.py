@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from maggma.core import Sort
 
+from crystalicl_jobflow.stores.criteria import refuse_code
+
 
 @dataclass(frozen=True)
 class Fields:
-    """What a table of columns can be asked about.
+    """What criteria can find in a table of columns.
 
     Parameters
     ----------
@@ -31,7 +34,7 @@ class Fields:
 
 @dataclass
 class Where:
-    """A condition in SQL; not exact where it lets through more than was asked for."""
+    """A condition in SQL; not exact where it lets more documents through than meet it."""
 
     sql: str
     values: list[Any] = field(default_factory=list)
@@ -40,7 +43,6 @@ class Where:
 
 _ALL = "1"
 _MARKS = "\x01\x02\x03"
-_ORDER = {"$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<="}
 
 
 def quoted(name: str) -> str:
@@ -83,7 +85,18 @@ def flat_values(document: Mapping[str, Any], name: str) -> list[Any]:
 
 
 def translate(criteria: Mapping[str, Any], fields: Fields) -> Where:
-    """Return criteria as SQL over the alias ``c`` of the table of columns."""
+    """Return criteria as SQL over the alias ``c`` of the table of columns.
+
+    Raises
+    ------
+    ForbiddenCriteriaError
+        If they hold an operator that runs code, which mongomock would run as Python.
+    """
+    refuse_code(criteria)
+    return _every(criteria, fields)
+
+
+def _every(criteria: Mapping[str, Any], fields: Fields) -> Where:
     terms = [_term(name, asked, fields) for name, asked in criteria.items()]
     return _join(terms, " AND ")
 
@@ -98,79 +111,114 @@ def _join(terms: list[Where], how: str) -> Where:
     )
 
 
-def _term(name: str, asked: Any, fields: Fields) -> Where:
-    if name == "$and":
-        return _join([translate(item, fields) for item in asked], " AND ")
-    if name == "$or":
-        return _join([translate(item, fields) for item in asked], " OR ")
+def _term(name: str, condition: Any, fields: Fields) -> Where:
+    """Return one entry of criteria: a field with its condition, or $and, $or, $nor."""
+    if name in ("$and", "$or"):
+        return _join([_every(item, fields) for item in condition], f" {name[1:].upper()} ")
     if name == "$nor":
-        inner = _join([translate(item, fields) for item in asked], " OR ")
-        if not inner.exact:
-            return Where(_ALL, exact=False)
-        return Where(f"NOT {inner.sql}", inner.values)
+        return _not(_join([_every(item, fields) for item in condition], " OR "))
     if name not in fields.scalars and name not in fields.lists:
-        return Where(_ALL, exact=False)
-    if isinstance(asked, Mapping) and any(str(key).startswith("$") for key in asked):
-        return _join([_operator(name, key, value, fields) for key, value in asked.items()], " AND ")
-    return _operator(name, "$eq", asked, fields)
+        return _anything()
+    if isinstance(condition, Mapping) and any(str(key).startswith("$") for key in condition):
+        terms = [_operator(name, key, value, fields) for key, value in condition.items()]
+        return _join(terms, " AND ")
+    return _operator(name, "$eq", condition, fields)
 
 
-def _operator(name: str, operator: str, asked: Any, fields: Fields) -> Where:
-    if operator in ("$ne", "$nin"):
-        inner = _operator(name, "$eq" if operator == "$ne" else "$in", asked, fields)
-        if not inner.exact:
-            return Where(_ALL, exact=False)
-        if operator == "$ne" and asked is None and name in fields.scalars:
-            return Where(f"c.{quoted(name)} IS NOT NULL")
-        return Where(f"NOT {inner.sql}", inner.values)
-    if operator == "$in":
-        options = list(asked)
-        if any(not _plain(item) for item in options):
-            return Where(_ALL, exact=False)
-        named = [item for item in options if item is not None]
-        found = _is_one_of(name, named, fields) if named else Where("0")
-        if len(named) < len(options):
-            found = _join([found, _operator(name, "$eq", None, fields)], " OR ")
-        return found
-    if operator == "$all" and name in fields.lists:
-        return _join([_operator(name, "$eq", item, fields) for item in asked], " AND ")
-    if not _plain(asked):
-        return Where(_ALL, exact=False)
-    if operator == "$eq":
-        if asked is not None:
-            return _is_one_of(name, [asked], fields)
-        if name in fields.lists:
-            # an empty list is not null, and looks like it here
-            return Where(_ALL, exact=False)
-        return Where(f"(c.{quoted(name)} IS NULL)")
-    if operator in _ORDER and name in fields.scalars and asked is not None:
-        value = column_value(asked)
-        column = f"c.{quoted(name)}"
-        # only values of the kind asked for are larger or smaller
-        if isinstance(value, str):
-            first = f"substr({column}, 1, 1)"
-            mark = value[:1] if value[:1] in _MARKS else ""
-            kind = f"{first} = ?" if mark else f"{first} NOT IN (?, ?, ?)"
-            return Where(
-                f"({column} {_ORDER[operator]} ? AND typeof({column}) = 'text' AND {kind})",
-                [value, *(mark or _MARKS)],
-            )
-        return Where(
-            f"({column} {_ORDER[operator]} ? AND typeof({column}) IN ('integer', 'real'))", [value]
-        )
+def _anything() -> Where:
+    """Return a condition that every document meets: what it says is compared elsewhere."""
     return Where(_ALL, exact=False)
 
 
+def _not(inner: Where) -> Where:
+    return Where(f"NOT {inner.sql}", inner.values) if inner.exact else _anything()
+
+
+def _operator(name: str, operator: str, operand: Any, fields: Fields) -> Where:
+    translation = _OPERATORS.get(operator)
+    return _anything() if translation is None else translation(name, operand, fields)
+
+
+def _equal(name: str, value: Any, fields: Fields) -> Where:
+    if not _plain(value):
+        return _anything()
+    if value is not None:
+        return _is_one_of(name, [value], fields)
+    if name in fields.lists:
+        # an empty list is not null, and looks like it here
+        return _anything()
+    return Where(f"(c.{quoted(name)} IS NULL)")
+
+
+def _not_equal(name: str, value: Any, fields: Fields) -> Where:
+    if value is None and name in fields.scalars:
+        return Where(f"c.{quoted(name)} IS NOT NULL")
+    return _not(_equal(name, value, fields))
+
+
+def _in(name: str, values: Any, fields: Fields) -> Where:
+    options = list(values)
+    if any(not _plain(item) for item in options):
+        return _anything()
+    named = [item for item in options if item is not None]
+    found = _is_one_of(name, named, fields) if named else Where("0")
+    if len(named) < len(options):
+        found = _join([found, _equal(name, None, fields)], " OR ")
+    return found
+
+
+def _not_in(name: str, values: Any, fields: Fields) -> Where:
+    return _not(_in(name, values, fields))
+
+
+def _all_of(name: str, values: Any, fields: Fields) -> Where:
+    if name not in fields.lists:
+        return _anything()
+    return _join([_equal(name, item, fields) for item in values], " AND ")
+
+
+def _ordered(comparison: str, name: str, bound: Any, fields: Fields) -> Where:
+    """Return a comparison with a bound; only values of its kind are larger or smaller."""
+    if not _plain(bound) or bound is None or name not in fields.scalars:
+        return _anything()
+    value = column_value(bound)
+    column = f"c.{quoted(name)}"
+    if not isinstance(value, str):
+        kinds = f"typeof({column}) IN ('integer', 'real')"
+        return Where(f"({column} {comparison} ? AND {kinds})", [value])
+    first = f"substr({column}, 1, 1)"
+    mark = value[:1] if value[:1] in _MARKS else ""
+    kind = f"{first} = ?" if mark else f"{first} NOT IN (?, ?, ?)"
+    return Where(
+        f"({column} {comparison} ? AND typeof({column}) = 'text' AND {kind})",
+        [value, *(mark or _MARKS)],
+    )
+
+
+_OPERATORS: Mapping[str, Callable[[str, Any, Fields], Where]] = {
+    "$eq": _equal,
+    "$ne": _not_equal,
+    "$in": _in,
+    "$nin": _not_in,
+    "$all": _all_of,
+    "$gt": partial(_ordered, ">"),
+    "$gte": partial(_ordered, ">="),
+    "$lt": partial(_ordered, "<"),
+    "$lte": partial(_ordered, "<="),
+}
+"""Operator → its translation from field, operand and what is indexed."""
+
+
 def _is_one_of(name: str, values: list[Any], fields: Fields) -> Where:
-    held = [column_value(value) for value in values]
+    marked = [column_value(value) for value in values]
     same = "= ?" if len(values) == 1 else f"IN ({', '.join('?' * len(values))})"
     scalar = f"(c.{quoted(name)} IS NOT NULL AND c.{quoted(name)} {same})"
     if name not in fields.lists:
-        return Where(scalar, held)
+        return Where(scalar, marked)
     # a document may hold a single value where others hold lists
     return Where(
         f"(c.id IN (SELECT id FROM {fields.items} WHERE field = ? AND value {same}) OR {scalar})",
-        [name, *held, *held],
+        [name, *marked, *marked],
     )
 
 
@@ -178,7 +226,9 @@ def _plain(value: Any) -> bool:
     return value is None or isinstance(value, bool | int | float | str | datetime)
 
 
-def project(document: dict[str, Any], properties: Mapping | Sequence | None) -> dict[str, Any]:
+def project(
+    document: dict[str, Any], properties: Mapping[str, Any] | Sequence[str] | None
+) -> dict[str, Any]:
     """Return only some fields of a document, dotted names below others, as MongoDB does."""
     if not properties:
         return document
@@ -218,7 +268,7 @@ def applies(criteria: Mapping[str, Any], document: Mapping[str, Any]) -> bool:
     """Return whether a document meets criteria."""
     from mongomock_ng.filtering import filter_applies
 
-    return bool(filter_applies(dict(criteria), document))
+    return bool(filter_applies(dict(criteria), document))  # type: ignore[no-untyped-call]  # untyped
 
 
 def order_by(name: str, document: Mapping[str, Any]) -> tuple[int, Any]:

@@ -95,7 +95,9 @@ class SQLiteStore(Store):
     @property
     def _tables(self) -> SQLiteTables:
         if self._opened is None:
-            raise StoreError("Must connect SQLiteStore before attempting to use it")
+            raise StoreError(  # type: ignore[no-untyped-call]  # an exception of maggma's
+                "Must connect SQLiteStore before attempting to use it"
+            )
         return self._opened
 
     @property
@@ -153,7 +155,7 @@ class SQLiteStore(Store):
             finally:
                 self._in_transaction = False
 
-    def count(self, criteria: dict | None = None) -> int:
+    def count(self, criteria: dict[str, Any] | None = None) -> int:
         """Return how many documents meet the criteria."""
         where = translate(criteria or {}, self._tables.fields())
         if where.exact:
@@ -163,13 +165,13 @@ class SQLiteStore(Store):
 
     def query(
         self,
-        criteria: dict | None = None,
-        properties: dict | list | None = None,
+        criteria: dict[str, Any] | None = None,
+        properties: dict[str, Any] | list[str] | None = None,
         sort: dict[str, Sort | int] | None = None,
         skip: int = 0,
         limit: int = 0,
         **_: Any,
-    ) -> Iterator[dict]:
+    ) -> Iterator[dict[str, Any]]:
         """Yield documents.
 
         Parameters
@@ -260,7 +262,9 @@ class SQLiteStore(Store):
                 if number in blobs:  # another process may have removed it
                     yield bson.decode(blobs[number])
 
-    def update(self, docs: list[dict] | dict, key: list | str | None = None) -> None:
+    def update(
+        self, docs: list[dict[str, Any]] | dict[str, Any], key: list[Any] | str | None = None
+    ) -> None:
         """Insert documents, or replace those with their key.
 
         Raises
@@ -285,7 +289,7 @@ class SQLiteStore(Store):
                     blob = bson.encode(document)
                 self._tables.put(document, blob, fields)
 
-    def ensure_index(self, key: str, unique: bool = False) -> bool:
+    def ensure_index(self, key: str, unique: bool = False) -> bool:  # noqa: ARG002 (maggma's)
         """Index one field; returns True."""
         self.ensure_compound_index([key])
         return True
@@ -298,15 +302,15 @@ class SQLiteStore(Store):
     def groupby(
         self,
         keys: list[str] | str,
-        criteria: dict | None = None,
-        properties: dict | list | None = None,
+        criteria: dict[str, Any] | None = None,
+        properties: dict[str, Any] | list[str] | None = None,
         sort: dict[str, Sort | int] | None = None,
         skip: int = 0,
         limit: int = 0,
-    ) -> Iterator[tuple[dict, list[dict]]]:
+    ) -> Iterator[tuple[dict[str, Any], list[dict[str, Any]]]]:
         """Yield groups of documents with the same values of some fields."""
         names = [keys] if isinstance(keys, str) else list(keys)
-        groups: dict[str, tuple[dict, list[dict]]] = {}
+        groups: dict[str, tuple[dict[str, Any], list[dict[str, Any]]]] = {}
         wanted = None if properties is None else [*properties, *names]
         for document in self.query(criteria, wanted, sort, skip, limit):
             values = {name: dig(document, name) for name in names}
@@ -315,7 +319,12 @@ class SQLiteStore(Store):
             groups.setdefault(repr(values), (values, []))[1].append(document)
         yield from groups.values()
 
-    def distinct(self, field: str, criteria: dict | None = None, all_exist: bool = False) -> list:
+    def distinct(
+        self,
+        field: str,
+        criteria: dict[str, Any] | None = None,
+        all_exist: bool = False,  # noqa: ARG002 (maggma's)
+    ) -> list[Any]:
         """Return the different values of a field; of a list, those of its items."""
         fields = self._tables.fields()
         where = translate(criteria or {}, fields)
@@ -331,7 +340,7 @@ class SQLiteStore(Store):
                 found.setdefault(repr(value), value)
         return list(found.values())
 
-    def remove_docs(self, criteria: dict) -> None:
+    def remove_docs(self, criteria: dict[str, Any]) -> None:
         """Remove the documents that meet the criteria."""
         with self.transaction():
             names = [str(document[self.key]) for document in self.query(criteria, [self.key])]
@@ -348,12 +357,12 @@ class SQLiteStore(Store):
 
     def _sorted_in_memory(
         self,
-        criteria: dict | None,
-        properties: dict | list | None,
+        criteria: dict[str, Any] | None,
+        properties: dict[str, Any] | list[str] | None,
         order: Mapping[str, int],
         skip: int,
         limit: int,
-    ) -> Iterator[dict]:
+    ) -> Iterator[dict[str, Any]]:
         documents = list(self.query(criteria))
         for name, way in reversed(list(order.items())):
             documents.sort(key=partial(order_by, name), reverse=way < 0)

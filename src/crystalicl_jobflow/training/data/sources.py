@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from crystalicl_jobflow.crystal.structure_documents import structure_from_dict
 from crystalicl_jobflow.schemas import Demonstration
 from crystalicl_jobflow.stores import StoreSpec, open_store
 from crystalicl_jobflow.text import SGS
@@ -149,7 +150,6 @@ def read_pool(
 
 
 def _from_document(document: Mapping[str, Any]) -> TrainingCrystal | str:
-    from pymatgen.core import Structure
 
     try:
         fields = {name: document[name] for name in _FIELDS if name in document}
@@ -158,7 +158,7 @@ def _from_document(document: Mapping[str, Any]) -> TrainingCrystal | str:
         crystal = (
             SGS.decode(demonstration.text)
             if structure is None
-            else Structure.from_dict(dict(structure))
+            else structure_from_dict(structure)
         )
         return TrainingCrystal(demonstration, SGS.analyze(crystal, demonstration.symprec))
     except Exception as error:  # a document that cannot be read is reported, the rest goes in

@@ -1,0 +1,125 @@
+"""Structures from the dictionaries in which files and stores hold them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pymatgen.core import Structure
+
+_CLASSES = {
+    "structure": frozenset({"Structure", "IStructure", "StructureNL", "Slab"}),
+    "lattice": frozenset({"Lattice"}),
+    "site": frozenset({"PeriodicSite"}),
+    "species": frozenset({"Element", "Species", "Specie", "DummySpecies", "DummySpecie"}),
+}
+_LATTICE_FIELDS = ("matrix", "a", "b", "c", "alpha", "beta", "gamma", "pbc")
+_SPECIES_FIELDS = ("element", "oxidation_state", "spin", "occu")
+_NUMBERS_BELOW = {("pymatgen.electronic_structure.core", "Magmom"): "moment",
+                  ("numpy", "array"): "data"}  # fmt: skip
+_MAX_DEPTH = 8
+
+
+def structure_from_dict(document: Mapping[str, Any]) -> Structure:
+    """Build a structure from its dictionary without importing what the dictionary names.
+
+    ``Structure.from_dict`` of pymatgen decodes the properties of sites with monty, which
+    imports any module that they name and calls its classes. Here only the known fields are
+    handed to it: lattice, sites, charge, properties. Magnetic moments and arrays among the
+    properties become plain numbers.
+
+    Parameters
+    ----------
+    document
+        What ``Structure.as_dict()`` returns, e.g. from a JSON file or a store. It is not
+        changed.
+
+    Returns
+    -------
+    Structure
+        The structure, lengths in Å.
+
+    Raises
+    ------
+    ValueError
+        If it is no such dictionary, or names an object that a crystal does not hold; one line.
+
+    Examples
+    --------
+    >>> from pymatgen.core import Lattice, Structure
+    >>> polonium = Structure(Lattice.cubic(3.35), ["Po"], [[0, 0, 0]])
+    >>> structure_from_dict(polonium.as_dict()) == polonium
+    True
+    """
+    if not isinstance(document, Mapping):
+        raise ValueError(f"a structure's dictionary is needed, not {type(document).__name__}")
+    _check_class(document, "structure")
+    lattice, sites = document.get("lattice"), document.get("sites")
+    if not isinstance(lattice, Mapping) or not isinstance(sites, list | tuple):
+        raise ValueError("a structure's dictionary needs 'lattice' and 'sites'")
+    _check_class(lattice, "lattice")
+    known = {
+        "lattice": {name: lattice[name] for name in _LATTICE_FIELDS if name in lattice},
+        "sites": [_site(site) for site in sites],
+        "charge": document.get("charge"),
+        "properties": _plain(document.get("properties") or {}),
+    }
+    try:
+        return Structure.from_dict(known)
+    except (KeyError, TypeError, AttributeError, IndexError) as error:
+        raise ValueError(
+            f"a structure's dictionary cannot be read: {type(error).__name__} {error}"
+        ) from None
+
+
+def _site(site: Any) -> dict[str, Any]:
+    if not isinstance(site, Mapping):
+        raise ValueError("a site of a structure's dictionary is not a mapping")
+    _check_class(site, "site")
+    species = site.get("species")
+    if not isinstance(species, list | tuple) or not all(isinstance(x, Mapping) for x in species):
+        raise ValueError("a site of a structure's dictionary has no list of species")
+    for item in species:
+        _check_class(item, "species")
+    known: dict[str, Any] = {
+        "species": [
+            {name: item[name] for name in _SPECIES_FIELDS if name in item} for item in species
+        ],
+        "abc": site.get("abc"),
+        "label": site.get("label"),
+    }
+    if site.get("properties") is not None:
+        known["properties"] = _plain(site["properties"])
+    return known
+
+
+def _check_class(part: Mapping[str, Any], kind: str) -> None:
+    """Refuse a part that says it is something else; one that says nothing is taken."""
+    module, name = part.get("@module"), part.get("@class")
+    if "@callable" in part or (
+        (module is not None or name is not None)
+        and not (str(module).startswith("pymatgen.") and name in _CLASSES[kind])
+    ):
+        raise ValueError(f"{module}.{name or part.get('@callable')} is not a crystal's {kind}")
+
+
+def _plain(value: Any, depth: int = 0) -> Any:
+    """Return properties as numbers, texts, lists and mappings of these.
+
+    Raises
+    ------
+    ValueError
+        If an object of another kind is among them, or they are nested without end.
+    """
+    if depth > _MAX_DEPTH:
+        raise ValueError("properties of a structure's dictionary are nested too deeply")
+    if isinstance(value, Mapping):
+        if not any(str(name).startswith("@") for name in value):
+            return {str(name): _plain(item, depth + 1) for name, item in value.items()}
+        named = (str(value.get("@module")), str(value.get("@class")))
+        if named not in _NUMBERS_BELOW or "@callable" in value:
+            raise ValueError(f"a property of a structure's dictionary is a {'.'.join(named)}")
+        return _plain(value.get(_NUMBERS_BELOW[named]), depth + 1)
+    if isinstance(value, list | tuple):
+        return [_plain(item, depth + 1) for item in value]
+    return value.tolist() if hasattr(value, "tolist") else value
