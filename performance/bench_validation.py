@@ -33,11 +33,12 @@ from crystalicl_jobflow.schemas import (
     SamplingParams,
 )
 from crystalicl_jobflow.text import SGS
+from crystalicl_jobflow.validation.checks import validate_structure
 from crystalicl_jobflow.validation.composition import composition_valid
 from crystalicl_jobflow.validation.distances import distance_report
 from crystalicl_jobflow.validation.reading import read_text
 from crystalicl_jobflow.validation.summary import crystal_summary
-from crystalicl_jobflow.validation.validate import build_candidates, validate_structure
+from crystalicl_jobflow.validation.validate import build_candidates
 
 LIMIT_SECONDS_PER_1000 = 60.0
 """Validation of 1,000 candidates on one core must stay below."""

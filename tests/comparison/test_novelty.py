@@ -14,7 +14,7 @@ from pymatgen.analysis.phase_diagram import PDEntry, PhaseDiagram
 from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Composition, Lattice, Structure
 
-from crystalicl_jobflow.comparison.matching import match_structures, unique_groups
+from crystalicl_jobflow.comparison.matching import UNIQUE, match_structures, unique_groups
 from crystalicl_jobflow.comparison.novelty import (
     discover,
     is_metastable,
@@ -177,7 +177,7 @@ def test_known_crystals_are_not_novel_and_without_references_all_are(
     itself = discover(crystals, references=crystals)
     assert itself.rates["novel"].count == 0
     assert all(
-        match_structures(crystals[place], crystal, stol=0.3, ltol=0.2, angle_tol=5).matched
+        match_structures(crystals[place], crystal, tolerances=UNIQUE).matched
         for crystal, place in zip(crystals, itself.matched_reference, strict=True)
         if place is not None
     )

@@ -20,7 +20,7 @@ from crystalicl_jobflow.schemas import (
 from crystalicl_jobflow.schemas.discovery import SelectDoc, SelectionReason
 from crystalicl_jobflow.schemas.stored_candidate import CandidateRelaxation
 from crystalicl_jobflow.selection.ranking import parse_ranking
-from crystalicl_jobflow.selection.select import ranked_places, select_candidates
+from crystalicl_jobflow.selection.select import SelectionRules, ranked_places, select_candidates
 from crystalicl_jobflow.selection.summary import summarize
 from crystalicl_jobflow.validation.validate import build_candidates
 
@@ -70,7 +70,7 @@ class TestWhoGoesOn:
             "Fm-3m", Lattice.cubic(6.29), ["K", "Cl"], [[0, 0, 0], [0.5] * 3]
         )
         known = CrystalData(["mp-23193"], [salt], [{}])
-        rows, chosen = select_candidates(candidates, known=known, number=1)
+        rows, chosen = select_candidates(candidates, SelectionRules(number=1), known=known)
         assert [row.candidate_id for row in rows] == [item.candidate_id for item in candidates]
         assert [row.reason for row in rows] == [
             None,
@@ -91,25 +91,27 @@ class TestWhoGoesOn:
 
     def test_of_the_same_crystal_the_first_in_rank_goes_on(self):
         candidates = made([NACL, WIDER], log_probs=[-9.0, -2.0])
-        _, chosen = select_candidates(candidates, ranking="log_prob")
+        _, chosen = select_candidates(candidates, SelectionRules(ranking="log_prob"))
         assert [item.candidate_id for item in chosen] == [candidates[1].candidate_id]
-        _, chosen = select_candidates(candidates, ranking="-log_prob")
+        _, chosen = select_candidates(candidates, SelectionRules(ranking="-log_prob"))
         assert [item.candidate_id for item in chosen] == [candidates[0].candidate_id]
-        _, chosen = select_candidates(candidates, unique=False)
+        _, chosen = select_candidates(candidates, SelectionRules(unique=False))
         assert len(chosen) == 2
 
     def test_a_condition_can_be_demanded_and_is_preferred(self):
         candidates = made([CSCL_TYPE, NACL], formula="NaCl", space_group=225)
         assert [item.joint_success for item in candidates] == [False, True]
-        rows, chosen = select_candidates(candidates, valid=False)
+        rows, chosen = select_candidates(candidates, SelectionRules(valid=False))
         assert chosen[0].candidate_id == candidates[1].candidate_id
-        rows, chosen = select_candidates(candidates, valid=False, successful=True)
+        rows, chosen = select_candidates(candidates, SelectionRules(valid=False, successful=True))
         assert rows[0].reason is SelectionReason.CONDITION_NOT_MET
         assert len(chosen) == 1
 
     def test_one_condition_cannot_take_the_whole_budget(self):
         candidates = made([NACL, CSCL_TYPE], elements=["Na"]) + made([KCL], elements=["K"])
-        _, chosen = select_candidates(candidates, number=2, per_condition=1, ranking="order")
+        _, chosen = select_candidates(
+            candidates, SelectionRules(number=2, per_condition=1, ranking="order")
+        )
         assert [item.candidate_id for item in chosen] == [
             candidates[0].candidate_id,
             candidates[2].candidate_id,
@@ -125,7 +127,7 @@ class TestWhoGoesOn:
     )
     def test_a_mistake_is_one_line(self, settings, said):
         with pytest.raises(ValueError, match=said) as caught:
-            select_candidates([], **settings)
+            select_candidates([], SelectionRules(**settings))
         assert "\n" not in str(caught.value)
 
     def test_of_nothing_nothing_is_chosen(self):
@@ -171,7 +173,7 @@ class TestAfterARelaxation:
             relaxation(candidates[1], -0.1, structure=pressed),
             relaxation(candidates[2], 0.05),
         ]
-        _, chosen = select_candidates(candidates, relaxations=found, number=2)
+        _, chosen = select_candidates(candidates, SelectionRules(number=2), relaxations=found)
         assert [item.candidate_id for item in chosen] == [
             candidates[1].candidate_id,
             candidates[2].candidate_id,
@@ -185,7 +187,9 @@ class TestAfterARelaxation:
             relaxation(candidates[1], 0.3),
             relaxation(candidates[3], None),
         ]
-        rows, chosen = select_candidates(candidates, relaxations=found, max_e_above_hull=0.1)
+        rows, chosen = select_candidates(
+            candidates, SelectionRules(max_e_above_hull=0.1), relaxations=found
+        )
         assert chosen == []
         assert [row.reason for row in rows] == [
             SelectionReason.RELAXATION_FAILED,
@@ -237,7 +241,10 @@ class TestRankings:
         texts = [NACL, CSCL_TYPE, KCL, KCL.replace("K", "Rb").replace("6.4", "6.6")]
         candidates = made(texts, log_probs=list(scores))
         ranked = [
-            [item.candidate_id for item in select_candidates(given, ranking="log_prob")[1]]
+            [
+                item.candidate_id
+                for item in select_candidates(given, SelectionRules(ranking="log_prob"))[1]
+            ]
             for given in (candidates, [candidates[place] for place in order])
         ]
         assert ranked[0] == ranked[1]
@@ -247,21 +254,26 @@ class TestRankings:
     def test_what_has_no_score_comes_last_either_way(self):
         candidates = made([NACL, CSCL_TYPE, KCL], log_probs=[None, -5.0, -1.0])
         for ranking in ("log_prob", "-log_prob"):
-            _, chosen = select_candidates(candidates, ranking=ranking)
+            _, chosen = select_candidates(candidates, SelectionRules(ranking=ranking))
             assert chosen[-1].candidate_id == candidates[0].candidate_id
 
     def test_a_later_name_decides_between_equals(self):
         candidates = made([KCL, NACL], log_probs=[-4.0, -1.0])
         candidates[0].properties["band_gap"] = 5.0
         candidates[1].properties["band_gap"] = 5.0
-        rows, chosen = select_candidates(candidates, ranking=["property:band_gap", "log_prob"])
+        rows, chosen = select_candidates(
+            candidates, SelectionRules(ranking=["property:band_gap", "log_prob"])
+        )
         assert chosen[0].candidate_id == candidates[1].candidate_id
         assert rows[1].scores == {"property:band_gap": 5.0, "log_prob": -1.0}
 
     def test_chance_follows_from_the_ids(self):
         candidates = made([NACL, CSCL_TYPE, KCL])
         first, second = (
-            [item.candidate_id for item in select_candidates(given, ranking="random")[1]]
+            [
+                item.candidate_id
+                for item in select_candidates(given, SelectionRules(ranking="random"))[1]
+            ]
             for given in (candidates, candidates[::-1])
         )
         assert first == second
@@ -271,7 +283,7 @@ class TestRankings:
         candidates = made([CSCL_TYPE, NACL])
         for item, sites in zip(candidates, (2, 3), strict=True):
             item.num_sites = sites
-        rows, chosen = select_candidates(candidates, ranking=ranking)
+        rows, chosen = select_candidates(candidates, SelectionRules(ranking=ranking))
         assert chosen[0].candidate_id == candidates[first].candidate_id
         assert rows[0].scores == {ranking: 2.0}
 

@@ -18,12 +18,12 @@ from crystalicl_jobflow.schemas import (
     Generation,
 )
 from crystalicl_jobflow.text import SGS
+from crystalicl_jobflow.validation.checks import validate_structure
 from crystalicl_jobflow.validation.provenance import candidate_id
 from crystalicl_jobflow.validation.success import with_properties
 from crystalicl_jobflow.validation.validate import (
     build_candidates,
     validate_completion,
-    validate_structure,
 )
 
 Make = Callable[..., Candidate]

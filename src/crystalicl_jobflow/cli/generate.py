@@ -155,10 +155,10 @@ def _write_and_check(
 
 def _best(candidates: list[Candidate], number: int) -> list[Candidate]:
     """Return the candidates that a selection takes, by rank."""
-    from crystalicl_jobflow.selection.select import select_candidates
+    from crystalicl_jobflow.selection import SelectionRules, select_candidates
 
     by_id = {candidate.candidate_id: candidate for candidate in candidates}
-    _, chosen = select_candidates(candidates, number=number)
+    _, chosen = select_candidates(candidates, SelectionRules(number=number))
     return [by_id[item.candidate_id] for item in chosen]
 
 

@@ -20,7 +20,10 @@ from crystalicl_jobflow.comparison.fingerprint_sets import (
     crystal_fingerprints,
 )
 from crystalicl_jobflow.comparison.matching import (
+    MATCH,
+    UNIQUE,
     MatchResult,
+    MatchTolerances,
     match_many,
     match_structures,
     unique_groups,
@@ -38,11 +41,14 @@ from crystalicl_jobflow.comparison.novelty import (
 __all__ = [
     "DISCOVERY_MEANINGS",
     "DISTRIBUTIONS",
+    "MATCH",
+    "UNIQUE",
     "Coverage",
     "CrystalFingerprints",
     "Discovery",
     "DistributionDistance",
     "MatchResult",
+    "MatchTolerances",
     "StandardScaler",
     "compare_coverage",
     "composition_fingerprint",

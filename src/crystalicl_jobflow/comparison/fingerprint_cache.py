@@ -75,7 +75,7 @@ def open_fingerprint_cache(
     try:
         yield StoreFingerprints(store, kind=name)
     finally:
-        store.close()
+        store.close()  # type: ignore[no-untyped-call] # maggma's
 
 
 class SqliteFingerprints:

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from pymatgen.core import Element, Structure
 
@@ -24,6 +24,31 @@ from crystalicl_jobflow.utils.progress import Progress
 
 if TYPE_CHECKING:
     from pymatgen.analysis.structure_matcher import StructureMatcher
+
+
+class MatchTolerances(NamedTuple):
+    """``StructureMatcher``'s tolerances.
+
+    Parameters
+    ----------
+    stol
+        Of sites, as a fraction of (volume per atom)^(1/3).
+    ltol
+        Of lengths, as a fraction.
+    angle_tol
+        Of angles, in degrees.
+    """
+
+    stol: float
+    ltol: float
+    angle_tol: float
+
+
+MATCH = MatchTolerances(MATCH_STOL, MATCH_LTOL, MATCH_ANGLE_TOL)
+"""Tolerances of structure prediction."""
+
+UNIQUE = MatchTolerances(UNIQUE_STOL, UNIQUE_LTOL, UNIQUE_ANGLE_TOL)
+"""Tolerances of uniqueness and novelty."""
 
 
 @dataclass(frozen=True)
@@ -57,9 +82,7 @@ def match_structures(
     prediction: Structure,
     reference: Structure,
     *,
-    stol: float = MATCH_STOL,
-    ltol: float = MATCH_LTOL,
-    angle_tol: float = MATCH_ANGLE_TOL,
+    tolerances: MatchTolerances = MATCH,
 ) -> MatchResult:
     """Compare two crystals with pymatgen's ``StructureMatcher``.
 
@@ -71,9 +94,8 @@ def match_structures(
     ----------
     prediction, reference
         The crystals.
-    stol, ltol, angle_tol
-        The matcher's site, length and angle tolerances (fractions of (volume per
-        atom)^(1/3) and of a length; degrees).
+    tolerances
+        How far sites, lengths and angles may differ.
 
     Returns
     -------
@@ -84,11 +106,13 @@ def match_structures(
         return NO_MATCH
     prediction, reference = map(without_oxidation_states, (prediction, reference))
     for primitive_cell in (True, False):
-        matcher = _matcher(stol, ltol, angle_tol, primitive_cell)
+        matcher = _matcher(tolerances, primitive_cell)
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                found = matcher.get_rms_dist(prediction, reference)
+                found = matcher.get_rms_dist(  # type: ignore[no-untyped-call] # pymatgen's
+                    prediction, reference
+                )
         except Exception:  # degenerate cells end in errors of many kinds: they match nothing
             continue
         if found is not None:
@@ -125,9 +149,7 @@ def match_many(
 def unique_groups(
     structures: Sequence[Structure],
     *,
-    stol: float = UNIQUE_STOL,
-    ltol: float = UNIQUE_LTOL,
-    angle_tol: float = UNIQUE_ANGLE_TOL,
+    tolerances: MatchTolerances = UNIQUE,
     processes: int = 1,
     progress: Progress | None = None,
 ) -> list[int]:
@@ -142,8 +164,8 @@ def unique_groups(
     ----------
     structures
         The crystals.
-    stol, ltol, angle_tol
-        The matcher's tolerances.
+    tolerances
+        How far sites, lengths and angles may differ.
     processes
         Processes to share the formulas among.
     progress
@@ -157,8 +179,7 @@ def unique_groups(
     """
     by_formula = formula_buckets(structures)
     tasks = [
-        ([structures[index] for index in members], stol, ltol, angle_tol)
-        for members in by_formula.values()
+        ([structures[index] for index in members], tolerances) for members in by_formula.values()
     ]
     answers = map_list(_group_one_formula, tasks, processes=processes, progress=progress)
     founders = [0] * len(structures)
@@ -217,12 +238,12 @@ class PairMatcher:
 
     Parameters
     ----------
-    stol, ltol, angle_tol
-        The matcher's tolerances.
+    tolerances
+        How far sites, lengths and angles may differ.
     """
 
-    def __init__(self, *, stol: float, ltol: float, angle_tol: float) -> None:
-        self._matcher = _matcher(stol, ltol, angle_tol, True)
+    def __init__(self, tolerances: MatchTolerances) -> None:
+        self._matcher = _matcher(tolerances, True)
 
     def prepare(self, structure: Structure) -> Prepared:
         """Return what is needed to compare a crystal often."""
@@ -243,11 +264,11 @@ def _match_pair(pair: tuple[Structure, Structure]) -> MatchResult:
     return match_structures(*pair)
 
 
-def _group_one_formula(task: tuple[list[Structure], float, float, float]) -> list[int]:
-    structures, stol, ltol, angle_tol = task
+def _group_one_formula(task: tuple[list[Structure], MatchTolerances]) -> list[int]:
+    structures, tolerances = task
     if len(structures) == 1:
         return [0]
-    matcher = PairMatcher(stol=stol, ltol=ltol, angle_tol=angle_tol)
+    matcher = PairMatcher(tolerances)
     members: dict[str, list[int]] = {}  # the very same crystal comes often at a low temperature
     prepared: dict[str, Prepared] = {}
     with warnings.catch_warnings():
@@ -306,9 +327,7 @@ def _same_composition(first: Structure, second: Structure) -> bool:
 
 
 @lru_cache(maxsize=16)
-def _matcher(stol: float, ltol: float, angle_tol: float, primitive_cell: bool) -> StructureMatcher:
+def _matcher(tolerances: MatchTolerances, primitive_cell: bool) -> StructureMatcher:
     from pymatgen.analysis.structure_matcher import StructureMatcher
 
-    return StructureMatcher(
-        stol=stol, ltol=ltol, angle_tol=angle_tol, primitive_cell=primitive_cell
-    )
+    return StructureMatcher(**tolerances._asdict(), primitive_cell=primitive_cell)

@@ -11,15 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 from pymatgen.core import Structure
 
-from crystalicl_jobflow.comparison.matching import PairMatcher, formula_buckets, unique_groups
+from crystalicl_jobflow.comparison.matching import (
+    UNIQUE,
+    MatchTolerances,
+    PairMatcher,
+    formula_buckets,
+    unique_groups,
+)
 from crystalicl_jobflow.schemas import Rate
 from crystalicl_jobflow.thresholds import (
     HULL_ROUNDING,
     METASTABLE_E_ABOVE_HULL,
     STABLE_E_ABOVE_HULL,
-    UNIQUE_ANGLE_TOL,
-    UNIQUE_LTOL,
-    UNIQUE_STOL,
 )
 from crystalicl_jobflow.utils.parallel import map_list
 from crystalicl_jobflow.utils.progress import Progress
@@ -85,9 +88,7 @@ def discover(
     references: Sequence[Structure] | None = None,
     e_above_hull: Energies | None = None,
     groups: Sequence[int | None] | None = None,
-    stol: float = UNIQUE_STOL,
-    ltol: float = UNIQUE_LTOL,
-    angle_tol: float = UNIQUE_ANGLE_TOL,
+    tolerances: MatchTolerances = UNIQUE,
     processes: int = 1,
     progress: Progress | None = None,
 ) -> Discovery:
@@ -105,7 +106,7 @@ def discover(
         counts as unstable.
     groups
         What :func:`unique_crystals` gave, where it was asked before.
-    stol, ltol, angle_tol
+    tolerances
         ``StructureMatcher``'s tolerances of both comparisons: pymatgen's defaults, as
         MatterGen and FlowMM use. Volumes are scaled to each other.
     processes
@@ -119,11 +120,8 @@ def discover(
         If a sequence has not one entry per sample.
     """
     count = len(structures)
-    tolerances = {"stol": stol, "ltol": ltol, "angle_tol": angle_tol}
     if groups is None:
-        groups = unique_crystals(
-            structures, stol=stol, ltol=ltol, angle_tol=angle_tol, processes=processes
-        )
+        groups = unique_crystals(structures, tolerances=tolerances, processes=processes)
     elif len(groups) != count:
         raise ValueError(f"{len(groups)} groups for {count} samples")
     unique = np.array([group == index for index, group in enumerate(groups)], dtype=bool)
@@ -134,9 +132,7 @@ def discover(
         matched = match_reference(
             structures,
             references,
-            stol=stol,
-            ltol=ltol,
-            angle_tol=angle_tol,
+            tolerances=tolerances,
             processes=processes,
             progress=progress,
         )
@@ -166,16 +162,14 @@ def discover(
         metastable=metastable,
         sun=sun,
         metastable_sun=metastable_sun,
-        tolerances=tolerances,
+        tolerances=tolerances._asdict(),
     )
 
 
 def unique_crystals(
     structures: Sequence[Structure | None],
     *,
-    stol: float = UNIQUE_STOL,
-    ltol: float = UNIQUE_LTOL,
-    angle_tol: float = UNIQUE_ANGLE_TOL,
+    tolerances: MatchTolerances = UNIQUE,
     processes: int = 1,
     progress: Progress | None = None,
 ) -> list[int | None]:
@@ -185,7 +179,7 @@ def unique_crystals(
     ----------
     structures
         One per sample; None where there is no crystal.
-    stol, ltol, angle_tol, processes, progress
+    tolerances, processes, progress
         As for :func:`unique_groups`.
 
     Returns
@@ -196,9 +190,7 @@ def unique_crystals(
     places = [index for index, structure in enumerate(structures) if structure is not None]
     founders = unique_groups(
         [s for s in structures if s is not None],
-        stol=stol,
-        ltol=ltol,
-        angle_tol=angle_tol,
+        tolerances=tolerances,
         processes=processes,
         progress=progress,
     )
@@ -212,9 +204,7 @@ def match_reference(
     structures: Sequence[Structure | None],
     references: Sequence[Structure],
     *,
-    stol: float = UNIQUE_STOL,
-    ltol: float = UNIQUE_LTOL,
-    angle_tol: float = UNIQUE_ANGLE_TOL,
+    tolerances: MatchTolerances = UNIQUE,
     processes: int = 1,
     progress: Progress | None = None,
 ) -> list[int | None]:
@@ -229,7 +219,7 @@ def match_reference(
         One per sample; None where there is no crystal.
     references
         Known crystals.
-    stol, ltol, angle_tol
+    tolerances
         ``StructureMatcher``'s tolerances.
     processes
         Processes to share the formulas among, and the samples of one that has many.
@@ -256,7 +246,7 @@ def match_reference(
         (
             [structures[place] for place in places],
             [references[place] for place in known[formula]],
-            (stol, ltol, angle_tol),
+            tolerances,
         )
         for formula, places in portions
     ]
@@ -279,10 +269,10 @@ def is_metastable(e_above_hull: NDArray[np.float64]) -> NDArray[np.bool_]:
 
 
 def _match_one_formula(
-    task: tuple[list[Structure | None], list[Structure], tuple[float, float, float]],
+    task: tuple[list[Structure | None], list[Structure], MatchTolerances],
 ) -> list[int | None]:
-    samples, references, (stol, ltol, angle_tol) = task
-    matcher = PairMatcher(stol=stol, ltol=ltol, angle_tol=angle_tol)
+    samples, references, tolerances = task
+    matcher = PairMatcher(tolerances)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         known = [matcher.prepare(reference) for reference in references]

@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 
 from pymatgen.core import Structure
 
-from crystalicl_jobflow.comparison.matching import match_many, unique_groups
+from crystalicl_jobflow.comparison.matching import MATCH, match_many, unique_groups
 from crystalicl_jobflow.schemas import Rate
-from crystalicl_jobflow.thresholds import MATCH_ANGLE_TOL, MATCH_LTOL, MATCH_STOL
 
 
 @dataclass(frozen=True)
@@ -60,9 +59,7 @@ def match_polymorphs(
     """
     founders = unique_groups(
         references,
-        stol=MATCH_STOL,
-        ltol=MATCH_LTOL,
-        angle_tol=MATCH_ANGLE_TOL,
+        tolerances=MATCH,
         processes=processes,
     )
     by_formula: dict[str, list[int]] = {}

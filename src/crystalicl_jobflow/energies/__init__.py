@@ -19,6 +19,7 @@ from crystalicl_jobflow.energies.loading import load_energy_model
 from crystalicl_jobflow.energies.prediction_errors import PredictionErrors, prediction_errors
 from crystalicl_jobflow.energies.predictors import (
     PREDICTORS,
+    Boosting,
     PropertyPredictor,
     fit_trees,
     load_predictor,
@@ -41,6 +42,7 @@ from crystalicl_jobflow.energies.relaxations import (
 
 __all__ = [
     "PREDICTORS",
+    "Boosting",
     "ConvexHull",
     "ElementalReferences",
     "Energy",

@@ -116,7 +116,8 @@ def relax_one(
     try:
         # calculators and optimisers print; a command's output is for results
         with contextlib.redirect_stdout(io.StringIO()):
-            optimizer = FIRE(FrechetCellFilter(atoms), logfile=None)
+            cell = FrechetCellFilter(atoms)  # type: ignore[no-untyped-call] # ASE's
+            optimizer = FIRE(cell, logfile=None)
             optimizer.attach(watch, interval=1)
             converged = bool(optimizer.run(fmax=fmax, steps=max_steps))
             energy = float(atoms.get_potential_energy()) / len(atoms)

@@ -127,6 +127,25 @@ class FormationEnergyPredictor:
         return values
 
 
+@dataclass(frozen=True)
+class Boosting:
+    """Size of an ensemble of boosted trees.
+
+    Parameters
+    ----------
+    iterations
+        Number of trees.
+    learning_rate
+        Weight of each tree.
+    leaves
+        Most leaves of a tree.
+    """
+
+    iterations: int = 400
+    learning_rate: float = 0.06
+    leaves: int = 31
+
+
 def fit_trees(
     property_name: str,
     structures: Sequence[Structure | None],
@@ -134,9 +153,7 @@ def fit_trees(
     *,
     source: str = "",
     version: str = "user",
-    iterations: int = 400,
-    learning_rate: float = 0.06,
-    leaves: int = 31,
+    boosting: Boosting | None = None,
     minimum: float | None = None,
     seed: int = 0,
 ) -> TreePredictor:
@@ -155,8 +172,8 @@ def fit_trees(
         Name of the data, kept with the trees.
     version
         Version of what comes out.
-    iterations, learning_rate, leaves
-        Of the boosting.
+    boosting
+        How many trees of what size; None for the defaults.
     minimum
         Smallest physical value; predictions are lifted to it.
     seed
@@ -164,13 +181,14 @@ def fit_trees(
     """
     from sklearn.ensemble import HistGradientBoostingRegressor
 
+    boosting = boosting or Boosting()
     features, errors = feature_matrix(structures)
     usable = np.array([error is None for error in errors])
     model = HistGradientBoostingRegressor(
         loss="absolute_error",
-        max_iter=iterations,
-        learning_rate=learning_rate,
-        max_leaf_nodes=leaves,
+        max_iter=boosting.iterations,
+        learning_rate=boosting.learning_rate,
+        max_leaf_nodes=boosting.leaves,
         min_samples_leaf=10,
         l2_regularization=1.0,
         max_features=0.3,

@@ -9,7 +9,7 @@ from typing import Final
 
 from pymatgen.core import Composition, Structure
 
-from crystalicl_jobflow.comparison.matching import match_structures
+from crystalicl_jobflow.comparison.matching import MatchTolerances, match_structures
 from crystalicl_jobflow.thresholds import (
     MIN_DISTANCE,
     MIN_VOLUME,
@@ -142,7 +142,7 @@ def crystext_reward(
             earned = (
                 earned
                 or match_structures(
-                    sample, target, stol=stol, ltol=ltol, angle_tol=angle_tol
+                    sample, target, tolerances=MatchTolerances(stol, ltol, angle_tol)
                 ).matched
             )
             parts[name] = worth if earned else 0.0

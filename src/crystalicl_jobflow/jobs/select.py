@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jobflow import JobConfig, Maker, OnMissing, job
 
@@ -17,6 +17,9 @@ from crystalicl_jobflow.jobs._inputs import (
 from crystalicl_jobflow.schemas import Evaluation
 from crystalicl_jobflow.schemas.base import DATA
 from crystalicl_jobflow.schemas.discovery import DiscoveryDoc, SelectDoc
+
+if TYPE_CHECKING:
+    from crystalicl_jobflow.selection import SelectionRules
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +40,7 @@ class SelectMaker(Maker):
         condition, then what was drawn most often, then the most probable text; and where
         relaxations are given, the energy above the hull.
     valid, successful, unique, novel, max_e_above_hull, per_condition
-        See :func:`crystalicl_jobflow.selection.select.select_candidates`.
+        See :class:`crystalicl_jobflow.selection.SelectionRules`.
     processes
         Processes for the comparisons.
 
@@ -66,16 +69,24 @@ class SelectMaker(Maker):
     processes: int = 1
 
     def __post_init__(self) -> None:
-        from crystalicl_jobflow.selection.ranking import parse_ranking
+        if self.ranking is not None and not isinstance(self.ranking, str):
+            self.ranking = list(self.ranking)
+        self.rules()  # a wrong option is refused before the job is sent
 
-        if self.ranking is not None:
-            parse_ranking(self.ranking)
-            if not isinstance(self.ranking, str):
-                self.ranking = list(self.ranking)
-        for option in ("number", "per_condition"):
-            value = getattr(self, option)
-            if value is not None and value < 0:
-                raise ValueError(f"{option} must be 0 or more, got {value}")
+    def rules(self) -> SelectionRules:
+        """Return the options as rules of a selection."""
+        from crystalicl_jobflow.selection import SelectionRules
+
+        return SelectionRules(
+            number=self.number,
+            ranking=self.ranking,
+            valid=self.valid,
+            successful=self.successful,
+            unique=self.unique,
+            novel=self.novel,
+            max_e_above_hull=self.max_e_above_hull,
+            per_condition=self.per_condition,
+        )
 
     @job(
         output_schema=SelectDoc,
@@ -101,29 +112,20 @@ class SelectMaker(Maker):
         SelectDoc
             The chosen crystals, and what was decided about every candidate and why.
         """
-        from crystalicl_jobflow.selection.ranking import AFTER_RELAXATION, BEFORE_RELAXATION
-        from crystalicl_jobflow.selection.select import select_candidates
+        from crystalicl_jobflow.selection import select_candidates
 
+        rules = self.rules()
         relaxed = as_relaxations(relaxations)
-        default = BEFORE_RELAXATION if relaxed is None else AFTER_RELAXATION
-        ranking = default if self.ranking is None else self.ranking
         rows, chosen = select_candidates(
             [] if candidates is None else as_candidates(candidates),
-            number=self.number,
-            ranking=ranking,
+            rules,
             known=as_crystals(known),
             relaxations=relaxed,
-            valid=self.valid,
-            successful=self.successful,
-            unique=self.unique,
-            novel=self.novel,
-            max_e_above_hull=self.max_e_above_hull,
-            per_condition=self.per_condition,
             processes=self.processes,
             progress=log_progress(logger, f"{self.name}: known crystals"),
         )
-        words = [ranking] if isinstance(ranking, str) else list(ranking)
-        return SelectDoc.from_rows(rows, chosen, ranking=words)
+        ranking = list(rules.rankings(relaxed=relaxed is not None))
+        return SelectDoc.from_rows(rows, chosen, ranking=ranking)
 
 
 @job(

@@ -145,7 +145,7 @@ def build_page(run: Run, *, reference: Reference | None = None, top: int = TOP) 
         "version": __version__,
         "written": datetime.now(UTC),
     }
-    return _template().render(context)
+    return str(_template().render(context))
 
 
 def _in_words(run: Run, place: int) -> str:

@@ -291,9 +291,11 @@ def _read_table(
 
 def _known(row: Mapping[Any, Any]) -> dict[str, Any]:
     """Leave out empty cells; plain Python values for the rest."""
+    import pandas as pd
+
     known: dict[str, Any] = {}
     for name, value in row.items():
-        if value is None or value != value:  # NaN and NaT differ from themselves
+        if pd.api.types.is_scalar(value) and pd.isna(value):
             continue
         plain = value.item() if hasattr(value, "item") else value
         if isinstance(plain, float) and not math.isfinite(plain):

@@ -1,9 +1,10 @@
-"""Which candidates go on to the next, more expensive step: new ones, the best first."""
+"""Which candidates are selected for a more expensive step: new ones, the best first."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -31,51 +32,90 @@ if TYPE_CHECKING:
     from crystalicl_jobflow.datasets.crystal_data import CrystalData
 
 
+@dataclass(frozen=True)
+class SelectionRules:
+    """Which candidates may be selected, how many, and in what order.
+
+    Parameters
+    ----------
+    number
+        How many are selected at most; None for all that may be.
+    ranking
+        One or several names of :data:`~crystalicl_jobflow.selection.ranking.RANKINGS`; a
+        later one decides where all before it are equal, and the candidates' order at the
+        end. None for ``AFTER_RELAXATION`` where there are relaxations, else
+        ``BEFORE_RELAXATION``.
+    valid
+        Whether only valid crystals are selected; else all that are crystals.
+    successful
+        Whether only crystals that meet their whole condition are selected.
+    unique
+        Whether of several that are the same crystal only the first in rank is selected.
+    novel
+        Whether known crystals are left out; None: where there are known ones.
+    max_e_above_hull
+        Largest energy above the hull of a relaxed crystal in eV/atom; None for any.
+    per_condition
+        How many of one condition are selected at most; None for any number.
+
+    Raises
+    ------
+    ValueError
+        If a ranking is not known or a number is negative; one line.
+    """
+
+    number: int | None = None
+    ranking: str | Sequence[str] | None = None
+    valid: bool = True
+    successful: bool = False
+    unique: bool = True
+    novel: bool | None = None
+    max_e_above_hull: float | None = None
+    per_condition: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("number", "per_condition"):
+            value = getattr(self, name)
+            if value is not None and value < 0:
+                raise ValueError(f"{name} must be 0 or more, got {value}")
+        if self.ranking is not None:
+            parse_ranking(self.ranking)
+
+    def rankings(self, *, relaxed: bool) -> tuple[str, ...]:
+        """Return the names to rank by, the default ones where none were given.
+
+        Parameters
+        ----------
+        relaxed
+            Whether the candidates were relaxed.
+        """
+        default = AFTER_RELAXATION if relaxed else BEFORE_RELAXATION
+        chosen = default if self.ranking is None else self.ranking
+        return (chosen,) if isinstance(chosen, str) else tuple(chosen)
+
+
 def select_candidates(
     candidates: Sequence[Candidate],
+    rules: SelectionRules | None = None,
     *,
-    number: int | None = None,
-    ranking: str | Sequence[str] | None = None,
     known: CrystalData | None = None,
     relaxations: Sequence[CandidateRelaxation] | None = None,
-    valid: bool = True,
-    successful: bool = False,
-    unique: bool = True,
-    novel: bool | None = None,
-    max_e_above_hull: float | None = None,
-    per_condition: int | None = None,
     processes: int = 1,
     progress: Progress | None = None,
 ) -> tuple[list[SelectionRow], list[ChosenCrystal]]:
-    """Choose the candidates that go on.
+    """Choose the candidates for the next step.
 
     Parameters
     ----------
     candidates
         Candidates, valid or not.
-    number
-        How many go on, at most; None for all that can.
-    ranking
-        One or several names of :data:`~crystalicl_jobflow.selection.ranking.RANKINGS`; a
-        later one decides where all before it are equal, and the candidates' order at the
-        end. ``BEFORE_RELAXATION`` or ``AFTER_RELAXATION`` by default.
+    rules
+        Which may be selected, how many, and in what order; None for the default rules.
     known
-        Known crystals that novelty is against.
+        Known crystals; one that matches a candidate makes it not novel.
     relaxations
-        Relaxations of the candidates: those without one that counts do not go on, and the
-        relaxed crystals are compared and go on.
-    valid
-        Whether only valid crystals go on; else all that are crystals.
-    successful
-        Whether only those go on that meet all that was asked for.
-    unique
-        Whether of several that are the same crystal only the first in rank goes on.
-    novel
-        Whether known crystals stay behind; None: where there are known ones.
-    max_e_above_hull
-        Energy above the hull in eV/atom up to which relaxed crystals go on.
-    per_condition
-        How many of one condition go on, at most.
+        Relaxations of the candidates. Only candidates with one that counts are selected
+        then, and the relaxed crystals are compared and returned.
     processes
         Processes that share the comparisons.
     progress
@@ -84,35 +124,28 @@ def select_candidates(
     Returns
     -------
     rows, chosen
-        What was decided about each candidate, in their order; those that go on, by rank.
+        What was decided about each candidate, in their order; the selected ones, by rank.
 
     Raises
     ------
     ValueError
-        If a ranking is not known, a number is negative, or novelty is asked for without
-        known crystals; one line.
+        If only novel crystals are wanted and there are no known ones; one line.
     """
-    for name, value in (("number", number), ("per_condition", per_condition)):
-        if value is not None and value < 0:
-            raise ValueError(f"{name} must be 0 or more, got {value}")
-    if novel and known is None:
+    rules = rules or SelectionRules()
+    if rules.novel and known is None:
         raise ValueError("novel candidates need known crystals")
-    if novel is None:
-        novel = known is not None
-    default = BEFORE_RELAXATION if relaxations is None else AFTER_RELAXATION
-    scores = parse_ranking(default if ranking is None else ranking)
+    scores = parse_ranking(rules.rankings(relaxed=relaxations is not None))
     relaxed = None if relaxations is None else best_relaxations(relaxations)
     rows = [SelectionRow(candidate_id=item.candidate_id) for item in candidates]
     crystals: dict[int, Structure] = {}
     for place, candidate in enumerate(candidates):
-        refused, crystal = _refuse(
-            candidate, relaxed, valid=valid, successful=successful, limit=max_e_above_hull
-        )
-        if refused is not None:
-            rows[place].reason, rows[place].message = refused
-        elif crystal is not None:
-            crystals[place] = crystal
-    _mark_known(rows, crystals, known if novel else None, processes, progress)
+        found = _crystal_or_refusal(candidate, relaxed, rules)
+        if isinstance(found, Structure):
+            crystals[place] = found
+        else:
+            rows[place].reason, rows[place].message = found
+    if known is not None and rules.novel is not False:
+        _mark_known(rows, crystals, known, processes, progress)
     groups = _group(crystals, processes)
     sizes = Counter(groups.values())
     contenders = [
@@ -124,32 +157,54 @@ def select_candidates(
         )
         for place in crystals
     ]
-    chosen: list[ChosenCrystal] = []
+    ranked = rank_contenders(contenders, scores)
+    for item in ranked:
+        rows[item.place].times_drawn = item.times_drawn
+        rows[item.place].scores = {name: score(item) for name, (score, _) in scores.items()}
+    if rules.unique:
+        _mark_duplicates(rows, ranked, groups)
+    return rows, _take(rows, ranked, crystals, rules)
+
+
+def _mark_duplicates(
+    rows: Sequence[SelectionRow], ranked: Sequence[Contender], groups: Mapping[int, int]
+) -> None:
+    """Refuse whatever is the same crystal as one of a better rank."""
     first: dict[int, str] = {}
-    taken: Counter[str] = Counter()
-    rank = 0
-    for item in rank_contenders(contenders, scores):
+    for item in ranked:
         row = rows[item.place]
-        row.times_drawn = item.times_drawn
-        row.scores = {name: score(item) for name, (score, _) in scores.items()}
         if row.reason is not None:
             continue
         group = groups[item.place]
-        if unique and group in first:
+        if group in first:  # two equal draws have one id, so ids do not tell
             row.reason, row.duplicate_of = SelectionReason.DUPLICATE, first[group]
             row.message = f"The same crystal as {first[group]}."
-            continue
-        first.setdefault(group, row.candidate_id)
-        rank += 1
-        row.rank = rank
-        asked = item.candidate.condition.label()
-        if number is not None and len(chosen) >= number:
-            row.reason, row.message = SelectionReason.BEYOND_BUDGET, f"Only {number} go on."
-        elif per_condition is not None and taken[asked] >= per_condition:
-            row.reason = SelectionReason.BEYOND_BUDGET
-            row.message = f"Only {per_condition} of one condition go on."
         else:
-            taken[asked] += 1
+            first[group] = row.candidate_id
+
+
+def _take(
+    rows: Sequence[SelectionRow],
+    ranked: Sequence[Contender],
+    crystals: Mapping[int, Structure],
+    rules: SelectionRules,
+) -> list[ChosenCrystal]:
+    """Give ranks to what was not refused, and select as many as the rules allow."""
+    chosen: list[ChosenCrystal] = []
+    taken: Counter[str] = Counter()
+    eligible = [item for item in ranked if rows[item.place].reason is None]
+    for rank, item in enumerate(eligible, start=1):
+        row = rows[item.place]
+        row.rank = rank
+        condition = item.candidate.condition.label()
+        if rules.number is not None and len(chosen) >= rules.number:
+            row.reason = SelectionReason.BEYOND_BUDGET
+            row.message = f"Only {rules.number} go on."
+        elif rules.per_condition is not None and taken[condition] >= rules.per_condition:
+            row.reason = SelectionReason.BEYOND_BUDGET
+            row.message = f"Only {rules.per_condition} of one condition go on."
+        else:
+            taken[condition] += 1
             row.selected = True
             chosen.append(
                 ChosenCrystal(
@@ -159,7 +214,7 @@ def select_candidates(
                     rank=rank,
                 )
             )
-    return rows, chosen
+    return chosen
 
 
 def ranked_places(
@@ -180,7 +235,7 @@ def ranked_places(
     candidates
         Candidates of any conditions, told apart by ``provenance.request_index``.
     ranking
-        See :func:`select_candidates`.
+        See :class:`SelectionRules`.
     processes
         Processes that share the conditions.
     progress
@@ -213,7 +268,7 @@ def _order_of_one(
     candidates: Sequence[Candidate], *, ranking: str | Sequence[str] | None
 ) -> list[int]:
     """Return the numbers of one condition's candidates in the order in which they stand."""
-    rows, _ = select_candidates(candidates, ranking=ranking, valid=False)
+    rows, _ = select_candidates(candidates, SelectionRules(ranking=ranking, valid=False))
 
     def standing(number: int) -> tuple[bool, int, bool]:
         rank = rows[number].rank
@@ -222,47 +277,43 @@ def _order_of_one(
     return sorted(range(len(candidates)), key=standing)
 
 
-def _refuse(
+def _crystal_or_refusal(
     candidate: Candidate,
     relaxed: Mapping[str, CandidateRelaxation] | None,
-    *,
-    valid: bool,
-    successful: bool,
-    limit: float | None,
-) -> tuple[tuple[SelectionReason, str] | None, Structure | None]:
-    """Return why a candidate cannot go on, or the crystal that does."""
+    rules: SelectionRules,
+) -> Structure | tuple[SelectionReason, str]:
+    """Return the crystal that may be selected, or why none may."""
     crystal = candidate.structure
-    if crystal is None or (valid and not candidate.valid):
-        said = candidate.failure_message or "It is no valid crystal."
-        return (SelectionReason.NOT_VALID, said), None
-    if successful and candidate.joint_success is not True:
-        said = candidate.failure_message or "Not all that was asked for is met."
-        return (SelectionReason.CONDITION_NOT_MET, said), None
+    if crystal is None or (rules.valid and not candidate.valid):
+        message = candidate.failure_message or "It is no valid crystal."
+        return SelectionReason.NOT_VALID, message
+    if rules.successful and candidate.joint_success is not True:
+        message = candidate.failure_message or "Not all that was asked for is met."
+        return SelectionReason.CONDITION_NOT_MET, message
     if relaxed is None:
-        return None, crystal
+        return crystal
     found = relaxed.get(candidate.candidate_id)
     if found is None:
-        return (SelectionReason.NO_RELAXATION, "There is no relaxation of it."), None
-    if not found.counts:
-        said = found.failure_message or "The relaxation did not converge."
-        return (SelectionReason.RELAXATION_FAILED, said), None
+        return SelectionReason.NO_RELAXATION, "There is no relaxation of it."
+    if not found.counts or found.structure is None:
+        message = found.failure_message or "The relaxation did not converge."
+        return SelectionReason.RELAXATION_FAILED, message
     above = found.energy_above_hull
-    if limit is not None and (above is None or above > limit):
-        said = (
-            "no energy above the hull" if above is None else f"{above:.3f} eV/atom above the hull"
-        )
-        return (SelectionReason.ABOVE_LIMIT, f"{said[:1].upper()}{said[1:]}."), None
-    return None, found.structure
+    if rules.max_e_above_hull is None or (above is not None and above <= rules.max_e_above_hull):
+        return found.structure
+    if above is None:
+        return SelectionReason.ABOVE_LIMIT, "No energy above the hull."
+    return SelectionReason.ABOVE_LIMIT, f"{above:.3f} eV/atom above the hull."
 
 
 def _mark_known(
     rows: Sequence[SelectionRow],
     crystals: Mapping[int, Structure],
-    known: CrystalData | None,
+    known: CrystalData,
     processes: int,
     progress: Progress | None,
 ) -> None:
-    if known is None or not crystals:
+    if not crystals:
         return
     from crystalicl_jobflow.comparison.novelty import match_reference
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from crystalicl_jobflow.validation.bond_lengths import BondLengths, bond_lengths
+from crystalicl_jobflow.validation.checks import Failure, StructureReport, validate_structure
 from crystalicl_jobflow.validation.cif_validity import CifValidity, cif_validity
 from crystalicl_jobflow.validation.composition import composition_valid
 from crystalicl_jobflow.validation.distances import DistanceReport, distance_report, min_distance
@@ -15,18 +16,14 @@ from crystalicl_jobflow.validation.success import (
     with_properties,
 )
 from crystalicl_jobflow.validation.summary import CrystalSummary, crystal_summary, find_space_group
-from crystalicl_jobflow.validation.validate import (
-    StructureReport,
-    build_candidates,
-    validate_completion,
-    validate_structure,
-)
+from crystalicl_jobflow.validation.validate import build_candidates, validate_completion
 
 __all__ = [
     "BondLengths",
     "CifValidity",
     "CrystalSummary",
     "DistanceReport",
+    "Failure",
     "StructureReport",
     "asked_for",
     "bond_lengths",

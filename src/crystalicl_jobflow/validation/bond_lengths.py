@@ -134,4 +134,4 @@ def _ionic_radius(symbol: str, cation: bool) -> float:
 def _neighbours() -> CrystalNN:
     from pymatgen.analysis.local_env import CrystalNN
 
-    return CrystalNN()
+    return CrystalNN()  # type: ignore[no-untyped-call] # pymatgen's

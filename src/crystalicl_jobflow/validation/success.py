@@ -183,11 +183,20 @@ def with_properties(
     # what is unphysical stays the first reason; only a missed condition comes and goes
     if changed.failure_reason == FailureReason.CONDITION_NOT_MET:
         changed.failure_reason = changed.failure_message = None
-    if changed.failure_reason is None and changed.joint_success is False:
-        misses = describe_misses(changed.condition, summary, success, properties=changed.properties)
-        changed.failure_reason = FailureReason.CONDITION_NOT_MET
-        changed.failure_message = f"{misses[:1].upper()}{misses[1:]}."
+    if changed.failure_reason is None:
+        note_misses(changed, summary)
     return changed
+
+
+def note_misses(candidate: Candidate, crystal: CrystalSummary) -> None:
+    """Write into a judged candidate what of its condition was missed, if anything was."""
+    if candidate.joint_success is not False:
+        return
+    misses = describe_misses(
+        candidate.condition, crystal, candidate.success, properties=candidate.properties
+    )
+    candidate.failure_reason = FailureReason.CONDITION_NOT_MET
+    candidate.failure_message = f"{misses[:1].upper()}{misses[1:]}."
 
 
 def _summary(candidate: Candidate) -> CrystalSummary | None:

@@ -3,146 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from pymatgen.core import Structure
 
 from crystalicl_jobflow.schemas import (
     Candidate,
-    Checks,
     Completion,
-    Condition,
     FailureReason,
     Generation,
 )
-from crystalicl_jobflow.thresholds import MIN_DISTANCE, MIN_VOLUME, SYMPREC
+from crystalicl_jobflow.thresholds import SYMPREC
 from crystalicl_jobflow.utils.parallel import map_list
 from crystalicl_jobflow.utils.progress import Progress
-from crystalicl_jobflow.validation.composition import composition_valid
-from crystalicl_jobflow.validation.distances import distance_report
+from crystalicl_jobflow.validation.checks import StructureReport, validate_structure
 from crystalicl_jobflow.validation.provenance import candidate_id, provenance
 from crystalicl_jobflow.validation.reading import read_text
-from crystalicl_jobflow.validation.success import describe_misses, joint_success, judge
-from crystalicl_jobflow.validation.summary import CrystalSummary, crystal_summary
-
-
-@dataclass(frozen=True)
-class StructureReport:
-    """All checks of one crystal.
-
-    Parameters
-    ----------
-    summary
-        What the crystal is.
-    checks
-        Which checks it passes.
-    failure
-        First reason why the crystal is unphysical, with a sentence, or None.
-    """
-
-    summary: CrystalSummary
-    checks: Checks
-    failure: tuple[FailureReason, str] | None
-
-    @property
-    def valid(self) -> bool:
-        """Whether both structural rules and the composition rule are met."""
-        return _all_valid(self.checks)
-
-
-def validate_structure(
-    structure: Structure,
-    *,
-    condition: Condition | None = None,
-    declared_space_group: int | None = None,
-    symprec: float = SYMPREC,
-) -> StructureReport:
-    """Check one crystal: distances, volume, composition, symmetry.
-
-    Parameters
-    ----------
-    structure
-        The crystal.
-    condition
-        What was asked for; the group asked for is the one to adhere to.
-    declared_space_group
-        Number that the text declares, to adhere to where none was asked for.
-    symprec
-        Symmetry tolerance in Å.
-
-    Returns
-    -------
-    StructureReport
-        A crystal that cannot be measured (no atoms, no volume) is an invalid one, not an
-        error.
-    """
-    summary = crystal_summary(structure, symprec=symprec)
-    asked = condition.space_groups if condition is not None else None
-    expected = asked or ((declared_space_group,) if declared_space_group is not None else None)
-    failures: list[tuple[FailureReason, str]] = []
-
-    shortest: float | None = None
-    radii_valid = False
-    try:
-        contacts = distance_report(structure)
-    except ValueError as error:
-        failures.append((FailureReason.BAD_VOLUME, f"{error}."))
-    else:
-        shortest = contacts.min_distance
-        radii_valid = contacts.overlapping is None
-        pair, distance, limit = contacts.closest, shortest, MIN_DISTANCE
-        if contacts.overlapping is not None:
-            pair = contacts.overlapping
-            distance = contacts.overlap_distance or 0.0
-            limit = contacts.overlap_limit or 0.0
-        if not radii_valid or shortest < MIN_DISTANCE:
-            first, second = (structure[index].species_string for index in pair)
-            what = f"{first} and {second}" if pair[0] != pair[1] else f"{first} and its own image"
-            failures.append(
-                (
-                    FailureReason.ATOMS_OVERLAP,
-                    f"{what} are {distance:.2f} Å apart; at least {limit:.2f} Å are needed.",
-                )
-            )
-    if summary.volume < MIN_VOLUME and not failures:
-        failures.append(
-            (
-                FailureReason.BAD_VOLUME,
-                f"The cell's volume of {summary.volume:.3g} Å³ is too small.",
-            )
-        )
-    if summary.space_group is None:
-        failures.append(
-            (FailureReason.SYMMETRY_NOT_FOUND, f"spglib finds no space group at {symprec:g} Å.")
-        )
-    elif expected is not None and summary.space_group not in expected:
-        whose = "asked for" if asked else "declared in the text"
-        failures.append(
-            (
-                FailureReason.SYMMETRY_DIFFERS,
-                f"The space group found is {summary.space_group} ({summary.space_group_symbol}),"
-                f" {whose} was {' or '.join(map(str, expected))}.",
-            )
-        )
-    neutral = composition_valid(structure.composition)
-    if not neutral:
-        failures.append(
-            (
-                FailureReason.COMPOSITION_INVALID,
-                f"{summary.formula} has no charge-neutral choice of oxidation states.",
-            )
-        )
-    checks = Checks(
-        min_distance=shortest,
-        volume=summary.volume,
-        structure_valid=(
-            shortest is not None and shortest >= MIN_DISTANCE and summary.volume >= MIN_VOLUME
-        ),
-        structure_valid_radii=radii_valid,
-        composition_valid=neutral,
-        symmetry_adherent=summary.space_group in expected if expected is not None else None,
-    )
-    return StructureReport(summary, checks, failures[0] if failures else None)
+from crystalicl_jobflow.validation.success import joint_success, judge, note_misses
 
 
 def validate_completion(
@@ -265,16 +141,6 @@ def _fill(candidate: Candidate, structure: Structure, report: StructureReport) -
     candidate.failure_reason = candidate.failure_message = None
     if report.failure is not None:
         candidate.failure_reason, candidate.failure_message = report.failure
-    elif candidate.joint_success is False:
-        misses = describe_misses(
-            candidate.condition, summary, candidate.success, properties=candidate.properties
-        )
-        candidate.failure_reason = FailureReason.CONDITION_NOT_MET
-        candidate.failure_message = f"{misses[:1].upper()}{misses[1:]}."
+    else:
+        note_misses(candidate, summary)
     return candidate
-
-
-def _all_valid(checks: Checks) -> bool:
-    return bool(
-        checks.structure_valid and checks.structure_valid_radii and checks.composition_valid
-    )
