@@ -40,8 +40,6 @@ CONDITIONS = (
     ("KAlSi3O8", 12),
 )
 
-CLOCK: Callable[[], float] = time.perf_counter
-
 
 def random_model(folder: Path) -> str:
     """Save a model of the embedded one's size with random weights."""
@@ -69,13 +67,13 @@ def random_model(folder: Path) -> str:
     return str(folder)
 
 
-def rate(run: Callable[[], int], repeats: int) -> float:
-    """Return the median tokens per second of several runs."""
+def rate(run: Callable[[], int], repeats: int, clock: Callable[[], float]) -> float:
+    """Return the median tokens per second of several runs, by a clock in seconds."""
     rates = []
     for _ in range(repeats):
-        start = CLOCK()
+        start = clock()
         count = run()
-        rates.append(count / (CLOCK() - start))
+        rates.append(count / (clock() - start))
     return statistics.median(rates)
 
 
@@ -132,10 +130,7 @@ def main() -> None:
         "--cpu-time", action="store_true", help="seconds of the processor: for busy machines"
     )
     options = parser.parse_args()
-    if options.cpu_time:
-        global CLOCK
-        CLOCK = time.process_time
-
+    clock = time.process_time if options.cpu_time else time.perf_counter
     with tempfile.TemporaryDirectory() as folder:
         model = random_model(Path(folder)) if options.random else options.model
         generator: Any = load_generator(model, options.adapter, num_threads=options.threads)
@@ -154,11 +149,13 @@ def main() -> None:
     for size in (int(word) for word in options.batch_sizes.split(",")):
         generator.batch_size = size
         repeats = 1 if size == 1 else options.repeats
-        figures[f"free, batch {size}"] = rate(lambda: ours(generator, free, sampling), repeats)
+        figures[f"free, batch {size}"] = rate(
+            lambda: ours(generator, free, sampling), repeats, clock
+        )
     if all(constraint is not None for constraint in constraints):
         ours(generator, bound, sampling)  # fills the constraints' tables
         figures[f"constrained, batch {size}"] = rate(
-            lambda: ours(generator, bound, sampling), options.repeats
+            lambda: ours(generator, bound, sampling), options.repeats, clock
         )
         figures["constrained / free"] = (
             figures[f"constrained, batch {size}"] / figures[f"free, batch {size}"]
@@ -168,6 +165,7 @@ def main() -> None:
             generator, [p for p in prompts for _ in range(options.samples)], sampling, size
         ),
         options.repeats,
+        clock,
     )
     for name, value in figures.items():
         print(f"{name:28s} {value:10.2f}" + ("" if "/" in name else " tokens/s"))

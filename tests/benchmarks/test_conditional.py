@@ -5,22 +5,29 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
 from crystalicl_jobflow.benchmarks import (
+    BenchmarkSetting,
     condition_names,
     condition_of,
     conditional_benchmark,
     draw_crystals,
 )
+from crystalicl_jobflow.benchmarks.sample_texts import plan_requests
 from crystalicl_jobflow.cli import cli
 from crystalicl_jobflow.schemas import Condition, SamplingParams
 from crystalicl_jobflow.text import SGS
 from reciting import NO_CRYSTAL, PEROVSKITE, ROCK_SALT, RecitingGenerator
 
 ONE_DRAW = SamplingParams(max_redraws=0)
+
+
+def setting(dataset: Path, **fields: Any) -> BenchmarkSetting:
+    return BenchmarkSetting(dataset=str(dataset), sampling=ONE_DRAW, **fields)
 
 
 POTASSIUM_CHLORIDE = ROCK_SALT.replace("Na", "K").replace("5.6", "6.4")
@@ -68,7 +75,7 @@ def test_the_seed_draws_the_rows(dataset: Path) -> None:
 def test_rates_against_the_true_crystals(dataset: Path) -> None:
     """Rock salt recited for everything is right once in three."""
     result = conditional_benchmark(
-        dataset, generator=RecitingGenerator([ROCK_SALT]), constrain=False, sampling=ONE_DRAW
+        setting(dataset, constrain=False), generator=RecitingGenerator([ROCK_SALT])
     )
     rates = result.evaluation.rates
     assert {name: (rates[name].count, rates[name].of) for name in (
@@ -84,9 +91,8 @@ def test_rates_against_the_true_crystals(dataset: Path) -> None:
 
 def test_a_text_that_is_no_crystal_counts_in_every_denominator(dataset: Path) -> None:
     result = conditional_benchmark(
-        dataset, generator=RecitingGenerator([NO_CRYSTAL]), constrain=False, samples=2,
-        sampling=ONE_DRAW,
-    )  # fmt: skip
+        setting(dataset, constrain=False, samples=2), generator=RecitingGenerator([NO_CRYSTAL])
+    )
     for name in ("parsed", "formula", "joint", "match"):
         assert (result.evaluation.rates[name].count, result.evaluation.rates[name].of) == (0, 6)
     assert result.evaluation.rates["match_any"].of == 3
@@ -94,12 +100,10 @@ def test_a_text_that_is_no_crystal_counts_in_every_denominator(dataset: Path) ->
 
 def test_an_impossible_row_is_written_freely_and_named(dataset: Path) -> None:
     """Five atoms do not fit a limit of four; the row stays, and stays in its place."""
-    from crystalicl_jobflow.generation.constraints import ConstraintOptions
-
     result = conditional_benchmark(
-        dataset, generator=RecitingGenerator([PEROVSKITE, ROCK_SALT]),
-        constrain=ConstraintOptions(max_atoms=4), sampling=ONE_DRAW,
-    )  # fmt: skip
+        setting(dataset, constrain={"max_atoms": 4}),
+        generator=RecitingGenerator([PEROVSKITE, ROCK_SALT]),
+    )
     assert [name for name, _ in result.impossible] == ["truth-CaTiO3"]
     constraints = [candidate.provenance.constraint for candidate in result.candidates]
     place = result.material_ids.index("truth-CaTiO3")
@@ -110,14 +114,18 @@ def test_an_impossible_row_is_written_freely_and_named(dataset: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"shots": 2}, "2 shots need a pool"),
-        ({"condition": "colour"}, "cannot ask for 'colour'"),
+        ({"condition": ["colour"]}, "cannot ask for 'colour'"),
         ({"condition": ["e_above_hull"]}, "has no e_above_hull"),
     ],
 )
 def test_mistakes(dataset: Path, options: dict, words: str) -> None:
     with pytest.raises(ValueError, match=words):
-        conditional_benchmark(dataset, generator=RecitingGenerator(), **options)
+        conditional_benchmark(setting(dataset, **options), generator=RecitingGenerator())
+
+
+def test_demonstrations_need_a_pool() -> None:
+    with pytest.raises(ValueError, match="2 shots need a pool"):
+        plan_requests([Condition(formula="NaCl")], [None], shots=2)
 
 
 def test_the_command_writes_metrics(
@@ -159,8 +167,10 @@ def test_real_crystals(shared_data: Path) -> None:
         progress.append(what)
 
     result = conditional_benchmark(
-        shared_data / "mp_20_test.csv.gz", generator=RecitingGenerator(), limit=10, seed=5,
-        constrain=False, sampling=ONE_DRAW, progress=note,
-    )  # fmt: skip
+        setting(shared_data / "mp_20_test.csv.gz", limit=10, constrain=False),
+        generator=RecitingGenerator(),
+        seed=5,
+        progress=note,
+    )
     assert len(result.material_ids) == result.evaluation.rates["match"].of == 10
     assert list(dict.fromkeys(progress)) == ["Read", "Generate", "Check", "Match"]

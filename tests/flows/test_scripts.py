@@ -42,7 +42,7 @@ def test_every_script_explains_itself(script):
         (["--samples", "0"], "num_samples must be at least 1"),
         (["--pool", "memory:"], "a pool in memory"),
     ],
-    ids=lambda value: str(value),
+    ids=str,
 )
 def test_a_mistake_is_answered_with_one_line(arguments, said):
     done = run("local.py", *arguments)
@@ -128,7 +128,7 @@ def test_fireworks_sends_the_model_to_the_gpu():
         ),
         ("submit_fireworks.py", ["--relax", "both", "--n-dft", "-1"], "n_dft must be 0 or more"),
     ],
-    ids=lambda value: str(value),
+    ids=str,
 )
 def test_a_mistake_in_a_submission_is_answered_with_one_line(script, arguments, said, tmp_path):
     for package in ("jobflow_remote", "fireworks", "atomate2"):

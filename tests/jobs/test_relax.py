@@ -63,7 +63,7 @@ METALS = chosen(("Cu", 3.7), ("Al", 4.1), ("Au", 4.2), ("Ni", 3.6), ("Pd", 4.0))
         ),
         ({"stage": "pressing"}, ["relax pressing 1/1"]),
     ],
-    ids=lambda value: str(value),
+    ids=str,
 )
 def test_the_work_is_divided_and_the_results_are_the_same(settings, names):
     maker = RelaxMaker(ase_jobs.EmtRelaxMaker(steps=200), **settings)

@@ -305,7 +305,7 @@ def test_the_last_assignment_counts():
             "FireWorks has no exec_config",
         ),
     ],
-    ids=lambda value: str(value),
+    ids=str,
 )
 def test_a_mistake_is_one_line(options, said):
     flow = CrystalGenerationFlowMaker().make({"formula": "CaTiO3"})

@@ -1,9 +1,9 @@
-"""Conditional generation and structure prediction measured on a data set."""
+"""One run of a benchmark in memory: draw conditions, write texts for them, compare."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from pymatgen.core import Structure
@@ -14,88 +14,60 @@ from crystalicl_jobflow.benchmarks.conditions import (
     draw_crystals,
 )
 from crystalicl_jobflow.benchmarks.results import BenchmarkResult
-from crystalicl_jobflow.benchmarks.run_folder import RunFolder
-from crystalicl_jobflow.benchmarks.sample_texts import Asked, Writing, ask, sample_all
-from crystalicl_jobflow.evaluation.options import EvaluationOptions
-from crystalicl_jobflow.schemas import Demonstration, SamplingParams, Strategy
+from crystalicl_jobflow.benchmarks.sample_texts import (
+    Request,
+    plan_requests,
+    plan_unconditional,
+    sample_all,
+)
+from crystalicl_jobflow.benchmarks.settings import BenchmarkSetting
+from crystalicl_jobflow.retrieval import DemonstrationIndex, open_pool
+from crystalicl_jobflow.schemas import Demonstration
 from crystalicl_jobflow.schemas.benchmark import SamplePart
 from crystalicl_jobflow.utils.progress import Clock, StageProgress
 
 if TYPE_CHECKING:
+    from crystalicl_jobflow.benchmarks.run_folder import RunFolder
     from crystalicl_jobflow.datasets.crystal_data import CrystalData
-    from crystalicl_jobflow.energies import PropertyPredictor
     from crystalicl_jobflow.generation import TextGenerator
-    from crystalicl_jobflow.generation.constraints import ConstraintOptions
-    from crystalicl_jobflow.retrieval import DemonstrationIndex
+
+OpenPool = Callable[[str | None, str], DemonstrationIndex]
+"""Opens a pool, given its name (None for the prototypes) and the strategy."""
 
 
 def conditional_benchmark(
-    dataset: str | Path,
+    setting: BenchmarkSetting,
     *,
-    generator: TextGenerator | Callable[[], TextGenerator],
-    condition: str | Sequence[str] = ("formula", "space_group"),
-    pool: DemonstrationIndex | None = None,
-    shots: int = 0,
-    strategy: Strategy = "C",
-    samples: int = 1,
-    limit: int | None = None,
+    generator: TextGenerator | Callable[[], TextGenerator] | None = None,
     seed: int = 0,
-    sampling: SamplingParams | None = None,
-    text_format: str = "sgs",
-    template: str = "crystalicl",
-    constrain: bool | ConstraintOptions = True,
-    processes: int = 1,
-    progress: StageProgress | None = None,
     folder: RunFolder | None = None,
-    predictors: Sequence[PropertyPredictor] = (),
-    evaluation: EvaluationOptions | None = None,
-    reference: CrystalData | None = None,
-    known: CrystalData | None = None,
+    pools: OpenPool = open_pool,
+    processes: int = 1,
+    cache: Any = None,
+    progress: StageProgress | None = None,
 ) -> BenchmarkResult:
-    """Ask for the crystals of a data set by their conditions, and compare.
+    """Write crystals for the conditions of a data set's crystals, and compare with these.
 
     Parameters
     ----------
-    dataset
-        A CSV with CIFs, or any other source of crystals; the true structures.
+    setting
+        Data set, conditions, demonstrations, model and how texts are written. A crystal with
+        the same formula and group as the one wanted is never shown.
     generator
-        The language model, or what loads it.
-    condition
-        What is asked for, see :func:`condition_names`.
-    pool
-        The demonstrations; needed with shots. A crystal with the same formula and group
-        as the one asked for is never shown.
-    shots, strategy
-        Demonstrations in each prompt, and how they are chosen.
-    samples
-        Texts per condition.
-    limit
-        Rows asked for, drawn with the seed; None for all, in a drawn order.
+        The language model, or what loads it; None loads the setting's.
     seed
-        Seed of the rows, the demonstrations and, without ``sampling``, the texts.
-    sampling
-        Temperature, nucleus, limits and seed of the texts.
-    text_format
-        Text that the model is asked for.
-    template
-        Words of the prompts.
-    constrain
-        Whether texts are held to their condition as they are written, and how.
-    processes
-        Processes for checks and comparisons.
-    progress
-        Called with (what, done, total).
+        Seed of the rows, the demonstrations and the texts.
     folder
         Where each part is written as it is done, and read from by the next run of the
         same settings; None keeps everything in memory.
-    predictors
-        Predict the properties that are asked for, see
-        :func:`~crystalicl_jobflow.energies.load_predictor`; what nothing
-        predicts is not judged.
-    evaluation
-        What is computed beside success and matches; how many crystals differ where None.
-    reference, known
-        Sets to compare with, see :func:`~crystalicl_jobflow.evaluation.evaluate_all`.
+    pools
+        Opens the pool.
+    processes
+        Processes for checks and comparisons.
+    cache
+        Where fingerprints are kept.
+    progress
+        Called with (what, done, total).
 
     Returns
     -------
@@ -105,109 +77,102 @@ def conditional_benchmark(
     Raises
     ------
     ValueError
-        If shots are asked for without a pool, no row can be read, or a row lacks what is
-        asked; one line.
+        If no row can be read, a row lacks a property of the condition, or the pool cannot
+        be opened; one line.
     """
-    if shots and pool is None:
-        raise ValueError(f"{shots} shots need a pool of demonstrations")
-    report = progress or _silent
     clock = Clock()
-    crystals, failed = draw_crystals(dataset, limit=limit, seed=seed, progress=report)
-    asked = ask_for(
-        crystals,
-        condition,
-        dataset=dataset,
-        pool=pool,
-        shots=shots,
-        strategy=strategy,
-        samples=samples,
-        seed=seed,
-        clock=clock,
+    predictors = setting.load_predictors()
+    requests, crystals, failed = plan_run(
+        setting, seed, pools=pools, progress=progress, clock=clock
     )
     parts = sample_all(
-        asked,
-        generator,
-        Writing(
-            sampling or SamplingParams(seed=seed),
-            text_format=text_format,
-            template=template,
-            constrain=constrain,
-        ),
+        requests,
+        lru_cache(maxsize=1)(setting.model.load) if generator is None else generator,
+        setting.writing(seed),
         processes=processes,
-        progress=report,
+        progress=progress,
         folder=folder,
         predictors=predictors,
+        batch_size=setting.model.batch_size,
     )
-    options = evaluation or EvaluationOptions(unique=True, processes=processes)
-    return measure(
+    return measure_run(
+        setting,
         parts,
         crystals,
-        failed=failed,
-        options=options,
-        reference=reference,
-        known=known,
-        progress=report,
+        failed,
+        processes=processes,
+        cache=cache,
+        progress=progress,
         clock=clock,
     )
 
 
-def ask_for(
-    crystals: Sequence[Demonstration],
-    condition: str | Sequence[str],
-    *,
-    dataset: str | Path,
-    pool: DemonstrationIndex | None,
-    shots: int,
-    strategy: Strategy,
-    samples: int,
+def plan_run(
+    setting: BenchmarkSetting,
     seed: int,
+    *,
+    pools: OpenPool = open_pool,
+    progress: StageProgress | None = None,
     clock: Clock | None = None,
-) -> list[Asked]:
-    """Return the conditions that ask for known crystals, with their demonstrations.
+) -> tuple[list[Request], list[Demonstration], list[tuple[str, str]]]:
+    """Draw the crystals of a run and choose the demonstrations.
 
     Parameters
     ----------
-    crystals
-        See :func:`draw_crystals`.
-    condition, pool, shots, strategy, samples, seed
-        See :func:`conditional_benchmark`.
-    dataset
-        Where the crystals come from, for messages.
+    setting
+        Data set, conditions and demonstrations.
+    seed
+        Seed of the rows and the demonstrations.
+    pools
+        Opens the pool.
+    progress
+        Called with (what, done, total).
     clock
-        Is told when the retrieval begins and ends.
+        Takes the times of reading and retrieval.
+
+    Returns
+    -------
+    tuple
+        The conditions with their demonstrations; the crystals, none where there is no
+        condition; id and reason of the rows that cannot be read.
 
     Raises
     ------
     ValueError
-        If there is no crystal, or one lacks what is asked; one line.
+        If the data set, the pool or a property of the condition is not there; one line.
     """
-    names = condition_names(condition)
+    if setting.kind == "unconditional":
+        return plan_unconditional(setting.samples, seed=seed), [], []
+    names = condition_names(setting.condition)
+    crystals, failed = draw_crystals(
+        setting.dataset, limit=setting.limit, seed=seed, progress=progress
+    )
     if not crystals:
-        raise ValueError(f"{dataset} holds no crystal that can be read")
+        raise ValueError(f"{setting.dataset} holds no crystal that can be read")
     conditions = [condition_of(crystal, names) for crystal in crystals]
     clock = clock or Clock()
     clock.lap("read_dataset")
-    asked = ask(
+    requests = plan_requests(
         conditions,
         [crystal.structure for crystal in crystals],
-        pool=pool,
-        shots=shots,
-        strategy=strategy,
-        samples=samples,
+        pool=pools(setting.pool, setting.strategy) if setting.shots else None,
+        shots=setting.shots,
+        strategy=setting.strategy,
+        samples=setting.samples,
         seed=seed,
     )
     clock.lap("retrieve")
-    return asked
+    return requests, crystals, failed
 
 
-def measure(
+def measure_run(
+    setting: BenchmarkSetting,
     parts: Sequence[SamplePart],
     crystals: Sequence[Demonstration],
-    *,
-    options: EvaluationOptions,
     failed: Sequence[tuple[str, str]] = (),
-    reference: CrystalData | None = None,
-    known: CrystalData | None = None,
+    *,
+    processes: int = 1,
+    cache: Any = None,
     progress: StageProgress | None = None,
     clock: Clock | None = None,
 ) -> BenchmarkResult:
@@ -215,16 +180,18 @@ def measure(
 
     Parameters
     ----------
+    setting
+        Says what is computed, and which sets the crystals are compared with.
     parts
         The run's parts.
     crystals
-        The crystals asked for, in order; none where nothing was asked for.
-    options
-        What is computed.
+        The true crystals of the conditions, in order; none without conditions.
     failed
-        Rows that could not be read.
-    reference, known
-        Sets to compare with, see :func:`~crystalicl_jobflow.evaluation.evaluate_all`.
+        Id and reason of the rows that could not be read.
+    processes
+        Processes for comparisons.
+    cache
+        Where fingerprints are kept.
     progress
         Called with (what, done, total).
     clock
@@ -233,6 +200,8 @@ def measure(
     from crystalicl_jobflow.comparison.matching import MatchResult
     from crystalicl_jobflow.evaluation import evaluate_all
 
+    reference = _data_set(setting.dataset) if setting.kind == "unconditional" else None
+    known = None if setting.known is None else _data_set(setting.known)
     clock = clock or Clock()
     for part in parts:
         for name, seconds in part.seconds.items():
@@ -247,7 +216,7 @@ def measure(
     }
     evaluation = evaluate_all(
         candidates,
-        options,
+        setting.evaluation(processes=processes, cache=cache),
         truths=truths or None,
         matches=[
             None if item is None else MatchResult(**item.model_dump()) for item in comparisons
@@ -258,7 +227,7 @@ def measure(
     )
     clock.lap("evaluate")
     impossible = {place: why for part in parts for place, why in part.impossible.items()}
-    return BenchmarkResult(
+    result = BenchmarkResult(
         evaluation=evaluation,
         candidates=candidates,
         material_ids=[crystal.demonstration_id for crystal in crystals],
@@ -267,7 +236,40 @@ def measure(
         seconds={name: round(seconds, 3) for name, seconds in clock.seconds.items()},
         parts=list(parts),
     )
+    _add_energies(setting, result, reference)
+    return result
 
 
-def _silent(_what: str, _done: int, _total: int | None) -> None:
-    """Report nothing."""
+def _add_energies(
+    setting: BenchmarkSetting, result: BenchmarkResult, reference: CrystalData | None
+) -> None:
+    """Add the share with negative formation energy, and the energies' distribution."""
+    name = "formation_energy_per_atom"
+    if name not in setting.predictors:
+        return
+    from crystalicl_jobflow.comparison.distributions import property_distributions
+    from crystalicl_jobflow.evaluation.metrics import negative_energies
+
+    candidates = result.candidates
+    found = [candidate.properties.get(name) for candidate in candidates]
+    evaluation = result.evaluation
+    evaluation.rates["negative_formation_energy"] = negative_energies(found)
+    if reference is None:
+        return
+    (predictor,) = [item for item in setting.load_predictors() if item.property_name == name]
+    of_reference = predictor.predict(reference.structures)
+    valid = [item for item in candidates if item.valid and item.structure is not None]
+    distances = property_distributions(
+        [item.structure for item in valid if item.structure is not None],
+        reference.structures,
+        generated_properties={name: [item.properties.get(name) for item in valid]},
+        reference_properties={name: of_reference},
+    )
+    evaluation.metrics[f"wasserstein:{name}"] = distances[name].distance
+
+
+@lru_cache(maxsize=4)
+def _data_set(spec: str) -> CrystalData:
+    from crystalicl_jobflow.datasets.crystal_data import read_data_set
+
+    return read_data_set(spec)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 from pymatgen.core import Composition
 
 from crystalicl_jobflow.energies.prediction_errors import magpie_baseline, regression_errors
-from crystalicl_jobflow.schemas import PROPERTIES, SamplingParams, find_property
+from crystalicl_jobflow.schemas import PROPERTIES, find_property
 from crystalicl_jobflow.schemas.predictions import PropertyPrediction
 from crystalicl_jobflow.utils.progress import StageProgress
 
@@ -56,12 +57,8 @@ def property_benchmark(
     seed: int = 0,
     baseline: str = "magpie",
     train: Sequence[str | Path] = (),
-    samples: int = 1,
-    sampling: SamplingParams | None = None,
-    text_format: str = "sgs",
-    template: str = "crystalicl",
-    constrain: bool = True,
     progress: StageProgress | None = None,
+    **prediction: Any,
 ) -> PropertyBenchmark:
     """Predict a property of the crystals of a data set, and compare with the truth.
 
@@ -74,18 +71,19 @@ def property_benchmark(
     generator
         The language model, or what loads it.
     limit
-        Crystals asked about, drawn with the seed from those whose value is known; None for
-        all of them.
+        Crystals whose property is predicted, drawn with the seed from those whose value is
+        known; None for all of them.
     seed
         Seed of the crystals and of the baseline.
     baseline
         One of `BASELINES`; all but 'none' need ``train``.
     train
         Sources that the baselines learn from.
-    samples, sampling, text_format, template, constrain
-        As in `crystalicl_jobflow.generation.property_prediction.predict_property`.
     progress
         Called with (what, done, total).
+    **prediction
+        Samples, sampling, text format, template and constraint: options of
+        `crystalicl_jobflow.generation.property_prediction.predict_property`.
 
     Raises
     ------
@@ -128,19 +126,12 @@ def property_benchmark(
         {record.record_id: record.crystal or "" for record in chosen},
         spec.name,
         generator,
-        samples=samples,
-        sampling=sampling,
-        text_format=text_format,
-        template=template,
-        constrain=constrain,
+        **prediction,
         progress=lambda done, total: report("Predict", done, total),
     )
     seconds["predict"] = time.perf_counter() - started
-    values = [prediction.value for prediction in predictions]
-    reasons: dict[str, int] = {}
-    for prediction in predictions:
-        if prediction.reason is not None:
-            reasons[prediction.reason] = reasons.get(prediction.reason, 0) + 1
+    values = [item.value for item in predictions]
+    reasons = dict(Counter(item.reason for item in predictions if item.reason is not None))
     model = {**_errors(values, truths), "reasons": reasons}
     answered = [place for place, value in enumerate(values) if value is not None]
     for reference in references.values():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,7 +26,7 @@ from crystalicl_jobflow.schemas import (
 from crystalicl_jobflow.schemas.base import Crystal, Document
 from crystalicl_jobflow.schemas.benchmark import Comparison, SamplePart
 from crystalicl_jobflow.settings import SETTINGS
-from crystalicl_jobflow.utils.progress import Progress, StageProgress
+from crystalicl_jobflow.utils.progress import StageProgress
 
 if TYPE_CHECKING:
     from crystalicl_jobflow.energies import PropertyPredictor
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 LoadGenerator = Callable[[], "TextGenerator"]
 
 
-class Asked(Document):
+class Request(Document):
     """One condition of a benchmark, or some samples of one."""
 
     retrieval: Retrieval = Field(description="The condition, and what its prompt shows.")
@@ -54,9 +54,9 @@ class Writing:
     sampling
         Temperature, nucleus, limits and seed.
     text_format
-        Text that the model is asked for.
+        Format of the texts.
     constrain
-        Whether texts are held to their condition as they are written, and how.
+        Whether a constraint makes the texts meet their condition as they are written, and which.
     template
         Words of the prompts.
     """
@@ -67,7 +67,7 @@ class Writing:
     template: str = "crystalicl"
 
 
-def ask(
+def plan_requests(
     conditions: Sequence[Condition],
     truths: Sequence[Structure | None],
     *,
@@ -76,13 +76,13 @@ def ask(
     strategy: Strategy = "C",
     samples: int = 1,
     seed: int = 0,
-) -> list[Asked]:
+) -> list[Request]:
     """Choose the demonstrations and the random streams of every condition.
 
     Parameters
     ----------
     conditions
-        What is asked for.
+        The conditions.
     truths
         True crystals, one (or None) per condition.
     pool
@@ -97,7 +97,7 @@ def ask(
     Raises
     ------
     ValueError
-        If shots are asked for without a pool.
+        If there are shots and no pool.
     """
     from crystalicl_jobflow.retrieval import retrieve_many
 
@@ -111,7 +111,7 @@ def ask(
         ]
     tasks = plan_tasks(conditions, samples)
     return [
-        Asked(retrieval=retrieval, task=task, truth=truth)
+        Request(retrieval=retrieval, task=task, truth=truth)
         for retrieval, task, truth in zip(retrievals, tasks, truths, strict=True)
     ]
 
@@ -120,8 +120,8 @@ SAMPLES_PER_TASK = 64
 """Texts of one condition that stay together where there is only one, as without conditions."""
 
 
-def ask_nothing(samples: int, *, seed: int = 0) -> list[Asked]:
-    """Ask for crystals without any condition.
+def plan_unconditional(samples: int, *, seed: int = 0) -> list[Request]:
+    """Return the requests for crystals without any condition.
 
     Parameters
     ----------
@@ -133,18 +133,16 @@ def ask_nothing(samples: int, *, seed: int = 0) -> list[Asked]:
     nothing = Condition()
     retrieval = Retrieval(condition=nothing, strategy="C", shots=0, seed=seed)
     tasks = split_tasks(plan_tasks([nothing], samples), SAMPLES_PER_TASK)
-    return [Asked(retrieval=retrieval, task=task) for part in tasks for task in part]
+    return [Request(retrieval=retrieval, task=task) for part in tasks for task in part]
 
 
 def sample_part(
-    asked: Sequence[Asked],
+    requests: Sequence[Request],
     generator: LoadGenerator,
     writing: Writing,
     *,
     processes: int = 1,
     progress: StageProgress | None = None,
-    before: int = 0,
-    total: int | None = None,
     predictors: Sequence[PropertyPredictor] = (),
     unfinished: Path | None = None,
 ) -> SamplePart:
@@ -152,7 +150,7 @@ def sample_part(
 
     Parameters
     ----------
-    asked
+    requests
         The conditions.
     generator
         Loads the language model.
@@ -161,11 +159,9 @@ def sample_part(
     processes
         Processes for checks and comparisons.
     progress
-        Called with (what, done, total).
-    before, total
-        Texts of the whole run that are done before this part, and all of its texts.
+        Called with (what, texts done, texts of this part).
     predictors
-        Give crystals the properties that are asked for, to judge them by.
+        Give crystals the properties that the conditions name, to judge them by.
     unfinished
         Folder where texts are kept as soon as they are written, see
         :class:`~crystalicl_jobflow.generation.resuming.UnfinishedWork`; None keeps none.
@@ -173,29 +169,27 @@ def sample_part(
     Returns
     -------
     SamplePart
-        A condition that no text can meet is written freely, and named.
+        A condition that no text can meet is written without a constraint, and named.
     """
     from crystalicl_jobflow.energies import judge_properties
     from crystalicl_jobflow.validation.validate import build_candidates
 
     report = progress or (lambda _what, _done, _total: None)
-    whole = sum(item.task.num_samples for item in asked) if total is None else total
-    impossible = _impossible(asked, writing)
+    total = sum(item.task.num_samples for item in requests)
+    impossible = _impossible(requests, writing)
     seconds: dict[str, float] = {}
 
     loaded = generator()  # not counted as writing
     clock = time.perf_counter()
-    kept: list[UnfinishedWork] = []
-    generations = _write(
-        asked, loaded, writing, set(impossible), report, before, whole, unfinished, kept
-    )
+    groups = _groups(requests, writing, set(impossible), unfinished)
+    generations = _write(groups, loaded, writing, report)
     seconds["generate"] = time.perf_counter() - clock
 
     clock = time.perf_counter()
     candidates = build_candidates(
         generations,
         processes=processes,
-        progress=lambda done, _of: report("Check", before + done, whole),
+        progress=lambda done, _of: report("Check", done, total),
     )
     seconds["check"] = time.perf_counter() - clock
     if predictors:
@@ -204,24 +198,25 @@ def sample_part(
         seconds["predict"] = time.perf_counter() - clock
 
     clock = time.perf_counter()
-    truths = {item.task.index: item.truth for item in asked}
+    truths = {item.task.index: item.truth for item in requests}
     comparisons = compare(
         candidates,
         [truths[candidate.provenance.request_index] for candidate in candidates],
         processes=processes,
     )
     seconds["match"] = time.perf_counter() - clock
-    report("Match", before + len(candidates), whole)
+    report("Match", len(candidates), total)
     part = SamplePart(
         candidates=candidates, comparisons=comparisons, impossible=impossible, seconds=seconds
     )
-    for work in kept:
-        work.discard()
+    for group in groups:
+        if group.unfinished is not None:
+            group.unfinished.discard()
     return part
 
 
 def sample_all(
-    asked: Sequence[Asked],
+    requests: Sequence[Request],
     generator: TextGenerator | Callable[[], TextGenerator],
     writing: Writing,
     *,
@@ -247,24 +242,22 @@ def sample_all(
         Texts that the model writes at once; parts are many batches.
     """
     report = progress or (lambda _what, _done, _total: None)
-    total = sum(item.task.num_samples for item in asked)
+    total = sum(item.task.num_samples for item in requests)
     load = lru_cache(maxsize=1)(generator) if callable(generator) else lambda: generator
 
-    def work(items: Sequence[Asked], start: int) -> SamplePart:
+    def work(items: Sequence[Request], start: int) -> SamplePart:
         return sample_part(
             items,
             load,
             writing,
             processes=processes,
-            progress=report,
-            before=sum(item.task.num_samples for item in asked[:start]),
-            total=total,
+            progress=_after(report, sum(item.task.num_samples for item in requests[:start]), total),
             predictors=predictors,
         )
 
     if folder is None:
-        return [work(asked, 0)]
-    per_condition = max((item.task.num_samples for item in asked), default=1)
+        return [work(requests, 0)]
+    per_condition = max((item.task.num_samples for item in requests), default=1)
     draws = per_condition * writing.sampling.best_of
     size = folder.begin(part_size(draws, batch_size=batch_size or SETTINGS.BATCH_SIZE))
     found = 0
@@ -274,7 +267,7 @@ def sample_all(
         found += conditions
         report("Found", found * per_condition, total)
 
-    return folder.run(asked, size, work, resumed=resumed)
+    return folder.run(requests, size, work, resumed=resumed)
 
 
 def compare(
@@ -322,61 +315,71 @@ def compare(
     return comparisons
 
 
+@dataclass(frozen=True)
+class _Group:
+    """Conditions whose texts are written in one call of the generator."""
+
+    requests: list[Request]
+    constrain: bool | ConstraintOptions
+    unfinished: UnfinishedWork | None
+
+
+def _groups(
+    requests: Sequence[Request], writing: Writing, impossible: set[int], folder: Path | None
+) -> list[_Group]:
+    """Return the conditions to write under their constraint, and those that have none."""
+    groups = (
+        ([item for item in requests if item.task.index not in impossible], writing.constrain),
+        ([item for item in requests if item.task.index in impossible], False),
+    )
+    return [
+        _Group(items, constrain, None if folder is None else UnfinishedWork(folder))
+        for items, constrain in groups
+        if items
+    ]
+
+
 def _write(
-    asked: Sequence[Asked],
-    generator: TextGenerator,
-    writing: Writing,
-    impossible: set[int],
-    report: StageProgress,
-    before: int,
-    total: int,
-    folder: Path | None,
-    kept: list[UnfinishedWork],
+    groups: Sequence[_Group], generator: TextGenerator, writing: Writing, report: StageProgress
 ) -> list[Generation]:
-    """Write the texts, those of impossible conditions without a constraint."""
+    """Write the texts, in the order of the conditions."""
     from crystalicl_jobflow.generation.generate import generate_for_retrievals
 
+    total = sum(item.task.num_samples for group in groups for item in group.requests)
     generations: list[Generation] = []
-    done = before
-    groups = (
-        ([item for item in asked if item.task.index not in impossible], writing.constrain),
-        ([item for item in asked if item.task.index in impossible], False),
-    )
-    for items, held in groups:
-        if not items:
-            continue
-        work = None if folder is None else UnfinishedWork(folder)
-        kept += [] if work is None else [work]
+    done = 0
+    for group in groups:
+        shifted = _after(report, done, total)
         generations += generate_for_retrievals(
-            [item.retrieval for item in items],
+            [item.retrieval for item in group.requests],
             generator,
             sampling=writing.sampling,
             text_format=writing.text_format,
             template=writing.template,
-            constrain=held,
-            tasks=[item.task for item in items],
-            progress=_after(report, done, total),
-            unfinished=work,
+            constrain=group.constrain,
+            tasks=[item.task for item in group.requests],
+            progress=partial(shifted, "Generate"),
+            unfinished=group.unfinished,
         )
-        done += sum(item.task.num_samples for item in items)
+        done += sum(item.task.num_samples for item in group.requests)
     return sorted(
         generations,
         key=lambda item: (item.completions[0].request_index, item.completions[0].sample_index),
     )
 
 
-def _after(report: StageProgress, before: int, total: int) -> Progress:
-    """Return a progress callback of texts that are written after others."""
-    return lambda done, _total: report("Generate", before + done, total)
+def _after(report: StageProgress, before: int, total: int) -> StageProgress:
+    """Return the progress of texts that come after others, of all texts."""
+    return lambda what, done, _of: report(what, before + done, total)
 
 
-def _impossible(asked: Sequence[Asked], writing: Writing) -> dict[int, str]:
+def _impossible(requests: Sequence[Request], writing: Writing) -> dict[int, str]:
     """Return the places of conditions that no text can meet under their constraint, and why."""
     from crystalicl_jobflow.generation.constraints import ImpossibleConditionError
     from crystalicl_jobflow.generation.generate import build_constraints
 
     found: dict[int, str] = {}
-    for item in asked:
+    for item in requests:
         try:
             build_constraints(
                 [item.retrieval.condition], writing.constrain, text_format=writing.text_format

@@ -11,9 +11,10 @@ from typing import Any
 from jobflow import CURRENT_JOB, Flow, Job, JobConfig, Maker, OnMissing, Response, job
 from jobflow.core.reference import OutputReference
 
+from crystalicl_jobflow.benchmarks.conditional import measure_run, plan_run
 from crystalicl_jobflow.benchmarks.run_folder import TEXTS_PER_PART, RunFolder
-from crystalicl_jobflow.benchmarks.runs import measure_run, plan_run, run_metrics
-from crystalicl_jobflow.benchmarks.sample_texts import Asked, sample_part
+from crystalicl_jobflow.benchmarks.runs import run_metrics
+from crystalicl_jobflow.benchmarks.sample_texts import Request, sample_part
 from crystalicl_jobflow.benchmarks.settings import BenchmarkSetting, lasting_path
 from crystalicl_jobflow.benchmarks.suites import Suite
 from crystalicl_jobflow.benchmarks.tables import markdown, write_tables
@@ -132,16 +133,16 @@ def plan_benchmark(run: dict[str, Any]) -> PlanDoc:
     folder = None if run["folder"] is None else RunFolder(Path(run["folder"]), identity)
     if folder is not None and folder.finished is not None:
         return PlanDoc(finished=folder.finished, identity=identity)
-    asked, crystals, failed = plan_run(setting, run["seed"])
-    texts = max(item.task.num_samples for item in asked) * setting.sampling.best_of
+    requests, crystals, failed = plan_run(setting, run["seed"])
+    texts = max(item.task.num_samples for item in requests) * setting.sampling.best_of
     size = max(1, int(run["shard_size"]) // texts)
     if folder is not None:
         size = folder.begin(size)
-    parts = [asked[start : start + size] for start in range(0, len(asked), size)]
+    parts = [requests[start : start + size] for start in range(0, len(requests), size)]
     return PlanDoc(
         parts=[{BATCH: [item.model_dump() for item in part]} for part in parts],
         num_parts=len(parts),
-        num_texts=sum(item.task.num_samples for item in asked),
+        num_texts=sum(item.task.num_samples for item in requests),
         crystals=crystals,
         failed=failed,
         identity=identity,
@@ -155,7 +156,7 @@ def plan_benchmark(run: dict[str, Any]) -> PlanDoc:
     output_schema=RunDoc,
     config=JobConfig(pass_manager_config=False),
 )
-def sample_benchmark(run: dict[str, Any], num_parts: int, plan: str) -> RunDoc | Response:
+def sample_benchmark(run: dict[str, Any], num_parts: int, plan: str) -> RunDoc | Response[Any]:
     """Replace this job by those that write the parts of a run, and one that evaluates them.
 
     Parameters
@@ -205,7 +206,7 @@ def write_part(run: dict[str, Any], number: int, asked: Any) -> SamplePart:
     """
     setting, folder = _setting(run), _folder(run)
     items = asked[BATCH] if isinstance(asked, Mapping) else asked
-    conditions = [Asked.model_validate(without_marks(item)) for item in items]
+    conditions = [Request.model_validate(without_marks(item)) for item in items]
 
     def work() -> SamplePart:
         return sample_part(

@@ -171,7 +171,7 @@ class GenerateMaker(Maker):
     # What replaces this job finds its own way: shards go where this job went (see
     # _sharded), the gathering does not need the GPU that they do.
     @job(output_schema=GenerateDoc, data=DATA, config=JobConfig(pass_manager_config=False))
-    def make(self, retrievals: Any, tasks: Any = None) -> GenerateDoc | Response:
+    def make(self, retrievals: Any, tasks: Any = None) -> GenerateDoc | Response[Any]:
         """Write the texts.
 
         Parameters

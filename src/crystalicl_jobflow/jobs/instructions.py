@@ -103,7 +103,12 @@ class InstructionsMaker(Maker):
     def _make(self, data: list[Any]) -> InstructionsDoc:
         from crystalicl_jobflow.training.data.instruction_files import export_instructions
         from crystalicl_jobflow.training.data.instructions import InstructionSet
-        from crystalicl_jobflow.training.data.mixtures import MIXTURES, ablate, by_structure
+        from crystalicl_jobflow.training.data.mixtures import (
+            MIXTURES,
+            Variation,
+            ablate,
+            by_structure,
+        )
         from crystalicl_jobflow.training.recipes import load_split
 
         mixture = MIXTURES[self.mixture]
@@ -124,9 +129,10 @@ class InstructionsMaker(Maker):
             template=self.template,
             mixture=mixture,
             seed=self.seed,
-            augment=self.augment,
-            require_fingerprints=by_structure(self.ablation),
+            variation=Variation(augment=self.augment),
         )
+        if by_structure(self.ablation):
+            made.require_fingerprints()
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / INSTRUCTIONS
             say = log_progress(logger, self.name)

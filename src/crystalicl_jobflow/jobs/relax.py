@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from jobflow import CURRENT_JOB, Flow, Job, JobConfig, Maker, OnMissing, Response, job
 
 from crystalicl_jobflow.jobs._inputs import as_chosen
-from crystalicl_jobflow.jobs.relaxations import gather_relaxations, relax_together
+from crystalicl_jobflow.jobs.relaxations import HullSettings, gather_relaxations, relax_together
 from crystalicl_jobflow.jobs.retrieve import lasting_store
 from crystalicl_jobflow.schemas.base import DATA
 from crystalicl_jobflow.schemas.discovery import ChosenCrystal
@@ -147,9 +147,7 @@ class RelaxMaker(Maker):
             refused,
             self.level,
             known if self.hull is None else self.hull,
-            self.energy_model,
-            self.references,
-            self.relax_known,
+            HullSettings(self.energy_model, self.references, self.relax_known),
         )
         gather.name = f"gather {self.stage}"
         # it takes this job's place itself, see GenerateMaker
@@ -247,7 +245,8 @@ def _output_job(made: Job | Flow) -> Job:
     if isinstance(made, Job):
         return made
     uuid = getattr(made.output, "uuid", None)
-    found = next((item for item, _ in made.iterflow() if item.uuid == uuid), None)
+    jobs: Iterator[tuple[Job, list[str]]] = made.iterflow()
+    found = next((item for item, _ in jobs if item.uuid == uuid), None)
     if found is None:
         raise TypeError(f"{made.name} is no relaxation: its output is not that of one of its jobs")
     return found

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from typing import Any
 
 from jobflow import Flow, JobConfig, Maker, OnMissing, Response, job
-from monty.json import jsanitize
+from monty.json import MSONable, jsanitize
 from pymatgen.core import Structure
 
 from crystalicl_jobflow.jobs._inputs import as_crystals, as_relaxations, log_progress
@@ -21,6 +22,21 @@ logger = logging.getLogger(__name__)
 
 _PACKAGES = ("crystalicl-jobflow", "atomate2", "ase", "chgnet", "matgl", "mace-torch", "torch")
 """Packages whose versions decide what a force field finds."""
+
+
+@dataclass(frozen=True)
+class HullSettings(MSONable):
+    """How relaxed candidates are compared with known crystals.
+
+    Parameters
+    ----------
+    energy_model, references, relax_known
+        See :class:`~crystalicl_jobflow.jobs.RelaxMaker`.
+    """
+
+    energy_model: str | None = None
+    references: str | None = None
+    relax_known: bool = False
 
 
 @job(output_schema=RelaxDoc, data=DATA)
@@ -103,9 +119,7 @@ def gather_relaxations(
     refused: list[CandidateRelaxation],
     level: str,
     known: Any = None,
-    energy_model: str | None = None,
-    references: str | None = None,
-    relax_known: bool = False,
+    hull: HullSettings | None = None,
 ) -> RelaxDoc:
     """Read relaxations, and put them against the convex hull.
 
@@ -121,8 +135,10 @@ def gather_relaxations(
         Relaxations that were not tried, with the reason.
     level
         forcefield or dft, for relaxations without a result.
-    known, energy_model, references, relax_known
-        See :class:`~crystalicl_jobflow.jobs.RelaxMaker`.
+    known
+        Crystals of the hull, or the name of their source.
+    hull
+        How they are compared with the candidates.
 
     Returns
     -------
@@ -154,13 +170,13 @@ def gather_relaxations(
                 found.append(judge_relaxation(read, volumes.get(name)))
             except Exception as error:  # one strange document must not cost all others
                 found.append(_failed(name, error, level=level, source_uuid=source["uuid"]))
-    hull = known if known is None or isinstance(known, str) else as_crystals(known)
+    settings = hull or HullSettings()
     found, words = hull_energies(
         found,
-        known=hull,
-        model=energy_model,
-        references=references,
-        relax_known=relax_known,
+        known=known if known is None or isinstance(known, str) else as_crystals(known),
+        model=settings.energy_model,
+        references=settings.references,
+        relax_known=settings.relax_known,
         progress=log_progress(logger, "energies of the hull"),
     )
     tried = {item.candidate_id: item for item in found}

@@ -153,7 +153,7 @@ class TrainMaker(Maker):
         return _train_doc(self, result, resumed=resumed)
 
     def _lesson(self, data: Any, folder: Path, *, seed: int) -> Any:
-        from crystalicl_jobflow.training.data.mixtures import MIXTURES
+        from crystalicl_jobflow.training.data.mixtures import MIXTURES, Variation
         from crystalicl_jobflow.training.recipes import crystal_lesson, file_lesson, load_split
 
         if isinstance(data, Mapping) and "instructions" in data:  # as a database kept it
@@ -182,9 +182,7 @@ class TrainMaker(Maker):
             text_format=self.text_format,
             mixture=MIXTURES[self.mixture],
             weights=self.weights,
-            augment=self.augment,
-            substitute=self.substitute,
-            made_up=self.made_up,
+            variation=Variation(self.augment, self.substitute, self.made_up),
             seed=seed,
         )
 

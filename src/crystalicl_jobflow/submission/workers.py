@@ -9,7 +9,7 @@ lets every job, whenever it is made, go by what it does.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict, Unpack
 
 from jobflow import Flow, Job
 
@@ -28,6 +28,22 @@ STEP_NAMES: dict[str, tuple[str, ...]] = {
     "vasp": ("relax dft",),
 }
 """Step → parts of names: what `RelaxMaker` calls the jobs of Makers of any package."""
+
+
+class StepWorkers(TypedDict, total=False):
+    """Step → worker, for :func:`assign_workers`; a step without one goes to the default.
+
+    The default may be missing with FireWorks: such jobs have no category, and workers
+    without one run them.
+    """
+
+    default: str | None
+    retrieval: str | None
+    generation: str | None
+    training: str | None
+    forcefield: str | None
+    vasp: str | None
+
 
 _KEYS: dict[str, dict[str, str]] = {
     "jobflow_remote": {
@@ -53,20 +69,15 @@ def assign_workers(
     flow: Flow | Job,
     manager: Manager = "jobflow_remote",
     *,
-    default: str | None = None,
-    retrieval: str | None = None,
-    generation: str | None = None,
-    training: str | None = None,
-    forcefield: str | None = None,
-    vasp: str | None = None,
     names: Mapping[str, str] | None = None,
     resources: Mapping[str, Mapping[str, Any]] | None = None,
     exec_config: Mapping[str, str | Mapping[str, Any]] | None = None,
     priority: Mapping[str, int] | None = None,
+    **workers: Unpack[StepWorkers],
 ) -> Flow | Job:
     """Send jobs to workers by what they do, those that are made while the Flow runs too.
 
-    A job's step is told by its function, whatever its name: ``retrieval`` is
+    A job's step follows from its function, whatever its name: ``retrieval`` is
     `RetrieveMaker` and `InstructionsMaker` (what reads pools), ``generation`` is
     `GenerateMaker` and the parts of a benchmark, ``training`` is `TrainMaker`,
     ``forcefield`` is every force field's Maker of atomate2, ``vasp`` every VASP Maker, and
@@ -84,11 +95,6 @@ def assign_workers(
         'jobflow_remote': workers are those of the project, set as ``worker``. 'fireworks':
         workers are categories, set as ``_category``; a FireWorker runs the jobs of the
         categories in its file.
-    default
-        Worker of every job that is not named below. May be None with FireWorks: such jobs
-        have no category, and workers without one run them.
-    retrieval, generation, training, forcefield, vasp
-        Worker of that step; None for the default one.
     names
         Part of a job's name → worker, for jobs that no step covers, and above all steps.
     resources
@@ -100,6 +106,8 @@ def assign_workers(
         (``modules``, ``export``, ``pre_run``, ``post_run``); jobflow-remote only.
     priority
         The same → priority; greater goes first.
+    **workers
+        Worker of each step, see `StepWorkers`.
 
     Returns
     -------
@@ -132,14 +140,12 @@ def assign_workers(
     """
     if manager not in _KEYS:
         raise ValueError(f"manager {manager!r} is not one of {', '.join(_KEYS)}")
+    unknown = [step for step in workers if step not in STEPS]
+    if unknown:
+        raise TypeError(f"step {unknown[0]!r} is not one of {', '.join(STEPS)}")
     by_name = dict(names or {})
-    workers: dict[str, str | None] = {
-        "retrieval": retrieval,
-        "generation": generation,
-        "training": training,
-        "forcefield": forcefield,
-        "vasp": vasp,
-    }
+    default = workers.get("default")
+    by_step: dict[str, str | None] = {step: workers.get(step) for step in STEPS[1:]}
     if manager == "jobflow_remote" and not default:
         raise ValueError(
             "jobflow-remote needs a default worker: jobs that are made while others run would"
@@ -155,7 +161,7 @@ def assign_workers(
         return _settings(manager, worker or default, options.get(step, {}))
 
     _set_config(flow, settings("default", default))
-    for step, worker in workers.items():
+    for step, worker in by_step.items():
         if worker is None and step not in options:
             continue
         for function in step_functions(step):

@@ -37,7 +37,7 @@ class FlowFileError(CrystalICLError, ValueError):
     """A file that describes no Flow; the message is one line with file, line and field."""
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # PyYAML has no types
     """SafeLoader with the plain values of YAML 1.2's core schema.
 
     In YAML 1.1, which PyYAML reads, ``2:20`` is 140 (sexagesimal), ``NO`` is false and

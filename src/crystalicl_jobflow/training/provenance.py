@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crystalicl_jobflow.training.checkpoints import ARGUMENTS, CHECKPOINT, trainable
+from crystalicl_jobflow.training.data.mixtures import Variation
 from crystalicl_jobflow.utils.versions import installed_versions
 
 if TYPE_CHECKING:
     from crystalicl_jobflow.training.data.batches import InstructionBatches
     from crystalicl_jobflow.training.data.crystals import TrainingCrystal
-    from crystalicl_jobflow.training.loop import LoopSettings
+    from crystalicl_jobflow.training.schedule import LoopSettings
 
 DATA = "data.json"
 """The files that a training learned from."""
@@ -175,9 +176,7 @@ def record_arguments(
         "instructions": len(source.order(0)),
         "crystals": len(getattr(source, "crystals", ())) or None,
         "weights": getattr(source, "weights", {}),
-        "augment": getattr(source, "augment", 0.0),
-        "substitute": getattr(source, "substitute", 0.0),
-        "made_up": getattr(source, "made_up", 0.0),
+        **asdict(getattr(source, "variation", Variation())),
         "validation_instructions": validation_rows,
         "trained_parameters": sum(p.numel() for p in trainable(model).values()),
         "parameters": sum(p.numel() for p in model.parameters()),

@@ -17,7 +17,7 @@ from crystalicl_jobflow.training.data.instructions import (
     InstructionSet,
     Mixture,
 )
-from crystalicl_jobflow.training.data.mixtures import choose_formulas
+from crystalicl_jobflow.training.data.mixtures import Variation, choose_formulas
 from crystalicl_jobflow.training.loop import LoopSettings, TrainingResult
 from crystalicl_jobflow.training.lora import PAPER_LOOP, LoraSettings, train_lora
 from crystalicl_jobflow.training.model_card import write_training_card
@@ -154,9 +154,7 @@ def crystal_lesson(
     text_format: str = "sgs",
     mixture: Mixture = HYBRID_MIXTURE,
     weights: Mapping[str, float] | None = None,
-    augment: float = 0.0,
-    substitute: float = 0.0,
-    made_up: float = 0.0,
+    variation: Variation | None = None,
     seed: int = 0,
     template: str = "crystalicl",
     require_fingerprints: bool = False,
@@ -167,10 +165,10 @@ def crystal_lesson(
     ----------
     split
         Of `load_split`.
-    text_format, mixture, weights, augment, substitute, made_up, seed, template
+    text_format, mixture, weights, variation, seed, template
         As in `InstructionSet`; weights by file name without ending.
     require_fingerprints
-        As in `InstructionSet`.
+        Whether to refuse strategies that need fingerprints where there are none.
     """
     instructions = InstructionSet(
         split.training,
@@ -178,12 +176,11 @@ def crystal_lesson(
         mixture=mixture,
         seed=seed,
         weights=weights,
-        augment=augment,
-        substitute=substitute,
-        made_up=made_up,
+        variation=variation,
         template=template,
-        require_fingerprints=require_fingerprints,
     )
+    if require_fingerprints:
+        instructions.require_fingerprints()
     validation = validation_instructions(
         split.validation, text_format=text_format, template=template
     )

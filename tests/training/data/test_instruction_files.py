@@ -18,6 +18,7 @@ from crystalicl_jobflow.training.data.instruction_files import (
     export_instructions,
     info_path,
 )
+from crystalicl_jobflow.training.data.mixtures import Variation
 
 SMALL = 24
 
@@ -69,11 +70,15 @@ def test_the_file_does_not_depend_on_the_order_of_the_crystals(
     contents = set()
     for number, crystals in enumerate((prototypes[:SMALL], shuffled)):
         path = tmp_path / f"{number}.jsonl"
-        made = InstructionSet(crystals, mixture=HYBRID_MIXTURE, seed=5, augment=0.5)
+        made = InstructionSet(
+            crystals, mixture=HYBRID_MIXTURE, seed=5, variation=Variation(augment=0.5)
+        )
         export_instructions(made, path, epochs=epochs)
         contents.add(path.read_bytes())
     assert len(contents) == 1
-    other = InstructionSet(prototypes[:SMALL], mixture=HYBRID_MIXTURE, seed=6, augment=0.5)
+    other = InstructionSet(
+        prototypes[:SMALL], mixture=HYBRID_MIXTURE, seed=6, variation=Variation(augment=0.5)
+    )
     export_instructions(other, tmp_path / "other.jsonl", epochs=epochs)
     assert (tmp_path / "other.jsonl").read_bytes() not in contents
 

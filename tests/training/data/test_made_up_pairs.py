@@ -22,6 +22,7 @@ from crystalicl_jobflow.training import (
 )
 from crystalicl_jobflow.training.data.batches import encode_instruction
 from crystalicl_jobflow.training.data.made_up_pairs import MADE_UP, SPREAD, made_up_pair
+from crystalicl_jobflow.training.data.mixtures import Variation
 from crystalicl_jobflow.training.tokenizer import build_tokenizer
 
 FEW_SHOT = Mixture(
@@ -113,7 +114,9 @@ def test_real_crystals_of_a_data_set(shared_data: Path) -> None:
 def test_one_of_the_examples_has_the_structure_asked_for(
     prototypes: list[TrainingCrystal],
 ) -> None:
-    instructions = InstructionSet(prototypes, mixture=FEW_SHOT, seed=5, made_up=1.0)
+    instructions = InstructionSet(
+        prototypes, mixture=FEW_SHOT, seed=5, variation=Variation(made_up=1.0)
+    )
     places = set()
     for index in range(len(prototypes)):
         instruction = instructions.instruction(index, 0)
@@ -135,7 +138,9 @@ def test_one_of_the_examples_has_the_structure_asked_for(
 def test_beside_a_made_up_example_only_the_response_is_learned(
     prototypes: list[TrainingCrystal],
 ) -> None:
-    instructions = InstructionSet(prototypes, mixture=FEW_SHOT, seed=6, made_up=1.0)
+    instructions = InstructionSet(
+        prototypes, mixture=FEW_SHOT, seed=6, variation=Variation(made_up=1.0)
+    )
     tokenizer = build_tokenizer("sgs")
     for index in range(40):
         instruction = instructions.instruction(index, 0)
@@ -148,11 +153,13 @@ def test_beside_a_made_up_example_only_the_response_is_learned(
 def test_zero_shot_instructions_stay_real(prototypes: list[TrainingCrystal]) -> None:
     mixture = Mixture(kinds={"zero-shot": 1.0}, conditions={"group": 1.0})
     plain = InstructionSet(prototypes, mixture=mixture)
-    other = InstructionSet(prototypes, mixture=mixture, made_up=1.0)
+    other = InstructionSet(prototypes, mixture=mixture, variation=Variation(made_up=1.0))
     assert list(plain.epoch(0)) == list(other.epoch(0))
 
 
 def test_the_same_seed_gives_the_same_instructions(prototypes: list[TrainingCrystal]) -> None:
-    one, two = (InstructionSet(prototypes, seed=7, made_up=0.5) for _ in range(2))
+    one, two = (
+        InstructionSet(prototypes, seed=7, variation=Variation(made_up=0.5)) for _ in range(2)
+    )
     assert list(one.epoch(2)) == list(two.epoch(2))
     assert {i.kind for i in one.epoch(2)} >= {"few-shot made up"}

@@ -12,6 +12,7 @@ from crystalicl_jobflow.prompts import prefix_lines
 from crystalicl_jobflow.text import SGS
 from crystalicl_jobflow.training import InstructionSet, Mixture, TrainingCrystal, training_crystal
 from crystalicl_jobflow.training.data.made_up_pairs import SPREAD, substitute
+from crystalicl_jobflow.training.data.mixtures import Variation
 
 
 def perovskite(formula: str, length: float) -> TrainingCrystal:
@@ -82,7 +83,9 @@ def test_only_the_examples_tell_the_structure_of_a_substituted_crystal() -> None
     )
     known = {item.demonstration.formula for item in PEROVSKITES}
     plain = InstructionSet(PEROVSKITES, mixture=mixture, seed=3)
-    other = InstructionSet(PEROVSKITES, mixture=mixture, seed=3, substitute=1.0)
+    other = InstructionSet(
+        PEROVSKITES, mixture=mixture, seed=3, variation=Variation(substitute=1.0)
+    )
     for index, item in enumerate(PEROVSKITES):
         instruction = other.instruction(index, 0)
         # the response answers the formula of its own prompt
@@ -99,11 +102,13 @@ def test_only_the_examples_tell_the_structure_of_a_substituted_crystal() -> None
 def test_zero_shot_instructions_ask_for_real_crystals_only() -> None:
     mixture = Mixture(kinds={"zero-shot": 1.0}, conditions={"group": 1.0})
     plain = InstructionSet(PEROVSKITES, mixture=mixture)
-    other = InstructionSet(PEROVSKITES, mixture=mixture, substitute=1.0)
+    other = InstructionSet(PEROVSKITES, mixture=mixture, variation=Variation(substitute=1.0))
     assert list(plain.epoch(0)) == list(other.epoch(0))
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
 def test_the_same_seed_gives_the_same_instructions(share: float) -> None:
-    one, two = (InstructionSet(PEROVSKITES, seed=7, substitute=share) for _ in range(2))
+    one, two = (
+        InstructionSet(PEROVSKITES, seed=7, variation=Variation(substitute=share)) for _ in range(2)
+    )
     assert list(one.epoch(2)) == list(two.epoch(2))

@@ -200,7 +200,7 @@ def load_lesson(options: dict[str, Any]) -> Lesson:
         If nothing or too much is named, or it cannot be read.
     """
     from crystalicl_jobflow.training import recipes
-    from crystalicl_jobflow.training.data.mixtures import MIXTURES, ablate, by_structure
+    from crystalicl_jobflow.training.data.mixtures import MIXTURES, Variation, ablate, by_structure
 
     licences = shares("--licence", options["licences"], str)
     if options["instructions"] is not None:
@@ -240,9 +240,7 @@ def load_lesson(options: dict[str, Any]) -> Lesson:
         template=options["template"],
         mixture=mixture if ablation is None else ablate(mixture, ablation),
         weights=weights,
-        augment=options["augment"],
-        substitute=options["substitute"],
-        made_up=options["made_up"],
+        variation=Variation(options["augment"], options["substitute"], options["made_up"]),
         seed=options["seed"],
         require_fingerprints=by_structure(ablation),
     )

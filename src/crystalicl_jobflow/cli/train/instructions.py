@@ -106,6 +106,7 @@ def instructions(data: tuple[str, ...], out: Path, **options: Any) -> None:
     """
     from crystalicl_jobflow.training.data.instruction_files import export_instructions
     from crystalicl_jobflow.training.data.instructions import InstructionSet
+    from crystalicl_jobflow.training.data.mixtures import Variation
     from crystalicl_jobflow.training.data.sources import read_training_data
 
     mixture, explicit = _mixture(options)
@@ -127,9 +128,10 @@ def instructions(data: tuple[str, ...], out: Path, **options: Any) -> None:
         template=options["template"],
         mixture=mixture,
         seed=options["seed"],
-        augment=options["augment"],
-        require_fingerprints=explicit,
+        variation=Variation(augment=options["augment"]),
     )
+    if explicit:
+        made.require_fingerprints()
     for name, used in made.fallbacks.items():
         note(f"No fingerprints: {used} is drawn for strategy {name}, and its kind says so")
     with progress("Crystals") as report:

@@ -26,7 +26,7 @@ class InstructionSource(Protocol):
         """Return the instructions of an epoch by their numbers, in order."""
         ...
 
-    def instruction(self, index: int, epoch: int) -> Instruction:
+    def instruction(self, index: int, epoch: int, /) -> Instruction:
         """Return an instruction by its number."""
         ...
 

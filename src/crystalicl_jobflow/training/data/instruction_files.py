@@ -13,12 +13,12 @@ import json
 import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 from crystalicl_jobflow.training.data.instructions import Instruction, InstructionSet
-from crystalicl_jobflow.training.data.mixtures import Mixture
+from crystalicl_jobflow.training.data.mixtures import Mixture, Variation, choose_formulas
 
 COLUMNS = (
     "prompt", "completion", "kind", "crystal_id", "formula", "demonstration_ids", "examples",
@@ -99,9 +99,7 @@ def export_instructions(
         "seed": instructions.seed,
         "mixture": asdict(instructions.mixture),
         "weights": instructions.weights,
-        "augment": instructions.augment,
-        "substitute": instructions.substitute,
-        "made_up": instructions.made_up,
+        **asdict(instructions.variation),
         "fallbacks": instructions.fallbacks,
         "sha256": hashlib.sha256(content).hexdigest(),
         **(more or {}),
@@ -161,7 +159,7 @@ class InstructionFile:
     ----------
     crystals
         Ids of the crystals that it is about, sorted.
-    text_format, template, mixture, weights, augment
+    text_format, template, mixture, weights, variation
         As the file's description says; the defaults where there is none.
 
     Raises
@@ -182,7 +180,9 @@ class InstructionFile:
         self.text_format = str(self.info.get("text_format", "sgs"))
         self.template = str(self.info.get("template", "crystalicl"))
         self.weights: dict[str, float] = dict(self.info.get("weights", {}))
-        self.augment = float(self.info.get("augment", 0.0))
+        self.variation = Variation(
+            **{item.name: float(self.info.get(item.name, 0.0)) for item in fields(Variation)}
+        )
         self.mixture = _read_mixture(self.info.get("mixture"))
         self._offsets: list[int] = []
         self._ids: list[str] = []
@@ -208,7 +208,7 @@ class InstructionFile:
         for line in self.order(epoch):
             yield self.instruction(line, epoch)
 
-    def instruction(self, index: int, epoch: int = 0) -> Instruction:
+    def instruction(self, index: int, _epoch: int = 0) -> Instruction:
         """Return the instruction of a line; the same in every epoch."""
         with self.path.open("rb") as file:
             file.seek(self._offsets[index])
@@ -235,8 +235,6 @@ class InstructionFile:
         ValueError
             If the share is out of bounds, or nothing is left to learn from.
         """
-        from crystalicl_jobflow.training.data.mixtures import choose_formulas
-
         held_out = choose_formulas((self._formulas[line] for line in self._lines), share, seed=seed)
         kept = [line for line in self._lines if self._formulas[line] not in held_out]
         other = [line for line in self._lines if self._formulas[line] in held_out]

@@ -36,6 +36,7 @@ from crystalicl_jobflow.training.data.mixtures import (
     HYBRID_MIXTURE,
     MIXTURES,
     Mixture,
+    Variation,
     ablate,
     draw,
     draw_condition,
@@ -97,20 +98,10 @@ class InstructionSet:
         Index of the same crystals; None to build it from them, with those fingerprints
         that their demonstrations hold. Without any, F is drawn as R and CF as C, and the
         kind of the instruction says so ('few-shot R for F').
-    augment
-        Share of the zero-shot and property instructions (0 to 1) whose crystal is written
-        in another, symmetry-equivalent description (`equivalent_description`). Few-shot
-        instructions keep the canonical one, so that what the examples show carries over.
-    substitute
-        Share of the few-shot instructions (0 to 1) that ask for a crystal whose elements
-        are replaced (`substitution.substitute`), so that it cannot be known by heart.
-    made_up
-        Share of the few-shot instructions (0 to 1) about made-up crystals
-        (`made_up.made_up_pair`): one of the crystals shown has the structure asked for.
+    variation
+        Which instructions are about varied or made-up crystals; None for none.
     template
         'crystalicl' or 'alpaca', see `crystalicl_jobflow.prompts`.
-    require_fingerprints
-        Refuse strategies that need fingerprints where there are none.
 
     Attributes
     ----------
@@ -120,8 +111,7 @@ class InstructionSet:
     Raises
     ------
     ValueError
-        If format or template are not known, an id comes twice, or fingerprints are
-        required and missing; one line.
+        If format or template are not known, or an id comes twice; one line.
     """
 
     def __init__(
@@ -133,20 +123,15 @@ class InstructionSet:
         seed: int = 0,
         weights: Mapping[str, float] | None = None,
         pool: DemonstrationIndex | None = None,
-        augment: float = 0.0,
-        substitute: float = 0.0,
-        made_up: float = 0.0,
+        variation: Variation | None = None,
         template: str = "crystalicl",
-        require_fingerprints: bool = False,
     ) -> None:
         check_template(template)
         if text_format not in WRITTEN_FORMATS:
             raise ValueError(
                 f"text format {text_format!r} is not one of {', '.join(WRITTEN_FORMATS)}"
             )
-        self.augment = augment
-        self.substitute = substitute
-        self.made_up = made_up
+        self.variation = variation or Variation()
         self.crystals = list(crystals)
         self.text_format = text_format
         self.mixture = mixture
@@ -170,7 +155,16 @@ class InstructionSet:
         if not self.pool.num_fingerprints:
             asked = {name for name, share in mixture.strategies.items() if share > 0}
             self.fallbacks = {name: used for name, used in _FALLBACKS.items() if name in asked}
-        if require_fingerprints and self.fallbacks:
+
+    def require_fingerprints(self) -> None:
+        """Refuse strategies that need fingerprints where there are none.
+
+        Raises
+        ------
+        ValueError
+            If there is such a strategy; one line.
+        """
+        if self.fallbacks:
             raise ValueError(
                 f"strategy {next(iter(self.fallbacks))} needs fingerprints and the crystals have"
                 " none; build a pool with them (crystalicl pool build DATA --store POOL.json)"
@@ -244,12 +238,13 @@ class InstructionSet:
     def _crystal(self, index: int, rng: random.Random, strategy: str | None = None) -> Instruction:
         """Ask for a crystal, with demonstrations where there is a strategy and it finds some."""
         asked = self.crystals[index]
-        if strategy is not None and self.made_up and rng.random() < self.made_up:
+        made_up, replaced = self.variation.made_up, self.variation.substitute
+        if strategy is not None and made_up and rng.random() < made_up:
             pair = made_up_pair(asked, rng)
             if pair is not None:
                 return self._made_up(*pair, strategy, rng)
         other_elements = None
-        if strategy is not None and self.substitute and rng.random() < self.substitute:
+        if strategy is not None and replaced and rng.random() < replaced:
             other_elements = substitute(asked, rng)
         demonstration = (other_elements or asked).demonstration
         condition = draw_condition(demonstration, draw(self.mixture.conditions, rng), rng)
@@ -327,7 +322,7 @@ class InstructionSet:
 
     def _described(self, index: int, rng: random.Random) -> str:
         """Return a crystal's text, in another description as often as asked for."""
-        if self.augment and rng.random() < self.augment:
+        if self.variation.augment and rng.random() < self.variation.augment:
             other = equivalent_description(self.crystals[index].crystal, rng)
             return crystal_text(other, self.text_format)
         return self.text(index)

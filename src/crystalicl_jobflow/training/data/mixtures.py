@@ -66,6 +66,30 @@ class Mixture:
         _check("number of shots", self.shots, (1, 2, 3, 4, 5))
 
 
+@dataclass(frozen=True)
+class Variation:
+    """Shares of instructions about varied or made-up crystals, each from 0 to 1.
+
+    Parameters
+    ----------
+    augment
+        Of the zero-shot and property instructions: the crystal is written in another,
+        symmetry-equivalent description (`equivalent_description`). Few-shot instructions
+        keep the canonical one, so that the examples show what is wanted.
+    substitute
+        Of the few-shot instructions: they ask for a crystal whose elements are replaced
+        (`made_up_pairs.substitute`), so that it cannot be known by heart.
+    made_up
+        Of the few-shot instructions: they are about made-up crystals
+        (`made_up_pairs.made_up_pair`), and one of the crystals shown has the structure
+        asked for.
+    """
+
+    augment: float = 0.0
+    substitute: float = 0.0
+    made_up: float = 0.0
+
+
 def _check(what: str, shares: Mapping[_Key, float], known: tuple[_Key, ...]) -> None:
     for name, share in shares.items():
         if name not in known:
