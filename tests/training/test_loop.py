@@ -6,6 +6,7 @@ import json
 import random
 import sys
 import types
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -25,7 +26,7 @@ from crystalicl_jobflow.training.data.batches import (
 )
 from crystalicl_jobflow.training.data.instructions import Instruction, Mixture
 from crystalicl_jobflow.training.loop import learning_rate_factor, response_loss, train
-from crystalicl_jobflow.training.optimizers import build_optimizers, orthogonalize
+from crystalicl_jobflow.training.optimizers import Muon, build_optimizers, orthogonalize
 
 SETTINGS = LoopSettings(
     learning_rate=5e-3,
@@ -175,6 +176,32 @@ def test_orthogonalize_brings_all_singular_values_near_one() -> None:
     values = torch.linalg.svdvals(orthogonalize(matrix))
     assert float(values.min()) > 0.5
     assert float(values.max()) < 1.5
+
+
+@pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="this torch has no Muon")
+def test_muon_takes_the_steps_of_torchs() -> None:
+    """But for bfloat16, in which torch's orthogonalises."""
+
+    def changes(build: Callable[[list[torch.nn.Parameter]], torch.optim.Optimizer]) -> torch.Tensor:
+        draw = torch.Generator().manual_seed(3)
+        weights = [
+            torch.nn.Parameter(torch.randn(shape, generator=draw)) for shape in ((8, 24), (24, 8))
+        ]
+        before = torch.cat([weight.detach().flatten() for weight in weights])
+        optimizer = build(weights)
+        for _ in range(5):
+            for weight in weights:
+                weight.grad = torch.randn(weight.shape, generator=draw)
+            optimizer.step()
+        return torch.cat([weight.detach().flatten() for weight in weights]) - before
+
+    own = changes(lambda weights: Muon(weights, lr=0.01, weight_decay=0.1))
+    torchs = changes(
+        lambda weights: torch.optim.Muon(
+            weights, lr=0.01, weight_decay=0.1, momentum=0.95, adjust_lr_fn="match_rms_adamw"
+        )
+    )
+    assert (own - torchs).norm() < 0.02 * own.norm()
 
 
 def test_muon_leaves_embeddings_and_norms_to_adamw(tokenizer, tiny_size) -> None:

@@ -18,8 +18,10 @@ class Muon(torch.optim.Optimizer):
     """Momentum, orthogonalised: for the weight matrices of hidden layers.
 
     Follows Jordan et al. (2024) with the step size of Liu et al. (2025), which matches
-    AdamW's. ``torch.optim.Muon`` does the same in bfloat16, which is slow on processors
-    without that type; here the iteration runs in the parameters' own precision.
+    AdamW's. ``torch.optim.Muon`` takes the same steps, but orthogonalises in bfloat16: on a
+    processor without that type one step of the embedded model takes 5.0 s instead of 0.24 s
+    (torch 2.13, one core), and after ten steps the weights' changes differ by 0.6 %. Here the
+    iteration runs in the parameters' own precision.
 
     Parameters
     ----------

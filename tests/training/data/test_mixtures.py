@@ -42,10 +42,9 @@ def test_no_auxiliary_leaves_property_prediction_out(prototypes) -> None:
 
 @pytest.mark.parametrize("ablation", ["only-F", "only-CF"])
 def test_strategies_by_structure_are_refused_without_fingerprints(prototypes, ablation) -> None:
+    instructions = InstructionSet(prototypes, mixture=ablate(HYBRID_MIXTURE, ablation))
     with pytest.raises(ValueError, match=r"needs fingerprints and the crystals have none"):
-        InstructionSet(
-            prototypes, mixture=ablate(HYBRID_MIXTURE, ablation), require_fingerprints=True
-        )
+        instructions.require_fingerprints()
 
 
 def test_all_of_the_papers_ablations_are_there() -> None:

@@ -102,9 +102,8 @@ def test_a_document_that_cannot_be_read_is_reported(pool) -> None:
 def test_fingerprints_of_a_pool_serve_the_strategies_by_structure(pool) -> None:
     crystals = read_training_data([pool]).crystals
     for name, kind in (("only-F", "few-shot F"), ("only-CF", "few-shot CF")):
-        made = InstructionSet(
-            crystals, mixture=ablate(HYBRID_MIXTURE, name), require_fingerprints=True
-        )
+        made = InstructionSet(crystals, mixture=ablate(HYBRID_MIXTURE, name))
+        made.require_fingerprints()
         assert not made.fallbacks
         kinds = {item.kind for item in made.full()}
         assert kinds == {"zero-shot", kind, "property"}
