@@ -87,9 +87,9 @@ def hf_generate(generator: Any, prompts: list[str], sampling: SamplingParams, ba
     """Do the same with ``model.generate``; return the number of tokens."""
     import torch
 
-    ends = set(generator.vocabulary.eos_token_ids)
+    ends = set(generator.causal.vocabulary.eos_token_ids)
     count = 0
-    encoded = sorted((generator.encode(prompt) for prompt in prompts), key=len)
+    encoded = sorted((generator.causal.encode(prompt) for prompt in prompts), key=len)
     for start in range(0, len(encoded), batch):
         rows = encoded[start : start + batch]
         width = max(len(row) for row in rows)
@@ -98,9 +98,9 @@ def hf_generate(generator: Any, prompts: list[str], sampling: SamplingParams, ba
         for line, row in enumerate(rows):
             ids[line, width - len(row) :] = torch.tensor(row)
             mask[line, width - len(row) :] = 1
-        output = generator.model.generate(
-            ids.to(generator.device),
-            attention_mask=mask.to(generator.device),
+        output = generator.causal.model.generate(
+            ids.to(generator.causal.device),
+            attention_mask=mask.to(generator.causal.device),
             do_sample=True,
             temperature=sampling.temperature,
             top_p=sampling.top_p,

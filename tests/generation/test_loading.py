@@ -40,15 +40,15 @@ def test_the_adapter_changes_the_scores_as_peft_says(tiny_model: Path, generator
     from transformers import AutoModelForCausalLM
 
     plain: Any = load_generator(str(tiny_model / "base"), device="cpu")
-    ids = torch.tensor([plain.encode(PROMPT)])
+    ids = torch.tensor([plain.causal.encode(PROMPT)])
     with torch.inference_mode():
         base = AutoModelForCausalLM.from_pretrained(tiny_model / "base")
-        assert torch.allclose(plain.model(ids).logits, base(ids).logits)
+        assert torch.allclose(plain.causal.model(ids).logits, base(ids).logits)
         tuned = PeftModel.from_pretrained(base, tiny_model / "adapter")
         expected = tuned(ids).logits
-        merged = generator.model(ids).logits
+        merged = generator.causal.model(ids).logits
         assert torch.allclose(merged, expected, atol=1e-4)
-        assert not torch.allclose(plain.model(ids).logits, merged, atol=1e-2)
+        assert not torch.allclose(plain.causal.model(ids).logits, merged, atol=1e-2)
 
 
 def test_info_names_the_very_files(tiny_model: Path, generator: Any) -> None:

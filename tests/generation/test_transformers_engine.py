@@ -134,17 +134,19 @@ def test_the_distribution_is_the_models(generator: Any, top_k: int | None) -> No
     sampling = SamplingParams(seed=0, max_new_tokens=1, temperature=0.7, top_p=0.5, top_k=top_k)
     (row,) = generator.generate([GenerationRequest(PROMPT, num_samples=4000)], sampling)
     with torch.inference_mode():
-        scores = generator.model(torch.tensor([generator.encode(PROMPT)])).logits[0, -1]
+        scores = generator.causal.model(torch.tensor([generator.causal.encode(PROMPT)])).logits[
+            0, -1
+        ]
     logits = scores.double().clone()
-    for token in generator.tokenizer.all_special_ids:
-        if token not in generator.vocabulary.eos_token_ids:
+    for token in generator.causal.tokenizer.all_special_ids:
+        if token not in generator.causal.vocabulary.eos_token_ids:
             logits[token] = -torch.inf
     shares = torch.softmax(logits / 0.7, dim=0)
     ranked, order = shares.sort(descending=True)
     mass = float(ranked[:top_k].sum())
     nucleus = int((ranked.cumsum(0) < 0.5 * mass).sum()) + 1
     expected = {
-        generator.vocabulary.strings[token]: float(share / ranked[:nucleus].sum())
+        generator.causal.vocabulary.strings[token]: float(share / ranked[:nucleus].sum())
         for token, share in zip(order[:nucleus].tolist(), ranked[:nucleus], strict=True)
     }
     counts = dict.fromkeys(expected, 0)
@@ -159,18 +161,18 @@ def test_greedy_limit_agrees_with_hugging_face(generator: Any) -> None:
     sampling = SamplingParams(seed=0, max_new_tokens=30, temperature=1e-4, top_p=1.0)
     answers = generator.generate(REQUESTS, sampling)
     for request, row in zip(REQUESTS, answers, strict=True):
-        ids = torch.tensor([generator.encode(request.prompt)])
-        output = generator.model.generate(
+        ids = torch.tensor([generator.causal.encode(request.prompt)])
+        output = generator.causal.model.generate(
             ids,
             attention_mask=torch.ones_like(ids),
             do_sample=False,
             max_new_tokens=30,
             pad_token_id=0,
             # generate() itself would write tokens that are no text
-            suppress_tokens=[generator.tokenizer.bos_token_id, 0, 3],
+            suppress_tokens=[generator.causal.tokenizer.bos_token_id, 0, 3],
         )
         new = output[0, ids.shape[1] :].tolist()
-        expected = generator.vocabulary.decode([t for t in new if t != 2])
+        expected = generator.causal.vocabulary.decode([t for t in new if t != 2])
         assert [completion.text for completion in row] == [expected] * request.num_samples
 
 
@@ -190,8 +192,8 @@ def test_a_prompt_is_computed_once_for_all_its_samples(
     generator: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read: list[tuple[int, ...]] = []
-    original = generator.read
-    monkeypatch.setattr(generator, "read", lambda c: read.extend(c) or original(c))
+    original = generator.causal.read
+    monkeypatch.setattr(generator.causal, "read", lambda c: read.extend(c) or original(c))
     generator.batch_size = 4
     requests = [GenerationRequest(PROMPT, num_samples=13), GenerationRequest(LONGER, 5)]
     generator.generate(
@@ -199,7 +201,9 @@ def test_a_prompt_is_computed_once_for_all_its_samples(
         SAMPLING.model_copy(update={"max_redraws": 2}),
         accept=lambda text, request: FailureReason.AMBIGUOUS,
     )
-    assert sorted(read) == sorted([generator.encode(PROMPT), generator.encode(LONGER)])
+    assert sorted(read) == sorted(
+        [generator.causal.encode(PROMPT), generator.causal.encode(LONGER)]
+    )
 
 
 def test_rejected_texts_are_drawn_again_and_counted(generator: Any) -> None:
@@ -241,7 +245,7 @@ def test_constrained_rows_of_one_batch_follow_their_own_rules(generator: Any, re
         GenerationRequest(PROMPT, 4, key="odd", constraint=EveryOther(1, 7, refuse=refuse)),
     ]
     answers = generator.generate(requests, SAMPLING)
-    ids = {text: i for i, text in enumerate(generator.vocabulary.strings) if text}
+    ids = {text: i for i, text in enumerate(generator.causal.vocabulary.strings) if text}
     for row, request in zip(answers, requests, strict=True):
         if request.constraint is None:
             assert all(c.constraint is None for c in row)
@@ -277,7 +281,7 @@ def test_memory_that_runs_out_halves_the_batch_and_changes_no_text(
         return FailureReason.NO_SITES if "Ca" in text else None
 
     expected = generator.generate(requests, sampling, accept=accept)
-    original = generator.forward
+    original = generator.causal.forward
     calls = 0
     errors: list[Exception] = [
         torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"),
@@ -293,7 +297,7 @@ def test_memory_that_runs_out_halves_the_batch_and_changes_no_text(
             raise errors.pop(0)
         return logits
 
-    monkeypatch.setattr(generator, "forward", forward)
+    monkeypatch.setattr(generator.causal, "forward", forward)
     generator.batch_size = 16
     progress: list[int] = []
     answers = generator.generate(
@@ -311,7 +315,7 @@ def test_memory_for_not_even_one_row_is_one_line(
     def forward(*_: Any, **__: Any) -> torch.Tensor:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(generator, "forward", forward)
+    monkeypatch.setattr(generator.causal, "forward", forward)
     with pytest.raises(GenerationError, match="out of memory with one row"):
         generator.generate(REQUESTS, SAMPLING)
 
@@ -324,10 +328,10 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory() -> None:
 def test_a_model_that_rambles_is_cut(generator: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """What begins another exchange is no part of the answer."""
     told = "\n### P1\n### 4.0"
-    ids = generator.tokenizer(
+    ids = generator.causal.tokenizer(
         told + "\n### Instruction: Generate a crystal.", add_special_tokens=False
     )["input_ids"]
-    start = len(generator.encode(PROMPT))
+    start = len(generator.causal.encode(PROMPT))
 
     def forward(input_ids: torch.Tensor, **options: Any) -> torch.Tensor:
         logits = original(input_ids, **options)
@@ -335,19 +339,19 @@ def test_a_model_that_rambles_is_cut(generator: Any, monkeypatch: pytest.MonkeyP
         logits[:, ids[place]] = 1e4
         return logits
 
-    original = generator.forward
-    monkeypatch.setattr(generator, "forward", forward)
+    original = generator.causal.forward
+    monkeypatch.setattr(generator.causal, "forward", forward)
     (row,) = generator.generate([GenerationRequest(PROMPT)], SAMPLING)
     assert row[0].text == told
     assert row[0].finished
 
 
 def test_rounding_between_batches_stays_below_what_is_allowed_for(generator: Any) -> None:
-    contexts = [generator.encode(PROMPT + "\n### Ca" * n) for n in range(24)]
+    contexts = [generator.causal.encode(PROMPT + "\n### Ca" * n) for n in range(24)]
     with torch.inference_mode():
-        together = generator.read(contexts)
+        together = generator.causal.read(contexts)
         for context, prefix in zip(contexts, together, strict=True):
-            alone = generator.read_alone(context)
+            alone = generator.causal.read_alone(context)
             assert float((alone - prefix.logits).abs().max()) < 0.2 * ROUNDING[torch.float32]
 
 
@@ -356,7 +360,7 @@ def test_a_draw_that_rounding_could_change_is_decided_alone(
 ) -> None:
     """With noise of 1e-5 on the batched scores, as other kernels have, texts stay."""
     expected = texts(generator.generate(REQUESTS, SAMPLING))
-    original = generator.forward
+    original = generator.causal.forward
     noise = torch.Generator().manual_seed(0)
     alone = 0
 
@@ -368,7 +372,7 @@ def test_a_draw_that_rounding_could_change_is_decided_alone(
             return logits
         return logits + 1e-5 * (2 * torch.rand(logits.shape, generator=noise) - 1)
 
-    monkeypatch.setattr(generator, "forward", forward)
+    monkeypatch.setattr(generator.causal, "forward", forward)
     assert texts(generator.generate(REQUESTS, SAMPLING)) == expected
     assert alone > 0
 
@@ -383,7 +387,7 @@ def test_empty_requests_and_prompts(generator: Any) -> None:
 def test_long_runs_reuse_columns(generator: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows that come and go for long do not widen the cache without end."""
     widths = []
-    original = generator.forward
+    original = generator.causal.forward
 
     def forward(input_ids: torch.Tensor, **options: Any) -> torch.Tensor:
         if options["attention_mask"] is not None:
@@ -393,7 +397,7 @@ def test_long_runs_reuse_columns(generator: Any, monkeypatch: pytest.MonkeyPatch
     requests = [GenerationRequest(PROMPT, num_samples=60), GenerationRequest(LONGER, 60)]
     generator.batch_size = 32
     expected = texts(generator.generate(requests, SAMPLING))
-    monkeypatch.setattr(generator, "forward", forward)
+    monkeypatch.setattr(generator.causal, "forward", forward)
     generator.batch_size = 4
     answers = generator.generate(requests, SAMPLING)
     assert texts(answers) == expected
@@ -411,7 +415,7 @@ def test_the_log_probability_is_the_models_own(
     close = Row.completion
 
     def watched(row: Row, reason: FailureReason | None = None) -> Completion:
-        ends = [generator.tokenizer.eos_token_id] * row.finished
+        ends = [generator.causal.tokenizer.eos_token_id] * row.finished
         written[row.request_index, row.sample_index] = (*row.tokens, *ends)
         return close(row, reason)
 
@@ -422,10 +426,10 @@ def test_the_log_probability_is_the_models_own(
     sampling = SamplingParams(seed=3, max_new_tokens=30, temperature=1.7, top_p=0.8)
     answers = generator.generate(requests, sampling)
     for completion in chain(*answers):
-        prompt = generator.encode(requests[completion.request_index].prompt)
+        prompt = generator.causal.encode(requests[completion.request_index].prompt)
         ids = written[completion.request_index, completion.sample_index]
         with torch.inference_mode():
-            scores = generator.model(input_ids=torch.tensor([[*prompt, *ids]])).logits[0]
+            scores = generator.causal.model(input_ids=torch.tensor([[*prompt, *ids]])).logits[0]
         logs = torch.log_softmax(scores.double(), dim=1)
         start = len(prompt) - 1
         total = sum(float(logs[start + place, token]) for place, token in enumerate(ids))
@@ -438,13 +442,13 @@ def test_a_probability_too_close_to_a_step_is_computed_alone(
     generator: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     alone: list[float] = []
-    exact = type(generator).log_prob_alone
+    exact = type(generator.causal).log_prob_alone
 
     def watched(self: Any, prompt_ids: Any, written: Any) -> float:
         alone.append(exact(self, prompt_ids, written))
         return alone[-1]
 
-    monkeypatch.setattr(type(generator), "log_prob_alone", watched)
+    monkeypatch.setattr(type(generator.causal), "log_prob_alone", watched)
     monkeypatch.setitem(ROUNDING, torch.float32, 1.0)  # everything is too close
     answers = generator.generate(REQUESTS[:1], SAMPLING)
     found = sorted(completion.log_prob for completion in answers[0])

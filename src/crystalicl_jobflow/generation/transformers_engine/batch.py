@@ -10,7 +10,6 @@ import gc
 from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import torch
 
@@ -22,13 +21,11 @@ from crystalicl_jobflow.generation.base import (
 )
 from crystalicl_jobflow.generation.rows import LOG_PROB_DECIMALS, Row
 from crystalicl_jobflow.generation.transformers_engine.kv_cache import Prefix, SlotCache
+from crystalicl_jobflow.generation.transformers_engine.model import CausalModel
 from crystalicl_jobflow.generation.transformers_engine.token_sampler import TokenSampler
 from crystalicl_jobflow.schemas import Completion, FailureReason, SamplingParams
 from crystalicl_jobflow.utils.progress import Progress
 from crystalicl_jobflow.utils.torch_runtime import is_out_of_memory
-
-if TYPE_CHECKING:
-    from crystalicl_jobflow.generation.transformers_engine.generator import TransformersGenerator
 
 _SHRINK = 0.75  # slots are given up when fewer than this share of them is in use
 _SPREAD = 128  # columns that the cache may be wider than its longest row needs
@@ -49,27 +46,29 @@ class BatchRun:
 
     Parameters
     ----------
-    generator
-        The engine; its batch size is halved for good where memory runs out.
+    model
+        Computes the scores.
+    batch_size
+        Rows written at once, at most; halved where memory runs out.
     requests, sampling, accept, progress, on_completion
         See :meth:`~crystalicl_jobflow.generation.base.TextGenerator.generate`.
     """
 
-    generator: TransformersGenerator
+    model: CausalModel
     requests: Sequence[GenerationRequest]
     sampling: SamplingParams
+    batch_size: int = field(kw_only=True)
     accept: AcceptText | None = field(kw_only=True)
     progress: Progress | None = field(kw_only=True)
     on_completion: CompletionCallback | None = field(kw_only=True)
 
     def __post_init__(self) -> None:
-        generator = self.generator
-        tolerance = ROUNDING.get(generator.model.dtype, 0.0)
-        self.sampler = TokenSampler(generator, self.sampling, tolerance=tolerance)
+        tolerance = ROUNDING.get(self.model.dtype, 0.0)
+        self.sampler = TokenSampler(self.model, self.sampling, tolerance=tolerance)
         encoded: dict[str, tuple[int, ...]] = {}
         for request in self.requests:
             if request.prompt not in encoded:
-                encoded[request.prompt] = generator.encode(request.prompt)
+                encoded[request.prompt] = self.model.encode(request.prompt)
         prompts = [encoded[request.prompt] for request in self.requests]
         # neighbours of like length are read together with little padding
         order = sorted(range(len(prompts)), key=lambda i: (len(prompts[i]), prompts[i], i))
@@ -130,7 +129,7 @@ class BatchRun:
     def _fill(self) -> None:
         """Put waiting rows into free slots."""
         if not self.slots:
-            self.slots = [None] * min(self.generator.batch_size, len(self.waiting))
+            self.slots = [None] * min(self.batch_size, len(self.waiting))
         free = [slot for slot, row in enumerate(self.slots) if row is None]
         for slot in free[: len(self.waiting)]:
             self._read_ahead()
@@ -156,7 +155,7 @@ class BatchRun:
             sample_index=sample,
             prompt_ids=self.prompts[index],
             sampling=self.sampling,
-            vocabulary=self.generator.vocabulary,
+            vocabulary=self.model.vocabulary,
         )
 
     def _context(self, item: tuple[int, int] | Row) -> tuple[int, ...]:
@@ -171,22 +170,22 @@ class BatchRun:
             context = self._context(item)
             if context not in self.prefixes:
                 contexts[context] = None
-            if len(contexts) == self.generator.batch_size:
+            if len(contexts) == self.batch_size:
                 break
-        prefixes = self.generator.read(list(contexts))
+        prefixes = self.model.read(list(contexts))
         self.prefixes.update(zip(contexts, prefixes, strict=True))
 
     def _compute(self) -> None:
         """Run the model on the last token of every slot."""
         cache = self.cache
         assert cache is not None
-        device = self.generator.device
+        device = self.model.device
         used = max(row.length for row in self.slots if row is not None)
         if cache.width > 2 * used + _SPREAD:  # rows left columns behind
             self._keep(list(range(len(self.slots))))
         last = [0 if row is None else row.tokens[-1] for row in self.slots]
         places = [0 if row is None else row.length - 1 for row in self.slots]
-        self.logits = self.generator.forward(
+        self.logits = self.model.forward(
             torch.tensor(last, device=device)[:, None],
             position_ids=torch.tensor(places, device=device)[:, None],
             attention_mask=cache.open_column(),
@@ -219,7 +218,7 @@ class BatchRun:
         steps = row.log_prob * 10**LOG_PROB_DECIMALS
         to_edge = abs(steps % 1 - 0.5) / 10**LOG_PROB_DECIMALS
         if to_edge < self.sampler.tolerance * len(row.written) ** 0.5:
-            row.log_prob = self.generator.log_prob_alone(row.prompt_ids, row.written)
+            row.log_prob = self.model.log_prob_alone(row.prompt_ids, row.written)
 
     def _close(self, row: Row) -> None:
         """Keep a finished text, or ask for another draw."""
@@ -248,10 +247,9 @@ class BatchRun:
 
     def _give_way(self) -> None:
         """Go on with half as many rows: what is begun waits and is read again."""
-        generator = self.generator
-        if generator.batch_size == 1:
+        if self.batch_size == 1:
             raise GenerationError("out of memory with one row at a time: the model is too large")
-        generator.batch_size = max(1, min(generator.batch_size, len(self.slots) or 2**30) // 2)
+        self.batch_size = max(1, min(self.batch_size, len(self.slots) or 2**30) // 2)
         rows = [row for row in self.slots if row is not None]
         self._drop()
         self.waiting.extendleft(row for row in reversed(rows) if not row.done)

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from crystalicl_jobflow.generation.random_streams import Draw, draw
 from crystalicl_jobflow.generation.rows import Row
+from crystalicl_jobflow.generation.transformers_engine.model import CausalModel
 from crystalicl_jobflow.schemas import SamplingParams
-
-if TYPE_CHECKING:
-    from crystalicl_jobflow.generation.transformers_engine.generator import TransformersGenerator
 
 
 class TokenSampler:
@@ -21,8 +18,8 @@ class TokenSampler:
 
     Parameters
     ----------
-    generator
-        The model, asked again where a draw is too close to call.
+    model
+        Computes the scores of one row alone where a draw is too close to call.
     sampling
         Temperature and nucleus.
     tolerance
@@ -30,9 +27,9 @@ class TokenSampler:
     """
 
     def __init__(
-        self, generator: TransformersGenerator, sampling: SamplingParams, *, tolerance: float
+        self, model: CausalModel, sampling: SamplingParams, *, tolerance: float
     ) -> None:
-        self._generator = generator
+        self._model = model
         self._sampling = sampling
         self.tolerance = tolerance
         self._barred: torch.Tensor | None = None
@@ -76,7 +73,7 @@ class TokenSampler:
         uniforms = np.array([row.stream.uniform(row.numbers_used) for row in rows])
         tokens, doubtful = self._draw_free(logits, uniforms, tolerance=self.tolerance)
         for place in np.flatnonzero(doubtful).tolist():
-            alone = self._generator.read_alone(rows[place].context)
+            alone = self._model.read_alone(rows[place].context)
             tokens[place] = self._draw_free(alone[None], uniforms[[place]], tolerance=0.0)[0][0]
         for row, token in zip(rows, tokens.tolist(), strict=True):
             row.take(token, row.numbers_used + 1)
@@ -134,7 +131,7 @@ class TokenSampler:
     def _bar(self, logits: torch.Tensor) -> torch.Tensor:
         """Return -inf for tokens that write nothing (padding, unknown, …), 0 for the others."""
         if self._barred is None:
-            vocabulary = self._generator.vocabulary
+            vocabulary = self._model.vocabulary
             barred = torch.full((logits.shape[1],), -torch.inf, dtype=logits.dtype)
             writing = [index for index, piece in enumerate(vocabulary.pieces) if piece]
             barred[[*writing, *vocabulary.eos_token_ids]] = 0.0
@@ -177,7 +174,7 @@ class TokenSampler:
             drawn = self._draw_bound(scores[lines], uniforms, tolerance=self.tolerance)
             for order in np.flatnonzero(drawn.doubtful & ~exact[lines]).tolist():
                 line = int(lines[order])
-                alone = self._generator.read_alone(rows[pending[line]].context)
+                alone = self._model.read_alone(rows[pending[line]].context)
                 fresh = self._gather(alone[None], [0], ids[[line]])[0]
                 # what was refused before stays out
                 scores[line] = np.where(np.isneginf(scores[line]), -np.inf, fresh)
