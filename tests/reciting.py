@@ -37,6 +37,10 @@ class RecitingGenerator:
         self.calls: list[list[GenerationRequest]] = []
 
     @property
+    def versions(self) -> dict[str, str]:
+        return {}
+
+    @property
     def info(self) -> ModelInfo:
         return ModelInfo(engine="reciting", base_model="texts")
 

@@ -22,6 +22,10 @@ class Fixed:
         self.dumb_about = dumb_about
 
     @property
+    def versions(self) -> dict[str, str]:
+        return {}
+
+    @property
     def info(self) -> ModelInfo:
         return ModelInfo(engine="fixed", base_model="texts")
 

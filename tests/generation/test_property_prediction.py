@@ -39,6 +39,10 @@ class Scripted:
         self.requests: list[GenerationRequest] = []
 
     @property
+    def versions(self) -> dict[str, str]:
+        return {}
+
+    @property
     def info(self) -> ModelInfo:
         return ModelInfo(engine="scripted", base_model="texts")
 

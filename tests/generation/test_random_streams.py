@@ -125,9 +125,3 @@ def test_streams_depend_on_seed_key_sample_and_attempt_only() -> None:
     ]
     assert len({tuple(row) for row in [plain, *different]}) == 7
     assert numbers(key="a", request_index=0) == numbers(key="a", request_index=9)
-
-
-def test_the_constraints_stream_is_another_one_than_the_tokens() -> None:
-    stream = RowStream(0, key="x", request_index=0, sample_index=0, attempt=0)
-    assert stream.constraint_rng().random() == stream.constraint_rng().random()
-    assert stream.constraint_rng().random() != stream.uniform(0)

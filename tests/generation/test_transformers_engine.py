@@ -55,11 +55,14 @@ class EveryOther:
     def describe(self) -> str:
         return f"tokens of parity {self.parity}"
 
-    def start(self, vocabulary: TokenVocabulary, rng: np.random.Generator) -> EveryOtherState:
+    def start(self, vocabulary: TokenVocabulary) -> EveryOtherState:
         return EveryOtherState(self, vocabulary)
 
 
 class EveryOtherState:
+    relaxed: tuple[str, ...] = ()
+    room = 1.0
+
     def __init__(self, rule: EveryOther, vocabulary: TokenVocabulary) -> None:
         self.rule = rule
         self.written = 0

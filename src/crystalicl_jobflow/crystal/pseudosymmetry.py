@@ -132,4 +132,4 @@ def _coset_rotations(number: int, holohedry: int) -> NDArray[np.float64]:
 def _centring_vectors(number: int) -> NDArray[np.float64]:
     group = wyckoff.operations(number)
     unturned = (group.rotations == np.eye(3, dtype=np.int64)).all((1, 2))
-    return group.translations[unturned]
+    return np.asarray(group.translations[unturned])

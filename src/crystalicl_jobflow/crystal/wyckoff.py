@@ -180,7 +180,8 @@ class SnapResult:
 @cache
 def _tables() -> list[dict[str, Any]]:
     path = resources.files("crystalicl_jobflow.crystal") / "data" / "space_groups.json"
-    return json.loads(path.read_text(encoding="utf-8"))
+    tables: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
+    return tables
 
 
 def _table(number: int) -> dict[str, Any]:

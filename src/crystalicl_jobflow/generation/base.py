@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol, runtime_checkable
@@ -24,7 +24,17 @@ class ConstraintState(Protocol):
     """What may still be written in one row; changes as the row grows.
 
     A state serves one row, from its first token to its end token.
+
+    Attributes
+    ----------
+    relaxed
+        Rules that the row could not keep, in words; empty where it kept all.
+    room
+        Least distance between atoms over the allowed one; 1 where all distances are kept.
     """
+
+    relaxed: tuple[str, ...]
+    room: float
 
     def allowed(self) -> np.ndarray:
         """Return the token ids that may come next.
@@ -48,8 +58,8 @@ class ConstraintState(Protocol):
         Returns
         -------
         bool
-            False if the token is refused after all (a check too dear to run for every
-            allowed token, such as distances). The text is then as before, but
+            False if the token is refused after all (by a check that would take too long for
+            every allowed token, such as distances). The text is then as before, but
             :meth:`allowed` may offer less; the sampler never offers this token again at
             this place and draws another one from the rest. If every allowed token is
             refused, the row ends unfinished.
@@ -65,15 +75,13 @@ class RowConstraint(Protocol):
         """Return the constraint in words, as each completion states it."""
         ...
 
-    def start(self, vocabulary: TokenVocabulary, rng: np.random.Generator) -> ConstraintState:
+    def start(self, vocabulary: TokenVocabulary) -> ConstraintState:
         """Begin a row.
 
         Parameters
         ----------
         vocabulary
             Texts of the token ids. The row's text begins right after the prompt.
-        rng
-            A random stream of this row's own, apart from the one that draws tokens.
         """
         ...
 
@@ -120,6 +128,11 @@ class TextGenerator(Protocol):
     @property
     def info(self) -> ModelInfo:
         """Which model writes, in which revision and precision, and where it runs."""
+        ...
+
+    @property
+    def versions(self) -> Mapping[str, str]:
+        """Programs besides this package's that write the texts, with their versions."""
         ...
 
     def generate(

@@ -124,7 +124,7 @@ def generate_for_retrievals(
     ]
     if callable(generator):
         generator = generator()
-    versions = package_versions() | dict(getattr(generator, "versions", {}))
+    versions = {**package_versions(), **generator.versions}
     accept = accept_texts(requests, conditions, text_format)
     report = of_samples(progress, best_of)
     started = time.perf_counter()

@@ -55,12 +55,6 @@ class RowStream:
         sequence = np.random.SeedSequence(self._entropy, spawn_key=(2,))
         return int(sequence.generate_state(1, np.uint32)[0]) >> 1
 
-    def constraint_rng(self) -> np.random.Generator:
-        """Return a second stream of this row, for its constraint."""
-        return np.random.Generator(
-            np.random.Philox(np.random.SeedSequence(self._entropy, spawn_key=(1,)))
-        )
-
 
 @dataclass(frozen=True)
 class Draw:

@@ -102,9 +102,7 @@ class Row:
         self._bytes = b""
         self.state: ConstraintState | None = None
         if self.request.constraint is not None:
-            self.state = self.request.constraint.start(
-                self.vocabulary, self.stream.constraint_rng()
-            )
+            self.state = self.request.constraint.start(self.vocabulary)
 
     @property
     def context(self) -> tuple[int, ...]:
@@ -160,7 +158,11 @@ class Row:
     @property
     def gave_up(self) -> bool:
         """Whether the constraint had to give up one of its softer rules."""
-        return bool(getattr(self.state, "relaxed", ()))
+        return bool(self._relaxed)
+
+    @property
+    def _relaxed(self) -> tuple[str, ...]:
+        return () if self.state is None else self.state.relaxed
 
     def redraw(self, reason: FailureReason) -> Row:
         """Return the next attempt at this sample, which remembers the best one so far."""
@@ -179,7 +181,8 @@ class Row:
 
     def _better(self, reason: FailureReason) -> Draw:
         """Return this draw or an earlier one, whichever is better; this one if they tie."""
-        draw = Draw(self._completion(), reason, float(getattr(self.state, "room", 1.0)))
+        room = 1.0 if self.state is None else self.state.room
+        draw = Draw(self._completion(), reason, room)
         return draw if self.best is None or draw.rank <= self.best.rank else self.best
 
     def completion(self, reason: FailureReason | None = None) -> Completion:
@@ -207,9 +210,8 @@ class Row:
     def _completion(self) -> Completion:
         constraint = self.request.constraint
         described = None if constraint is None else constraint.describe()
-        relaxed = getattr(self.state, "relaxed", ())
-        if described is not None and relaxed:
-            described += f"; given up: {', '.join(relaxed)}"
+        if described is not None and self.gave_up:
+            described += f"; given up: {', '.join(self._relaxed)}"
         return Completion(
             request_index=self.request_index,
             sample_index=self.sample_index,

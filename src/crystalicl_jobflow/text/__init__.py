@@ -14,9 +14,10 @@ Cl
 from __future__ import annotations
 
 from crystalicl_jobflow.text.asymmetric_unit import SGSCrystal, SGSSite
+from crystalicl_jobflow.text.base import CrystalText, ParsedText
 from crystalicl_jobflow.text.cif import CIF, CIFFormat
 from crystalicl_jobflow.text.errors import TextError
-from crystalicl_jobflow.text.formats import TEXT_FORMATS, CrystalText, get_text
+from crystalicl_jobflow.text.formats import TEXT_FORMATS, get_text
 from crystalicl_jobflow.text.sgs import SGS, SGSW, SGSFormat
 from crystalicl_jobflow.text.xyz import XYZ, XYZFormat
 
@@ -28,6 +29,7 @@ __all__ = [
     "XYZ",
     "CIFFormat",
     "CrystalText",
+    "ParsedText",
     "SGSCrystal",
     "SGSFormat",
     "SGSSite",

@@ -19,6 +19,7 @@ from crystalicl_jobflow.crystal import wyckoff
 from crystalicl_jobflow.crystal.symmetry import SYMPREC
 from crystalicl_jobflow.schemas.reasons import FailureReason
 from crystalicl_jobflow.text.asymmetric_unit import SGSCrystal
+from crystalicl_jobflow.text.base import ParsedText
 from crystalicl_jobflow.text.errors import TextError
 from crystalicl_jobflow.text.lines import Line
 from crystalicl_jobflow.text.species import read_species, species_names
@@ -52,6 +53,7 @@ class CIFFormat:
     """
 
     name = "cif"
+    declares_group = False
 
     def __init__(self, symprec: float | None = SYMPREC) -> None:
         self.symprec = symprec
@@ -144,6 +146,16 @@ class CIFFormat:
             With reason and, where known, line, where the text does not hold exactly one
             crystal.
         """
+        return self.read(text).structure
+
+    def read(self, text: str) -> ParsedText:
+        """Read the one crystal in a text; the group that a CIF names is not checked.
+
+        Raises
+        ------
+        TextError
+            As for `decode`.
+        """
         cif = with_operations(data_block(text))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -157,7 +169,7 @@ class CIFFormat:
                 ) from error
         if not structures or not len(structures[0]):
             raise TextError(FailureReason.NO_SITES, "the CIF holds no sites")
-        return structures[0]
+        return ParsedText(structures[0])
 
 
 def with_operations(block: str) -> str:

@@ -15,9 +15,12 @@ class TextError(CrystalICLError, ValueError):
         Reason code, for documents and counts.
     line
         Line of the text, counted from 1, or None where no line is to blame.
+    declared_group
+        Number of the space group that the text states, where that could be read.
     """
 
     def __init__(self, reason: FailureReason, message: str, *, line: int | None = None) -> None:
+        self.declared_group: int | None = None
         self.reason = reason
         self.line = line
         self.detail = message
@@ -25,8 +28,12 @@ class TextError(CrystalICLError, ValueError):
 
     def __reduce__(self) -> tuple[object, ...]:
         # keyword arguments do not survive the default pickling of exceptions
-        return (_rebuild, (self.reason, self.detail, self.line))
+        return (_rebuild, (self.reason, self.detail, self.line, self.declared_group))
 
 
-def _rebuild(reason: FailureReason, message: str, line: int | None) -> TextError:
-    return TextError(reason, message, line=line)
+def _rebuild(
+    reason: FailureReason, message: str, line: int | None, declared_group: int | None
+) -> TextError:
+    error = TextError(reason, message, line=line)
+    error.declared_group = declared_group
+    return error

@@ -2,35 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
-from pymatgen.core import Structure
-
 from crystalicl_jobflow.text.asymmetric_unit import SGSCrystal
+from crystalicl_jobflow.text.base import CrystalText
 from crystalicl_jobflow.text.cif import CIF
 from crystalicl_jobflow.text.sgs import SGS, SGSW
 from crystalicl_jobflow.text.xyz import XYZ
 
-WRITTEN_FORMATS = ("sgs", "sgsw", "xyz", "cif")
-"""Text formats that an analysed crystal can be written in."""
-
-
-class CrystalText(Protocol):
-    """What every text format can do."""
-
-    name: str
-
-    def encode(self, structure: Structure) -> str:
-        """Write a crystal as plain lines."""
-        ...
-
-    def decode(self, text: str) -> Structure:
-        """Read the one crystal in a text, or raise `TextError`."""
-        ...
-
-
 #: The formats by name.
 TEXT_FORMATS: dict[str, CrystalText] = {f.name: f for f in (SGS, SGSW, XYZ, CIF)}
+
+WRITTEN_FORMATS = tuple(TEXT_FORMATS)
+"""Text formats that an analysed crystal can be written in."""
 
 
 def get_text(name: str) -> CrystalText:
@@ -66,19 +48,6 @@ def crystal_text(crystal: SGSCrystal, text_format: str = "sgs") -> str:
     TextError
         If the crystal cannot be built or written.
     """
-    if text_format == "sgs":
-        return SGS.format(crystal)
-    if text_format == "sgsw":
-        return SGSW.format(crystal)
-    if text_format == "xyz":
-        return XYZ.encode(primitive_cell(SGS.build(crystal)))
-    if text_format == "cif":
-        return CIF.format(crystal)
-    raise ValueError(f"text format {text_format!r} is not one of {', '.join(WRITTEN_FORMATS)}")
-
-
-def primitive_cell(structure: Structure) -> Structure:
-    """Return the Niggli-reduced primitive cell of a crystal in its exact conventional cell."""
-    # the crystal is exactly symmetric: a loose tolerance could only find a false translation
-    found = structure.get_primitive_structure(tolerance=0.01)
-    return found.get_reduced_structure("niggli")
+    if text_format not in TEXT_FORMATS:
+        raise ValueError(f"text format {text_format!r} is not one of {', '.join(WRITTEN_FORMATS)}")
+    return TEXT_FORMATS[text_format].format(crystal)

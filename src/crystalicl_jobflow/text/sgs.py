@@ -25,6 +25,7 @@ from crystalicl_jobflow.crystal import wyckoff
 from crystalicl_jobflow.crystal.symmetry import SYMPREC, standard_cell
 from crystalicl_jobflow.schemas.reasons import FailureReason
 from crystalicl_jobflow.text.asymmetric_unit import SGSCrystal, SGSSite
+from crystalicl_jobflow.text.base import ParsedText
 from crystalicl_jobflow.text.canonical import canonical_sites
 from crystalicl_jobflow.text.errors import TextError
 from crystalicl_jobflow.text.lines import Line, content_lines, read_crystal_lines
@@ -46,6 +47,8 @@ class SGSFormat:
     wyckoff_letters
         Whether the Wyckoff position is written on the species line. Both read either.
     """
+
+    declares_group = True
 
     def __init__(self, name: str, *, wyckoff_letters: bool = False) -> None:
         self.name = name
@@ -80,7 +83,22 @@ class SGSFormat:
         TextError
             With reason and line, where the text does not hold exactly one crystal.
         """
-        return self.build(self.parse(text))
+        return self.read(text).structure
+
+    def read(self, text: str) -> ParsedText:
+        """Read the one crystal in a text, and the space group that the text states.
+
+        Raises
+        ------
+        TextError
+            As for `decode`; it knows the stated group where only the building failed.
+        """
+        crystal = self.parse(text)
+        try:
+            return ParsedText(self.build(crystal), crystal.space_group_number)
+        except TextError as error:
+            error.declared_group = crystal.space_group_number
+            raise
 
     def analyze(self, structure: Structure, symprec: float = SYMPREC) -> SGSCrystal:
         """Find a crystal's group, standard cell and orbits, described canonically.
@@ -238,7 +256,7 @@ def _snaps_onto(point: NDArray[np.float64], position: wyckoff.WyckoffPosition, n
     """Tell whether a point lands on a position without being told to (in several steps)."""
     snapped = wyckoff.snap(point[None], number)
     index = wyckoff.wyckoff_index(snapped.frac_coords, number, snapped.multiplicity)[0]
-    return index >= 0 and wyckoff.wyckoff_positions(number)[index].letter == position.letter
+    return bool(index >= 0 and wyckoff.wyckoff_positions(number)[index].letter == position.letter)
 
 
 #: The SGS text of the paper.

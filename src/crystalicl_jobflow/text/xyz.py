@@ -13,8 +13,11 @@ from pymatgen.core import Lattice, Structure
 
 from crystalicl_jobflow.schemas.reasons import FailureReason
 from crystalicl_jobflow.text import lines as reading
+from crystalicl_jobflow.text.asymmetric_unit import SGSCrystal
+from crystalicl_jobflow.text.base import ParsedText
 from crystalicl_jobflow.text.errors import TextError
 from crystalicl_jobflow.text.numbers import format_angles, format_coords, format_lengths
+from crystalicl_jobflow.text.sgs import SGS
 from crystalicl_jobflow.text.species import read_species, species_names
 
 
@@ -22,6 +25,7 @@ class XYZFormat:
     """The XYZ text. The cell is written as it is given, atoms in the order given."""
 
     name = "xyz"
+    declares_group = False
 
     def __repr__(self) -> str:
         return f"<text format {self.name}>"
@@ -40,6 +44,16 @@ class XYZFormat:
             lines += [name, format_coords(coords)]
         return "\n".join(lines)
 
+    def format(self, crystal: SGSCrystal) -> str:
+        """Write every atom of an analysed crystal's Niggli-reduced primitive cell.
+
+        That is the cell that CrystalLLM's data come in.
+        """
+        structure = SGS.build(crystal)
+        # the crystal is exactly symmetric: a loose tolerance could only find a false translation
+        primitive = structure.get_primitive_structure(tolerance=0.01)
+        return self.encode(primitive.get_reduced_structure("niggli"))
+
     def decode(self, text: str) -> Structure:
         """Read the one crystal in a text.
 
@@ -48,18 +62,29 @@ class XYZFormat:
         TextError
             With reason and line, where the text does not hold exactly one crystal.
         """
+        return self.read(text).structure
+
+    def read(self, text: str) -> ParsedText:
+        """Read the one crystal in a text; the format states no space group.
+
+        Raises
+        ------
+        TextError
+            As for `decode`.
+        """
         content = reading.content_lines(text)
         start = _start(content)
         lengths = reading.read_lengths(content[start])
         angles = reading.read_angles(content[start + 1], is_last=start + 2 == len(content))
         reading.check_cell(1, lengths, angles, content[start])
         sites = reading.read_sites(content[start + 2 :])
-        return Structure(
+        structure = Structure(
             Lattice.from_parameters(*lengths, *angles),
             [read_species(species)[1] for _, species, _, _ in sites],
             [coords for *_, coords in sites],
             to_unit_cell=True,
         )
+        return ParsedText(structure)
 
 
 def _start(content: Sequence[reading.Line]) -> int:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from pymatgen.core import Structure
 
 from crystalicl_jobflow.schemas import FailureReason
@@ -34,29 +32,23 @@ def read_text(
     from crystalicl_jobflow.text import TextError
     from crystalicl_jobflow.text.formats import get_text
 
-    codec: Any = get_text(text_format)
-    declared: int | None = None
+    text_type = get_text(text_format)
     try:
-        if hasattr(codec, "parse"):  # texts that declare a group: known even if building fails
-            crystal = codec.parse(text)
-            declared = crystal.space_group_number
-            structure = codec.build(crystal)
-        else:
-            structure = codec.decode(text)
+        parsed = text_type.read(text)
     except TextError as error:
-        reason, message = error.reason, str(error)
+        reason, message, declared = error.reason, str(error), error.declared_group
         if not finished and reason is not FailureReason.EMPTY:
             return None, declared, (FailureReason.TRUNCATED, f"The text was cut off ({message}).")
         return None, declared, (reason, message)
     except Exception as error:
         # A reader that fails in an unforeseen way must not take the whole batch with it.
         message = f"the text cannot be read: {type(error).__name__}: {first_line(error)}"
-        return None, declared, (FailureReason.AMBIGUOUS, message)
-    return structure, declared, None
+        return None, None, (FailureReason.AMBIGUOUS, message)
+    return parsed.structure, parsed.declared_group, None
 
 
 def declares_space_group(text_format: str) -> bool:
     """Tell whether texts of a format state their space group."""
     from crystalicl_jobflow.text.formats import get_text
 
-    return hasattr(get_text(text_format), "parse")
+    return get_text(text_format).declares_group

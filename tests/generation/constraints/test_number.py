@@ -21,7 +21,7 @@ PIECES = TokenVocabulary(
 
 def walk(constraint: NumberConstraint, vocabulary: TokenVocabulary, seed: int) -> str:
     rng = np.random.default_rng(seed)
-    state = constraint.start(vocabulary, rng)
+    state = constraint.start(vocabulary)
     tokens: list[int] = []
     while True:
         allowed = state.allowed()
@@ -61,7 +61,7 @@ def test_every_value_that_training_shows_can_be_written(value: float, name: str)
     negative = spec.minimum is None or spec.minimum < 0
     text = " " + spec.format(value if negative else abs(value))
     constraint = NumberConstraint(decimals=spec.decimals, negative=negative)
-    state = constraint.start(CHARACTERS, np.random.default_rng(0))
+    state = constraint.start(CHARACTERS)
     for character in text:
         token = CHARACTERS.strings.index(character)
         assert token in state.allowed()
@@ -82,7 +82,7 @@ def test_numbers_of_several_beginnings_are_refused() -> None:
 
 def test_a_vocabulary_without_digits_is_told() -> None:
     with pytest.raises(GenerationError, match="cannot spell a number"):
-        NumberConstraint().start(TokenVocabulary(["", "a", "b"], (0,)), np.random.default_rng(0))
+        NumberConstraint().start(TokenVocabulary(["", "a", "b"], (0,)))
 
 
 def test_the_constraint_says_what_it_asks_for() -> None:

@@ -34,7 +34,7 @@ def walk(
 ) -> tuple[str, SGSState]:
     """Write a text of tokens drawn evenly from those allowed, ending early half the time."""
     rng = np.random.default_rng(seed)
-    state = constraint.start(vocabulary, rng)
+    state = constraint.start(vocabulary)
     tokens: list[int] = []
     for _ in range(20_000):
         allowed = state.allowed()

@@ -47,7 +47,7 @@ def _orbit(
     images = (rotations @ point + translations) % 1.0
     keys = np.round(images, 6) % 1.0
     _, index = np.unique(keys, axis=0, return_index=True)
-    return images[np.sort(index)]
+    return np.asarray(images[np.sort(index)])
 
 
 def _special_point(
@@ -55,7 +55,7 @@ def _special_point(
 ) -> NDArray[Any] | None:
     """Return a generic point of a random intersection of fixed spaces, or None."""
     if rng.random() < 0.3:  # isolated points of the high groups are rarely hit otherwise
-        return rng.integers(0, 8, 3) / 8
+        return np.asarray(rng.integers(0, 8, 3) / 8)
     picked = rng.integers(0, len(rotations), size=rng.integers(1, 4))
     left = np.concatenate([rotations[i] - np.eye(3) for i in picked])
     right = np.concatenate([-translations[i] - rng.integers(-2, 3, 3) for i in picked])
@@ -64,7 +64,7 @@ def _special_point(
         return None
     _, singular, vt = np.linalg.svd(left)
     null = vt[(singular > 1e-9).sum() :]
-    return (point + null.T @ rng.uniform(-1, 1, len(null))) % 1.0
+    return np.asarray((point + null.T @ rng.uniform(-1, 1, len(null))) % 1.0)
 
 
 def _dummy_lattice(number: int) -> NDArray[Any]:

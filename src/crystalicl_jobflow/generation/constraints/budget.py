@@ -42,11 +42,11 @@ class Budget:
 class Target(Protocol):
     """What the composition must become."""
 
-    def elements(self, counts: Counts) -> Collection[str]:
+    def elements(self, counts: Counts, /) -> Collection[str]:
         """Return the elements of which an orbit may come next, as far as kinds go."""
         ...
 
-    def kind(self, element: str, counts: Counts) -> Hashable:
+    def kind(self, element: str, counts: Counts, /) -> Hashable:
         """Return what matters about an element: of equal kinds, all are equally possible."""
         ...
 

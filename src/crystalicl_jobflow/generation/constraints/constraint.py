@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
-
-import numpy as np
 
 from crystalicl_jobflow.crystal.radii import atomic_radius
 from crystalicl_jobflow.generation.base import GenerationError, TokenVocabulary
 from crystalicl_jobflow.generation.constraints.budget import ELEMENTS, atoms_asked
-from crystalicl_jobflow.generation.constraints.fields import Values, vocabulary_tables
+from crystalicl_jobflow.generation.constraints.fields import (
+    Values,
+    VocabularyTables,
+    vocabulary_tables,
+)
 from crystalicl_jobflow.generation.constraints.options import (
     ConstraintOptions,
     ImpossibleConditionError,
@@ -89,17 +91,13 @@ class SGSConstraint:
             parts.append(f"at least {volume:.3g} Å³ per atom")
         return "; ".join(parts)
 
-    def start(
-        self, vocabulary: TokenVocabulary, rng: np.random.Generator | None = None
-    ) -> SGSState:
+    def start(self, vocabulary: TokenVocabulary) -> SGSState:
         """Begin a row.
 
         Parameters
         ----------
         vocabulary
             Texts of the token ids; the row's text begins right after the prompt.
-        rng
-            Not used: nothing about this constraint is random.
 
         Raises
         ------
@@ -117,7 +115,7 @@ class SGSConstraint:
         return ALPHABET | set(self.options.line_prefix) | set(self.options.opening)
 
     def _bind(self, vocabulary: TokenVocabulary) -> Plan:
-        """Return the plan for a vocabulary, in which only what it can spell is asked."""
+        """Return the plan for a vocabulary, with only the elements that it can spell."""
         tables = vocabulary_tables(vocabulary, self._alphabet)
         line = "\n" + self.options.line_prefix
         writable = tables.table(ELEMENT_VALUES, line).writable
@@ -126,23 +124,7 @@ class SGSConstraint:
             spelled = tuple(name for name, can in zip(ELEMENTS, writable, strict=True) if can)
         with_letters = self.text_format == "sgsw"
         plan = _plan(self.condition, self.options, self.groups, spelled, with_letters=with_letters)
-        needed: list[tuple[Values, str, Collection[str]]] = []
-        if isinstance(plan.target, FormulaTarget):
-            needed.append((ELEMENT_VALUES, line, plan.target.elements(())))
-        elif isinstance(plan.target, AnonymousTarget | SystemTarget):
-            needed.append((ELEMENT_VALUES, line, plan.target.required))
-        if self.groups != ALL_GROUPS:
-            symbols = [GROUP_VALUES.strings[number - 1] for number in self.groups]
-            needed.append((GROUP_VALUES, self.options.opening, symbols))
-        coordinates = (tables.table(COORDINATE_VALUES, separator) for separator in (line, " "))
-        if not all(table.writable.all() for table in coordinates):
-            needed.append((COORDINATE_VALUES, line, COORDINATE_VALUES.strings))
-            needed.append((COORDINATE_VALUES, " ", COORDINATE_VALUES.strings))
-        needed.append((plan.angles, line, ("90",)))
-        needed.append((plan.angles, " ", ("90", "120")))
-        if with_letters:
-            needed.append((LETTER_VALUES, " ", LETTER_VALUES.strings))
-        for values, separator, texts in needed:
+        for values, separator, texts in self._needed(plan, tables, line):
             can = tables.table(values, separator).writable
             missing = [text for text in texts if not can[values.index[text]]]
             # several groups: those that can be written are enough
@@ -153,6 +135,26 @@ class SGSConstraint:
         if not tables.table(plan.lengths, line).writable.any():
             raise GenerationError("the model's vocabulary cannot spell any cell length")
         return plan
+
+    def _needed(
+        self, plan: Plan, tables: VocabularyTables, line: str
+    ) -> Iterator[tuple[Values, str, Collection[str]]]:
+        """Yield what a vocabulary must be able to spell: field, separator, values."""
+        if isinstance(plan.target, FormulaTarget):
+            yield ELEMENT_VALUES, line, plan.target.elements(())
+        elif isinstance(plan.target, AnonymousTarget | SystemTarget):
+            yield ELEMENT_VALUES, line, plan.target.required
+        if self.groups != ALL_GROUPS:
+            symbols = [GROUP_VALUES.strings[number - 1] for number in self.groups]
+            yield GROUP_VALUES, self.options.opening, symbols
+        coordinates = (tables.table(COORDINATE_VALUES, separator) for separator in (line, " "))
+        if not all(table.writable.all() for table in coordinates):
+            yield COORDINATE_VALUES, line, COORDINATE_VALUES.strings
+            yield COORDINATE_VALUES, " ", COORDINATE_VALUES.strings
+        yield plan.angles, line, ("90",)
+        yield plan.angles, " ", ("90", "120")
+        if plan.with_letters:
+            yield LETTER_VALUES, " ", LETTER_VALUES.strings
 
 
 def _plan(

@@ -131,7 +131,7 @@ def symmetry_accept(
     form = SGSW if text_format.lower() == "sgsw" else SGS
     tolerance = SETTINGS.SYMPREC if symprec is None else symprec
 
-    def accept(text: str, request: GenerationRequest) -> FailureReason | None:
+    def accept(text: str, _request: GenerationRequest) -> FailureReason | None:
         try:
             crystal = form.parse(text)
             structure = form.build(crystal)

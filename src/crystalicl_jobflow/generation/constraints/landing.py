@@ -18,7 +18,7 @@ class Landing:
     """Wyckoff positions that the points of one group land on.
 
     A set of positions is a bit mask: bit i stands for position i of
-    `text.spacegroups.wyckoff_positions`.
+    `crystal.wyckoff.wyckoff_positions`.
 
     Attributes
     ----------
@@ -46,19 +46,19 @@ class Landing:
 
     def x_allowed(self, positions: int) -> NDArray[np.bool_]:
         """Return the x, in hundredths, from which one of the positions can be reached."""
-        return (self.x_masks & np.uint32(positions)) != 0
+        return np.asarray(self.x_masks & np.uint32(positions) != 0)
 
     def y_allowed(self, x: int, positions: int) -> NDArray[np.bool_]:
         """Return the y, in hundredths, from which one of the positions can be reached."""
-        return (self.xy_masks[x] & np.uint32(positions)) != 0
+        return np.asarray(self.xy_masks[x] & np.uint32(positions) != 0)
 
     def z_allowed(self, x: int, y: int, positions: int) -> NDArray[np.bool_]:
         """Return the z, in hundredths, with which the point lands on one of the positions."""
-        return _members(positions)[self.rows[self.row_ids[x, y]]]
+        return np.asarray(_members(positions)[self.rows[self.row_ids[x, y]]])
 
     def yz_allowed(self, x: int, positions: int) -> NDArray[np.bool_]:
         """Return the y and z with which the point lands on one of the positions."""
-        return _members(positions)[self.rows[self.row_ids[x]]]
+        return np.asarray(_members(positions)[self.rows[self.row_ids[x]]])
 
 
 @cache

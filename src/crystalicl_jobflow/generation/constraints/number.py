@@ -39,9 +39,7 @@ class NumberConstraint:
         sign = "number" if self.negative else "number from 0 on"
         return f"one {sign} with at most {self.decimals} decimals"
 
-    def start(
-        self, vocabulary: TokenVocabulary, rng: np.random.Generator | None = None
-    ) -> NumberState:
+    def start(self, vocabulary: TokenVocabulary) -> NumberState:
         """Begin a row.
 
         Raises
@@ -69,6 +67,9 @@ class NumberConstraint:
 
 class NumberState:
     """What may still be written in one row."""
+
+    relaxed: tuple[str, ...] = ()
+    room = 1.0
 
     def __init__(
         self,

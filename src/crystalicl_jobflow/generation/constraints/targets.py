@@ -61,11 +61,11 @@ class FormulaTarget:
     def _unit(self) -> int:
         return sum(self._amounts.values())
 
-    def elements(self, counts: Counts) -> Collection[str]:
+    def elements(self, _counts: Counts, /) -> Collection[str]:
         """Return the elements of the formula."""
         return self._amounts
 
-    def kind(self, element: str, counts: Counts) -> Hashable:
+    def kind(self, element: str, _counts: Counts, /) -> Hashable:
         """Return the element itself."""
         return element
 
@@ -170,7 +170,7 @@ class AnonymousTarget:
     allowed: frozenset[str]
     required: frozenset[str] = frozenset()
 
-    def elements(self, counts: Counts) -> Collection[str]:
+    def elements(self, counts: Counts, /) -> Collection[str]:
         """Return the elements present, and others while a letter is left for them."""
         present = {name for name, _ in counts}
         letters_left = len(self.amounts) - len(present)
@@ -179,7 +179,7 @@ class AnonymousTarget:
             return present
         return present | missing if len(missing) >= letters_left else self.allowed
 
-    def kind(self, element: str, counts: Counts) -> Hashable:
+    def kind(self, element: str, counts: Counts, /) -> Hashable:
         """Return how many atoms there are of it, and whether it must be there."""
         return dict(counts).get(element, 0), element in self.required
 
@@ -238,11 +238,11 @@ class SystemTarget:
     allowed: frozenset[str]
     required: frozenset[str] = frozenset()
 
-    def elements(self, counts: Counts) -> Collection[str]:
+    def elements(self, _counts: Counts, /) -> Collection[str]:
         """Return the elements that may be used."""
         return self.allowed
 
-    def kind(self, element: str, counts: Counts) -> Hashable:
+    def kind(self, element: str, counts: Counts, /) -> Hashable:
         """Return how many atoms there are of it, and whether it must be there."""
         return dict(counts).get(element, 0), element in self.required
 

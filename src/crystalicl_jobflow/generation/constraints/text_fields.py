@@ -7,6 +7,7 @@ coordinates.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import IntEnum
 from functools import cache
 
@@ -196,48 +197,59 @@ class TextFields:
 
     def _commit(self, value: int, *, force: bool = False) -> bool:
         """Take a value for the current field and enter the next one, or refuse it."""
-        phase = self._phase
-        if phase is Phase.Z:
-            return self._commit_site(value, force=force)
-        if phase is Phase.X:
-            if not force and not self._leads_somewhere(value, None):
-                return False
-            self._x = value
-            self._enter_coordinate(Phase.Y)
-        elif phase is Phase.Y:
-            if not force and not self._leads_somewhere(self._x, value):
-                return False
-            self._y = value
-            self._enter_coordinate(Phase.Z)
-        elif phase is Phase.ELEMENT:
-            self._element = value
-            self._letters = self._choices.free_letters[value]
-            left = self._left(self._blocked)
-            for kind in self._choices.fixed_kinds[value]:
-                self._letters |= self._sites.fixed_masks[kind] & left
-            if self._plan.with_letters:
-                self._enter_letter()
-            else:
-                self._enter_coordinate(Phase.X)
-        elif phase is Phase.LETTER:
-            letter = LETTER_VALUES.strings[value][-1]
-            self._letters = 1 << WYCKOFF_LETTERS.index(letter)
-            self._enter_coordinate(Phase.X)
-        elif phase is Phase.GROUP:
-            self.number = value + 1
+        return _TAKE[self._phase](self, value, force)
+
+    def _take_group(self, value: int, _force: bool) -> bool:
+        self.number = value + 1
+        self._enter_length()
+        return True
+
+    def _take_length(self, value: int, _force: bool) -> bool:
+        self._lengths = (*self._lengths, value)
+        if len(self._lengths) < 3:
             self._enter_length()
-        elif phase is Phase.LENGTH:
-            self._lengths = (*self._lengths, value)
-            if len(self._lengths) < 3:
-                self._enter_length()
-            else:
-                self._enter_angle()
         else:
-            self._angles = (*self._angles, value)
-            if len(self._angles) < 3:
-                self._enter_angle()
-            else:
-                self._finish_lattice()
+            self._enter_angle()
+        return True
+
+    def _take_angle(self, value: int, _force: bool) -> bool:
+        self._angles = (*self._angles, value)
+        if len(self._angles) < 3:
+            self._enter_angle()
+        else:
+            self._finish_lattice()
+        return True
+
+    def _take_element(self, value: int, _force: bool) -> bool:
+        self._element = value
+        self._letters = self._choices.free_letters[value]
+        left = self._left(self._blocked)
+        for kind in self._choices.fixed_kinds[value]:
+            self._letters |= self._sites.fixed_masks[kind] & left
+        if self._plan.with_letters:
+            self._enter_letter()
+        else:
+            self._enter_coordinate(Phase.X)
+        return True
+
+    def _take_letter(self, value: int, _force: bool) -> bool:
+        letter = LETTER_VALUES.strings[value][-1]
+        self._letters = 1 << WYCKOFF_LETTERS.index(letter)
+        self._enter_coordinate(Phase.X)
+        return True
+
+    def _take_x(self, value: int, force: bool) -> bool:
+        if not force and not self._leads_somewhere(value, None):
+            return False
+        self._x = value
+        self._enter_coordinate(Phase.Y)
+        return True
+
+    def _take_y(self, value: int, force: bool) -> bool:
+        if not force and not self._leads_somewhere(self._x, value):
+            return False
+        self._y = value
+        self._enter_coordinate(Phase.Z)
         return True
 
     # -- sites ---------------------------------------------------------------------------
@@ -264,7 +276,7 @@ class TextFields:
         )
         return room, index, blocked, choices
 
-    def _commit_site(self, z: int, *, force: bool) -> bool:
+    def _take_z(self, z: int, force: bool) -> bool:
         room, index, blocked, choices = self._after(z)
         if not force and (room < 1 or choices.is_dead_end):
             return False
@@ -301,6 +313,19 @@ class TextFields:
             return True
         radius = self._radius
         return any(self._packing.room(orbit, radius) >= 1 for orbit in places)
+
+
+_TAKE: dict[Phase, Callable[[TextFields, int, bool], bool]] = {
+    Phase.GROUP: TextFields._take_group,
+    Phase.LENGTH: TextFields._take_length,
+    Phase.ANGLE: TextFields._take_angle,
+    Phase.ELEMENT: TextFields._take_element,
+    Phase.LETTER: TextFields._take_letter,
+    Phase.X: TextFields._take_x,
+    Phase.Y: TextFields._take_y,
+    Phase.Z: TextFields._take_z,
+}
+"""What each field's value does: take it and enter the next field, or refuse it unless forced."""
 
 
 @cache

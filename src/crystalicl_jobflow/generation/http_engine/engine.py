@@ -13,6 +13,7 @@ from crystalicl_jobflow.generation.base import (
     GenerationError,
     GenerationRequest,
 )
+from crystalicl_jobflow.generation.constraints.constraint import SGSConstraint
 from crystalicl_jobflow.generation.constraints.finished_text import TextCheck, text_check
 from crystalicl_jobflow.generation.constraints.grammar import text_grammar
 from crystalicl_jobflow.generation.http_engine.client import RequestError, ServerClient
@@ -199,8 +200,8 @@ class _Run:
         """Return what stands before a text: a chat's answer begins a text of its own."""
         if not self.is_chat:
             return None
-        options = getattr(request.constraint, "options", None)
-        return str(getattr(options, "line_prefix", ""))
+        constraint = request.constraint
+        return constraint.options.line_prefix if isinstance(constraint, SGSConstraint) else ""
 
     def finish(
         self,

@@ -70,6 +70,11 @@ class TransformersGenerator:
         """Which model writes, in which revision and precision, and where it runs."""
         return self._info
 
+    @property
+    def versions(self) -> dict[str, str]:
+        """No other programs: torch and transformers are among the package's own."""
+        return {}
+
     def generate(
         self,
         requests: Sequence[GenerationRequest],

@@ -44,7 +44,7 @@ class _SlotLayer(CacheLayerMixin):
     values: torch.Tensor
 
     def __init__(self, cache: SlotCache, keys: torch.Tensor, values: torch.Tensor) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # transformers has no type there
         self._cache = cache
         self.keys = keys  # (slots, heads, columns, head size)
         self.values = values
@@ -54,7 +54,7 @@ class _SlotLayer(CacheLayerMixin):
         """Do nothing: the buffers exist from the start."""
 
     def update(
-        self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
+        self, key_states: torch.Tensor, value_states: torch.Tensor, *_: Any, **__: Any
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Write the step's column and return all columns up to it."""
         column = self._cache.width

@@ -26,9 +26,7 @@ class TokenSampler:
         Relative rounding error of the probabilities between batches; 0 to ignore it.
     """
 
-    def __init__(
-        self, model: CausalModel, sampling: SamplingParams, *, tolerance: float
-    ) -> None:
+    def __init__(self, model: CausalModel, sampling: SamplingParams, *, tolerance: float) -> None:
         self._model = model
         self._sampling = sampling
         self.tolerance = tolerance
@@ -219,7 +217,7 @@ class TokenSampler:
         """Return the scores of each row's choices, float64, shape (rows, choices)."""
         lines = np.asarray(slots)[:, None]
         if logits.device.type == "cpu":
-            return logits.numpy()[lines, ids].astype(np.float64)
+            return np.asarray(logits.numpy()[lines, ids], dtype=np.float64)
         picked = logits[
             torch.from_numpy(lines).to(logits.device), torch.from_numpy(ids).to(logits.device)
         ]
