@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import socket
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -329,3 +331,71 @@ def test_what_is_written_is_told_as_it_comes_and_failures_are_not() -> None:
     assert [item.error is None for row in rows for item in row] == [True, False, True]
     assert sorted(told) == [(0, 0), (1, 0)]
     assert seen == [(0, 3), (1, 3), (2, 3), (3, 3)]
+
+
+class RawServer:
+    """A server on a port of its own that sends bytes as they are, to every connection."""
+
+    def __init__(self, head: bytes, piece: bytes, pieces: int) -> None:
+        self.head, self.piece, self.pieces = head, piece, pieces
+        self.sent = self.connections = 0
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self.socket.getsockname()[1]}/v1#m"
+
+    def __enter__(self) -> RawServer:
+        threading.Thread(target=self._serve, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.socket.close()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                connection, _ = self.socket.accept()
+            except OSError:
+                return
+            self.connections += 1
+            with connection:
+                request = b""
+                while not request.endswith(b"{}"):  # the body of `ask`
+                    request += connection.recv(65536)
+                try:
+                    connection.sendall(b"HTTP/1.1 " + self.head + b"\r\n\r\n")
+                    for _ in range(self.pieces):
+                        connection.sendall(self.piece)
+                        self.sent += len(self.piece)
+                except OSError:
+                    continue
+
+
+def ask(url: str) -> RequestError:
+    client = ServerClient(parse_address(url), ServerOptions(backoff=0.01), concurrency=1)
+    with pytest.raises(RequestError) as error:
+        client.post("/completions", {}, lambda answer: answer)
+    client.close()
+    return error.value
+
+
+@pytest.mark.parametrize("status", [b"200 OK", b"400 Bad Request"])
+def test_an_answer_without_end_is_not_read_to_its_end(status: bytes) -> None:
+    head = status + b"\r\nContent-Type: application/json"
+    with RawServer(head, b" " * 2**20, pieces=200) as server:
+        error = ask(server.url)
+    assert "longer than 32 MiB" in str(error)
+    assert server.connections == 1  # the same request would bring the same answer
+    assert server.sent < 64 * 2**20
+
+
+def test_the_limit_counts_what_is_decompressed() -> None:
+    bomb = gzip.compress(b" " * 40 * 2**20)
+    head = f"200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(bomb)}".encode()
+    with RawServer(head, bomb, pieces=1) as server:
+        assert "longer than 32 MiB" in str(ask(server.url))
+
+
+def test_an_answer_nested_without_end_is_not_json() -> None:
+    text = b"[" * 200_000
+    head = f"200 OK\r\nContent-Length: {len(text)}".encode()
+    with RawServer(head, text, pieces=1) as server:
+        assert "not JSON" in str(ask(server.url))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import email.utils
+import json
 import logging
 import os
 import random
@@ -28,6 +29,10 @@ TRANSIENT = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 """Statuses after which the same request may succeed."""
 
 UNAUTHORISED = frozenset({401, 403})
+
+MAX_ANSWER_BYTES = 32 * 1024 * 1024
+"""Largest answer that is read, after decompression; a hundred completions of 4,096 tokens with
+log-probabilities take a third of it."""
 
 _DETAIL = 300
 """Characters of a server's own words that a message keeps."""
@@ -224,7 +229,8 @@ class ServerClient:
         import httpx2
 
         try:
-            response = self._http.request(method, url, json=body)
+            with self._http.stream(method, url, json=body) as response:
+                content = self._read(response)
         except httpx2.ConnectTimeout:
             limit = self.options.connect_timeout
             raise RequestError(f"no connection within {limit:g} s", is_outage=True) from None
@@ -237,29 +243,43 @@ class ServerClient:
             raise RequestError(f"the connection broke: {self._words(error)}") from None
         if response.is_success:
             try:
-                return response.json()
-            except ValueError:
+                return json.loads(content)
+            except (ValueError, RecursionError):
                 raise RequestError("the server's answer is not JSON") from None
-        detail = self._detail(response)
+        detail = self._detail(content)
         raise RequestError(
             f"the server answers {response.status_code}{f': {detail}' if detail else ''}",
             status=response.status_code,
             retry_after=retry_after(response.headers.get("retry-after")),
         )
 
+    def _read(self, response: httpx2.Response) -> bytes:
+        """Read an answer piece by piece, so that one without end costs no memory."""
+        content = bytearray()
+        for piece in response.iter_bytes():
+            content += piece
+            if len(content) > MAX_ANSWER_BYTES:
+                # with its status, for the same request would bring the same answer
+                raise RequestError(
+                    f"the server's answer is longer than {MAX_ANSWER_BYTES // 2**20} MiB",
+                    status=response.status_code,
+                )
+        return bytes(content)
+
     def _words(self, error: Exception) -> str:
         return self.clean(str(error))[:_DETAIL] or type(error).__name__
 
-    def _detail(self, response: httpx2.Response) -> str:
+    def _detail(self, content: bytes) -> str:
         """Return the server's own words about what is wrong."""
+        words: Any
         try:
-            said = response.json()
-        except ValueError:
-            said = response.text
+            words = json.loads(content)
+        except (ValueError, RecursionError):
+            words = content.decode("utf-8", errors="replace")
         for name in ("error", "message", "detail"):
-            if isinstance(said, dict) and said.get(name):
-                said = said[name]
-        return self.clean(str(said))[:_DETAIL]
+            if isinstance(words, dict) and words.get(name):
+                words = words[name]
+        return self.clean(str(words))[:_DETAIL]
 
 
 def read_key(options: ServerOptions) -> str | None:
