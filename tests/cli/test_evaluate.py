@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
-from pymatgen.core import Structure
+from pymatgen.core import Lattice, Structure
 
 from checked_crystals import CSCL, NACL
 from crystalicl_jobflow.cli import cli
@@ -83,6 +83,22 @@ def test_references_in_another_order_are_refused(
     assert result.exit_code == 2
     assert "row 1: CsCl cannot be the truth" in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_a_disordered_truth_is_one_in_any_cell(
+    make: Callable[..., Candidate], tmp_path: Path
+) -> None:
+    path = tmp_path / "candidates.jsonl"
+    candidate = make("no crystal", condition=Condition(formula="KNaCl2"))
+    path.write_text(candidate.model_dump_json() + "\n")
+    half = {"Na": 0.5, "K": 0.5}
+    conventional = Structure.from_spacegroup(
+        "Fm-3m", Lattice.cubic(6.0), [half, "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]]
+    )
+    for cell in (conventional, conventional.get_primitive_structure()):
+        truths = references(tmp_path / "r.csv", cell)
+        result = run(path, "--reference", truths, "--out", tmp_path / "out")
+        assert result.exit_code == 0, result.output
 
 
 @pytest.mark.parametrize(

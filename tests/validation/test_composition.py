@@ -7,7 +7,8 @@ from collections.abc import Callable
 import pytest
 from pymatgen.core import Composition, Structure
 
-from crystalicl_jobflow.validation.composition import composition_valid, integer_composition
+from crystalicl_jobflow.crystal.formula import whole_composition
+from crystalicl_jobflow.validation.composition import composition_valid
 
 
 @pytest.mark.parametrize("formula", ["NaCl", "CsCl", "CaTiO3", "CO2", "Fe2O3", "LiCuCO3", "KFeSe2"])
@@ -34,6 +35,9 @@ def test_anions_must_be_more_electronegative_than_cations() -> None:
     assert composition_valid("H2Se")
     # neutral as Au3+ H-, but gold (2.54) is more electronegative than hydrogen (2.20)
     assert not composition_valid("AuH3")
+    # Pd and H have one electronegativity (2.20): equal is not more
+    assert not composition_valid("PdH")
+    assert not composition_valid("PdH2")
 
 
 def test_the_set_of_oxidation_states_decides() -> None:
@@ -59,7 +63,7 @@ def test_only_ratios_count() -> None:
 
 def test_mixed_occupancy_counts_as_ratios() -> None:
     mixed = Composition({"Na": 0.5, "K": 0.5, "Cl": 1.0})
-    assert integer_composition(mixed) == Composition("NaKCl2")
+    assert whole_composition(mixed) == Composition("NaKCl2")
     assert composition_valid(mixed)
     assert not composition_valid(Composition({"Na": 0.5, "Cl": 1.0}))
 

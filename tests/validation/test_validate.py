@@ -25,6 +25,7 @@ from crystalicl_jobflow.validation.validate import (
     build_candidates,
     validate_completion,
 )
+from deadly import DeadlyText
 
 Make = Callable[..., Candidate]
 Write = Callable[..., tuple[Completion, Generation]]
@@ -300,3 +301,39 @@ def test_real_crystals_are_valid(
     assert sum(bool(c.success["space_group"]) for c in candidates) >= 98
     # CDVAE's rule does not pass all known compounds (mixed valence, for one)
     assert 80 <= sum(bool(c.checks.composition_valid) for c in candidates) < 100
+
+
+def test_a_text_at_which_a_worker_ends_costs_no_other(write: Write) -> None:
+    generations = [write(NACL, request_index=i)[1] for i in range(6)]
+    deadly = generations[3].completions[0]
+    deadly.text = DeadlyText(NACL)
+    candidates = build_candidates(generations, processes=2)
+    assert [item.valid for item in candidates] == [True, True, True, False, True, True]
+    lost = candidates[3]
+    assert lost.failure_reason == FailureReason.INTERNAL
+    assert lost.failure_message is not None
+    assert lost.failure_message.startswith("The process that checked it ended")
+    assert lost.candidate_id == candidate_id(deadly, generations[3])
+
+
+def test_what_is_raised_for_one_text_is_its_reason(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(structure: Structure, **settings: object) -> None:
+        raise ZeroDivisionError("nought\nand more")
+
+    monkeypatch.setattr("crystalicl_jobflow.validation.validate.validate_structure", broken)
+    condition = Condition(formula="NaCl")
+    (candidate,) = build_candidates([write(NACL, condition=condition)[1]])
+    assert candidate.failure_reason == FailureReason.INTERNAL
+    assert candidate.failure_message == "ZeroDivisionError: nought"
+    assert (candidate.valid, candidate.parsed, candidate.structure) == (False, False, None)
+    assert candidate.success == {"formula": False}
+    assert candidate.joint_success is False
+
+
+def test_a_format_that_does_not_exist_is_the_callers_mistake(write: Write) -> None:
+    completion, generation = write(NACL)
+    generation.text_format = "poem"
+    with pytest.raises(ValueError, match="poem"):
+        validate_completion(completion, generation)

@@ -9,6 +9,7 @@ import click
 
 from crystalicl_jobflow.cli._app import UserError
 from crystalicl_jobflow.cli._console import note, stages, stdout_console, table
+from crystalicl_jobflow.crystal.formula import crystal_composition, whole_composition
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
@@ -250,8 +251,8 @@ def read_references(path: Path, candidates: list[Candidate]) -> dict[str | int, 
         candidate = wanted[name]
         structure = _structure(text, f"{path}, row {number}")
         asked = candidate.condition.formula
-        found = structure.composition.element_composition.reduced_formula
-        if asked is not None and Composition(asked).reduced_formula != found:
+        found = crystal_composition(structure).reduced_formula
+        if asked is not None and whole_composition(Composition(asked)).reduced_formula != found:
             raise UserError(
                 f"{path}, row {number}: {found} cannot be the truth of candidate"
                 f" {candidate.candidate_id}, asked to be {asked}: add a column candidate_id"

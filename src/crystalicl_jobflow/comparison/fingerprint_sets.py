@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -36,6 +37,9 @@ NO_STRUCTURE = "no crystal"
 _PORTION = 64
 _TIMED_OUT = "took longer than"
 _WRITE_EVERY = 60.0  # s between writes to the cache: what an interruption may cost
+
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -177,12 +181,20 @@ def _run(
     portion = _PORTION * processes
     for start in range(0, len(tasks), portion):
         answers = map_list(
-            structure_fingerprint, tasks[start : start + portion], processes=processes
+            structure_fingerprint,
+            tasks[start : start + portion],
+            processes=processes,
+            on_death=_died,
         )
         for offset, answer in enumerate(answers):
             keep(start + offset, answer)
         if progress is not None:
             progress(min(start + portion, len(tasks)), len(tasks))
+
+
+def _died(task: tuple[Structure, float | None]) -> NDArray[np.float64] | str:
+    logger.warning("%s: the process that computed a fingerprint ended", task[0].formula)
+    return "structural fingerprint: the process that computed it ended"
 
 
 def _assemble(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pymatgen.core import Element, Structure
 
+from crystalicl_jobflow.crystal.formula import crystal_composition
 from crystalicl_jobflow.crystal.structure_hash import structure_hash
 from crystalicl_jobflow.thresholds import (
     MATCH_ANGLE_TOL,
@@ -24,6 +26,8 @@ from crystalicl_jobflow.utils.progress import Progress
 
 if TYPE_CHECKING:
     from pymatgen.analysis.structure_matcher import StructureMatcher
+
+logger = logging.getLogger(__name__)
 
 
 class MatchTolerances(NamedTuple):
@@ -128,8 +132,17 @@ def match_many(
 ) -> list[MatchResult]:
     """Compare pairs of (prediction, reference), see :func:`match_structures`.
 
-    A pair that comes again, as samples at a low temperature do, is compared once; progress
-    counts the different ones.
+    A pair that comes again, as samples at a low temperature do, is compared once. A pair at
+    which a worker process ends does not match; a warning names it.
+
+    Parameters
+    ----------
+    pairs
+        Prediction and reference of each pair.
+    processes
+        Worker processes.
+    progress
+        Called with (different pairs done, of).
     """
     names: dict[int, str] = {}  # a reference is named once for all its samples
     first: dict[tuple[str, str], int] = {}
@@ -141,7 +154,9 @@ def match_many(
         key = (names[id(pair[0])], names[id(pair[1])])
         places.append(first.setdefault(key, place))
     different = [pairs[place] for place in first.values()]
-    answers = map_list(_match_pair, different, processes=processes, progress=progress)
+    answers = map_list(
+        _match_pair, different, processes=processes, progress=progress, on_death=_pair_died
+    )
     by_place = dict(zip(first.values(), answers, strict=True))
     return [by_place[place] for place in places]
 
@@ -158,7 +173,8 @@ def unique_groups(
     Only crystals of one reduced formula are compared. Each one joins the first group whose
     founder it matches, and founds a group otherwise, so the cost is crystals times groups
     of one formula, not crystals squared. Crystals are taken in the order of their hashes, so
-    the groups do not depend on the order in which they are given.
+    the groups do not depend on the order in which they are given. Where a worker process ends,
+    only identical crystals of that formula are grouped, and a warning names it.
 
     Parameters
     ----------
@@ -181,7 +197,13 @@ def unique_groups(
     tasks = [
         ([structures[index] for index in members], tolerances) for members in by_formula.values()
     ]
-    answers = map_list(_group_one_formula, tasks, processes=processes, progress=progress)
+    answers = map_list(
+        _group_one_formula,
+        tasks,
+        processes=processes,
+        progress=progress,
+        on_death=_formula_died,
+    )
     founders = [0] * len(structures)
     for members, local in zip(by_formula.values(), answers, strict=True):
         for index, founder in zip(members, local, strict=True):
@@ -198,7 +220,7 @@ def formula_buckets(structures: Sequence[Structure | None]) -> dict[str, list[in
     buckets: dict[str, list[int]] = {}
     for index, structure in enumerate(structures):
         if structure is not None:
-            formula = structure.composition.element_composition.reduced_formula
+            formula = crystal_composition(structure).reduced_formula
             buckets.setdefault(formula, []).append(index)
     return buckets
 
@@ -264,6 +286,26 @@ def _match_pair(pair: tuple[Structure, Structure]) -> MatchResult:
     return match_structures(*pair)
 
 
+def _pair_died(pair: tuple[Structure, Structure]) -> MatchResult:
+    logger.warning("%s: the process that compared a crystal ended; no match", pair[0].formula)
+    return NO_MATCH
+
+
+def _formula_died(task: tuple[list[Structure], MatchTolerances]) -> list[int]:
+    """Group by equal cells and sites only."""
+    structures, _ = task
+    logger.warning(
+        "%s: the process that compared %d crystals ended; only identical ones are grouped",
+        structures[0].reduced_formula,
+        len(structures),
+    )
+    first: dict[str, int] = {}
+    return [
+        first.setdefault(structure_hash(without_oxidation_states(structure)), place)
+        for place, structure in enumerate(structures)
+    ]
+
+
 def _group_one_formula(task: tuple[list[Structure], MatchTolerances]) -> list[int]:
     structures, tolerances = task
     if len(structures) == 1:
@@ -322,8 +364,7 @@ def _fit(matcher: StructureMatcher, first: Structure, second: Structure) -> bool
 
 
 def _same_composition(first: Structure, second: Structure) -> bool:
-    one, other = (s.composition.element_composition.reduced_composition for s in (first, second))
-    return bool(one.almost_equals(other))
+    return crystal_composition(first) == crystal_composition(second)
 
 
 @lru_cache(maxsize=16)

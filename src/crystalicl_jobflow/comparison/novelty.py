@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,11 +26,15 @@ from crystalicl_jobflow.thresholds import (
     METASTABLE_E_ABOVE_HULL,
     STABLE_E_ABOVE_HULL,
 )
-from crystalicl_jobflow.utils.parallel import map_list
+from crystalicl_jobflow.utils.parallel import map_list, parallel_map
 from crystalicl_jobflow.utils.progress import Progress
 
 Energies = Sequence[float | None] | NDArray[np.float64] | Mapping[int, float | None]
 """Energies above the hull in eV/atom by place, None or NaN (or absent) where there is none."""
+
+_MatchTask = tuple[list[Structure | None], list[Structure], MatchTolerances]
+
+logger = logging.getLogger(__name__)
 
 _LARGE = 2000  # pairs of one formula, some seconds: worth the start of another process
 
@@ -229,7 +235,8 @@ def match_reference(
     Returns
     -------
     list
-        Place of the reference crystal, None for none.
+        Place of the reference crystal, None for none. A sample at which a worker process ends
+        matches none; a warning names it.
     """
     generated = formula_buckets(structures)
     known = formula_buckets(references)
@@ -242,7 +249,7 @@ def match_reference(
             portions += [
                 (formula, places[start : start + step]) for start in range(0, len(places), step)
             ]
-    tasks = [
+    tasks: list[_MatchTask] = [
         (
             [structures[place] for place in places],
             [references[place] for place in known[formula]],
@@ -250,7 +257,13 @@ def match_reference(
         )
         for formula, places in portions
     ]
-    answers = map_list(_match_one_formula, tasks, processes=processes, progress=progress)
+    answers = map_list(
+        _match_one_formula,
+        tasks,
+        processes=processes,
+        progress=progress,
+        on_death=partial(_match_one_by_one, processes=processes),
+    )
     matched: list[int | None] = [None] * len(structures)
     for (formula, places), local in zip(portions, answers, strict=True):
         for place, found in zip(places, local, strict=True):
@@ -269,7 +282,7 @@ def is_metastable(e_above_hull: NDArray[np.float64]) -> NDArray[np.bool_]:
 
 
 def _match_one_formula(
-    task: tuple[list[Structure | None], list[Structure], MatchTolerances],
+    task: _MatchTask,
 ) -> list[int | None]:
     samples, references, tolerances = task
     matcher = PairMatcher(tolerances)
@@ -287,6 +300,28 @@ def _match_one_formula(
                 )
             found.append(seen[prepared.name])
     return found
+
+
+def _match_one_by_one(task: _MatchTask, *, processes: int) -> list[int | None]:
+    """Compare each sample by itself: the one that ends its process matches nothing."""
+    samples, references, tolerances = task
+    if len(samples) == 1:
+        return _sample_died(task)
+    singles: list[_MatchTask] = [([sample], references, tolerances) for sample in samples]
+    found = parallel_map(
+        _match_one_formula, singles, processes=processes, batch_size=1, on_death=_sample_died
+    )
+    return [place for places in found for place in places]
+
+
+def _sample_died(task: _MatchTask) -> list[int | None]:
+    sample = task[0][0]
+    assert sample is not None  # only crystals have a formula
+    logger.warning(
+        "%s: the process that compared a crystal with the references ended; no match",
+        sample.formula,
+    )
+    return [None]
 
 
 def _best_of_groups(

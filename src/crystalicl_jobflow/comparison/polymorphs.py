@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pymatgen.core import Structure
 
 from crystalicl_jobflow.comparison.matching import MATCH, match_many, unique_groups
+from crystalicl_jobflow.crystal.formula import crystal_composition
 from crystalicl_jobflow.schemas import Rate
 
 
@@ -98,4 +99,4 @@ def match_polymorphs(
 
 
 def _formula(structure: Structure) -> str:
-    return str(structure.composition.element_composition.reduced_formula)
+    return str(crystal_composition(structure).reduced_formula)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pymatgen.core import Composition
 
+from crystalicl_jobflow.crystal.formula import whole_composition
 from crystalicl_jobflow.thresholds import meets_value
 
 
@@ -221,11 +222,11 @@ def _features(compositions: Sequence[Composition]) -> NDArray[np.float64]:
 
     found: dict[str, NDArray[np.float64]] = {}
     for composition in compositions:
-        name = composition.reduced_formula
+        name = whole_composition(composition).reduced_formula
         if name not in found:
             try:
                 found[name] = composition_fingerprint(composition)
             except ValueError:
                 found[name] = np.full(COMPOSITION_FINGERPRINT_SIZE, np.nan)
-    rows = [found[composition.reduced_formula] for composition in compositions]
+    rows = [found[whole_composition(composition).reduced_formula] for composition in compositions]
     return np.array(rows).reshape(-1, COMPOSITION_FINGERPRINT_SIZE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pymatgen.core import Composition, Structure
 
 from crystalicl_jobflow.comparison.polymorphs import match_polymorphs
+from crystalicl_jobflow.crystal.formula import whole_composition
 from crystalicl_jobflow.evaluation.match_rates import References, aligned
 from crystalicl_jobflow.evaluation.reward import crystext_reward
 from crystalicl_jobflow.schemas import Candidate, Rate
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from crystalicl_jobflow.datasets.crystal_data import CrystalData
     from crystalicl_jobflow.energies.assess import EnergyAssessment
 
+
+logger = logging.getLogger(__name__)
 
 PART_MEANINGS: dict[str, str] = {
     "crystallm_valid": "all of CrystaLLM's checks are met / candidates written as CIF",
@@ -80,6 +84,7 @@ def text_part(
         [(candidates[at].text, candidates[at].structure) for at in written],
         processes=processes,
         progress=lambda done, of: progress("CIF validity", done, of),
+        on_death=_cif_died,
     )
     for at, found in zip(written, answers, strict=True):
         part.columns[at] = {
@@ -127,6 +132,7 @@ def reward_part(
         [(candidates[at].structure, candidates[at].condition.formula, truths[at]) for at in asked],
         processes=processes,
         progress=lambda done, of: progress("Reward", done, of),
+        on_death=_reward_died,
     )
     return Part(
         metrics={"crystext_reward": math.fsum(totals) / len(totals) if totals else None},
@@ -335,13 +341,27 @@ def _cif_validity(task: tuple[str, Structure | None]) -> CifValidity:
     return CifValidity(False) if structure is None else cif_validity(text, structure=structure)
 
 
+def _cif_died(task: tuple[str, Structure | None]) -> CifValidity:
+    logger.warning("%s: the process that checked a CIF ended; not valid", _name(task[1]))
+    return CifValidity(False)
+
+
+def _reward_died(task: tuple[Structure | None, str | None, Structure | None]) -> float:
+    logger.warning("%s: the process that rewarded a crystal ended; penalty", _name(task[0]))
+    return crystext_reward(None).total
+
+
+def _name(structure: Structure | None) -> str:
+    return "a text" if structure is None else str(structure.formula)
+
+
 def _reward(task: tuple[Structure | None, str | None, Structure | None]) -> float:
     structure, formula, target = task
     return crystext_reward(structure, formula=formula, target=target).total
 
 
 def _reduced(composition: str | Composition | Mapping[str, float]) -> str:
-    return str(Composition(composition).element_composition.reduced_formula)
+    return str(whole_composition(Composition(composition)).reduced_formula)
 
 
 __all__ = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from crystalicl_jobflow.utils.parallel import map_list
 from crystalicl_jobflow.utils.progress import Progress
 from crystalicl_jobflow.validation.distances import distance_report
 from crystalicl_jobflow.validation.summary import find_space_group
+
+logger = logging.getLogger(__name__)
 
 Groups = Sequence[int | tuple[int, ...] | None]
 """Space-group numbers by sample: the one declared, those asked for, or None for neither."""
@@ -93,7 +96,7 @@ def judge_realism(
             raise ValueError(f"{len(given)} {name} for {count} samples")
     places = [index for index, structure in enumerate(structures) if structure is not None]
     tasks = [(s, symprec, space_groups is not None) for s in structures if s is not None]
-    answers = map_list(_judge, tasks, processes=processes, progress=progress)
+    answers = map_list(_judge, tasks, processes=processes, progress=progress, on_death=_died)
     overlap: list[bool | None] = [None] * count
     found: list[int | None] = [None] * count
     for place, (overlaps, group) in zip(places, answers, strict=True):
@@ -146,6 +149,11 @@ def _judge(task: tuple[Structure, float, bool]) -> tuple[bool, int | None]:
     if not with_group:
         return overlaps, None
     return overlaps, find_space_group(structure, symprec=symprec)[0]
+
+
+def _died(task: tuple[Structure, float, bool]) -> tuple[bool, int | None]:
+    logger.warning("%s: the process that judged a crystal ended; overlap", task[0].formula)
+    return True, None
 
 
 def _as_tuple(expected: int | tuple[int, ...]) -> tuple[int, ...]:

@@ -10,6 +10,7 @@ from typing import Final
 from pymatgen.core import Composition, Structure
 
 from crystalicl_jobflow.comparison.matching import MatchTolerances, match_structures
+from crystalicl_jobflow.crystal.formula import crystal_composition, whole_composition
 from crystalicl_jobflow.thresholds import (
     MIN_DISTANCE,
     MIN_VOLUME,
@@ -170,5 +171,4 @@ def group_advantages(rewards: Sequence[float]) -> list[float]:
 
 
 def _same_formula(structure: Structure, asked: Composition) -> bool:
-    found = structure.composition.element_composition.reduced_composition
-    return bool(found.almost_equals(asked.element_composition.reduced_composition))
+    return crystal_composition(structure) == whole_composition(asked)

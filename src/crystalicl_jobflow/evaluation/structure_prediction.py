@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -22,6 +23,8 @@ from crystalicl_jobflow.thresholds import (
 from crystalicl_jobflow.utils.parallel import map_list
 from crystalicl_jobflow.utils.progress import Progress
 from crystalicl_jobflow.validation.distances import min_distance
+
+logger = logging.getLogger(__name__)
 
 SAMPLES: tuple[int, ...] = (1, 20)
 """Numbers of samples per condition at which the field reports match rates (CrystaLLM)."""
@@ -237,20 +240,30 @@ def passes_gate(sample: Sample) -> bool:
         return False
     if isinstance(sample, Candidate):
         return bool(sample.checks.structure_valid and sample.checks.composition_valid)
+    from crystalicl_jobflow.crystal.formula import crystal_composition
     from crystalicl_jobflow.validation.composition import composition_valid
 
     try:
         near = min_distance(sample) < MIN_DISTANCE
     except ValueError:
         return False
-    return not near and sample.volume >= MIN_VOLUME and composition_valid(sample.composition)
+    return (
+        not near and sample.volume >= MIN_VOLUME and composition_valid(crystal_composition(sample))
+    )
 
 
 def gate_many(samples: Sequence[Sample], *, processes: int = 1) -> list[bool]:
     """Return :func:`passes_gate` of every sample."""
     if all(sample is None or isinstance(sample, Candidate) for sample in samples):
         processes = 1  # already checked: nothing to share
-    return map_list(passes_gate, samples, processes=processes)
+    return map_list(passes_gate, samples, processes=processes, on_death=_gate_died)
+
+
+def _gate_died(sample: Sample) -> bool:
+    crystal = sample.structure if isinstance(sample, Candidate) else sample
+    what = "a text" if crystal is None else crystal.formula
+    logger.warning("%s: the process that checked a prediction ended; not valid", what)
+    return False
 
 
 def prediction_tolerances() -> dict[str, float | str]:

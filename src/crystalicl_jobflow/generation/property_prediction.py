@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from pymatgen.core import Structure
 
+from crystalicl_jobflow.crystal.formula import crystal_composition
 from crystalicl_jobflow.generation.base import GenerationRequest, TextGenerator
 from crystalicl_jobflow.generation.constraints.number import NumberConstraint
 from crystalicl_jobflow.prompts import property_prompt, property_response
@@ -201,7 +202,7 @@ def _prepared(
     )
     try:
         structure = read_crystal(crystal)
-        prediction.formula = structure.composition.reduced_formula
+        prediction.formula = crystal_composition(structure).reduced_formula
     except Exception as error:  # whatever is wrong with one crystal is its own affair
         prediction.reason = PropertyFailure.NOT_READ
         prediction.message = f"{MESSAGES[PropertyFailure.NOT_READ]}: {one_line(error)}"

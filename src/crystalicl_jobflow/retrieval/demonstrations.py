@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from crystalicl_jobflow.crystal.formula import crystal_composition
 from crystalicl_jobflow.datasets.records import Record, naive_utc, read_crystal
 from crystalicl_jobflow.schemas import Demonstration, utcnow
 from crystalicl_jobflow.utils.messages import first_line
@@ -39,7 +40,7 @@ def make_demonstration(
         text = SGS.format(crystal)
     except Exception as error:  # one bad crystal must not end the filling
         return first_line(error)
-    composition = structure.composition.element_composition
+    composition = crystal_composition(structure)
     elements = tuple(sorted(element.symbol for element in composition.elements))
     conventional = sum(site.multiplicity or 0 for site in crystal.sites)
     demonstration = Demonstration(

@@ -11,6 +11,7 @@ from pymatgen.core import Composition, Element
 from pymatgen.symmetry.groups import SpaceGroup
 
 from crystalicl_jobflow.crystal import space_groups
+from crystalicl_jobflow.crystal.formula import whole_composition
 from crystalicl_jobflow.schemas.properties import PROPERTIES, find_property
 from crystalicl_jobflow.schemas.ranges import Range, range_text, read_range
 from crystalicl_jobflow.utils.errors import CrystalICLError
@@ -108,7 +109,7 @@ class Condition(BaseModel):
             raise ValueError(f"anonymous formula {value!r} is not of the form ABC3") from None
         if not composition.elements:
             raise ValueError("anonymous formula is empty")
-        return composition.anonymized_formula
+        return whole_composition(composition).anonymized_formula
 
     @field_validator("chemsys", mode="before")
     @classmethod

@@ -9,7 +9,8 @@ class FailureReason(StrEnum):
     """Reason codes, in the order in which they are looked for.
 
     The first group says that a text is not one crystal (``not_generated``: a model server
-    gave none at all), the second that a crystal was read but is not physical, the third
+    gave none at all; ``internal``: reading or checking it failed in a way that was not
+    foreseen), the second that a crystal was read but is not physical, the third
     that it is not the one asked for. A candidate carries the first that applies, with a
     sentence beside it.
     """
@@ -26,6 +27,7 @@ class FailureReason(StrEnum):
     BAD_CIF = "bad_cif"
     TOO_MANY_ATOMS = "too_many_atoms"
     NOT_ENCODABLE = "not_encodable"
+    INTERNAL = "internal"
 
     ATOMS_OVERLAP = "atoms_overlap"
     BAD_VOLUME = "bad_volume"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -30,6 +31,9 @@ from crystalicl_jobflow.utils.progress import Progress
 
 if TYPE_CHECKING:
     from crystalicl_jobflow.datasets.crystal_data import CrystalData
+
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -256,6 +260,7 @@ def ranked_places(
         [[candidates[place] for place in members] for members in asked.values()],
         processes=processes,
         progress=progress,
+        on_death=_order_died,
     )
     places = [0] * len(candidates)
     for members, order in zip(asked.values(), answers, strict=True):
@@ -275,6 +280,13 @@ def _order_of_one(
         return rank is None, rank or 0, not candidates[number].parsed
 
     return sorted(range(len(candidates)), key=standing)
+
+
+def _order_died(candidates: Sequence[Candidate]) -> list[int]:
+    """Leave the candidates of a condition in the order in which they were drawn."""
+    condition = candidates[0].condition.label()
+    logger.warning("%s: the process that ranked its candidates ended; not ranked", condition)
+    return list(range(len(candidates)))
 
 
 def _crystal_or_refusal(

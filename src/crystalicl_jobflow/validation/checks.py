@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from pymatgen.core import Structure
 
+from crystalicl_jobflow.crystal.formula import crystal_composition
 from crystalicl_jobflow.schemas import Checks, Condition, FailureReason
 from crystalicl_jobflow.thresholds import MIN_DISTANCE, MIN_VOLUME, SYMPREC
 from crystalicl_jobflow.validation.composition import composition_valid
@@ -85,7 +86,7 @@ def validate_structure(
         failure = Failure(FailureReason.BAD_VOLUME, f"{error}.")
     else:
         failure = overlap_failure(structure, contacts)
-    neutral = composition_valid(structure.composition)
+    neutral = composition_valid(crystal_composition(structure))
     failure = (
         failure
         or volume_failure(summary)

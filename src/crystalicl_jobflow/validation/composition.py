@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pymatgen.core import Composition
 
+from crystalicl_jobflow.crystal.formula import whole_composition
 from crystalicl_jobflow.thresholds import MAX_OXIDATION_COMBINATIONS, OXIDATION_STATES_SET
 
 
@@ -42,27 +43,11 @@ def composition_valid(
     """
     if isinstance(composition, str):
         composition = Composition(composition)
-    amounts = integer_composition(composition).get_el_amt_dict()
-    counts = {symbol: round(amount) for symbol, amount in amounts.items() if round(amount) > 0}
-    divisor = math.gcd(*counts.values()) if counts else 1
-    reduced = tuple(sorted((symbol, count // divisor) for symbol, count in counts.items()))
-    return _valid(reduced, oxidation_states_set)
-
-
-def integer_composition(composition: Composition) -> Composition:
-    """Return the elements' composition in whole numbers.
-
-    Parameters
-    ----------
-    composition
-        Any composition. Whole amounts stay; fractional ones (mixed occupancy) become the
-        nearest ratios with denominators up to 100.
-    """
-    elements = composition.element_composition
-    if all(abs(amount - round(amount)) < 1e-6 for amount in elements.values()):
-        return elements
-    formula, _ = elements.get_integer_formula_and_factor(max_denominator=100)
-    return Composition(formula)
+    counts = whole_composition(composition).get_el_amt_dict()
+    return _valid(
+        tuple(sorted((symbol, round(count)) for symbol, count in counts.items())),
+        oxidation_states_set,
+    )
 
 
 @lru_cache(maxsize=100_000)

@@ -43,7 +43,7 @@ def read_text(
     except Exception as error:
         # A reader that fails in an unforeseen way must not take the whole batch with it.
         message = f"the text cannot be read: {type(error).__name__}: {first_line(error)}"
-        return None, None, (FailureReason.AMBIGUOUS, message)
+        return None, None, (FailureReason.INTERNAL, message)
     return parsed.structure, parsed.declared_group, None
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 from pymatgen.core import Composition
 
+from crystalicl_jobflow.crystal.formula import whole_composition
 from crystalicl_jobflow.schemas import PROPERTIES, Candidate, Condition, FailureReason, Range
 from crystalicl_jobflow.thresholds import meets_value
 from crystalicl_jobflow.validation.summary import CrystalSummary
@@ -101,8 +102,8 @@ def describe_misses(
 
 def _formula(condition: Condition, crystal: CrystalSummary) -> bool:
     # as compositions: formulas have several spellings
-    asked = Composition(condition.formula).reduced_composition
-    return bool(asked.almost_equals(Composition(crystal.formula).reduced_composition))
+    one, other = Composition(condition.formula), Composition(crystal.formula)
+    return whole_composition(one) == whole_composition(other)
 
 
 def _anonymous_formula(condition: Condition, crystal: CrystalSummary) -> bool:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from pymatgen.core import Structure
 
+from crystalicl_jobflow.crystal.formula import crystal_composition
 from crystalicl_jobflow.crystal.symmetry import structure_dataset
 from crystalicl_jobflow.thresholds import SYMPREC
-from crystalicl_jobflow.validation.composition import integer_composition
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def crystal_summary(structure: Structure, *, symprec: float = SYMPREC) -> Crysta
     symprec
         Symmetry tolerance in Å.
     """
-    composition = integer_composition(structure.composition)
+    composition = crystal_composition(structure)
     space_group, symbol, primitive = find_space_group(structure, symprec=symprec)
     return CrystalSummary(
         formula=composition.reduced_formula,

@@ -12,13 +12,17 @@ from crystalicl_jobflow.schemas import (
     FailureReason,
     Generation,
 )
+from crystalicl_jobflow.text.formats import get_text
 from crystalicl_jobflow.thresholds import SYMPREC
+from crystalicl_jobflow.utils.messages import first_line
 from crystalicl_jobflow.utils.parallel import map_list
 from crystalicl_jobflow.utils.progress import Progress
-from crystalicl_jobflow.validation.checks import StructureReport, validate_structure
+from crystalicl_jobflow.validation.checks import Failure, StructureReport, validate_structure
 from crystalicl_jobflow.validation.provenance import candidate_id, provenance
 from crystalicl_jobflow.validation.reading import read_text
 from crystalicl_jobflow.validation.success import joint_success, judge, note_misses
+
+_LONGEST_MESSAGE = 500  # some libraries put a whole file into theirs
 
 
 def validate_completion(
@@ -31,7 +35,7 @@ def validate_completion(
     """Turn one text into a candidate: read it, check it, judge it.
 
     Never raises for what a model wrote: a text that is no crystal becomes a candidate with a
-    reason.
+    reason, one whose check fails in an unforeseen way a candidate with the reason ``internal``.
 
     Parameters
     ----------
@@ -49,29 +53,54 @@ def validate_completion(
     ValueError
         If the generation names a text format that does not exist.
     """
-    candidate = Candidate(
+    get_text(generation.text_format)  # a format that does not exist is no fault of the text
+    candidate = _unread(completion, generation, properties=properties, symprec=symprec)
+    if completion.error is not None:
+        return _failed(candidate, Failure(FailureReason.NOT_GENERATED, completion.error))
+    try:
+        return _check(candidate.model_copy(deep=True), completion, generation, symprec=symprec)
+    except Exception as error:  # one text must not cost the others
+        message = f"{type(error).__name__}: {first_line(error)}"
+        return _failed(candidate, Failure(FailureReason.INTERNAL, message[:_LONGEST_MESSAGE]))
+
+
+def _unread(
+    completion: Completion,
+    generation: Generation,
+    *,
+    properties: Mapping[str, float] | None = None,
+    symprec: float = SYMPREC,
+) -> Candidate:
+    """Return the candidate of a text that has not been read."""
+    success = judge(generation.condition, None)
+    return Candidate(
         candidate_id=candidate_id(completion, generation),
         condition=generation.condition,
         text=completion.text,
         text_format=generation.text_format,
         properties=dict(properties or {}),
-        success=judge(generation.condition, None),
+        success=success,
+        joint_success=joint_success(success),
         provenance=provenance(completion, generation, symprec=symprec),
     )
-    candidate.joint_success = joint_success(candidate.success)
-    if completion.error is not None:
-        candidate.failure_reason = FailureReason.NOT_GENERATED
-        candidate.failure_message = completion.error
-        return candidate
+
+
+def _failed(candidate: Candidate, failure: Failure) -> Candidate:
+    candidate.failure_reason, candidate.failure_message = failure
+    return candidate
+
+
+def _check(
+    candidate: Candidate, completion: Completion, generation: Generation, *, symprec: float
+) -> Candidate:
+    """Read a text and make all checks of its crystal."""
     structure, declared, failure = read_text(
         completion.text, generation.text_format, finished=completion.finished
     )
     candidate.declared_space_group = declared
     if structure is None:
         assert failure is not None
-        candidate.failure_reason, candidate.failure_message = failure
-        return candidate
-
+        return _failed(candidate, Failure(*failure))
     report = validate_structure(
         structure,
         condition=generation.condition,
@@ -104,7 +133,8 @@ def build_candidates(
     Returns
     -------
     list of Candidate
-        One per completion, none left out.
+        One per completion, none left out. A text at which a worker process ends costs that
+        text only: its candidate has the reason ``internal``.
     """
     # a generation without its completions is small: it travels with each text
     bare = [generation.model_copy(update={"completions": []}) for generation in generations]
@@ -113,12 +143,20 @@ def build_candidates(
         for index, generation in enumerate(generations)
         for completion in generation.completions
     ]
-    return map_list(_validate_task, tasks, processes=processes, progress=progress)
+    return map_list(_validate_task, tasks, processes=processes, progress=progress, on_death=_died)
 
 
 def _validate_task(task: tuple[Completion, Generation, float]) -> Candidate:
     completion, generation, symprec = task
     return validate_completion(completion, generation, symprec=symprec)
+
+
+def _died(task: tuple[Completion, Generation, float]) -> Candidate:
+    completion, generation, symprec = task
+    message = "The process that checked it ended: a crash in compiled code, or no memory left."
+    return _failed(
+        _unread(completion, generation, symprec=symprec), Failure(FailureReason.INTERNAL, message)
+    )
 
 
 def _fill(candidate: Candidate, structure: Structure, report: StructureReport) -> Candidate:

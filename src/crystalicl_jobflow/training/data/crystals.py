@@ -12,6 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from crystalicl_jobflow.crystal.formula import crystal_composition
 from crystalicl_jobflow.schemas import PROPERTIES, Demonstration, find_property
 from crystalicl_jobflow.text import SGS, SGSCrystal
 from crystalicl_jobflow.utils.parallel import parallel_map
@@ -75,7 +76,7 @@ def training_crystal(
         If the crystal cannot be written as text.
     """
     crystal = SGS.analyze(structure)
-    composition = structure.composition
+    composition = crystal_composition(structure)
     cell_sites = sum(site.multiplicity or 0 for site in crystal.sites)
     centring = {"P": 1, "A": 2, "B": 2, "C": 2, "I": 2, "F": 4, "R": 3}
     return TrainingCrystal(

@@ -1,0 +1,88 @@
+"""One formula for one crystal, in whole numbers, whichever cell describes it."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from functools import lru_cache
+from math import gcd, lcm
+from typing import TYPE_CHECKING
+
+from pymatgen.core import Composition
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pymatgen.core import Structure
+
+MAX_DENOMINATOR = 100
+"""Occupancies are taken as the nearest fractions with denominators up to this one: files
+state two decimals, or thirds and sixths at three or four."""
+
+
+def crystal_composition(structure: Structure) -> Composition:
+    """Return the elements of a crystal in the smallest whole numbers.
+
+    The occupancies of its sites are made fractions one by one, and added up exactly: they
+    are the same in every cell of the crystal, which sums over a cell are not. pymatgen's own
+    reduced formula leaves fractions as they are.
+
+    Parameters
+    ----------
+    structure
+        Crystal, ordered or not, with or without oxidation states.
+
+    Returns
+    -------
+    Composition
+        Reduced; its ``reduced_formula``, ``anonymized_formula`` and ``chemical_system`` are
+        those of the crystal. Empty for a crystal without atoms.
+
+    Examples
+    --------
+    >>> from pymatgen.core import Lattice, Structure
+    >>> primitive = Structure(
+    ...     Lattice.cubic(3.9), [{"Na": 0.5, "K": 0.5}, "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]]
+    ... )
+    >>> crystal_composition(primitive).reduced_formula
+    'KNaCl2'
+    """
+    amounts: dict[str, Fraction] = {}
+    for site in structure:
+        for species, occupancy in site.species.items():
+            amounts[species.symbol] = amounts.get(species.symbol, Fraction(0)) + _fraction(
+                occupancy
+            )
+    return _in_whole_numbers(amounts)
+
+
+def whole_composition(composition: Composition) -> Composition:
+    """Return the elements of a composition in the smallest whole numbers.
+
+    Parameters
+    ----------
+    composition
+        Any composition. Of a crystal, `crystal_composition` is the same in every cell.
+
+    Returns
+    -------
+    Composition
+        Reduced; amounts that are not whole are taken as the nearest fractions with
+        denominators up to `MAX_DENOMINATOR`.
+    """
+    amounts = composition.get_el_amt_dict()
+    return _in_whole_numbers({symbol: _fraction(amount) for symbol, amount in amounts.items()})
+
+
+@lru_cache(maxsize=4096)
+def _fraction(amount: float) -> Fraction:
+    return Fraction(float(amount)).limit_denominator(MAX_DENOMINATOR)
+
+
+def _in_whole_numbers(amounts: Mapping[str, Fraction]) -> Composition:
+    amounts = {symbol: amount for symbol, amount in amounts.items() if amount}
+    if not amounts:
+        return Composition({})
+    scale = lcm(*(amount.denominator for amount in amounts.values()))
+    counts = {symbol: int(amount * scale) for symbol, amount in amounts.items()}
+    divisor = gcd(*counts.values())
+    return Composition({symbol: count // divisor for symbol, count in counts.items()})
