@@ -11,6 +11,7 @@ from pymatgen.core import Lattice, Structure
 
 from crystalicl_jobflow.text import SGS
 from crystalicl_jobflow.training import load_split, read_training_crystals
+from crystalicl_jobflow.training.data import crystals
 from crystalicl_jobflow.training.data.mixtures import choose_formulas
 
 
@@ -39,34 +40,67 @@ SALTS = [("Na", "Cl"), ("K", "Cl"), ("Mg", "O"), ("Ca", "O"), ("Li", "F"), ("Rb"
 
 
 def test_rows_become_crystals_with_their_properties(table) -> None:
-    crystals, skipped = read_training_crystals([table("salts", SALTS)])
+    found, skipped = read_training_crystals([table("salts", SALTS)])
     assert not skipped
-    first = crystals[0].demonstration
+    first = found[0].demonstration
     assert first.demonstration_id == "salts:m0"
     assert (first.formula, first.space_group, first.num_sites) == ("NaCl", 225, 2)
     assert first.properties == {"formation_energy_per_atom": -1.5}
-    assert first.text == SGS.format(crystals[0].crystal)
-    assert crystals[0].num_orbits == 2
+    assert first.text == SGS.format(found[0].crystal)
+    assert found[0].num_orbits == 2
 
 
 def test_rows_that_cannot_be_read_are_reported(table) -> None:
-    crystals, skipped = read_training_crystals([table("salts", SALTS, broken=True)])
-    assert len(crystals) == len(SALTS)
+    found, skipped = read_training_crystals([table("salts", SALTS, broken=True)])
+    assert len(found) == len(SALTS)
     (row,) = skipped
     assert (row.source, row.row) == ("salts", len(SALTS))
     assert row.reason
 
 
-def test_a_cache_is_used_until_its_file_changes(table, tmp_path) -> None:
+def test_a_cache_is_used_until_its_file_changes(table, tmp_path, monkeypatch) -> None:
     path = table("salts", SALTS)
     first, _ = read_training_crystals([path], cache=tmp_path / "cache")
+    monkeypatch.setattr(crystals, "_read_file", refuse)
     again, _ = read_training_crystals([path], cache=tmp_path / "cache")
     assert again == first
-    table("salts", SALTS[:2])
+    monkeypatch.undo()
     (kept,) = (tmp_path / "cache").iterdir()
-    os.utime(kept, (0, 0))
+    table("salts", SALTS[:2])
+    os.utime(kept)  # later than the file: the contents decide
     fewer, _ = read_training_crystals([path], cache=tmp_path / "cache")
     assert len(fewer) == 2
+
+
+def refuse(*_args, **_options):
+    raise AssertionError("the file was read although its cache holds it")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda text: text.replace("NaCl", "KCl"),
+        lambda text: text[: len(text) // 2],
+        lambda text: text.replace('"versions": {', '"versions": {"older": "1", '),
+        lambda _text: "",
+        lambda _text: "\x80\x04K\x01.",  # a pickle
+    ],
+    ids=["changed", "cut", "other versions", "empty", "pickle"],
+)
+def test_a_cache_that_was_changed_is_made_anew(table, tmp_path, monkeypatch, damage) -> None:
+    path = table("salts", SALTS)
+    first, _ = read_training_crystals([path], cache=tmp_path / "cache")
+    (kept,) = (tmp_path / "cache").iterdir()
+    whole = kept.read_text(encoding="utf-8")
+    assert damage(whole) != whole
+    kept.write_text(damage(whole), encoding="utf-8")
+    again, _ = read_training_crystals([path], cache=tmp_path / "cache")
+    assert [item.crystal for item in again] == [item.crystal for item in first]
+    assert [item.demonstration.text for item in again] == [
+        item.demonstration.text for item in first
+    ]
+    monkeypatch.setattr(crystals, "_read_file", refuse)
+    assert read_training_crystals([path], cache=tmp_path / "cache")[0] == again
 
 
 def test_missing_files_and_columns_are_named(tmp_path) -> None:

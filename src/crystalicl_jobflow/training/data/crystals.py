@@ -4,24 +4,32 @@ from __future__ import annotations
 
 import csv
 import gzip
-import pickle
+import json
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel
 
 from crystalicl_jobflow.crystal.formula import crystal_composition
 from crystalicl_jobflow.schemas import PROPERTIES, Demonstration, find_property
 from crystalicl_jobflow.text import SGS, SGSCrystal
+from crystalicl_jobflow.utils.files import write_text
+from crystalicl_jobflow.utils.hashing import file_hash, text_hash
 from crystalicl_jobflow.utils.parallel import parallel_map
+from crystalicl_jobflow.utils.versions import installed_versions
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
 
 ID_COLUMNS = ("material_id", "id")
 """Columns that may hold a row's name, the first that is there."""
+
+_PACKAGES = ("crystalicl-jobflow", "moyopy", "pymatgen", "spglib")
+"""Packages whose versions decide what is found in a file."""
 
 
 @dataclass(frozen=True)
@@ -111,8 +119,9 @@ def read_training_crystals(
         CSV files, gzipped or not. Columns that a registered property names
         (`PropertySpec.name` or an alias) become properties.
     cache
-        Folder that keeps the analysed crystals of each file; None for no cache. A cache
-        older than its file is written anew.
+        Folder that keeps the analysed crystals of each file as JSON; None for no cache. What
+        was made of other contents of the file or by other versions, or was changed since, is
+        made anew.
     workers
         Processes that analyse.
     limit
@@ -135,18 +144,54 @@ def read_training_crystals(
     for path in map(Path, paths):
         if not path.is_file():
             raise ValueError(f"{path} is not a file")
-        kept = None if cache is None else Path(cache) / f"{_stem(path)}.{limit or 'all'}.pickle"
-        if kept is not None and kept.is_file() and kept.stat().st_mtime > path.stat().st_mtime:
-            # a file that this very function wrote; nobody else's pickles are read
-            found, lost = pickle.loads(kept.read_bytes())
-        else:
+        if cache is None:
             found, lost = _read_file(path, workers=workers, limit=limit)
-            if kept is not None:
-                kept.parent.mkdir(parents=True, exist_ok=True)
-                kept.write_bytes(pickle.dumps((found, lost)))
+        else:
+            kept = Path(cache) / f"{_stem(path)}.{limit or 'all'}.json"
+            mark = {
+                "source_sha256": file_hash(path),
+                "limit": limit,
+                "versions": installed_versions(_PACKAGES),
+            }
+            known = _read_cache(kept, mark)
+            if known is None:
+                known = _read_file(path, workers=workers, limit=limit)
+                _write_cache(kept, mark, *known)
+            found, lost = known
         crystals += found
         skipped += lost
     return crystals, skipped
+
+
+def _read_cache(
+    path: Path, mark: Mapping[str, Any]
+) -> tuple[list[TrainingCrystal], list[SkippedRow]] | None:
+    """Return what a cache keeps; None where it is none, damaged, or of another source."""
+    try:
+        head, body = path.read_text(encoding="utf-8").split("\n", 1)
+        if json.loads(head) != {**mark, "sha256": text_hash(body)}:
+            return None
+        kept = _Cached.model_validate_json(body)
+    except (OSError, ValueError):
+        return None
+    return kept.crystals, kept.skipped
+
+
+def _write_cache(
+    path: Path,
+    mark: Mapping[str, Any],
+    crystals: list[TrainingCrystal],
+    skipped: list[SkippedRow],
+) -> None:
+    body = _Cached(crystals=crystals, skipped=skipped).model_dump_json()
+    write_text(path, json.dumps({**mark, "sha256": text_hash(body)}) + "\n" + body)
+
+
+class _Cached(BaseModel):
+    """What a cache keeps of a file."""
+
+    crystals: list[TrainingCrystal]
+    skipped: list[SkippedRow]
 
 
 def without_formulas(
