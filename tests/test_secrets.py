@@ -6,7 +6,9 @@ import json
 import logging
 import subprocess
 import sys
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
@@ -139,7 +141,8 @@ def test_labels_have_no_password():
 def test_no_log_shows_a_password(caplog, monkeypatch):
     from pymongo.errors import AutoReconnect
 
-    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    clock = SimpleNamespace(sleep=lambda seconds: None, monotonic=time.monotonic)
+    monkeypatch.setattr("crystalicl_jobflow.candidates.writing.time", clock)
     calls = []
 
     def fails() -> None:
@@ -185,9 +188,7 @@ def test_not_even_a_fault_of_the_program_shows_a_password():
         "import sys\nfrom crystalicl_jobflow.utils.redaction import show_traceback\n"
         f"sys.excepthook = show_traceback\nraise RuntimeError('{URI}')"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], check=False, capture_output=True, text=True
-    )
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
     assert "RuntimeError: mongodb://127.0.0.1" in done.stderr.splitlines()[-1]
     assert PASSWORD not in done.stderr.splitlines()[-1]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,6 +48,47 @@ def in_a_folder(tmp_path, monkeypatch):
 
 
 METALS = chosen(("Cu", 3.7), ("Al", 4.1), ("Au", 4.2), ("Ni", 3.6), ("Pd", 4.0))
+
+
+@dataclass
+class Hanging(ase_jobs.EmtRelaxMaker):
+    """Never ends with gold, and ends its process with nickel."""
+
+    name: str = "hanging"
+
+    @job
+    def make(self, structure: Structure) -> Any:
+        if structure[0].specie.symbol == "Au":
+            time.sleep(3600)
+        if structure[0].specie.symbol == "Ni":
+            os._exit(1)
+        return ase_jobs.EmtRelaxMaker.make.original(self, structure)
+
+
+def test_a_relaxation_that_hangs_or_crashes_costs_itself_only():
+    maker = RelaxMaker(Hanging(steps=200), max_seconds=20)
+    document, _ = relax(maker, METALS)
+    found = {item.candidate_id: item for item in document.relaxations}
+    assert [item for item in found.values() if item.failure_reason is None] == [
+        found[name] for name in ("Cu-1", "Al-2", "Pd-5")
+    ]
+    assert found["Au-3"].failure_reason == "timed_out"
+    assert found["Au-3"].failure_message == "The relaxation took longer than 20 s."
+    assert found["Ni-4"].failure_reason == "model_failed"
+    assert found["Ni-4"].failure_message == "The relaxation ended its process."
+    assert all(item.converged for item in found.values() if item.failure_reason is None)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"max_seconds": 0}, "max_seconds must be above 0"),
+        ({"max_seconds": 9, "mode": "each"}, "max_seconds is for mode together"),
+    ],
+)
+def test_a_time_limit_that_cannot_be_kept_is_refused(settings, words):
+    with pytest.raises(ValueError, match=words):
+        RelaxMaker(ase_jobs.EmtRelaxMaker(), **settings)
 
 
 @pytest.mark.parametrize(

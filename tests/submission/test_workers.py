@@ -335,6 +335,12 @@ def test_a_worker_the_project_does_not_have(tmp_path, monkeypatch):
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "workers.md"
 
 
+@pytest.fixture(autouse=True)
+def in_a_folder(tmp_path, monkeypatch):
+    """Run where the files that force fields write are in nobody's way."""
+    monkeypatch.chdir(tmp_path)
+
+
 def documented() -> list[dict[str, Any]]:
     """The configuration files on the page about workers."""
     text = PAGE.read_text(encoding="utf-8")

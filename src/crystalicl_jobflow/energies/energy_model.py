@@ -37,6 +37,7 @@ class EnergyFailure(StrEnum):
     MODEL_FAILED = "model_failed"
     NOT_CONVERGED = "not_converged"
     FELL_APART = "fell_apart"
+    TIMED_OUT = "timed_out"
     NO_REFERENCE = "no_reference"
 
 

@@ -48,6 +48,10 @@ class RelaxMaker(Maker):
     num_threads
         Torch threads of ``together``: with several, force fields on a few atoms are tens of
         times slower on a busy machine. None leaves torch's own choice.
+    max_seconds
+        Wall time of one relaxation of ``together``, s, loading the force field included; one
+        that takes longer is ended and recorded as a failure (``timed_out``). None for no
+        limit. Jobs of their own have the limit of their queue.
     keep_unconverged
         Whether VASP jobs that did not converge are told to leave their output, which is
         recorded then; else atomate2's setting counts, by which they fail without one.
@@ -87,6 +91,7 @@ class RelaxMaker(Maker):
     mode: Mode = "auto"
     batch_size: int = 50
     num_threads: int | None = 1
+    max_seconds: float | None = None
     keep_unconverged: bool = True
     hull: str | None = None
     energy_model: str | None = None
@@ -100,9 +105,23 @@ class RelaxMaker(Maker):
             raise ValueError(f"mode {self.mode!r} is not one of auto, each, together, list")
         if self.batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {self.batch_size}")
+        if self.max_seconds is not None:
+            if not self.max_seconds > 0:
+                raise ValueError(f"max_seconds must be above 0, got {self.max_seconds}")
+            if self._mode != "together":
+                raise ValueError(
+                    f"max_seconds is for mode together; with {self._mode} the queue's time limit"
+                    " ends a job"
+                )
         self.hull = None if self.hull is None else str(lasting_store(self.hull))
         self.stage = self.stage or self.level
         self.name = self.name or f"start {self.stage}"
+
+    @property
+    def _mode(self) -> Mode:
+        if self.mode != "auto":
+            return self.mode
+        return "together" if is_force_field(self.relax_maker) else "each"
 
     @property
     def level(self) -> str:
@@ -159,9 +178,7 @@ class RelaxMaker(Maker):
     def _relaxations(
         self, usable: list[ChosenCrystal]
     ) -> tuple[list[Job | Flow], list[dict[str, Any]]]:
-        mode = self.mode
-        if mode == "auto":
-            mode = "together" if is_force_field(self.relax_maker) else "each"
+        mode = self._mode
         size = 1 if mode == "each" else self.batch_size
         batches = [usable[start : start + size] for start in range(0, len(usable), size)]
         jobs: list[Job | Flow] = []
@@ -172,7 +189,9 @@ class RelaxMaker(Maker):
             structures = [item.structure for item in batch]
             made: Job | Flow
             if mode == "together":
-                made = relax_together(self.relax_maker, ids, structures, self.num_threads)
+                made = relax_together(
+                    self.relax_maker, ids, structures, self.num_threads, self.max_seconds
+                )
                 made.name = name
             else:
                 made = self._own_maker().make(structures if mode == "list" else structures[0])

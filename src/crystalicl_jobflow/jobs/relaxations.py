@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from jobflow import Flow, JobConfig, Maker, OnMissing, Response, job
 from monty.json import MSONable, jsanitize
 from pymatgen.core import Structure
 
+from crystalicl_jobflow.energies.energy_model import EnergyFailure
 from crystalicl_jobflow.jobs._inputs import as_crystals, as_relaxations, log_progress
+from crystalicl_jobflow.jobs._relax_process import RelaxProcess, failed_relaxation, relax_structure
 from crystalicl_jobflow.schemas.base import DATA
 from crystalicl_jobflow.schemas.stored_candidate import CandidateRelaxation, RelaxDoc
 from crystalicl_jobflow.settings import resume_folder
@@ -22,6 +27,9 @@ logger = logging.getLogger(__name__)
 
 _PACKAGES = ("crystalicl-jobflow", "atomate2", "ase", "chgnet", "matgl", "mace-torch", "torch")
 """Packages whose versions decide what a force field finds."""
+
+_RETRIED = {EnergyFailure.MODEL_FAILED.value, EnergyFailure.TIMED_OUT.value}
+"""Failures that another launch of the job may not meet."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +53,7 @@ def relax_together(
     candidate_ids: list[str],
     structures: list[Structure],
     num_threads: int | None = None,
+    max_seconds: float | None = None,
 ) -> RelaxDoc:
     """Relax one crystal after the other in this job; one that fails is recorded as failed.
 
@@ -59,18 +68,14 @@ def relax_together(
         The candidates and their crystals.
     num_threads
         Torch threads; None leaves torch's own choice.
+    max_seconds
+        Wall time of one relaxation, s; None for no limit.
 
     Returns
     -------
     RelaxDoc
         One relaxation per crystal, in order.
     """
-    from crystalicl_jobflow.energies.relaxations import judge_relaxation, read_relaxation
-
-    # the method behind the job decorator: it runs here, and loads its model once
-    relax = getattr(relax_maker.make, "original", None)
-    if relax is None:
-        raise TypeError(f"{type(relax_maker).__name__}.make is no job; relax each crystal alone")
     report = log_progress(logger, "relax")
     journal = _journal(relax_maker, candidate_ids, structures)
     found = {} if journal is None else _finished(journal)
@@ -81,24 +86,22 @@ def relax_together(
             len(structures),
         )
     num_resumed = len(found)
-    with torch_threads(num_threads):
+    with ExitStack() as stack:
+        relax: Callable[[str, Structure], CandidateRelaxation]
+        if max_seconds is None:
+            stack.enter_context(torch_threads(num_threads))
+            relax = partial(relax_structure, relax_maker)
+        else:
+            process = RelaxProcess(relax_maker, max_seconds=max_seconds, num_threads=num_threads)
+            relax = stack.enter_context(process).relax
         for place, (name, structure) in enumerate(zip(candidate_ids, structures, strict=True)):
             if place not in found:
-                try:
-                    result = relax(relax_maker, structure)
-                    read = read_relaxation(
-                        name, result.output if isinstance(result, Response) else result
-                    )
-                    found[place] = judge_relaxation(read, structure.volume / len(structure))
-                except (
-                    Exception
-                ) as error:  # whatever a force field raises is this crystal's failure
-                    found[place] = _failed(name, error)
-                else:
-                    if journal is not None:
-                        # force fields leave numpy's numbers, which are none of JSON's
-                        done = jsanitize(found[place].model_dump(), strict=True, enum_values=True)
-                        journal.write({"place": place, "relaxation": done})
+                found[place] = relax(name, structure)
+                # what failed is tried again by the next launch
+                if journal is not None and found[place].failure_reason not in _RETRIED:
+                    # force fields leave numpy's numbers, which are none of JSON's
+                    done = jsanitize(found[place].model_dump(), strict=True, enum_values=True)
+                    journal.write({"place": place, "relaxation": done})
             report(place + 1, len(structures))
     if journal is not None:
         journal.remove()
@@ -169,7 +172,9 @@ def gather_relaxations(
                 read = read_relaxation(name, result, failed_level=level, source_uuid=source["uuid"])
                 found.append(judge_relaxation(read, volumes.get(name)))
             except Exception as error:  # one strange document must not cost all others
-                found.append(_failed(name, error, level=level, source_uuid=source["uuid"]))
+                found.append(
+                    failed_relaxation(name, error, level=level, source_uuid=source["uuid"])
+                )
     settings = hull or HullSettings()
     found, words = hull_energies(
         found,
@@ -216,26 +221,6 @@ def _finished(journal: Journal) -> dict[int, CandidateRelaxation]:
         except (KeyError, TypeError, ValueError):
             continue  # cut off by a kill
     return found
-
-
-def _failed(
-    candidate_id: str,
-    error: Exception,
-    *,
-    level: str = "forcefield",
-    source_uuid: str | None = None,
-) -> CandidateRelaxation:
-    from crystalicl_jobflow.energies.energy_model import sentence
-    from crystalicl_jobflow.utils.redaction import redact
-
-    return CandidateRelaxation(
-        candidate_id=candidate_id,
-        converged=False,
-        level=level,
-        source_uuid=source_uuid,
-        failure_reason="model_failed",
-        failure_message=redact(sentence(error)),
-    )
 
 
 # Without pass_manager_config=False every job would land on this job's worker.

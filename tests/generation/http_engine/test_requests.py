@@ -5,9 +5,11 @@ from __future__ import annotations
 import gzip
 import socket
 import threading
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -190,7 +192,8 @@ def test_a_server_that_comes_up_late_is_waited_for(monkeypatch: pytest.MonkeyPat
             if len(slept) == 3:
                 server.models_reply = None
 
-        monkeypatch.setattr("time.sleep", sleep)
+        clock = SimpleNamespace(sleep=sleep, monotonic=time.monotonic)
+        monkeypatch.setattr("crystalicl_jobflow.generation.http_engine.server.time", clock)
         assert generator(server, wait=60.0).info.base_model == "crystals"
         server.models_reply = Reply(503, {"error": "loading"})
         with pytest.raises(GenerationError, match="503: loading"):
