@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -12,6 +11,7 @@ from typing import Any, TypeVar
 
 from crystalicl_jobflow.schemas import Evaluation
 from crystalicl_jobflow.schemas.benchmark import SamplePart
+from crystalicl_jobflow.utils.files import replacing
 
 PARTS = "parts"
 RUN = "run.json"
@@ -201,13 +201,8 @@ class RunFolder:
     @staticmethod
     def _write(path: Path, text: str | Any) -> None:
         """Write a file whole or not at all: a kill leaves no half of it."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(path.name + ".partial")
-        with partial.open("w", encoding="utf-8") as file:
+        with replacing(path) as beside, beside.open("w", encoding="utf-8") as file:
             file.writelines([text] if isinstance(text, str) else text)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
 
 
 def _short(value: Any) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from crystalicl_jobflow.schemas.benchmark import RunDoc, TableDoc, TableRow
+from crystalicl_jobflow.utils.files import write_json, write_text
 
 SUCCESS = ("formula", "space_group", "formation_energy_per_atom", "band_gap")
 
@@ -212,11 +213,10 @@ def markdown(table: TableDoc) -> str:
 
 def write_tables(folder: Path, tables: Sequence[TableDoc]) -> list[Path]:
     """Write tables as ``table.md`` and ``table.json``; return the paths."""
-    folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / "table.md", folder / "table.json"]
-    paths[0].write_text("\n".join(map(markdown, tables)), encoding="utf-8")
+    write_text(paths[0], "\n".join(map(markdown, tables)))
     documents = [table.model_dump(mode="json") for table in tables]
-    paths[1].write_text(json.dumps(documents, indent=2) + "\n", encoding="utf-8")
+    write_json(paths[1], documents)
     return paths
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from crystalicl_jobflow.candidates.indexes import CANDIDATE_KEY, ID_DIGITS
 from crystalicl_jobflow.schemas import Condition, ConditionError, Range, find_property
 from crystalicl_jobflow.schemas.stored_candidate import CandidateDoc
+from crystalicl_jobflow.stores import refuse_code
 
 Bounds = float | str | Range | tuple[float | None, float | None]
 """A value (met within 1e-6) or a range: ``(low, high)``, ``"low:high"``, ``":high"``."""
@@ -81,12 +82,14 @@ class CandidateQuery:
     run
         Uuid of a Flow or job, or name of a run.
     criteria
-        Further conditions in MongoDB's language.
+        Further conditions in MongoDB's language; operators that run code are refused.
 
     Raises
     ------
     ConditionError
         If a formula, element, group or property is not known, or a range reversed.
+    ForbiddenCriteriaError
+        If `criteria` hold ``$where``, ``$expr`` or another operator that runs code.
 
     Examples
     --------
@@ -159,6 +162,7 @@ class CandidateQuery:
         ranges |= {name: bounds for name, bounds in counts.items() if bounds is not None}
         terms += [{number_field(name): _bounds(value)} for name, value in ranges.items()]
         if self.criteria:
+            refuse_code(self.criteria)
             terms.append(dict(self.criteria))
         return joined(terms)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from crystalicl_jobflow.schemas import Candidate
 from crystalicl_jobflow.schemas.structure_table import CANDIDATES_FILE
+from crystalicl_jobflow.utils.files import replacing
 from crystalicl_jobflow.utils.messages import first_line
 
 CANDIDATES = CANDIDATES_FILE
@@ -41,9 +42,8 @@ def read_candidates(path: Path) -> list[Candidate]:
 
 
 def write_candidates(path: Path, candidates: Iterable[Candidate]) -> None:
-    """Write one candidate document a line."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", encoding="utf-8") as file:
+    """Write one candidate document a line; an earlier file stays until all are written."""
+    with replacing(path) as beside, beside.open("w", encoding="utf-8") as file:
         for candidate in candidates:
             file.write(candidate.model_dump_json() + "\n")
 

@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from crystalicl_jobflow.candidates.files import CANDIDATES, write_candidates
 from crystalicl_jobflow.cli._console import stdout_console, table
-from crystalicl_jobflow.utils.files import json_default, safe_name, write_json, write_text
+from crystalicl_jobflow.utils.files import (
+    json_default,
+    replacing,
+    safe_name,
+    write_json,
+    write_text,
+)
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
@@ -106,19 +112,17 @@ def write_cifs(folder: Path, crystals: Iterable[CrystalFile | None]) -> list[Pat
     return paths
 
 
-def clear_previous(folder: Path) -> None:
-    """Remove the CIF files that an earlier run listed in its summary, and nothing else."""
+def previous_cifs(folder: Path) -> set[Path]:
+    """Return the CIF files that an earlier run listed in its summary, and no others."""
     summary = folder / SUMMARY
     if not summary.is_file():
-        return
+        return set()
     try:
         names = json.loads(summary.read_text(encoding="utf-8")).get("cifs", [])
     except (ValueError, AttributeError):
-        return
-    for name in names:
-        path = folder / str(name)
-        if path.parent == folder / CIFS and path.suffix == ".cif":
-            path.unlink(missing_ok=True)
+        return set()
+    paths = {folder / str(name) for name in names}
+    return {path for path in paths if path.parent == folder / CIFS and path.suffix == ".cif"}
 
 
 def outcome(
@@ -212,8 +216,7 @@ def write_run(
     kept
         The candidates that get CIF files, where those are not all the valid ones.
     """
-    clear_previous(folder)
-    write_candidates(folder / CANDIDATES, candidates)
+    earlier = previous_cifs(folder)
     valid = [candidate for candidate in candidates if candidate.valid]
     chosen = valid if kept is None else kept
     cifs = write_cifs(folder / CIFS, map(CrystalFile.of_candidate, chosen))
@@ -225,7 +228,12 @@ def write_run(
         **shared_provenance(candidates),
         "cifs": [path.relative_to(folder).as_posix() for path in cifs],
     }
-    write_json(folder / SUMMARY, summary)
+    # the earlier run is there until both files of this one are whole
+    with replacing(folder / SUMMARY) as beside:
+        write_json(beside, summary)
+        write_candidates(folder / CANDIDATES, candidates)
+    for path in earlier - set(cifs):
+        path.unlink(missing_ok=True)
 
 
 def rates_document(evaluation: Evaluation) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from crystalicl_jobflow.cli._options import (
     read_generator,
     template_option,
 )
+from crystalicl_jobflow.utils.files import replacing
 
 if TYPE_CHECKING:
     from crystalicl_jobflow.schemas.predictions import PropertyPrediction
@@ -86,8 +87,7 @@ def write_predictions(
     path: Path, predictions: Sequence[PropertyPrediction], truths: Sequence[float | None]
 ) -> None:
     """Write one prediction a line, with the known value beside it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", encoding="utf-8") as file:
+    with replacing(path) as beside, beside.open("w", encoding="utf-8") as file:
         for prediction, truth in zip(predictions, truths, strict=True):
             row = {**prediction.model_dump(mode="json"), "known_value": truth}
             file.write(json.dumps(row, ensure_ascii=False) + "\n")

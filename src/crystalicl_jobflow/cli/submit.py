@@ -11,6 +11,7 @@ import click
 
 from crystalicl_jobflow.cli._app import UserError
 from crystalicl_jobflow.cli._console import note, stdout_console, table
+from crystalicl_jobflow.utils.files import write_text
 
 if TYPE_CHECKING:
     from jobflow import JobStore
@@ -188,5 +189,5 @@ def _job_store(described: DescribedFlow, out: Path) -> JobStore:
             "data": {"type": "JSONStore", "paths": str(folder / "outputs_data.json")}
         },
     }
-    (out / STORE_FILE).write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
+    write_text(out / STORE_FILE, yaml.safe_dump(document, sort_keys=False))
     return load_job_store(document)

@@ -14,6 +14,7 @@ from pymatgen.core import Composition, Element, Structure
 from crystalicl_jobflow.datasets.crystal_data import read_data_set
 from crystalicl_jobflow.energies.energy_model import EnergyModel
 from crystalicl_jobflow.energies.references import ElementalReferences
+from crystalicl_jobflow.utils.files import write_text
 from crystalicl_jobflow.utils.progress import Progress
 
 if TYPE_CHECKING:
@@ -157,7 +158,7 @@ class ConvexHull:
                 for energy in [round(item.formation_energy_per_atom, 6)]
             ],
         }
-        Path(path).write_text(json.dumps(document) + "\n", encoding="utf-8")
+        write_text(path, json.dumps(document) + "\n")
 
     @classmethod
     def load(cls, path: str | Path) -> ConvexHull:

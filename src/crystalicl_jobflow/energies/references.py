@@ -15,6 +15,7 @@ from pymatgen.core import Composition
 
 from crystalicl_jobflow.energies.elements import elemental_structures
 from crystalicl_jobflow.energies.energy_model import EnergyModel
+from crystalicl_jobflow.utils.files import write_text
 
 TABLE = "elemental_references.json"
 """The shipped tables, made by ``data/build_references.py``."""
@@ -109,7 +110,8 @@ class ElementalReferences:
 
     def save(self, path: str | Path) -> None:
         """Write the references as JSON, see :meth:`load`."""
-        Path(path).write_text(
+        write_text(
+            path,
             json.dumps(
                 {
                     "kind": self.kind,
@@ -121,7 +123,6 @@ class ElementalReferences:
                 indent=1,
             )
             + "\n",
-            encoding="utf-8",
         )
 
     @classmethod

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from crystalicl_jobflow.utils.files import replacing
+
 _NODE_FIELDS = ("feature", "threshold", "missing_left", "left", "right", "value")
 
 
@@ -77,13 +79,14 @@ class BoostedTrees:
 
     def save(self, path: str | Path) -> None:
         """Write the trees as a compressed ``.npz`` of plain arrays."""
-        np.savez_compressed(
-            path,
-            meta=np.array(json.dumps(dict(self.meta))),
-            baseline=np.array(self.baseline),
-            roots=self.roots,
-            **{name: getattr(self, name) for name in _NODE_FIELDS},
-        )
+        with replacing(path) as beside, beside.open("wb") as file:
+            np.savez_compressed(
+                file,
+                meta=np.array(json.dumps(dict(self.meta))),
+                baseline=np.array(self.baseline),
+                roots=self.roots,
+                **{name: getattr(self, name) for name in _NODE_FIELDS},
+            )
 
     @classmethod
     def load(cls, path: str | Path) -> BoostedTrees:

@@ -20,6 +20,7 @@ from crystalicl_jobflow.schemas.structure_table import (
     Kind,
     structure_columns,
 )
+from crystalicl_jobflow.utils.files import replacing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -114,18 +115,20 @@ def write_evaluation(
         installed; a Parquet file of an earlier evaluation is removed where it is not.
     """
     place = Path(folder)
-    place.mkdir(parents=True, exist_ok=True)
     sums = metrics_document(evaluation, more=more)
     paths = [place / METRICS_FILE, place / STRUCTURES_CSV]
-    paths[0].write_text(json.dumps(sums, indent=2, default=str) + "\n", encoding="utf-8")
     table = structures_table(evaluation)
-    table.to_csv(paths[1], index=False)
     parquet = place / STRUCTURES_PARQUET
-    if parquet_available():
-        table.to_parquet(parquet, index=False)
-        paths.append(parquet)
-    else:
-        parquet.unlink(missing_ok=True)  # never beside a table of another evaluation
+    # an earlier evaluation's files stay until all of this one's are whole
+    with replacing(paths[0]) as metrics, replacing(paths[1]) as rows:
+        metrics.write_text(json.dumps(sums, indent=2, default=str) + "\n", encoding="utf-8")
+        table.to_csv(rows, index=False)
+        if parquet_available():
+            with replacing(parquet) as beside:
+                table.to_parquet(beside, index=False)
+            paths.append(parquet)
+        else:
+            parquet.unlink(missing_ok=True)  # never beside a table of another evaluation
     return paths
 
 

@@ -26,6 +26,7 @@ from crystalicl_jobflow.settings import EMBEDDED_MODEL
 from crystalicl_jobflow.training.base_model import BaseSize
 from crystalicl_jobflow.training.loop import LoopSettings
 from crystalicl_jobflow.training.lora import PAPER_LOOP, LoraSettings
+from crystalicl_jobflow.utils.files import write_json, write_text
 
 logger = logging.getLogger(__name__)
 
@@ -253,8 +254,8 @@ def _instruction_file(data: Any, folder: Path) -> Path | None:
 
     path = folder / INSTRUCTIONS
     text = "".join(json.dumps(item.model_dump(mode="json")) + "\n" for item in records)
-    path.write_text(text, encoding="utf-8")
-    info_path(path).write_text(json.dumps(info, indent=2) + "\n", encoding="utf-8")
+    write_text(path, text)
+    write_json(info_path(path), info)
     return path
 
 

@@ -22,6 +22,7 @@ from crystalicl_jobflow.report.reference import Reference, read_reference
 from crystalicl_jobflow.report.run import Run, read_run
 from crystalicl_jobflow.report.scene import crystal_scene, element_colour, element_radius
 from crystalicl_jobflow.thresholds import SYMPREC
+from crystalicl_jobflow.utils.files import write_text
 from crystalicl_jobflow.utils.versions import __version__
 
 REPORT_FILE = "report.html"
@@ -71,7 +72,7 @@ def write_report(
     known = None if reference is None else read_reference(reference, progress=progress)
     path = Path(folder) / REPORT_FILE if out is None else Path(out)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(build_page(run, reference=known, top=top), encoding="utf-8")
+    write_text(path, build_page(run, reference=known, top=top))
     return path
 
 

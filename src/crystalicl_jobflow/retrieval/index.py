@@ -24,6 +24,7 @@ from crystalicl_jobflow.retrieval.columns import FORMAT, Blob, Codes, Columns, e
 from crystalicl_jobflow.schemas import Demonstration
 from crystalicl_jobflow.settings import cache_folder
 from crystalicl_jobflow.stores import StoreSpec, connect_store, open_store, store_label
+from crystalicl_jobflow.stores.json_files import read_json_documents
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -309,7 +310,7 @@ def _documents(store: Store) -> Iterable[Mapping[str, Any]]:
         # query is needed
         for path in store.paths:
             if Path(path).is_file():
-                yield from store.read_json_file(path)
+                yield from read_json_documents(store, Path(path))
         return
     connect_store(store)
     yield from store.query({}, properties=list(_FIELDS))

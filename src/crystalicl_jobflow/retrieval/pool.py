@@ -31,7 +31,7 @@ from crystalicl_jobflow.stores import (
     write_documents,
 )
 from crystalicl_jobflow.utils.messages import first_line
-from crystalicl_jobflow.utils.parallel import parallel_map, time_limit
+from crystalicl_jobflow.utils.parallel import DIED, parallel_map, time_limit
 from crystalicl_jobflow.utils.progress import StageProgress
 
 CHUNK_SIZE = 500
@@ -233,7 +233,8 @@ def add_records(
 
     work = partial(_demonstrate, source=source, symprec=symprec)
     try:
-        for record_id, result in parallel_map(work, fresh(), processes=processes):
+        results = parallel_map(work, fresh(), processes=processes, on_death=_lost_record)
+        for record_id, result in results:
             done += 1
             if isinstance(result, str):
                 report.failed.append((record_id, result))
@@ -253,6 +254,10 @@ def _demonstrate(
     record: Record, *, source: str, symprec: float
 ) -> tuple[str, dict[str, Any] | str]:
     return record.record_id, make_demonstration(record, source=source, symprec=symprec)
+
+
+def _lost_record(record: Record) -> tuple[str, dict[str, Any] | str]:
+    return record.record_id, DIED
 
 
 def compute_fingerprints(
@@ -307,7 +312,10 @@ def compute_fingerprints(
     work = partial(_fingerprint, timeout=timeout)
     done = 0
     try:
-        for document, result in parallel_map(work, documents, processes=processes, batch_size=4):
+        results = parallel_map(
+            work, documents, processes=processes, batch_size=4, on_death=_lost_fingerprint
+        )
+        for document, result in results:
             done += 1
             failed = isinstance(result, str)
             document["fingerprint"] = None if failed else result
@@ -336,6 +344,24 @@ def _fingerprint(
     return document, fingerprint_document(structure, timeout=timeout)
 
 
+def _lost_fingerprint(document: dict[str, Any]) -> tuple[dict[str, Any], list[float] | str]:
+    return document, f"fingerprint: {DIED}"
+
+
+def fingerprint_document(
+    structure: Mapping[str, Any], *, timeout: float | None = FINGERPRINT_TIMEOUT
+) -> list[float] | str:
+    """Return the fingerprint of a serialised structure, or why there is none, in one line."""
+    try:
+        with time_limit(timeout):
+            values = crystal_fingerprint(structure_from_dict(structure))
+    except Exception as error:  # a crystal without a fingerprint is an answer
+        return f"fingerprint: {first_line(error)}"
+    if not np.isfinite(values).all():
+        return "fingerprint: not finite"
+    return [float(value) for value in np.round(values, 7)]
+
+
 def _ensure_index(store: Store) -> None:
     # MontyDB has no indexes; embedded stores do without
     if not isinstance(store, MemoryStore):
@@ -351,17 +377,3 @@ __all__ = [
     "compute_fingerprints",
     "fill_pool",
 ]
-
-
-def fingerprint_document(
-    structure: Mapping[str, Any], *, timeout: float | None = FINGERPRINT_TIMEOUT
-) -> list[float] | str:
-    """Return the fingerprint of a serialised structure, or why there is none, in one line."""
-    try:
-        with time_limit(timeout):
-            values = crystal_fingerprint(structure_from_dict(structure))
-    except Exception as error:  # a crystal without a fingerprint is an answer
-        return f"fingerprint: {first_line(error)}"
-    if not np.isfinite(values).all():
-        return "fingerprint: not finite"
-    return [float(value) for value in np.round(values, 7)]

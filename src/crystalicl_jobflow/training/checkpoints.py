@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from crystalicl_jobflow.utils.files import write_text
+
 if TYPE_CHECKING:
     import torch
 
@@ -151,10 +153,7 @@ def rewind_log(folder: Path, step: int) -> None:
     if not (folder / LOG).is_file():
         return
     kept = [line for line in read_log(folder) if line["step"] <= step]
-    text = "".join(json.dumps(line) + "\n" for line in kept)
-    aside = (folder / LOG).with_suffix(".new")
-    aside.write_text(text, encoding="utf-8")
-    aside.replace(folder / LOG)
+    write_text(folder / LOG, "".join(json.dumps(line) + "\n" for line in kept))
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from crystalicl_jobflow.training.data.batches import InstructionSource
 from crystalicl_jobflow.training.data.instructions import Instruction
 from crystalicl_jobflow.training.loop import LoopSettings, TrainingResult, fit
 from crystalicl_jobflow.training.model_card import LORA_ARGUMENTS
+from crystalicl_jobflow.utils.files import write_json
 from crystalicl_jobflow.utils.messages import first_line
 
 
@@ -289,5 +290,4 @@ def _record_adapter(folder: Path, arguments: dict[str, Any]) -> None:
                     f"{folder} holds a training with {name} {before[name]}, not"
                     f" {arguments[name]}: name another folder"
                 )
-    folder.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(arguments, indent=2) + "\n", encoding="utf-8")
+    write_json(path, arguments)

@@ -11,6 +11,7 @@ from typing import Any
 from crystalicl_jobflow.training.checkpoints import ARGUMENTS, read_log
 from crystalicl_jobflow.training.progress import CURVE
 from crystalicl_jobflow.training.provenance import DataFile, read_data
+from crystalicl_jobflow.utils.files import write_text
 
 COMMAND = "command.txt"
 """File of a training folder that holds the command which ran it."""
@@ -183,8 +184,8 @@ def save_card(folder: Path, card: str) -> Path:
     for name in ("adapter", "model"):
         if (folder / name).is_dir():  # the hub shows README.md; peft leaves an empty form there
             beside = card.replace(f"]({CURVE})", f"](../{CURVE})")
-            (folder / name / "README.md").write_text(beside, encoding="utf-8")
-    (folder / CARD).write_text(card, encoding="utf-8")
+            write_text(folder / name / "README.md", beside)
+    write_text(folder / CARD, card)
     return folder / CARD
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from crystalicl_jobflow.training.checkpoints import BEST, LOG, read_log
+from crystalicl_jobflow.utils.files import replacing
 
 CURVE = "loss.png"
 """The loss curve in a training's folder."""
@@ -105,10 +106,9 @@ def draw_loss_curve(folder: str | Path) -> Path | None:
     _show_epochs(axes, log)
     axes.grid(alpha=0.3)
     axes.legend()
-    # aside first: who looks at it meanwhile sees a whole picture
-    aside = folder / f"{CURVE}.new"
-    figure.savefig(aside, format="png", dpi=120)
-    return aside.replace(folder / CURVE)
+    with replacing(folder / CURVE) as beside:
+        figure.savefig(beside, format="png", dpi=120)
+    return folder / CURVE
 
 
 def _points(lines: list[dict[str, float]], name: str) -> tuple[list[float], list[float]]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from crystalicl_jobflow.training.checkpoints import ARGUMENTS, CHECKPOINT, trainable
 from crystalicl_jobflow.training.data.mixtures import Variation
+from crystalicl_jobflow.utils.files import write_json
 from crystalicl_jobflow.utils.versions import installed_versions
 
 if TYPE_CHECKING:
@@ -137,8 +138,7 @@ def record_data(folder: str | Path, files: Sequence[DataFile]) -> None:
                 " name another folder"
             )
         return
-    text = json.dumps([asdict(item) for item in files], indent=2) + "\n"
-    (folder / DATA).write_text(text, encoding="utf-8")
+    write_json(folder / DATA, [asdict(item) for item in files])
 
 
 def read_data(folder: str | Path) -> list[DataFile]:
@@ -183,5 +183,4 @@ def record_arguments(
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         "versions": package_versions(),
     }
-    text = json.dumps(content, indent=2) + "\n"
-    (folder / ARGUMENTS).write_text(text, encoding="utf-8")
+    write_json(folder / ARGUMENTS, content)

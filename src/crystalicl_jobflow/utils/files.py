@@ -42,7 +42,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
         yield path
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{os.getpid()}-{secrets.token_hex(4)}.{path.name}")
+    beside = path.with_name(f".{os.getpid()}-{secrets.token_hex(4)}.{path.name[-200:]}")
     try:
         yield beside
         _sync(beside)

@@ -28,6 +28,10 @@ _BATCHES_AHEAD = 3
 """Batches per process that are read and sent before their results are taken."""
 
 
+DIED = "a worker process ended while it worked on this: a crash, or no memory left"
+"""What is said of an item whose worker process ended."""
+
+
 class WorkerDiedError(CrystalICLError, RuntimeError):
     """A worker process ended while it worked on an item."""
 

@@ -11,6 +11,7 @@ from crystalicl_jobflow.cli._app import OneLineGroup
 from crystalicl_jobflow.cli._console import note
 from crystalicl_jobflow.cli.train import _options
 from crystalicl_jobflow.cli.train.instructions import instructions
+from crystalicl_jobflow.utils.files import write_text
 
 
 @click.group(cls=OneLineGroup)
@@ -190,5 +191,5 @@ def card(
         for folder in trainings:
             note(f"card in {write_training_card(folder, metrics=measured, notes=words)}")
         return
-    out.write_text(model_card(trainings, metrics=measured, notes=words), encoding="utf-8")
+    write_text(out, model_card(trainings, metrics=measured, notes=words))
     note(f"card in {out}")

@@ -12,6 +12,7 @@ import click
 
 from crystalicl_jobflow.cli._console import note
 from crystalicl_jobflow.cli._options import template_option
+from crystalicl_jobflow.utils.files import write_text
 
 if TYPE_CHECKING:
     from crystalicl_jobflow.training.loop import LoopSettings, TrainingResult
@@ -280,8 +281,7 @@ def record_command(out: Path) -> None:
         names = Path(word).parts
         keep = 2 if names[-1:] == ("model",) else 1
         words.append("/".join(names[-keep:]) if "/" in word else word)
-    out.mkdir(parents=True, exist_ok=True)
-    (out / COMMAND).write_text(shlex.join(["crystalicl", *words]) + "\n", encoding="utf-8")
+    write_text(out / COMMAND, shlex.join(["crystalicl", *words]) + "\n")
 
 
 def show(settings: LoopSettings) -> Callable[[dict[str, float]], None]:

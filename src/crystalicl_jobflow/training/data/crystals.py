@@ -19,7 +19,7 @@ from crystalicl_jobflow.schemas import PROPERTIES, Demonstration, find_property
 from crystalicl_jobflow.text import SGS, SGSCrystal
 from crystalicl_jobflow.utils.files import write_text
 from crystalicl_jobflow.utils.hashing import file_hash, text_hash
-from crystalicl_jobflow.utils.parallel import parallel_map
+from crystalicl_jobflow.utils.parallel import DIED, parallel_map
 from crystalicl_jobflow.utils.versions import installed_versions
 
 if TYPE_CHECKING:
@@ -221,9 +221,16 @@ def _read_file(
 ) -> tuple[list[TrainingCrystal], list[SkippedRow]]:
     source = _stem(path)
     tasks = ((index, row, source) for index, row in enumerate(islice(_rows(path), limit)))
-    results = list(parallel_map(_analyse, tasks, processes=workers, batch_size=64))
+    results = list(
+        parallel_map(_analyse, tasks, processes=workers, batch_size=64, on_death=_lost_row)
+    )
     crystals = [result for result in results if isinstance(result, TrainingCrystal)]
     return crystals, [result for result in results if isinstance(result, SkippedRow)]
+
+
+def _lost_row(task: tuple[int, dict[str, str], str]) -> SkippedRow:
+    index, _, source = task
+    return SkippedRow(source, index, DIED)
 
 
 def _analyse(task: tuple[int, dict[str, str], str]) -> TrainingCrystal | SkippedRow:

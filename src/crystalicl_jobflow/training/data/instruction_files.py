@@ -19,6 +19,7 @@ from typing import Any
 
 from crystalicl_jobflow.training.data.instructions import Instruction, InstructionSet
 from crystalicl_jobflow.training.data.mixtures import Mixture, Variation, choose_formulas
+from crystalicl_jobflow.utils.files import replacing, write_json
 
 COLUMNS = (
     "prompt", "completion", "kind", "crystal_id", "formula", "demonstration_ids", "examples",
@@ -104,9 +105,9 @@ def export_instructions(
         "sha256": hashlib.sha256(content).hexdigest(),
         **(more or {}),
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
-    info_path(path).write_text(json.dumps(info, indent=2) + "\n", encoding="utf-8")
+    with replacing(path) as beside:
+        beside.write_bytes(content)
+    write_json(info_path(path), info)
     return info
 
 

@@ -16,7 +16,7 @@ from crystalicl_jobflow.training.data.crystals import (
     TrainingCrystal,
     read_training_crystals,
 )
-from crystalicl_jobflow.utils.parallel import parallel_map
+from crystalicl_jobflow.utils.parallel import DIED, parallel_map
 
 _FIELDS = tuple(Demonstration.model_fields)
 
@@ -143,7 +143,11 @@ def read_pool(
     )[:limit]
     if not documents:
         raise ValueError(f"the pool {pool} holds no demonstration")
-    results = list(parallel_map(_from_document, documents, processes=workers, batch_size=64))
+    results = list(
+        parallel_map(
+            _from_document, documents, processes=workers, batch_size=64, on_death=lambda _: DIED
+        )
+    )
     crystals = [item for item in results if isinstance(item, TrainingCrystal)]
     reasons = ((row, item) for row, item in enumerate(results) if isinstance(item, str))
     return crystals, [SkippedRow(str(pool), row, reason) for row, reason in reasons]
@@ -156,9 +160,7 @@ def _from_document(document: Mapping[str, Any]) -> TrainingCrystal | str:
         structure = fields.pop("structure", None)
         demonstration = Demonstration.model_validate(fields)
         crystal = (
-            SGS.decode(demonstration.text)
-            if structure is None
-            else structure_from_dict(structure)
+            SGS.decode(demonstration.text) if structure is None else structure_from_dict(structure)
         )
         return TrainingCrystal(demonstration, SGS.analyze(crystal, demonstration.symprec))
     except Exception as error:  # a document that cannot be read is reported, the rest goes in
