@@ -122,6 +122,55 @@ def test_what_a_gathering_job_has_read_is_held_once(order):
     assert {f"relax-{number}" for number in (1, 2, 3, 4)} <= named
 
 
+@pytest.mark.parametrize("turned", [False, True], ids=["in order", "turned round"])
+def test_of_two_checks_of_a_text_the_later_counts(turned):
+    document = CANDIDATE.model_dump(mode="json")
+    parts = [
+        from_job(candidate_part(document | {"valid": True}), origin("validate", 1, "2026-01-01")),
+        from_job(candidate_part(document | {"valid": False}), origin("validate", 2, "2026-01-02")),
+    ]
+    merged = None
+    for part in reversed(parts) if turned else parts:
+        merged = merge(merged, [part])
+    assert merged["valid"] is False
+    assert merged["stage_at"] == "2026-01-02"
+
+
+def test_of_two_checks_that_ended_at_once_the_one_read_last_counts():
+    document = CANDIDATE.model_dump(mode="json")
+    parts = [
+        from_job(candidate_part(document | {"valid": flag}), origin("validate", n, "2026-01-01"))
+        for n, flag in enumerate([True, False])
+    ]
+    assert merge(merge(None, parts[:1]), parts[1:])["valid"] is False
+    assert merge(merge(None, parts[1:]), parts[:1])["valid"] is True
+
+
+@pytest.mark.parametrize("turned", [False, True], ids=["in order", "turned round"])
+def test_of_a_job_that_ran_twice_the_later_output_counts(turned):
+    parts = [
+        relaxation(1, "2026-01-01", strain=0.02, energy_above_hull=0.2),
+        relaxation(1, "2026-01-02", strain=0.01, energy_above_hull=0.1),
+    ]
+    merged = merge(None, all_parts()[:2])
+    for part in reversed(parts) if turned else parts:
+        merged = merge(merged, [part])
+    assert [item["energy_above_hull"] for item in merged["relaxations"]] == [0.1]
+    assert merged["energy_above_hull"] == 0.1
+
+
+def test_a_later_relaxation_that_did_not_converge_takes_nothing_over():
+    parts = [
+        relaxation(1, "2026-01-01", strain=0.02, energy_above_hull=0.05),
+        relaxation(2, "2026-01-02", strain=0.01, energy_above_hull=-0.3, converged=False),
+    ]
+    merged = merge(None, [*all_parts()[:2], *parts])
+    assert merged["energy_above_hull"] == 0.05
+    assert (merged["is_relaxed"], merged["is_stable"], merged["is_metastable"]) == (
+        True, False, True,
+    )  # fmt: skip
+
+
 def test_later_evaluations_change_only_what_they_say():
     assert (WHOLE["is_novel"], WHOLE["known_as"], WHOLE["is_unique"]) == (False, "mp-1", True)
     assert WHOLE["evaluations"][0]["row"]["rms"] == 0.1

@@ -26,6 +26,7 @@ from crystalicl_jobflow.cli.query import query as query_command
 from crystalicl_jobflow.cli.query import read_query
 from crystalicl_jobflow.schemas import ConditionError
 from crystalicl_jobflow.stores import write_documents
+from crystalicl_jobflow.utils.errors import CrystalICLError
 from made_up import synthetic_documents
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -77,6 +78,11 @@ QUESTIONS = {
     "system": ({"crystal_system": "cubic"}, lambda d: d["symmetry"]["crystal_system"] == "cubic"),
     "nelements": ({"num_elements": "2:3"}, lambda d: 2 <= d["nelements"] <= 3),
     "nsites": ({"num_sites": 5}, has("nsites", 5)),
+    # values that equal the bound: 5 atoms are many
+    "more": ({"criteria": {"nsites": {"$gt": 5}}}, lambda d: (d["nsites"] or 0) > 5),
+    "at least": ({"criteria": {"nsites": {"$gte": 5}}}, lambda d: (d["nsites"] or 0) >= 5),
+    "fewer": ({"criteria": {"nsites": {"$lt": 5}}}, lambda d: (d["nsites"] or 9) < 5),
+    "at most": ({"criteria": {"nsites": {"$lte": 5}}}, lambda d: (d["nsites"] or 9) <= 5),
     "valid": ({"valid": True}, has("valid", True)),
     "invalid": ({"valid": False}, has("valid", False)),
     "stable": ({"stable": True}, has("is_stable", True)),
@@ -117,6 +123,23 @@ def test_candidates_are_found_by_what_they_are(store, documents, asked):
     query = CandidateQuery(**fields)
     assert {d["candidate_id"] for d in find_documents(store, query)} == expected
     assert count_documents(store, query) == len(expected)
+
+
+@pytest.mark.parametrize(
+    "criteria",
+    [
+        {"$where": "__import__('os').system('true')"},
+        {"$or": [{"valid": True}, {"$and": [{"$where": "1"}]}]},
+        {"nsites": {"$not": {"$where": "1"}}},
+        {"$expr": {"$function": {"body": "1", "args": [], "lang": "js"}}},
+        {"density": {"$elemMatch": {"$accumulator": {}}}},
+    ],
+    ids=["top", "within or", "within not", "expr", "accumulator"],
+)
+def test_criteria_that_run_code_are_refused(criteria):
+    with pytest.raises(CrystalICLError, match="are refused: it runs code") as caught:
+        CandidateQuery(criteria=criteria)
+    assert isinstance(caught.value, ValueError)
 
 
 def test_ids_are_found_by_their_beginnings(store, documents):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from click.testing import Result
 from pymatgen.core import Lattice, Structure
 
@@ -33,6 +34,38 @@ def test_a_pool_is_built_then_only_completed(run: Run, tmp_path: Path) -> None:
     second = run("pool", "build", folder, "--store", pool, "--no-fingerprints")
     assert "1 added, 0 updated, 1 unchanged, 1 failed" in second.output
     assert "the pool holds 2" in second.output
+    # what cannot be read was told; the command did what it could
+    third = run("pool", "build", folder, "--store", pool, "--no-fingerprints")
+    assert "0 added, 0 updated, 2 unchanged, 1 failed" in third.output
+    assert (second.exit_code, third.exit_code) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("command", "work"),
+    [
+        (("build", "cifs", "--no-fingerprints"), "fill_pool"),
+        (("fingerprints",), "compute_fingerprints"),
+    ],
+    ids=["build", "fingerprints"],
+)
+def test_ctrl_c_ends_with_its_own_status_and_says_how_to_go_on(
+    run: Run,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    command: tuple[str, ...],
+    work: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder_of_cifs(tmp_path)
+    assert run("pool", "build", "cifs", "--store", "p.json", "--no-fingerprints").exit_code == 0
+
+    def interrupted(*_args: object, **_options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(f"crystalicl_jobflow.retrieval.{work}", interrupted)
+    result = run("pool", *command, "--store", "p.json")
+    assert result.exit_code == 130
+    assert "Run the same command to go on" in result.stderr
 
 
 def test_fingerprints_come_later(run: Run, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from crystalicl_jobflow.retrieval import (
     retrieve,
     retrieve_many,
 )
-from crystalicl_jobflow.retrieval.criteria import criteria, tiers
+from crystalicl_jobflow.retrieval.criteria import criteria, element_distances, tiers
 from crystalicl_jobflow.schemas import Condition, Range, Strategy
 from crystalicl_jobflow.stores import write_documents
 from crystalicl_jobflow.stores.opening import open_store
@@ -408,6 +408,18 @@ def test_ce_shows_the_most_similar_elements_first() -> None:
     assert ids(chosen) == ["nearest", "near", "far"]
     # where too few meet the condition, similar elements come first among the others too
     assert ids(retrieve(index, condition, strategy="CE", shots=5, seed=5))[3] == "other group"
+
+
+def test_ce_adds_up_the_differences_of_the_elements() -> None:
+    # Mendeleev numbers: Na 11, Cl 99; At 96 (differences 0 and 3), Rb 9 and I 97 (2 and 2)
+    index = index_of(
+        document("both a little", "RbI", elements="I-Rb"),
+        document("one the same", "NaAt", elements="At-Na"),
+    )
+    chosen = retrieve(index, Condition(formula="NaCl"), strategy="CE", shots=2, seed=0)
+    assert ids(chosen) == ["one the same", "both a little"]
+    rows = np.array([index.row("both a little"), index.row("one the same")])
+    assert list(element_distances(index, Condition(formula="NaCl"), rows)) == [4.0, 3.0]  # type: ignore[arg-type]
 
 
 def test_ce_matches_elements_within_equal_amounts() -> None:

@@ -84,6 +84,17 @@ def test_it_finds_what_mongodb_finds(documents, criteria):
     assert ours.count(criteria) == len(expected)
 
 
+@pytest.mark.parametrize(
+    ("operator", "names"),
+    [("$gt", ["2"]), ("$gte", ["1", "2"]), ("$lt", ["0"]), ("$lte", ["0", "1"])],
+)
+@pytest.mark.parametrize("field", ["size", "plain"], ids=["indexed", "not indexed"])
+def test_a_bound_itself_is_met_or_not_as_in_mongodb(operator, names, field):
+    ours, theirs = filled([{field: 0.5}, {field: 1.5}, {field: 2.5}])
+    for store in (ours, theirs):
+        assert [found["name"] for found in store.query({field: {operator: 1.5}})] == names
+
+
 @given(DOCUMENTS, TERMS, st.sampled_from([1, -1]), st.integers(0, 4), st.integers(0, 3))
 def test_pages_are_those_of_the_whole_order(documents, criteria, way, limit, skip):
     ours, _ = filled(documents)
