@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from crystalicl_jobflow.cli._console import note, stages, stdout_console, table
-from crystalicl_jobflow.utils.files import write_json
+from crystalicl_jobflow.utils.files import replacing, write_json
 
 if TYPE_CHECKING:
     from crystalicl_jobflow.benchmarks.energies import EnergyBenchmark
@@ -75,7 +75,8 @@ def energies(
     _print(found)
     if out is not None:
         write_json(out / ERRORS, {**found.metrics(), "limit": limit, "seed": seed})
-        found.table().to_csv(out / PREDICTIONS, index=False)
+        with replacing(out / PREDICTIONS) as beside:
+            found.table().to_csv(beside, index=False)
         click.echo(f"Written: {out / ERRORS}, {out / PREDICTIONS}")
 
 
