@@ -9,7 +9,6 @@ import click
 
 from crystalicl_jobflow.cli._app import UserError
 from crystalicl_jobflow.cli._console import note, stages, stdout_console, table
-from crystalicl_jobflow.crystal.formula import crystal_composition, whole_composition
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
@@ -111,7 +110,7 @@ def evaluate(source: str, out: Path, **options: Any) -> None:
     )
     reference, known = options["reference"], options["known"]
     chosen.check(reference=reference is not None, known=(known or reference) is not None)
-    truths = read_truths(reference, candidates) if options["aligned"] else None
+    truths = _truths(reference, candidates) if options["aligned"] else None
     with stages() as report:
         evaluation, judged = evaluate_and_judge(
             candidates,
@@ -161,30 +160,13 @@ def read_set(spec: str | None) -> CrystalData | None:
     return data
 
 
-def read_truths(spec: str | None, candidates: list[Candidate]) -> dict[str | int, Structure] | None:
-    """Read the true structures of candidates, where the reference can hold them.
-
-    That is, from a CSV, for candidates that were asked for something, or that the CSV names.
-    """
+def _truths(spec: str | None, candidates: list[Candidate]) -> dict[str | int, Structure] | None:
+    """Read the true structures of candidates, where the reference is a CSV."""
     if spec is None or not spec.lower().endswith((".csv", ".csv.gz")):
         return None
-    path = Path(spec)
-    if not path.is_file():
-        raise UserError(f"{path} does not exist")
-    if not _names_candidates(path) and all(c.condition.is_empty for c in candidates):
-        return None
-    return read_references(path, candidates)
+    from crystalicl_jobflow.evaluation.truths import read_truths
 
-
-def _names_candidates(path: Path) -> bool:
-    """Whether a CSV says itself to which candidates its rows belong."""
-    import pandas as pd
-
-    try:
-        columns = pd.read_csv(path, nrows=0).columns
-    except (ValueError, OSError) as error:
-        raise UserError(f"{path} cannot be read as CSV: {error}") from None
-    return bool({"candidate_id", "request_index"} & set(columns))
+    return read_truths(spec, candidates)
 
 
 def load_candidates(source: str) -> list[Candidate]:
@@ -212,69 +194,6 @@ def load_candidates(source: str) -> list[Candidate]:
     from crystalicl_jobflow.candidates import open_candidate_store, query_candidates
 
     return query_candidates(open_candidate_store(source))
-
-
-def read_references(path: Path, candidates: list[Candidate]) -> dict[str | int, Structure]:
-    """Read the true structures of candidates from a CSV with a column ``cif``.
-
-    Returns
-    -------
-    dict
-        Candidate id or request index → structure, for the candidates at hand only.
-
-    Raises
-    ------
-    UserError
-        If the file has no such column, a structure cannot be read, or the truth of a
-        candidate does not have the formula that the candidate was asked for, which means
-        that the rows are not in the order of the requests.
-    """
-    import pandas as pd
-    from pymatgen.core import Composition
-
-    try:
-        rows = pd.read_csv(path)
-    except (ValueError, OSError) as error:
-        raise UserError(f"{path} cannot be read as CSV: {error}") from None
-    if "cif" not in rows.columns:
-        raise UserError(f"{path} has no column 'cif'")
-    key: str | None = next((k for k in ("candidate_id", "request_index") if k in rows), None)
-    keys: list[Any] = list(rows[key]) if key is not None else list(range(len(rows)))
-    wanted: dict[Any, Candidate] = {}
-    for candidate in candidates:
-        own = candidate.candidate_id if key == "candidate_id" else None
-        wanted.setdefault(candidate.provenance.request_index if own is None else own, candidate)
-    references: dict[str | int, Structure] = {}
-    for number, (name, text) in enumerate(zip(keys, rows["cif"], strict=True), start=1):
-        if name not in wanted:
-            continue
-        candidate = wanted[name]
-        structure = _structure(text, f"{path}, row {number}")
-        asked = candidate.condition.formula
-        found = crystal_composition(structure).reduced_formula
-        if asked is not None and whole_composition(Composition(asked)).reduced_formula != found:
-            raise UserError(
-                f"{path}, row {number}: {found} cannot be the truth of candidate"
-                f" {candidate.candidate_id}, asked to be {asked}: add a column candidate_id"
-                " or request_index, or say --no-aligned where the rows are no truths"
-            )
-        references[name] = structure
-    if not references:
-        raise UserError(f"{path} has no row that belongs to a candidate")
-    return references
-
-
-def _structure(text: object, where: str) -> Structure:
-    import warnings
-
-    from pymatgen.core import Structure
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return Structure.from_str(str(text), fmt="cif")
-    except Exception as error:
-        raise UserError(f"{where}: no structure can be read: {error}") from None
 
 
 def _print(evaluation: Evaluation) -> None:
