@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 from typing import Any
@@ -81,11 +82,40 @@ def cache_folder() -> Path:
     return Path(base).expanduser() / "crystalicl"
 
 
+def made_cache_folder() -> Path:
+    """Return the cache folder, made where it does not exist.
+
+    Raises
+    ------
+    ValueError
+        If it cannot be written to; the message names the setting.
+    """
+    folder = cache_folder()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        writable = os.access(folder, os.W_OK | os.X_OK)
+    except OSError:
+        writable = False
+    if not writable:
+        raise ValueError(
+            f"the cache folder {folder} cannot be written to: name another one in"
+            " CRYSTALICL_CACHE_DIR"
+        )
+    return folder
+
+
 def resume_folder() -> Path | None:
-    """Return the folder of unfinished jobs (``RESUME_DIR``), or None for nowhere."""
+    """Return the folder of unfinished jobs (``RESUME_DIR``), or None for nowhere.
+
+    Where none is named and the cache folder cannot be written to, nothing is kept.
+    """
     named = SETTINGS.RESUME_DIR
     if named is None:
-        return cache_folder() / "unfinished"
+        try:
+            return made_cache_folder() / "unfinished"
+        except ValueError as error:
+            logging.getLogger(__name__).warning("unfinished work is not kept: %s", error)
+            return None
     return None if named.lower() in ("", "none") else Path(named).expanduser()
 
 

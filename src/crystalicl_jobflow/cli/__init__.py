@@ -13,6 +13,7 @@ import warnings
 import click
 
 from crystalicl_jobflow.cli._app import LazyGroup
+from crystalicl_jobflow.cli._terminal import show_what_can_be_shown
 from crystalicl_jobflow.utils.redaction import RedactingFilter, show_traceback
 from crystalicl_jobflow.utils.versions import __version__
 
@@ -59,6 +60,7 @@ def main() -> None:
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
     sys.excepthook = show_traceback
+    show_what_can_be_shown()
     if logging.lastResort is not None:
         logging.lastResort.addFilter(RedactingFilter())
     cli(prog_name="crystalicl")

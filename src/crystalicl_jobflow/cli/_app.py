@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from crystalicl_jobflow.cli._terminal import shown
 from crystalicl_jobflow.utils.errors import CrystalICLError
 from crystalicl_jobflow.utils.redaction import redact
 
@@ -36,7 +37,8 @@ class UserError(click.ClickException):
 
     def show(self, file: Any = None) -> None:
         """Print ``Error: …`` to stderr, in one line."""
-        click.echo(f"Error: {redact(' '.join(self.message.split()))}", file=file, err=file is None)
+        line = shown(redact(" ".join(self.message.split())))
+        click.echo(f"Error: {line}", file=file, err=file is None)
 
 
 def _as_user_error(error: Exception) -> UserError | None:

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from crystalicl_jobflow.cli._terminal import shown
 from crystalicl_jobflow.utils.progress import StageProgress
 from crystalicl_jobflow.utils.redaction import redact
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.table import Table
+
+    from crystalicl_jobflow.cli._tables import PlainTable
 
 
 SECONDS_BETWEEN_LINES = 5.0
@@ -27,17 +29,17 @@ def stdout_console() -> Console:
     """Return the console for results."""
     from rich.console import Console
 
-    return Console(highlight=False, soft_wrap=False)
+    return Console(highlight=False, soft_wrap=False, markup=False, emoji=False)
 
 
 def stderr_console() -> Console:
     """Return the console for progress and remarks."""
     from rich.console import Console
 
-    return Console(stderr=True, highlight=False)
+    return Console(stderr=True, highlight=False, markup=False, emoji=False)
 
 
-def table(*columns: str, title: str | None = None) -> Table:
+def table(*columns: str, title: str | None = None) -> PlainTable:
     """Return an empty table that stays readable at 80 columns.
 
     Parameters
@@ -47,16 +49,9 @@ def table(*columns: str, title: str | None = None) -> Table:
     title
         Line above the table.
     """
-    from rich import box
-    from rich.table import Table
+    from crystalicl_jobflow.cli._tables import PlainTable
 
-    built = Table(
-        title=title,
-        box=box.SIMPLE_HEAD,
-        title_justify="left",
-        padding=(0, 1, 0, 0),
-        pad_edge=False,
-    )
+    built = PlainTable(title)
     for name in columns:
         right = name.startswith(">")
         built.add_column(
@@ -89,7 +84,7 @@ def stages() -> Iterator[StageProgress]:
     )
 
     with Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=24),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
@@ -118,7 +113,7 @@ def _line_reporter() -> StageProgress:
         if finished or now - last >= SECONDS_BETWEEN_LINES:
             shown[what] = (now, done)
             of = "" if total is None else f" of {total}"
-            click.echo(f"{what}: {done}{of} ({now - started:.0f} s)", err=True)
+            note(f"{what}: {done}{of} ({now - started:.0f} s)")
 
     return report
 
@@ -137,8 +132,8 @@ def progress(what: str) -> Iterator[Callable[[int, int | None], None]]:
 
 
 def note(message: str) -> None:
-    """Print a remark to stderr."""
-    click.echo(message, err=True)
+    """Print a remark to stderr; what it quotes is neither markup nor commands."""
+    click.echo(shown(message), err=True)
 
 
 def lap(started: float) -> float:

@@ -296,6 +296,24 @@ def read_generator(options: Mapping[str, Any]) -> TextGenerator:
     )
 
 
+def check_model(options: Mapping[str, Any]) -> None:
+    """Refuse a model or adapter that is not there, before any work; loads nothing.
+
+    Raises
+    ------
+    GenerationError
+        With what is missing; one line.
+    """
+    from crystalicl_jobflow.generation import check_model_files
+    from crystalicl_jobflow.generation.http_engine import is_server
+    from crystalicl_jobflow.settings import SETTINGS
+
+    model = options.get("model") or SETTINGS.MODEL
+    if is_server(model):
+        read_generator(options)  # connects, and is kept
+    check_model_files(model, options.get("adapter") or SETTINGS.ADAPTER)
+
+
 def retrieval_options(command: Command, *, shots: int = 3) -> Command:
     """Add the options that say which demonstrations a prompt shows; ``shots`` by default."""
     return _stack(

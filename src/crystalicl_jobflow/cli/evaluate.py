@@ -9,6 +9,7 @@ import click
 
 from crystalicl_jobflow.cli._app import UserError
 from crystalicl_jobflow.cli._console import note, stages, stdout_console, table
+from crystalicl_jobflow.cli._outputs import check_folder
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
@@ -92,6 +93,7 @@ def evaluate(source: str, out: Path, **options: Any) -> None:
         write_evaluation,
     )
 
+    check_folder(out)
     candidates = load_candidates(source)
     if not candidates:
         raise UserError(f"{source} holds no candidates")

@@ -10,6 +10,7 @@ import click
 
 from crystalicl_jobflow.cli._console import note, progress
 from crystalicl_jobflow.cli._options import (
+    check_model,
     condition_options,
     constraint_options,
     format_option,
@@ -23,6 +24,7 @@ from crystalicl_jobflow.cli._options import (
     sampling_options,
     template_option,
 )
+from crystalicl_jobflow.cli._outputs import check_folder, check_store
 
 if TYPE_CHECKING:
     from crystalicl_jobflow.generation import TextGenerator, UnfinishedWork, Writing
@@ -67,11 +69,15 @@ def generate(**options: Any) -> None:
     sampling = read_sampling(options)
     constraint = read_constraint(options)
 
+    from crystalicl_jobflow.candidates import open_candidate_store
     from crystalicl_jobflow.cli._candidates import print_run, write_run
     from crystalicl_jobflow.evaluation import evaluate
     from crystalicl_jobflow.generation import Writing
     from crystalicl_jobflow.utils.progress import Clock
 
+    check_folder(options["out"])
+    check_store(options["store"], open_candidate_store)
+    check_model(options)
     writing = Writing(sampling, options["text_format"], constraint, options["template"])
     clock = Clock()
     note(f"Asked for: {condition.label()}")

@@ -8,6 +8,7 @@ import click
 
 from crystalicl_jobflow.cli._app import OneLineGroup, UserError
 from crystalicl_jobflow.cli._console import note, stages, stdout_console, table
+from crystalicl_jobflow.cli._outputs import check_store
 
 if TYPE_CHECKING:
     from crystalicl_jobflow.retrieval import PoolReport
@@ -76,6 +77,7 @@ def build(
     from crystalicl_jobflow.stores import open_store
 
     origin = open_source(source)  # a mistake in it must not create the store
+    check_store(store, lambda _spec: None)  # the next line opens it
     target = open_store(store)
     try:
         with stages() as report:

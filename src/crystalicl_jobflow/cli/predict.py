@@ -11,11 +11,13 @@ import click
 
 from crystalicl_jobflow.cli._console import note, progress, stdout_console, table
 from crystalicl_jobflow.cli._options import (
+    check_model,
     format_option,
     model_options,
     read_generator,
     template_option,
 )
+from crystalicl_jobflow.cli._outputs import check_file
 from crystalicl_jobflow.utils.files import replacing
 
 if TYPE_CHECKING:
@@ -111,6 +113,9 @@ def predict_property(crystals: tuple[str, ...], property_name: str, **options: A
     """Predict a property of crystals: CIF files, folders of them, CSV files or stores."""
     from itertools import islice
 
+    if options["out"] is not None:
+        check_file(options["out"])
+    check_model(options)
     from crystalicl_jobflow.datasets.sources import open_source
     from crystalicl_jobflow.generation.property_prediction import predict_property as predict
     from crystalicl_jobflow.schemas import find_property

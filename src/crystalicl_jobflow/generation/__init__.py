@@ -12,7 +12,11 @@ from crystalicl_jobflow.generation.base import (
     TextGenerator,
     TokenVocabulary,
 )
-from crystalicl_jobflow.generation.loading import load_generator, package_versions
+from crystalicl_jobflow.generation.loading import (
+    check_model_files,
+    load_generator,
+    package_versions,
+)
 from crystalicl_jobflow.generation.resuming import UnfinishedWork
 from crystalicl_jobflow.generation.writing import Writing
 
@@ -27,6 +31,7 @@ __all__ = [
     "TokenVocabulary",
     "UnfinishedWork",
     "Writing",
+    "check_model_files",
     "load_generator",
     "package_versions",
 ]

@@ -258,8 +258,8 @@ def _base(base: str, name: str, options: dict[str, Any]) -> tuple[Any, Any]:
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils import logging
 
-    if _is_path(base) and not Path(base, "config.json").is_file():
-        raise GenerationError(f"model {name!r} not found: {base} has no config.json")
+    if _is_path(base):
+        _check_file(base, name, "model", "config.json")
     bars = logging.is_progress_bar_enabled()
     if name == EMBEDDED_MODEL:
         logging.disable_progress_bar()  # loads in a moment
@@ -286,8 +286,8 @@ def _with_adapter(
     from peft.utils import load_peft_weights
 
     name = _display(adapter)
-    if _is_path(adapter) and not Path(adapter, "adapter_config.json").is_file():
-        raise GenerationError(f"adapter {name!r} not found: {adapter} has no adapter_config.json")
+    if _is_path(adapter):
+        _check_file(adapter, name, "adapter", "adapter_config.json")
     options: dict[str, Any] = {} if revision is None else {"revision": revision}
     try:
         config = PeftConfig.from_pretrained(adapter, **options)
@@ -345,6 +345,41 @@ def model_hashes(base_model: str, adapter: str | None = None) -> dict[str, str |
         "base_hash": folder_hash(_place(base_model, "base")),
         "adapter_hash": None if place is None else folder_hash(place),
     }
+
+
+def check_model_files(base_model: str, adapter: str | None = None) -> None:
+    """Refuse a model or adapter that :func:`load_generator` would not find; loads nothing.
+
+    Parameters
+    ----------
+    base_model, adapter
+        As :func:`load_generator` takes them; model servers are not looked for.
+
+    Raises
+    ------
+    GenerationError
+        If a folder lacks its configuration, or a name is neither on this machine nor to be
+        had from the hub; one line.
+    """
+    if is_server(base_model):
+        return
+    _check_file(_place(base_model, "base"), base_model, "model", "config.json")
+    place = _adapter_place(base_model, adapter)
+    if place is not None:
+        _check_file(place, _display(place), "adapter", "adapter_config.json")
+
+
+def _check_file(place: str, name: str, what: str, file: str) -> None:
+    if _is_path(place):
+        if not Path(place, file).is_file():
+            raise GenerationError(f"{what} {name!r} not found: {place} has no {file}")
+        return
+    from transformers.utils import cached_file
+
+    try:
+        cached_file(place, file)
+    except Exception as error:
+        raise GenerationError(f"{what} {name!r} cannot be loaded: {_reason(error)}") from error
 
 
 def _is_path(name: str) -> bool:

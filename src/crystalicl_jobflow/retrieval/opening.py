@@ -8,7 +8,7 @@ from maggma.core import Store
 
 from crystalicl_jobflow.retrieval.index import DemonstrationIndex
 from crystalicl_jobflow.retrieval.pool import compute_fingerprints, fill_pool
-from crystalicl_jobflow.settings import cache_folder
+from crystalicl_jobflow.settings import made_cache_folder
 from crystalicl_jobflow.stores import open_store
 from crystalicl_jobflow.utils.progress import StageProgress
 
@@ -78,7 +78,7 @@ def open_embedded_pool(
     Store
         A connected store of demonstrations.
     """
-    store = open_store(str(cache_folder() / f"{PROTOTYPES}.json"))
+    store = open_store(str(made_cache_folder() / f"{PROTOTYPES}.json"))
     if not store.count():
         fill_pool(PROTOTYPES, store, fingerprints=False, progress=progress)
     # one crystal or another has none; where most lack it, nobody has computed them

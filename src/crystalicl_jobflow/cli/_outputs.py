@@ -1,0 +1,83 @@
+"""Whether results can be written, found out before any work is done."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from crystalicl_jobflow.cli._app import UserError
+
+
+def check_folder(path: Path, *, name: Path | None = None) -> None:
+    """Refuse a folder that cannot be made or written to; nothing is left behind.
+
+    Parameters
+    ----------
+    path
+        The folder.
+    name
+        What the message says cannot be written, where that is a file in it.
+
+    Raises
+    ------
+    UserError
+        With what is in the way.
+    """
+    name = path if name is None else name
+    existing = path.expanduser().absolute()
+    while not existing.exists() and existing != existing.parent:
+        existing = existing.parent
+    if not existing.is_dir():
+        raise UserError(f"{name} cannot be written: {existing} is not a folder")
+    try:
+        with tempfile.TemporaryFile(dir=existing):
+            pass
+    except OSError as error:
+        raise UserError(f"{name} cannot be written: {error.strerror} ({existing})") from None
+
+
+def check_file(path: Path) -> None:
+    """Refuse a file that cannot be written; nothing is left behind.
+
+    Raises
+    ------
+    UserError
+        With what is in the way.
+    """
+    path = path.expanduser()
+    if path.is_dir():
+        raise UserError(f"{path} is a folder")
+    if path.exists() and not os.access(path, os.W_OK):
+        raise UserError(f"{path} cannot be written: it is read-only")
+    check_folder(path.absolute().parent, name=path)
+
+
+def check_store(spec: str | None, open_it: Callable[[str], object]) -> None:
+    """Refuse a store that is not understood, cannot be reached or cannot be written to.
+
+    Parameters
+    ----------
+    spec
+        The store; None for none.
+    open_it
+        Opens the store, to find out. Not called for a store in a file or folder, which is
+        not made yet.
+
+    Raises
+    ------
+    UserError, ValueError
+        With what is in the way.
+    """
+    if spec is None:
+        return
+    path = Path(spec).expanduser()
+    in_file = path.name.lower().endswith((".json", ".json.gz", ".sqlite"))
+    in_folder = path.is_dir() or path.name.lower().endswith(".db") or spec.endswith(("/", os.sep))
+    if "://" in spec or not (in_file or in_folder):
+        open_it(spec)
+    elif in_folder:
+        check_folder(path)
+    else:
+        check_file(path)
