@@ -21,7 +21,7 @@ SOURCE = ROOT / "src" / "crystalicl_jobflow"
 CODES = {
     "Candidates": FailureReason,
     "Energies and relaxations": EnergyFailure,
-    "Who goes on in a discovery": SelectionReason,
+    "Which candidates a discovery chooses": SelectionReason,
     "Predicted properties": PropertyFailure,
 }
 
