@@ -120,6 +120,25 @@ def test_the_traceback_of_a_mistake_can_be_asked_for(monkeypatch: pytest.MonkeyP
 def test_a_closed_pipe_is_quiet() -> None:
     code = "from crystalicl_jobflow.cli import main; main()"
     done = subprocess.run(
-        f'"{sys.executable}" -c "{code}" --help | true', shell=True, capture_output=True, text=True
+        f'"{sys.executable}" -c "{code}" --help | true',
+        shell=True,
+        capture_output=True,
+        check=False,
+        text=True,
     )
     assert done.stderr == ""
+    assert done.returncode == 0
+
+
+def test_a_fault_of_the_program_shows_its_traceback_without_passwords() -> None:
+    code = (
+        "import crystalicl_jobflow.cli as command\n"
+        "def fail(prog_name):\n"
+        "    raise RuntimeError('mongodb://alice:s3cretpass@host/db went away')\n"
+        "command.cli = fail\n"
+        "command.main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False, text=True)
+    assert done.returncode == 1
+    assert done.stderr.startswith("Traceback")
+    assert done.stderr.endswith("RuntimeError: mongodb://host/db went away\n")
