@@ -204,7 +204,7 @@ def asked(
     return result, generator.asked
 
 
-def test_an_interrupted_run_goes_on_by_itself(
+def test_an_interrupted_run_continues_by_itself(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked(run, monkeypatch, tmp_path / "whole")
@@ -213,11 +213,11 @@ def test_an_interrupted_run_goes_on_by_itself(
     result, drawn = asked(run, monkeypatch, out)
     assert result.exit_code == 0, result.output
     assert drawn == 3
-    assert "Going on where a killed run ended: 5 of 8 samples are written" in result.stderr
+    assert "Continuing a killed run: 5 of 8 samples are written" in result.stderr
     ids = [[c.candidate_id for c in read(folder)[0]] for folder in (tmp_path / "whole", out)]
     assert ids[0] == ids[1]
     assert {path.name for path in out.iterdir()} == {"candidates.jsonl", "cifs", "summary.json"}
-    # a finished run is done again, as ever
+    # a finished run is done again
     assert asked(run, monkeypatch, out)[1] == 8
 
 
@@ -228,4 +228,4 @@ def test_another_run_begins_at_the_beginning(
     asked(run, monkeypatch, tmp_path, after=5)
     result, drawn = asked(run, monkeypatch, tmp_path, *more)
     assert drawn == 8
-    assert "Going on" not in result.stderr
+    assert "Continuing" not in result.stderr

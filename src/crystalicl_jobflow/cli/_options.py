@@ -52,7 +52,7 @@ def condition_options(command: Command) -> Command:
                 "--condition",
                 "document",
                 metavar="JSON|FILE",
-                help="A whole condition as JSON or in a file; the flags above win over it.",
+                help="A whole condition as JSON or in a file; the flags above override it.",
             ),
         ],
         command,
@@ -118,7 +118,7 @@ format_option = click.option(
     type=click.Choice(["sgs", "sgsw", "xyz", "cif"]),
     default="sgs",
     show_default=True,
-    help="Text that the model is asked to write.",
+    help="Text format that the model writes.",
 )
 
 
@@ -127,7 +127,7 @@ template_option = click.option(
     type=click.Choice(["crystalicl", "alpaca"]),
     default="crystalicl",
     show_default=True,
-    help="Words of the prompt: the CrystalICL paper's or CrysText's.",
+    help="Wording of the prompt: the CrystalICL paper's or CrysText's.",
 )
 
 
@@ -139,7 +139,7 @@ def constraint_options(command: Command) -> Command:
                 "--constrain/--no-constrain",
                 default=True,
                 show_default=True,
-                help="Let the model write only what can still meet formula, group and sites.",
+                help="Let the model write only texts that can still meet formula, group and sites.",
             ),
             click.option(
                 "--min-distance",
@@ -205,7 +205,7 @@ def sampling_options(command: Command) -> Command:
                 type=click.IntRange(0),
                 default=5,
                 show_default=True,
-                help="How often a sample that is no crystal is drawn again.",
+                help="How often a text that cannot be read as a crystal is drawn again.",
             ),
             click.option(
                 "--best-of",

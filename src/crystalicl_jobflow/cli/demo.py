@@ -40,7 +40,7 @@ SHOTS = 3
     type=click.IntRange(1),
     default=4,
     show_default=True,
-    help="Crystals asked for per condition.",
+    help="Samples per condition.",
 )
 @click.option("--seed", type=int, default=0, show_default=True)
 def demo(out: Path, samples: int, seed: int) -> None:
@@ -53,7 +53,7 @@ def demo(out: Path, samples: int, seed: int) -> None:
     """
     seconds: dict[str, float] = {}
     check_folder(out)
-    note(f"Everything goes into {out}")
+    note(f"Results go into {out}")
     note("Loading libraries ...")
     started = time.perf_counter()
     # here, so that the first words come before the seconds that these imports take

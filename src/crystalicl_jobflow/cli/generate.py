@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     "--keep",
     metavar="K",
     type=click.IntRange(1),
-    help="Show, and write CIF files of, the K best-ranked different valid crystals of all samples.",
+    help="Show the K best-ranked different valid crystals of all samples, and write their CIF files.",
 )
 @format_option
 @template_option
@@ -60,7 +60,7 @@ if TYPE_CHECKING:
     "--resume/--no-resume",
     default=True,
     show_default=True,
-    help="Go on where a killed run with the same options into the same folder ended.",
+    help="Continue a killed run with the same options and folder.",
 )
 @click.option("--store", help="Store that also receives the candidates, e.g. candidates.db.")
 def generate(**options: Any) -> None:
@@ -126,7 +126,7 @@ def _unfinished(options: Mapping[str, Any], *, best_of: int) -> UnfinishedWork:
 
     def tell_found(draws: int, total: int) -> None:
         share = f"{draws // best_of} of {total // best_of}"
-        note(f"Going on where a killed run ended: {share} samples are written")
+        note(f"Continuing a killed run: {share} samples are written")
 
     return UnfinishedWork(options["out"], on_found=tell_found, start_over=not options["resume"])
 
@@ -200,4 +200,4 @@ def _print_missing(candidates: list[Candidate]) -> None:
     missing = sum(item.failure_reason is FailureReason.NOT_GENERATED for item in candidates)
     if missing:
         count = f"{missing} of {len(candidates)} samples"
-        note(f"{count} got no text from the server; the same command asks for them again")
+        note(f"{count} got no text from the server; the same command tries them again")

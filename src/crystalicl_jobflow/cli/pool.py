@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from crystalicl_jobflow.retrieval import PoolReport
 
 _SHOWN = 20
-"""Failures printed; the number of the others is said."""
+"""Failures printed; of the others, their number."""
 
 _store_option = click.option(
     "--store",
@@ -34,7 +34,7 @@ _timeout_option = click.option(
     default=60.0,
     show_default=True,
     metavar="SECONDS",
-    help="Time after which a crystal goes without a fingerprint.",
+    help="Time after which a crystal gets no fingerprint.",
 )
 
 
@@ -70,7 +70,7 @@ def build(
     SOURCE is 'prototypes' (the AFLOW prototypes within pymatgen), a .csv or .csv.gz with a
     'cif' column, a .cif file or a folder of them, another store whose documents hold
     structures, or 'mp:' with search criteria ('mp:chemsys=Ca-O-Ti') for the Materials
-    Project. An interrupted run goes on where it was.
+    Project. An interrupted run continues where it was.
     """
     from crystalicl_jobflow.datasets.sources import open_source
     from crystalicl_jobflow.retrieval import DemonstrationIndex, fill_pool
@@ -91,7 +91,7 @@ def build(
                 progress=report,
             )
     except KeyboardInterrupt:
-        note(f"Interrupted; the pool holds {target.count()}. Run the same command to go on.")
+        note(f"Interrupted; the pool holds {target.count()}. Run the same command to continue.")
         raise click.exceptions.Exit(130) from None
     index = DemonstrationIndex.from_store(target)
     _show_failures("could not be read", done.failed)
@@ -161,7 +161,7 @@ def fingerprints(
                 progress=report,
             )
     except KeyboardInterrupt:
-        note("Interrupted; what was done is kept. Run the same command to go on.")
+        note("Interrupted; what was done is kept. Run the same command to continue.")
         raise click.exceptions.Exit(130) from None
     index = DemonstrationIndex.from_store(target)
     _show_failures("got no fingerprint", done.without_fingerprint)

@@ -37,7 +37,7 @@ def prediction_options(command: Command) -> Command:
             type=click.IntRange(1),
             default=1,
             show_default=True,
-            help="Answers per crystal, of which the median counts; one is the likeliest.",
+            help="Answers per crystal; their median is taken. A single one is the likeliest answer.",
         ),
         click.option(
             "--temperature",
@@ -50,7 +50,7 @@ def prediction_options(command: Command) -> Command:
             "--constrain/--no-constrain",
             default=True,
             show_default=True,
-            help="Let the model write nothing but a number.",
+            help="Let the model write only a number.",
         ),
         click.option("--seed", type=int, default=0, show_default=True),
     ]

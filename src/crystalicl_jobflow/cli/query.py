@@ -52,7 +52,9 @@ TABLE_LIMIT = 200
 @click.option("--novel/--known", default=None, help="Matches no known crystal, or one.")
 @click.option("--unique/--duplicate", default=None, help="First of its kind, or a repetition.")
 @click.option("--relaxed/--relaxation-failed", default=None, help="How its relaxation ended.")
-@click.option("--as-asked/--differs", "success", default=None, help="Everything asked for is met.")
+@click.option(
+    "--as-asked/--differs", "success", default=None, help="Whether it meets its whole condition."
+)
 @click.option("--reason", "failure_reason", metavar="CODE", help="Why it failed.")
 @click.option("--run", metavar="NAME|UUID", help="Of one run, Flow or job.")
 @click.option("--sort", metavar="FIELD", help="Smallest first; without a value comes last.")
@@ -85,11 +87,11 @@ def query(source: str, **options: Any) -> None:
     """
     output: str = options["output"]
     if options["out"] is not None and output != "cif":
-        raise UserError("--out goes with --format cif")
+        raise UserError("--out needs --format cif")
     if options["descending"] and options["sort"] is None:
-        raise UserError("--descending goes with --sort")
+        raise UserError("--descending needs --sort")
     if options["fields"] is not None and output == "cif":
-        raise UserError("--fields does not go with --format cif")
+        raise UserError("--fields cannot be combined with --format cif")
     asked = read_query(options)
 
     from crystalicl_jobflow.candidates import Access, count_documents, find_documents

@@ -53,10 +53,10 @@ def tokenizer(out: Path, text_format: str) -> None:
     help="Trained model to begin from.",
 )
 def base(out: Path, hidden_size: int, layers: int, start: Path | None, **options: Any) -> None:
-    """Train a small Llama from nothing on crystals (DATA) or instructions.
+    """Train a small Llama from scratch on crystals (DATA) or instructions.
 
     DATA are CSV files with a column cif, pools, or folders of CIF files. Run again with
-    the same folder, an interrupted training goes on.
+    the same folder, an interrupted training continues.
     """
     from crystalicl_jobflow.training.base_model import BaseSize
     from crystalicl_jobflow.training.loop import LoopSettings
@@ -106,7 +106,7 @@ def lora(out: Path, base_model: str, base_name: str | None, **options: Any) -> N
 
     The base model is any causal language model of the Hugging Face hub, or a folder. DATA
     are CSV files with a column cif, pools, or folders of CIF files. Run again with the
-    same folder, an interrupted training goes on.
+    same folder, an interrupted training continues.
     """
     from crystalicl_jobflow.training.lora import PAPER_LOOP, LoraSettings, check_lora
     from crystalicl_jobflow.training.recipes import lora_recipe

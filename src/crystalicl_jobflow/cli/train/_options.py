@@ -134,7 +134,7 @@ _LOOP_OPTIONS = (
         type=click.FloatRange(0),
         default=4.0,
         show_default=True,
-        help="Time between checkpoints, from which a killed training goes on.",
+        help="Time between checkpoints, from which a killed training continues.",
     ),
     click.option("--seed", type=int, default=0, show_default=True),
     click.option("--threads", type=click.IntRange(1), help="Torch threads."),
