@@ -129,9 +129,7 @@ def evaluate(source: str, out: Path, **options: Any) -> None:
     for name in evaluation.metrics:
         if name.startswith("not_judged:") and name != "not_judged:joint":
             asked = name.removeprefix("not_judged:")
-            note(
-                f"{asked} is in the conditions but was not judged for every candidate: try --predict {asked}"
-            )
+            note(f"{asked} was not judged for every candidate that has it: try --predict {asked}")
     if not parquet_available():
         note("No Parquet file: pip install 'crystalicl-jobflow[evaluation]'")
     note(f"Written: {', '.join(map(str, paths))}, {out / _candidates.CANDIDATES}")

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     "--keep",
     metavar="K",
     type=click.IntRange(1),
-    help="Show the K best-ranked different valid crystals of all samples, and write their CIF files.",
+    help="Show the K best-ranked different valid crystals of all samples, and write these as CIF.",
 )
 @format_option
 @template_option

@@ -37,7 +37,7 @@ def prediction_options(command: Command) -> Command:
             type=click.IntRange(1),
             default=1,
             show_default=True,
-            help="Answers per crystal; their median is taken. A single one is the likeliest answer.",
+            help="Answers per crystal; their median is taken. One is the likeliest answer.",
         ),
         click.option(
             "--temperature",
