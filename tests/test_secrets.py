@@ -57,14 +57,97 @@ def test_no_user_and_password_in_any_uri(user, password, scheme):
         "token={} was refused",
         "the key sk-proj-{}",
         "hf_{}",
+        "ghp_{}",
+        "github_pat_{}",
+        "AKIA{}",
+        "eyJhbGciOiJIUzI1NiJ9.{}.c2lnbmF0dXJl",
         "aws_secret_access_key = {}",
+        "mongodb://h/d?authMechanism=MONGODB-AWS&authMechanismProperties=AWS_SESSION_TOKEN:{}",
+        "mongodb://h/d?tls=true&tlsCertificateKeyFilePassword={}&x=1",
+        "https://h/v1?access_token={}",
+        "https://h/b?X-Amz-Signature={}&X-Amz-Expires=60",
+        "access_token={} is old",
+        "authorization: {}",
+        "Authorization: Basic {}",
+        "authorization=token {}",
+        "{{'Authorization': '{}'}}",
+        "DB_PASS={}",
+        "MYSQL_PWD={}",
+        "export PGPASSWORD={}",
+        "passphrase: {}",
+        '{{"a": "{{\\"password\\": \\"{}\\"}}"}}',
+        'refused {{\\"password\\": \\"{}\\"}}, gave up',
+        'refused {{\\\\\\"api_key\\\\\\": \\\\\\"{}\\\\\\"}}',
+        '"password": "two words, {}", "x": 1',
+        "'password': 'don\\'t {}'",
+        "mongodb:\\/\\/u:{}@h\\/d",
+        "AccountName=a;AccountKey={};EndpointSuffix=s",
+        "-----BEGIN RSA PRIVATE KEY-----\n{}\n-----END RSA PRIVATE KEY-----",
     ],
 )
 def test_what_looks_like_a_secret_is_hidden(text):
     assert KEY not in redact(text.format(KEY))
 
 
+@pytest.mark.parametrize("scheme", ["mongodb", "mongodb+srv", "https", "redis"])
+@pytest.mark.parametrize("sign", [*"/?#'\"@:,;&=%!$", "'\"", "/@", "@/", "?a=b@c", "#@"])
+def test_a_password_may_hold_any_sign(scheme, sign):
+    text = f"cannot reach {scheme}://alice:{PASSWORD}{sign}{KEY}@host:27017/db?x=1, gave up"
+    shown = redact(text)
+    assert shown == f"cannot reach {scheme}://host:27017/db?x=1, gave up"
+    uri = text.split()[2].rstrip(",")
+    assert has_secrets(uri)
+    assert KEY not in redact(json.dumps({"uri": uri, "n": 1})) + redact(repr([uri]))
+
+
+@pytest.mark.parametrize("number", [12345678, 0, 1.5])
+def test_a_password_may_be_a_number(number):
+    spec = {"type": "MongoStore", "database": "d", "password": number}
+    assert redact_document(spec)["password"] == "***"
+    assert has_secrets(spec)
+    assert str(number) not in redact(json.dumps({"password": number}))
+
+
+OPTIONS = {
+    "mongoclient_kwargs": {"authMechanismProperties": {"AWS_SESSION_TOKEN": KEY}},
+    "ssh_tunnel": {"tunnel_server_address": "gate:22", "private_key": f"/home/{KEY}"},
+    "s3_profile": {"aws_secret_access_key": KEY},
+    "s3_resource_kwargs": {"aws_session_token": KEY},
+    "azure_client_info": f"DefaultEndpointsProtocol=https;AccountKey={KEY}",
+    "headers": {"Authorization": KEY},
+    "nested": [{"tls": {"tlsCertificateKeyFilePassword": KEY}}],
+    "db_pass": KEY,
+    "DB_PASS": KEY,
+    "sessionToken": KEY,
+    "text": json.dumps({"password": KEY}),
+    "text in text": json.dumps(json.dumps({"x": [{"api_key": KEY}]})),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_options_of_stores_and_servers_hold_secrets(name):
+    spec = {"type": "MongoStore", name: OPTIONS[name]}
+    assert has_secrets(spec)
+    assert KEY not in json.dumps(redact_document(spec))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"max_tokens": 3, "eos_token": "</s>", "pad_token_id": 2, "tokenizer": "a", "tokens": 4},
+        {"key": "task_id", "auth_source": "admin", "ssh_tunnel": None, "username": "alice"},
+        {"password": "", "api_key": None, "has_secret": False, "api_key_env": "MY_KEY"},
+        {"password": "${DB_PASS}", "uri": "mongodb://alice:${DB_PASS}@h/d"},
+        {"credential_type": "DefaultAzureCredential", "bypass": 2, "compass": "N"},
+    ],
+    ids=lambda options: next(iter(options)),
+)
+def test_what_only_sounds_like_a_secret_is_none(options):
+    assert not has_secrets(options)
+
+
 NAMES = (
+    "DB_PASS", "MYSQL_PWD", "GITLAB_TOKEN", "AWS_SECRET_ACCESS_KEY", "KEY_PASSPHRASE",
     "MP_API_KEY", "PMG_MAPI_KEY", "CRYSTALICL_HTTP_API_KEY", "CRYSTALICL_DB_PASSWORD",
     "OPENAI_API_KEY", "HF_TOKEN",
 )  # fmt: skip
@@ -76,9 +159,35 @@ def test_the_environments_secrets_are_hidden_wherever_they_stand(monkeypatch, na
     assert KEY not in redact(f"GET /summary?chemsys=Ca-O failed, headers x {KEY} y")
 
 
+def test_a_numeric_secret_of_the_environment_does_not_hide_other_numbers(monkeypatch):
+    monkeypatch.setenv("DB_PASSWORD", "123456")
+    assert redact("login with 123456 failed") == "login with *** failed"
+    assert redact("energy -0.123456 eV, 1234567 rows") == "energy -0.123456 eV, 1234567 rows"
+
+
+def test_an_environments_secret_is_hidden_in_other_notations(monkeypatch):
+    monkeypatch.setenv("DB_PASSWORD", 'p@ss/w:"rd')
+    assert redact("x p%40ss%2Fw%3A%22rd y") == "x *** y"
+    assert redact(r"x p@ss/w:\"rd y") == "x *** y"
+
+
 @pytest.mark.parametrize(
     "text",
     [
+        "https://host:8080/path/@scope/package",
+        "https://medium.com/@user/post?x=1#y",
+        "https://host/?mail=me@example.org",
+        "http://[::1]:8080/x@y",
+        "s3://bucket/key/with:colon/a",
+        "K2NaAlF6 at 300 K: Fm-3m, a = 8.12",
+        "/home/me@host/pool.json and C:/data/a@b.json",
+        '{"formula": "CaTiO3", "space_group": 221}',
+        "[Ca, Ti, O] are the elements",
+        "key: task_id, key=material_id",
+        "the password is not stored",
+        "compass=N; bypass=2",
+        "authorization is needed",
+        "password: ${DB_PASS}",
         "The formula is CaTiO3, not BaTiO3.",
         "tokens: 512, max_new_tokens=768",
         "/data/pool.json: document 3 has no field 'cif'",
