@@ -106,6 +106,23 @@ def test_hostile_names_stay_within_the_data_of_the_script(
     assert "</script><script>x" not in html
 
 
+def test_control_characters_are_shown_and_names_of_files_are_safe(
+    candidates: list[Candidate],
+) -> None:
+    text = "Na \x1b[2J \x00 \u202egnihton"
+    failed = next(c for c in candidates if not c.parsed)
+    valid = next(c for c in candidates if c.valid)
+    hostile = [
+        failed.model_copy(update={"text": text, "failure_message": text}),
+        valid.model_copy(update={"formula": "../../Na<b>Cl"}),
+    ]
+    html = build_page(build_run("\x1b]0;title\x07", hostile))
+    assert not re.search("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202e]", html)
+    assert r"Na \x1b[2J \x00 \u202egnihton" in html
+    (name,) = re.findall(r'<a download="([^"]*)"', html)
+    assert re.fullmatch(r"[\w-]+\.cif", name)
+
+
 def test_nothing_is_loaded_from_anywhere(run_folder: Path) -> None:
     _, page = page_of(run_folder)
     for tag, found in page.tags:

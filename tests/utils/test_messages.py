@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from crystalicl_jobflow.utils.messages import first_line, one_line, validation_line
+from crystalicl_jobflow.utils.messages import first_line, one_line, show_controls, validation_line
 
 
 def test_lines_of_an_error_become_one() -> None:
@@ -37,3 +37,9 @@ def test_all_that_pydantic_complains_about_is_one_line() -> None:
     assert "; lengths.1: " in said
     assert "\n" not in said
     assert validation_line(ValueError("as it is")) == "as it is"
+
+
+def test_control_characters_are_written_out() -> None:
+    assert show_controls("\x1b[2J\x07\r\x9b\u202eabc") == r"\x1b[2J\x07\r\x9b\u202eabc"
+    plain = "Na₂O at 5 Å\n\tP -1"
+    assert show_controls(plain) == plain

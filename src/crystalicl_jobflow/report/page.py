@@ -22,7 +22,8 @@ from crystalicl_jobflow.report.reference import Reference, read_reference
 from crystalicl_jobflow.report.run import Run, read_run
 from crystalicl_jobflow.report.scene import crystal_scene, element_colour, element_radius
 from crystalicl_jobflow.thresholds import SYMPREC
-from crystalicl_jobflow.utils.files import write_text
+from crystalicl_jobflow.utils.files import safe_name, write_text
+from crystalicl_jobflow.utils.messages import show_controls
 from crystalicl_jobflow.utils.versions import __version__
 
 REPORT_FILE = "report.html"
@@ -80,7 +81,8 @@ def build_page(run: Run, *, reference: Reference | None = None, top: int = TOP) 
     """Return the page of a run as HTML.
 
     Everything is within the page: styles, pictures, the viewer. A content security policy
-    lets no request leave, and only the page's own scripts run. All texts are escaped.
+    lets no request leave, and only the page's own scripts run. All texts are escaped, and their control
+    characters written out.
 
     Parameters
     ----------
@@ -166,8 +168,8 @@ def _cif_link(run: Run, place: int) -> tuple[str, str]:
         text = str(CifWriter(candidate.structure, symprec=symprec))
     except Exception:  # spglib finds no group where atoms coincide
         text = str(CifWriter(candidate.structure))
-    name = f"{candidate.formula}_{candidate.space_group or 0}_{candidate.candidate_id[:8]}.cif"
-    return name, "data:chemical/x-cif;base64," + base64.b64encode(text.encode()).decode()
+    name = f"{candidate.formula}_{candidate.space_group or 0}_{candidate.candidate_id[:8]}"
+    return f"{safe_name(name)}.cif", "data:chemical/x-cif;base64," + base64.b64encode(text.encode()).decode()
 
 
 def _policy(scripts: list[str]) -> str:
@@ -189,10 +191,21 @@ def _resource(name: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
+def _shown(value: Any) -> Any:
+    """Write out control characters; what the page itself marks up stays as it is."""
+    if isinstance(value, str) and not isinstance(value, Markup):
+        return show_controls(value)
+    return value
+
+
 @cache
 def _template() -> Any:
     environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        autoescape=True,
+        finalize=_shown,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     environment.filters["percent"] = lambda share: f"{100 * share:.1f}\u00a0%"
     return environment.from_string(_resource("templates/page.html.j2"))

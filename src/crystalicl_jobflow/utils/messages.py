@@ -5,6 +5,10 @@ Lies below the rooms, beside the settings.
 
 from __future__ import annotations
 
+import re
+
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
 
 def one_line(error: BaseException, *, limit: int = 200) -> str:
     """Return all that an error says with white space as single spaces; its kind if nothing.
@@ -23,6 +27,20 @@ def first_line(error: BaseException) -> str:
     """Return the first line of what an error says; its kind if it says nothing."""
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
+
+
+def show_controls(text: str) -> str:
+    r"""Return a text that a terminal or a browser shows and does not obey.
+
+    Control characters, the escape character above all, and those that turn the direction of
+    writing are written out (``\x1b``); tabs and new lines stay.
+
+    Examples
+    --------
+    >>> print(show_controls("\x1b[31mred"))
+    \x1b[31mred
+    """
+    return _CONTROLS.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
 def validation_line(error: ValueError) -> str:
