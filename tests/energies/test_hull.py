@@ -12,7 +12,13 @@ from hypothesis import strategies as st
 from pymatgen.analysis.phase_diagram import PatchedPhaseDiagram, PDEntry, PhaseDiagram
 from pymatgen.core import Composition, Element, Structure
 
-from crystalicl_jobflow.energies import ConvexHull, ElementalReferences, HullEntry
+from crystalicl_jobflow.energies import (
+    ConvexHull,
+    ElementalReferences,
+    EnergyFailure,
+    HullEntry,
+    Relaxation,
+)
 from crystalicl_jobflow.energies.hull import reference_hull
 
 
@@ -185,17 +191,30 @@ def test_known_crystals_are_relaxed_where_asked_for(
     assert ConvexHull.load(tmp_path / "hull.json").relaxed
 
 
-def test_a_known_crystal_that_does_not_relax_keeps_its_energy(
+@pytest.mark.parametrize(
+    ("converged", "failure"),
+    [
+        (False, None),
+        (False, EnergyFailure.NOT_CONVERGED),
+        (True, EnergyFailure.FELL_APART),
+    ],
+)
+def test_a_known_crystal_whose_relaxation_does_not_count_keeps_its_energy(
     lattice_model: Any,
     references: ElementalReferences,
     nacl: Structure,
     monkeypatch: pytest.MonkeyPatch,
+    converged: bool,
+    failure: EnergyFailure | None,
 ) -> None:
-    relax = lattice_model.relax
-    monkeypatch.setattr(lattice_model, "relax", lambda known, **_: relax(known, max_steps=0))
+    def relax(structures: list[Structure | None], **_: object) -> list[Relaxation]:
+        return [Relaxation(item, -0.9, converged, 5, failure=failure) for item in structures]
+
+    monkeypatch.setattr(lattice_model, "relax", relax)
     found = ConvexHull.from_structures(
         [nacl], model=lattice_model, references=references, relax=True
     )
+    # -0.569, not -0.9, against (-0.1 - 0.3)/2
     assert found.entries[0].formation_energy_per_atom == pytest.approx(-0.369)
 
 

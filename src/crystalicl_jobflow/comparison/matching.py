@@ -114,9 +114,7 @@ def match_structures(
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                found = matcher.get_rms_dist(  # type: ignore[no-untyped-call] # pymatgen's
-                    prediction, reference
-                )
+                found = matcher.get_rms_dist(prediction, reference)
         except Exception:  # degenerate cells end in errors of many kinds: they match nothing
             continue
         if found is not None:
