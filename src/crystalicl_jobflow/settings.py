@@ -7,13 +7,15 @@ import os
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
     YamlConfigSettingsSource,
 )
+from yaml import YAMLError
 
 EMBEDDED_MODEL = "embedded"
 """Name under which the model that ships with the package is asked for."""
@@ -119,4 +121,26 @@ def resume_folder() -> Path | None:
     return None if named.lower() in ("", "none") else Path(named).expanduser()
 
 
-SETTINGS = CrystalICLSettings()
+def _read_settings() -> CrystalICLSettings:
+    """Return the settings.
+
+    Raises
+    ------
+    ValueError
+        If the file cannot be read, or a value makes no sense; one line that says which.
+    """
+    path = _config_file()
+    try:
+        return CrystalICLSettings()
+    except ValidationError as error:
+        faults = "; ".join(
+            f"CRYSTALICL_{'.'.join(map(str, item['loc']))}: {item['msg']}"
+            for item in error.errors()
+        )
+        raise ValueError(f"setting {faults} (from the environment or {path})") from None
+    except (YAMLError, TypeError, OSError, UnicodeDecodeError, SettingsError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ValueError(f"the settings cannot be read (environment or {path}): {reason}") from None
+
+
+SETTINGS = _read_settings()

@@ -9,7 +9,7 @@ from pathlib import Path
 from crystalicl_jobflow.schemas import Candidate
 from crystalicl_jobflow.schemas.structure_table import CANDIDATES_FILE
 from crystalicl_jobflow.utils.files import replacing
-from crystalicl_jobflow.utils.messages import first_line
+from crystalicl_jobflow.utils.messages import validation_line
 
 CANDIDATES = CANDIDATES_FILE
 
@@ -36,7 +36,7 @@ def read_candidates(path: Path) -> list[Candidate]:
                 candidates.append(_read_candidate(line))
             except ValueError as error:
                 raise ValueError(
-                    f"{path}, line {number}: no candidate: {first_line(error)}"
+                    f"{path}, line {number}: no candidate: {validation_line(error)}"
                 ) from None
     return candidates
 

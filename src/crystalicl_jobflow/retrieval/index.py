@@ -296,7 +296,11 @@ class DemonstrationIndex:
         try:
             self.columns.save(Path(folder), meta)
         except OSError as error:
-            _LOGGER.warning("the index cannot be kept in %s: %s", folder, error)
+            _LOGGER.warning(
+                "the index cannot be kept in %s (%s); CRYSTALICL_CACHE_DIR names another folder",
+                folder,
+                error.strerror or error,
+            )
             return False
         return True
 

@@ -53,5 +53,6 @@ def validation_line(error: ValueError) -> str:
         message = item["msg"].removeprefix("Value error, ")
         place = ".".join(str(part) for part in item["loc"])
         # our own messages name the field; pydantic's do not
-        lines.append(message if item["type"] == "value_error" else f"{place}: {message}")
+        named = item["type"] == "value_error" or not place
+        lines.append(message if named else f"{place}: {message}")
     return "; ".join(dict.fromkeys(lines)).replace("\n", " ")
