@@ -72,3 +72,26 @@ def test_a_name_from_a_document_stays_in_the_folder(runs: Any, tmp_path: Path) -
     (path,) = (tmp_path / "run" / CIFS).iterdir()
     assert path.suffix == ".cif"
     assert [entry.name for entry in tmp_path.iterdir()] == ["run"]
+
+
+def test_a_link_does_not_lead_out_of_the_folder(runs: Any, tmp_path: Path) -> None:
+    elsewhere, run = tmp_path / "elsewhere", tmp_path / "run"
+    elsewhere.mkdir()
+    write(run, runs[0])
+    (run / CIFS).rename(elsewhere / "cifs")
+    (run / CIFS).symlink_to(elsewhere / "cifs")
+    before = files(elsewhere)
+    with pytest.raises(ValueError, match="leads out of"):
+        write(run, runs[1])
+    assert files(elsewhere) == before
+
+
+def test_a_link_in_the_place_of_a_file_is_replaced(runs: Any, tmp_path: Path) -> None:
+    mine, run = tmp_path / "mine.txt", tmp_path / "run"
+    mine.write_text("mine")
+    run.mkdir()
+    for name in (SUMMARY, CANDIDATES):
+        (run / name).symlink_to(mine)
+    write(run, runs[0])
+    assert mine.read_text() == "mine"
+    assert read_candidates(run / CANDIDATES) == runs[0]

@@ -15,12 +15,13 @@ from pymatgen.core import Structure
 from crystalicl_jobflow.benchmarks.run_folder import RunFolder, part_size
 from crystalicl_jobflow.generation.resuming import UnfinishedWork
 from crystalicl_jobflow.generation.tasks import GenerationTask, plan_tasks, split_tasks
+from crystalicl_jobflow.generation.writing import Writing
+from crystalicl_jobflow.pipeline import choose_demonstrations
 from crystalicl_jobflow.schemas import (
     Candidate,
     Condition,
     Generation,
     Retrieval,
-    SamplingParams,
     Strategy,
 )
 from crystalicl_jobflow.schemas.base import Crystal, Document
@@ -43,28 +44,6 @@ class Request(Document):
     retrieval: Retrieval = Field(description="The condition, and what its prompt shows.")
     task: GenerationTask = Field(description="Its place, its random streams, its samples.")
     truth: Crystal | None = Field(None, description="The true crystal, where there is one.")
-
-
-@dataclass(frozen=True)
-class Writing:
-    """How the texts of a benchmark are written.
-
-    Parameters
-    ----------
-    sampling
-        Temperature, nucleus, limits and seed.
-    text_format
-        Format of the texts.
-    constrain
-        Whether a constraint makes the texts meet their condition as they are written, and which.
-    template
-        Words of the prompts.
-    """
-
-    sampling: SamplingParams
-    text_format: str = "sgs"
-    constrain: bool | ConstraintOptions = True
-    template: str = "crystalicl"
 
 
 def plan_requests(
@@ -99,16 +78,7 @@ def plan_requests(
     ValueError
         If there are shots and no pool.
     """
-    from crystalicl_jobflow.retrieval import retrieve_many
-
-    if shots and pool is None:
-        raise ValueError(f"{shots} shots need a pool of demonstrations")
-    if shots and pool is not None:
-        retrievals = retrieve_many(pool, conditions, strategy=strategy, shots=shots, seed=seed)
-    else:
-        retrievals = [
-            Retrieval(condition=item, strategy=strategy, shots=0, seed=seed) for item in conditions
-        ]
+    retrievals = choose_demonstrations(conditions, pool, strategy=strategy, shots=shots, seed=seed)
     tasks = plan_tasks(conditions, samples)
     return [
         Request(retrieval=retrieval, task=task, truth=truth)

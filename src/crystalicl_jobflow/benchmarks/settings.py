@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from crystalicl_jobflow.benchmarks.sample_texts import Writing
 from crystalicl_jobflow.evaluation.options import EvaluationOptions
+from crystalicl_jobflow.generation.writing import Writing
 from crystalicl_jobflow.schemas import SamplingParams, Strategy
 from crystalicl_jobflow.schemas.base import Document
 from crystalicl_jobflow.settings import SETTINGS
@@ -115,7 +115,7 @@ class BenchmarkSetting(Document):
     @property
     def slug(self) -> str:
         """The label as a folder's name."""
-        return re.sub(r"[^a-z0-9.]+", "-", self.label.lower()).strip("-") or "run"
+        return re.sub(r"[^a-z0-9.]+", "-", self.label.lower()).strip("-.") or "run"
 
     def identity(self, seed: int) -> dict[str, Any]:
         """Return all that decides the figures of a run, as plain data.

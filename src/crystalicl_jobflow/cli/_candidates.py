@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from crystalicl_jobflow.candidates.files import CANDIDATES, write_candidates
 from crystalicl_jobflow.cli._console import stdout_console, table
 from crystalicl_jobflow.utils.files import (
+    folder_inside,
     json_default,
     replacing,
     safe_name,
@@ -216,10 +217,11 @@ def write_run(
     kept
         The candidates that get CIF files, where those are not all the valid ones.
     """
+    cifs_folder = folder_inside(folder, CIFS)
     earlier = previous_cifs(folder)
     valid = [candidate for candidate in candidates if candidate.valid]
     chosen = valid if kept is None else kept
-    cifs = write_cifs(folder / CIFS, map(CrystalFile.of_candidate, chosen))
+    cifs = write_cifs(cifs_folder, map(CrystalFile.of_candidate, chosen))
     summary = {
         **more,
         "num_candidates": evaluation.num_candidates,

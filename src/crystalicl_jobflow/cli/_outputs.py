@@ -38,6 +38,21 @@ def check_folder(path: Path, *, name: Path | None = None) -> None:
         raise UserError(f"{name} cannot be written: {error.strerror} ({existing})") from None
 
 
+def check_run_folder(path: Path) -> None:
+    """Refuse a folder in which a run cannot be written; nothing is left behind.
+
+    Raises
+    ------
+    UserError, ValueError
+        With what is in the way.
+    """
+    from crystalicl_jobflow.cli._candidates import CIFS
+    from crystalicl_jobflow.utils.files import folder_inside
+
+    check_folder(path)
+    check_folder(folder_inside(path, CIFS))
+
+
 def check_file(path: Path) -> None:
     """Refuse a file that cannot be written; nothing is left behind.
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from crystalicl_jobflow.cli._console import lap, note, stages, stdout_console, step_lines
-from crystalicl_jobflow.cli._outputs import check_folder
+from crystalicl_jobflow.cli._outputs import check_run_folder
 
 if TYPE_CHECKING:
     from crystalicl_jobflow.flows import CrystalGenerationFlowMaker
@@ -52,7 +52,7 @@ def demo(out: Path, samples: int, seed: int) -> None:
     candidate. Needs no network and no GPU.
     """
     seconds: dict[str, float] = {}
-    check_folder(out)
+    check_run_folder(out)
     note(f"Results go into {out}")
     note("Loading libraries ...")
     started = time.perf_counter()

@@ -24,7 +24,7 @@ from crystalicl_jobflow.cli._options import (
     sampling_options,
     template_option,
 )
-from crystalicl_jobflow.cli._outputs import check_folder, check_store
+from crystalicl_jobflow.cli._outputs import check_run_folder, check_store
 
 if TYPE_CHECKING:
     from crystalicl_jobflow.generation import TextGenerator, UnfinishedWork, Writing
@@ -75,7 +75,7 @@ def generate(**options: Any) -> None:
     from crystalicl_jobflow.generation import Writing
     from crystalicl_jobflow.utils.progress import Clock
 
-    check_folder(options["out"])
+    check_run_folder(options["out"])
     check_store(options["store"], open_candidate_store)
     check_model(options)
     writing = Writing(sampling, options["text_format"], constraint, options["template"])

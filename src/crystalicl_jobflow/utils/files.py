@@ -94,6 +94,27 @@ def safe_name(text: str, *, limit: int = 100) -> str:
     return _UNSAFE.sub("_", text).lstrip("._")[:limit] or "_"
 
 
+def folder_inside(folder: str | Path, name: str) -> Path:
+    """Return a folder within another one; it need not exist.
+
+    Parameters
+    ----------
+    folder
+        The folder that a user named; it may be a link itself.
+    name
+        Name of the one within.
+
+    Raises
+    ------
+    ValueError
+        If a link or the name leads out of the outer folder.
+    """
+    outer, inner = Path(folder), Path(folder, name)
+    if not inner.resolve().is_relative_to(outer.resolve()):
+        raise ValueError(f"{inner} leads out of {outer}: nothing is written there")
+    return inner
+
+
 def _sync(path: Path) -> None:
     # some file systems cannot do this for folders
     with suppress(OSError):
