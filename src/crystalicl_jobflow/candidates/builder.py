@@ -14,7 +14,7 @@ from crystalicl_jobflow.candidates.contributions import SOURCES, Part, candidate
 from crystalicl_jobflow.candidates.indexes import CANDIDATE_INDEXES, CANDIDATE_KEY, ensure_indexes
 from crystalicl_jobflow.candidates.writing import retrying, write_parts
 from crystalicl_jobflow.schemas import Candidate
-from crystalicl_jobflow.stores import StoreSpec, connect_store, open_store
+from crystalicl_jobflow.stores import StoreSpec, connect_store, open_store, refuse_code
 from crystalicl_jobflow.stores.serial_builder import SerialBuilder
 from crystalicl_jobflow.stores.sqlite.store import SQLiteStore
 from crystalicl_jobflow.utils.messages import first_line
@@ -146,6 +146,7 @@ class CandidateBuilder(SerialBuilder):
         self.job_store = job_store
         self.candidates = candidates
         self.blobs = blobs
+        refuse_code(query)
         self.query = dict(query or {})
         self.rebuild = rebuild
         super().__init__(sources=job_store, targets=candidates, chunk_size=chunk_size)

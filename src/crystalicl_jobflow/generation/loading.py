@@ -264,8 +264,11 @@ def _base(base: str, name: str, options: dict[str, Any]) -> tuple[Any, Any]:
     if name == EMBEDDED_MODEL:
         logging.disable_progress_bar()  # loads in a moment
     try:
-        tokenizer = AutoTokenizer.from_pretrained(base, revision=options["revision"])
-        model = AutoModelForCausalLM.from_pretrained(base, **options)
+        # a folder may name Python files of its own; those are never run
+        tokenizer = AutoTokenizer.from_pretrained(
+            base, revision=options["revision"], trust_remote_code=False
+        )
+        model = AutoModelForCausalLM.from_pretrained(base, trust_remote_code=False, **options)
     except Exception as error:
         raise GenerationError(f"model {name!r} cannot be loaded: {_reason(error)}") from error
     finally:
@@ -291,6 +294,9 @@ def _with_adapter(
     options: dict[str, Any] = {} if revision is None else {"revision": revision}
     try:
         config = PeftConfig.from_pretrained(adapter, **options)
+        if getattr(config, "megatron_config", None):
+            # peft would import the module that the adapter's configuration names
+            raise ValueError("its configuration names a module to import (megatron_core)")
         saved = set(load_peft_weights(adapter, device="cpu", **options))
     except Exception as error:
         raise GenerationError(f"adapter {name!r} cannot be loaded: {_reason(error)}") from error

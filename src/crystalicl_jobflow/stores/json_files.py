@@ -196,6 +196,8 @@ def _moment(value: Any, where: str) -> Any:
     if isinstance(value, dict):  # as monty and MongoDB write times
         value = value.get("string", value.get("$date"))
     try:
+        if value is None:
+            raise ValueError
         return to_dt(value)
     except (ValueError, TypeError, AttributeError, OverflowError):
         raise ValueError(f"{where}: the time of its last update cannot be read") from None

@@ -139,8 +139,8 @@ def train_base(
     else:
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
-        tokenizer = AutoTokenizer.from_pretrained(start)
-        model = AutoModelForCausalLM.from_pretrained(start).float()
+        tokenizer = AutoTokenizer.from_pretrained(start, trust_remote_code=False)
+        model = AutoModelForCausalLM.from_pretrained(start, trust_remote_code=False).float()
         add_dropout(model, size.dropout)
     return fit(
         model,

@@ -95,8 +95,8 @@ def load_base(base_model: str | Path, settings: LoraSettings) -> tuple[Any, Any]
     device = _device(settings)
     place = EMBEDDED_FOLDER / "base" if str(base_model) == EMBEDDED_MODEL else base_model
     try:
-        tokenizer = AutoTokenizer.from_pretrained(place)
-        model: Any = AutoModelForCausalLM.from_pretrained(place, **options)
+        tokenizer = AutoTokenizer.from_pretrained(place, trust_remote_code=False)
+        model: Any = AutoModelForCausalLM.from_pretrained(place, trust_remote_code=False, **options)
     except (OSError, ValueError) as error:
         reason = first_line(error)
         raise ValueError(f"model {base_model} cannot be loaded: {reason}") from error

@@ -56,8 +56,9 @@ def pack(
             raise ValueError(f"{folder} has no {name}")
     for name in ("base", "adapter"):
         shutil.rmtree(out / name, ignore_errors=True)
-    model = AutoModelForCausalLM.from_pretrained(base)
-    save_base(model, AutoTokenizer.from_pretrained(base), out / "base", dtype=precision)
+    model = AutoModelForCausalLM.from_pretrained(base, trust_remote_code=False)
+    tokenizer = AutoTokenizer.from_pretrained(base, trust_remote_code=False)
+    save_base(model, tokenizer, out / "base", dtype=precision)
     (out / "adapter").mkdir(parents=True)
     shutil.copyfile(
         adapter / "adapter_model.safetensors", out / "adapter" / "adapter_model.safetensors"

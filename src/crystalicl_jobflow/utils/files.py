@@ -84,14 +84,15 @@ def safe_name(text: str, *, limit: int = 100) -> str:
     text
         Whatever a document says, such as a formula.
     limit
-        Most characters.
+        Most bytes in UTF-8: a file system takes 255.
 
     Examples
     --------
     >>> safe_name("../../etc/passwd")
     'etc_passwd'
     """
-    return _UNSAFE.sub("_", text).lstrip("._")[:limit] or "_"
+    name = _UNSAFE.sub("_", text).lstrip("._")
+    return name.encode("utf-8", errors="ignore")[:limit].decode("utf-8", errors="ignore") or "_"
 
 
 def folder_inside(folder: str | Path, name: str) -> Path:
