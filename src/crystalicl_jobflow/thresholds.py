@@ -28,6 +28,13 @@ The densest crystals of the Materials Project have 4 to 5 Å³ per atom. A poten
 lists grow with the density, and its answer means nothing so far from its training data.
 """
 
+OCCUPANCY_TOLERANCE: Final = 1.05
+"""Occupancies at one place may add up to this, and are scaled to 1: rounded thirds add up to 1.001.
+
+Through every door, files and texts alike; a choice of this package. pymatgen's ``CifParser``
+has such an ``occupancy_tolerance`` too.
+"""
+
 RADII_FRACTION: Final = 0.5
 """Share of the sum of two atomic radii below which two atoms overlap.
 

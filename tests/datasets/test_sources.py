@@ -12,9 +12,9 @@ import pytest
 from maggma.stores import MemoryStore
 from pymatgen.core import Lattice, Structure
 
-from crystalicl_jobflow.datasets.records import known_properties, read_cif
+from crystalicl_jobflow.datasets.records import known_properties, read_crystal
 from crystalicl_jobflow.datasets.sources import (
-    CifFolderSource,
+    CrystalFolderSource,
     CsvSource,
     MaterialsProjectSource,
     PrototypeSource,
@@ -101,7 +101,7 @@ def test_folders_of_cifs_are_searched_through(tmp_path: Path) -> None:
     (tmp_path / "deep" / "salt.CIF").write_text(ROCK_SALT.to(fmt="cif"))
     (tmp_path / "deep" / "bad.cif").write_text("nothing")
     source = open_source(tmp_path)
-    assert isinstance(source, CifFolderSource)
+    assert isinstance(source, CrystalFolderSource)
     store = open_store("memory:")
     report = fill_pool(source, store, fingerprints=False, processes=1)
     assert report.added == 2
@@ -119,13 +119,13 @@ def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
 def test_cifs_with_symmetry_or_shared_sites_are_read_as_well() -> None:
     symmetric = ROCK_SALT.to(fmt="cif", symprec=0.01)
     assert "F m -3 m" in symmetric or "Fm-3m" in symmetric
-    assert read_cif(symmetric).composition.reduced_formula == "NaCl"
-    assert len(read_cif(symmetric)) == 8
+    assert read_crystal(symmetric).composition.reduced_formula == "NaCl"
+    assert len(read_crystal(symmetric)) == 8
     alloy = Structure(Lattice.cubic(3.8), [{"Cu": 0.75, "Au": 0.25}], [[0, 0, 0]])
-    assert read_cif(alloy.to(fmt="cif")).composition == alloy.composition
+    assert read_crystal(alloy.to(fmt="cif")).composition == alloy.composition
     ions = ROCK_SALT.copy()
     ions.add_oxidation_state_by_element({"Na": 1, "Cl": -1})
-    assert read_cif(ions.to(fmt="cif")).composition.element_composition == ROCK_SALT.composition
+    assert read_crystal(ions.to(fmt="cif")).composition.element_composition == ROCK_SALT.composition
 
 
 def test_the_quick_reader_agrees_with_pymatgen(shared_data: Path) -> None:
@@ -135,7 +135,7 @@ def test_the_quick_reader_agrees_with_pymatgen(shared_data: Path) -> None:
 
     for record in islice(CsvSource(shared_data / "mp_20_test.csv.gz").records(), 40):
         assert isinstance(record.crystal, str)
-        quick = read_cif(record.crystal)
+        quick = read_crystal(record.crystal)
         slow = CifParser.from_str(record.crystal).parse_structures(primitive=False)[0]
         assert quick.lattice == slow.lattice
         assert [site.species for site in quick] == [site.species for site in slow]

@@ -68,9 +68,9 @@ def build(
     """Fill a pool with the crystals of SOURCE, doing only what is new.
 
     SOURCE is 'prototypes' (the AFLOW prototypes within pymatgen), a .csv or .csv.gz with a
-    'cif' column, a .cif file or a folder of them, another store whose documents hold
-    structures, or 'mp:' with search criteria ('mp:chemsys=Ca-O-Ti') for the Materials
-    Project. An interrupted run continues where it was.
+    'cif' column, a .cif file or a folder of them (POSCAR and ASE's formats too), another
+    store whose documents hold structures, or 'mp:' with search criteria
+    ('mp:chemsys=Ca-O-Ti') for the Materials Project. An interrupted run continues where it was.
     """
     from crystalicl_jobflow.datasets.sources import open_source
     from crystalicl_jobflow.retrieval import DemonstrationIndex, fill_pool
@@ -95,6 +95,7 @@ def build(
         raise click.exceptions.Exit(130) from None
     index = DemonstrationIndex.from_store(target)
     _show_failures("could not be read", done.failed)
+    _show_failures("remarks on what was read", done.remarks)
     _show_failures("got no fingerprint", done.without_fingerprint)
     click.echo(_summary(done, len(index)))
     if done.failed and not (done.added or done.updated or done.unchanged):

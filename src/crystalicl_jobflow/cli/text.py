@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from crystalicl_jobflow.cli._app import UserError
-from crystalicl_jobflow.utils.messages import one_line
+from crystalicl_jobflow.cli._console import note
 
 _FORMATS = ("sgs", "sgsw", "xyz", "cif")
 _format = click.option(
@@ -33,7 +33,7 @@ def text() -> None:
 @click.argument("file", type=click.Path(path_type=Path))
 @_format
 def encode(file: Path, name: str) -> None:
-    """Write the crystal in FILE (CIF, POSCAR, or a structure as JSON) as text."""
+    """Write the crystal in FILE (CIF, POSCAR, one of ASE's formats, JSON) as text."""
     from crystalicl_jobflow.text import TextError
     from crystalicl_jobflow.text.formats import get_text
 
@@ -88,15 +88,12 @@ def _read_text(file: Path) -> str:
 
 
 def _read_structure(file: Path) -> Any:
-    import warnings
+    from crystalicl_jobflow.datasets.files import read_file
 
-    from pymatgen.core import Structure
-
-    _read_text(file)  # says in one line when there is no such file, or it is no text
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            return Structure.from_file(file)
-        except Exception as error:
-            # pymatgen's readers raise whatever a malformed file makes them stumble over
-            raise UserError(f"{file} cannot be read as a crystal: {one_line(error)}") from None
+    try:
+        read = read_file(file)
+    except ValueError as error:
+        raise UserError(f"{file} cannot be read as a crystal: {error}") from None
+    for remark in read.remarks:
+        note(f"{file}: {remark}")
+    return read.structure

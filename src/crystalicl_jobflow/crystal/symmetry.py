@@ -21,7 +21,7 @@ import numpy as np
 import spglib
 from numpy.typing import NDArray
 
-from crystalicl_jobflow.crystal.wyckoff import centring_multiplicity, snap
+from crystalicl_jobflow.crystal.wyckoff import SNAP_TOLERANCE, centring_multiplicity, snap
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
@@ -39,6 +39,9 @@ _EXACT = 0.03
 _LAST_LEFT_TO_SPGLIB = 15
 #: Where no symmetry is found at a tolerance, or its orbits do not add up, go tighter.
 _TIGHTER = (1.0, 0.3, 0.1, 0.01, 0.001)
+#: Where snapping merges an orbit with its images (partly occupied sites close to a special
+#: position), smaller tolerances are tried, fractional; see `wyckoff.SNAP_TOLERANCE`.
+_SNAP_TOLERANCES = (SNAP_TOLERANCE, SNAP_TOLERANCE / 3, SNAP_TOLERANCE / 10, SNAP_TOLERANCE / 100)
 _SETTING = moyopy.Setting.spglib()
 #: Newer versions of spglib can be told to raise this; older ones only ever return None.
 _SPGLIB_ERROR: type[Exception] = getattr(spglib, "SpglibError", RuntimeError)
@@ -95,11 +98,16 @@ def standard_cell(
         in the end the crystal is described in P1.
     """
     for found in _candidates(lattice, frac_coords, labels, symprec):
-        snapped = snap(found.frac_coords, found.number)
-        if np.array_equal(snapped.multiplicity, found.multiplicity):
-            return StandardCell(
-                found.number, found.lattice, snapped.frac_coords, found.labels, found.multiplicity
-            )
+        for tolerance in _SNAP_TOLERANCES:
+            snapped = snap(found.frac_coords, found.number, tolerance)
+            if np.array_equal(snapped.multiplicity, found.multiplicity):
+                return StandardCell(
+                    found.number,
+                    found.lattice,
+                    snapped.frac_coords,
+                    found.labels,
+                    found.multiplicity,
+                )
     ones = np.ones(len(labels), dtype=np.int64)
     return StandardCell(1, lattice, frac_coords, labels, ones)
 

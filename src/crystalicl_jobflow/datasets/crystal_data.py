@@ -22,6 +22,8 @@ class CrystalData:
         Name and reason of the rows that could not be read or lack a value.
     name
         Of the source.
+    remarks
+        Id and remark of the crystals that were mended or are not whole.
     """
 
     ids: list[str]
@@ -29,6 +31,7 @@ class CrystalData:
     properties: list[dict[str, float]]
     failed: list[tuple[str, str]] = field(default_factory=list)
     name: str = ""
+    remarks: list[tuple[str, str]] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -63,7 +66,7 @@ def read_data_set(
     ValueError
         If the source cannot be opened, or no crystal is left; one line.
     """
-    from crystalicl_jobflow.datasets.records import read_crystal
+    from crystalicl_jobflow.datasets.records import read_with_remarks
     from crystalicl_jobflow.datasets.sources import open_source
 
     opened = open_source(source)
@@ -82,10 +85,11 @@ def read_data_set(
             data.failed.append((record.record_id, reason))
             continue
         try:
-            structure = read_crystal(record.crystal)
+            read = read_with_remarks(record.crystal)
         except ValueError as error:
             data.failed.append((record.record_id, str(error)))
             continue
+        structure = read.structure
         if chemical_systems is not None:
             elements = {el.symbol for el in structure.composition.element_composition.elements}
             if not any(elements <= system for system in chemical_systems):
@@ -93,6 +97,8 @@ def read_data_set(
         data.ids.append(record.record_id)
         data.structures.append(structure)
         data.properties.append(dict(record.properties))
+        lines = (*record.remarks, *read.remarks)
+        data.remarks.extend((record.record_id, line) for line in lines)
     if not data.ids and chemical_systems is None:
         needed = f" with {', '.join(required)}" if required else ""
         raise ValueError(f"{source} holds no crystal{needed} that can be read")

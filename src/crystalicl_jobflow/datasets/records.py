@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-import numpy as np
-from pymatgen.core import Element, Lattice, Structure
+from pymatgen.core import Structure
 
-from crystalicl_jobflow.crystal.structure_documents import structure_from_dict
+from crystalicl_jobflow.datasets.cif_p1 import read_plain_p1
+from crystalicl_jobflow.datasets.cif_reader import ReadCrystal, read_cif_block
+from crystalicl_jobflow.datasets.structure_checks import check_structure, structure_of_mapping
 from crystalicl_jobflow.schemas import find_property
 from crystalicl_jobflow.utils.files import json_default
 from crystalicl_jobflow.utils.messages import first_line
@@ -38,6 +39,8 @@ class Record:
         Why the source could not give a crystal.
     updated
         When the source last changed the record, in UTC.
+    remarks
+        What was mended or is missing, where the source has read the crystal itself.
     """
 
     record_id: str
@@ -45,6 +48,7 @@ class Record:
     properties: dict[str, float] = field(default_factory=dict)
     error: str | None = None
     updated: datetime | None = None
+    remarks: tuple[str, ...] = ()
 
     def digest(self, symprec: float) -> str:
         """Return a hash of all that decides what the demonstration will be."""
@@ -82,84 +86,43 @@ def known_properties(row: Mapping[str, Any]) -> dict[str, float]:
     return found
 
 
-def read_crystal(crystal: str | Mapping[str, Any] | Structure) -> Structure:
-    """Build the structure of a record.
+def read_with_remarks(crystal: str | Mapping[str, Any] | Structure) -> ReadCrystal:
+    """Read the crystal of a record: right, or refused.
+
+    Parameters
+    ----------
+    crystal
+        CIF text, a structure, or the dictionary of one.
+
+    Returns
+    -------
+    ReadCrystal
+        The structure, and what was mended or is missing.
 
     Raises
     ------
     ValueError
-        If it cannot be read; one line.
+        If it cannot be read, or contradicts what it states; one line.
     """
     try:
         if isinstance(crystal, Structure):
-            return crystal
+            return check_structure(crystal)
         if isinstance(crystal, str):
-            return read_cif(crystal)
-        return structure_from_dict(crystal)
-    except Exception as error:  # parsers raise whatever they like on bad input
+            return read_plain_p1(crystal) or read_cif_block(crystal)
+        return structure_of_mapping(crystal)
+    except Exception as error:  # libraries raise whatever bad input makes them stumble over
         raise ValueError(first_line(error)) from None
 
 
-def read_cif(text: str) -> Structure:
-    """Read the first crystal of a CIF text.
-
-    P1 texts of ordered crystals, which data sets consist of, go through gemmi (ten times
-    faster); everything else through pymatgen.
+def read_crystal(crystal: str | Mapping[str, Any] | Structure) -> Structure:
+    """Build the structure of a record, see :func:`read_with_remarks`.
 
     Raises
     ------
     ValueError
-        If there is no crystal in it.
+        If it cannot be read, or contradicts what it states; one line.
     """
-    import gemmi
-
-    try:
-        blocks = gemmi.cif.read_string(text)
-        structure = _read_p1(blocks[0]) if len(blocks) else None
-    except (ValueError, RuntimeError, IndexError):
-        structure = None
-    if structure is not None:
-        return structure
-    from pymatgen.io.cif import CifParser
-
-    structures = CifParser.from_str(text).parse_structures(primitive=False)
-    if not structures:
-        raise ValueError("the CIF holds no crystal")
-    return structures[0]
-
-
-_CELL = [f"_cell_length_{x}" for x in "abc"] + [
-    f"_cell_angle_{x}" for x in ("alpha", "beta", "gamma")
-]
-_SYMMETRY_LOOPS = (
-    "_symmetry_equiv_pos_as_xyz",
-    "_space_group_symop_operation_xyz",
-    "_space_group_symop.operation_xyz",
-)
-
-
-def _read_p1(block: Any) -> Structure | None:
-    """Return the structure of a plain P1 block, or None where it is anything else."""
-    import gemmi
-
-    operations = [op for name in _SYMMETRY_LOOPS for op in block.find_values(name)]
-    if [gemmi.cif.as_string(op).replace(" ", "").lower() for op in operations] != ["x,y,z"]:
-        return None
-    cell = [gemmi.cif.as_number(block.find_value(name) or "?") for name in _CELL]
-    columns = ["type_symbol", "fract_x", "fract_y", "fract_z", "?occupancy"]
-    table = block.find("_atom_site_", columns)
-    species, coords = [], []
-    for row in table:
-        symbol = row[0]
-        if not Element.is_valid_symbol(symbol):
-            return None
-        if row.has(4) and gemmi.cif.as_number(row[4]) != 1.0:
-            return None
-        species.append(symbol)
-        coords.append([gemmi.cif.as_number(row[i]) for i in (1, 2, 3)])
-    if not species or not np.isfinite(cell).all() or not np.isfinite(coords).all():
-        return None
-    return Structure(Lattice.from_parameters(*cell), species, coords)
+    return read_with_remarks(crystal).structure
 
 
 def naive_utc(value: datetime | None) -> datetime | None:

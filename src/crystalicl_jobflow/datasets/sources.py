@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-import csv
 import gzip
 import json
-import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Protocol, TextIO, cast, runtime_checkable
+from typing import Any, Protocol, cast, runtime_checkable
 
 from maggma.core import Store
 
+from crystalicl_jobflow.datasets.csv_rows import CsvFile
+from crystalicl_jobflow.datasets.files import (
+    crystal_file_kind,
+    crystal_name,
+    read_file,
+    read_text_file,
+)
 from crystalicl_jobflow.datasets.records import Record, known_properties, naive_utc
 from crystalicl_jobflow.schemas import PROPERTIES
 from crystalicl_jobflow.stores import open_store, store_label
@@ -23,8 +28,8 @@ from crystalicl_jobflow.utils.messages import first_line
 _ID_COLUMNS = ("material_id", "id", "demonstration_id", "task_id")
 _STRUCTURE_FIELDS = ("structure", "output.structure")
 _FORMS = (
-    "'prototypes', a .csv or .csv.gz file with a 'cif' column, a .cif file or a folder of them,"
-    " 'mp:' or 'mp:chemsys=Ca-O-Ti', or a maggma store"
+    "'prototypes', a .csv or .csv.gz file with a 'cif' column, a .cif file or a folder of them"
+    " (POSCAR and ASE's formats too), 'mp:' or 'mp:chemsys=Ca-O-Ti', or a maggma store"
 )
 
 
@@ -50,8 +55,9 @@ def open_source(spec: str | Path | Mapping[str, Any] | Store | Source) -> Source
     ----------
     spec
         ``prototypes``: the AFLOW prototypes within pymatgen; a ``.csv`` or ``.csv.gz``
-        with a ``cif`` column; a ``.cif`` or a folder of them; ``mp:`` with search
-        criteria (``mp:chemsys=Ca-O-Ti&is_stable=true``) for the Materials Project; any
+        with a ``cif`` column; a ``.cif`` or another file with one crystal (see
+        :func:`crystalicl_jobflow.datasets.files.read_file`), or a folder of them; ``mp:``
+        with search criteria (``mp:chemsys=Ca-O-Ti&is_stable=true``) for the Materials Project; any
         maggma store (see :func:`crystalicl_jobflow.stores.open_store`) whose documents
         hold a ``structure``; or a source, taken as it is.
 
@@ -73,19 +79,28 @@ def open_source(spec: str | Path | Mapping[str, Any] | Store | Source) -> Source
         return PrototypeSource()
     if text == "mp" or text.startswith("mp:"):
         return MaterialsProjectSource(parse_criteria(text.removeprefix("mp").removeprefix(":")))
+    return _file_source(text) or StoreSource(_named_store(text))
+
+
+def _file_source(text: str) -> Source | None:
+    """Return the files that a text names; None where it names a store."""
+    if "://" in text:
+        return None
     path = Path(text).expanduser()
     if path.is_dir() and not (path / ".monty.storage").exists():
-        return CifFolderSource(path)
-    if path.name.lower().endswith((".csv", ".csv.gz")):
-        if not path.is_file():
-            raise ValueError(f"source {text} does not exist")
-        return CsvSource(path)
-    if path.suffix.lower() == ".cif":
-        if not path.is_file():
-            raise ValueError(f"source {text} does not exist")
-        return CifFolderSource(path)
+        return CrystalFolderSource(path)
+    is_csv = path.name.lower().endswith((".csv", ".csv.gz"))
+    # JSON files are stores, even where a structure could be in one
+    if not is_csv and crystal_file_kind(path) in (None, "json"):
+        return None
+    if not path.is_file():
+        raise ValueError(f"source {text} does not exist")
+    return CsvSource(path) if is_csv else CrystalFolderSource(path)
+
+
+def _named_store(text: str) -> Store:
     try:
-        return StoreSource(_source_store(text))
+        return _source_store(text)
     except ValueError as error:
         if "not understood" in str(error):
             raise ValueError(f"source {text!r} is not understood; give {_FORMS}") from None
@@ -148,46 +163,35 @@ class CsvSource:
         self.path = Path(path)
         self.name = self.path.name.removesuffix(".gz").removesuffix(".csv")
         try:
-            with self._open() as file:
-                self.columns = next(csv.reader(file), [])
-        except (OSError, UnicodeDecodeError) as error:
-            raise ValueError(f"source {self.path} cannot be read: {error}") from None
-        if "cif" not in self.columns:
-            raise ValueError(
-                f"source {self.path} has no column 'cif'; it has {', '.join(self.columns[:12])}"
-            )
-
-    def _open(self) -> TextIO:
-        if self.path.suffix == ".gz":
-            return gzip.open(self.path, "rt", encoding="utf-8", newline="")
-        return self.path.open(encoding="utf-8", newline="")
+            self.file = CsvFile(self.path)
+        except ValueError as error:
+            raise ValueError(f"source {error}") from None
+        self.columns = self.file.columns
 
     def total(self) -> int:
         """Return the number of rows."""
-        return sum(1 for _ in self._rows())
+        return sum(1 for _ in self.file.rows())
 
     def records(self) -> Iterator[Record]:
-        """Yield a record per row."""
+        """Yield a record per row; one for each broken row, too."""
         id_column = next((name for name in _ID_COLUMNS if name in self.columns), None)
-        for index, row in enumerate(self._rows()):
-            own = (row.get(id_column) or "").strip() if id_column else ""
+        for index, row in enumerate(self.file.rows()):
+            own = (row.fields.get(id_column) or "").strip() if id_column else ""
             if not own:
                 own = f"row-{index}"
             record_id = own if own[0].isalpha() and "-" in own else f"{self.name}-{own}"
             if own.startswith("row-"):
                 record_id = f"{self.name}-{own}"
-            cif = (row.get("cif") or "").strip()
-            error = None if cif else "the cif column is empty"
-            yield Record(record_id, cif or None, known_properties(row), error)
-
-    def _rows(self) -> Iterator[dict[str, str]]:
-        csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
-        with self._open() as file:
-            yield from csv.DictReader(file)
+            cif = (row.fields.get("cif") or "").strip()
+            error = row.error or (None if cif else "the cif column is empty")
+            yield Record(record_id, cif or None, known_properties(row.fields), error)
 
 
-class CifFolderSource:
-    """A folder of CIF files, searched through its subfolders, or one CIF file.
+class CrystalFolderSource:
+    """A folder of files with a crystal each, searched through its subfolders, or one file.
+
+    CIF, magnetic CIF, POSCAR and CONTCAR, and ASE's formats by their names' endings, gzipped
+    or not; other files are passed over.
 
     Raises
     ------
@@ -199,25 +203,45 @@ class CifFolderSource:
         self.path = Path(path)
         if self.path.is_dir():
             self.folder = self.path
-            self.files = sorted(f for f in self.path.rglob("*") if f.suffix.lower() == ".cif")
+            # JSON files in a folder of crystals are as a rule something else
+            self.files = sorted(
+                file
+                for file in self.path.rglob("*")
+                if crystal_file_kind(file) not in (None, "json") and file.is_file()
+            )
         else:
             self.folder, self.files = self.path.parent, [self.path]
-        self.name = self.path.resolve().stem
+        self.name = crystal_name(self.path.resolve())
         if not self.files:
-            raise ValueError(f"source {self.path} holds no .cif file")
+            raise ValueError(
+                f"source {self.path} holds no .cif file, POSCAR or other file with a crystal"
+            )
 
     def total(self) -> int:
         """Return the number of files."""
         return len(self.files)
 
     def records(self) -> Iterator[Record]:
-        """Yield a record per file; its path within the folder is the id."""
-        for file in self.files:
-            record_id = file.relative_to(self.folder).with_suffix("").as_posix()
+        """Yield a record per file; its path within the folder is the id.
+
+        The ending that says the format is left out, unless two files then have the same id.
+        """
+        names = [self._name(file) for file in self.files]
+        twice = {name for name, number in Counter(names).items() if number > 1}
+        for file, name in zip(self.files, names, strict=True):
+            record_id = file.relative_to(self.folder).as_posix() if name in twice else name
             try:
-                yield Record(record_id, file.read_text(encoding="utf-8", errors="replace"))
-            except OSError as error:
-                yield Record(record_id, None, error=f"{file} cannot be read: {error.strerror}")
+                if crystal_file_kind(file) == "cif":
+                    yield Record(record_id, read_text_file(file))
+                    continue
+                read = read_file(file)
+            except ValueError as error:
+                yield Record(record_id, None, error=f"{file}: {error}")
+                continue
+            yield Record(record_id, read.structure, remarks=read.remarks)
+
+    def _name(self, file: Path) -> str:
+        return file.relative_to(self.folder).with_name(crystal_name(file)).as_posix()
 
 
 class StoreSource:

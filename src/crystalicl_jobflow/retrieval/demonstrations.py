@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from crystalicl_jobflow.crystal.formula import crystal_composition
-from crystalicl_jobflow.datasets.records import Record, naive_utc, read_crystal
+from crystalicl_jobflow.datasets.records import Record, naive_utc, read_with_remarks
 from crystalicl_jobflow.schemas import Demonstration, utcnow
 from crystalicl_jobflow.utils.messages import first_line
 
@@ -35,7 +35,8 @@ def make_demonstration(
     if record.error is not None or record.crystal is None:
         return record.error or "the record holds no crystal"
     try:
-        structure = read_crystal(record.crystal)
+        read = read_with_remarks(record.crystal)
+        structure = read.structure
         crystal = SGS.analyze(structure, symprec)
         text = SGS.format(crystal)
     except Exception as error:  # one bad crystal must not end the filling
@@ -54,6 +55,7 @@ def make_demonstration(
         space_group=crystal.space_group_number,
         properties=record.properties,
         text=text,
+        remarks=[*record.remarks, *read.remarks],
         structure_hash=record.digest(symprec),
         symprec=symprec,
         source_updated=record.updated,

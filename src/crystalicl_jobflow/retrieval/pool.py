@@ -48,6 +48,9 @@ class PoolReport:
         Numbers of demonstrations.
     failed
         Record id and reason of every record that could not become a demonstration.
+    remarks
+        Record id and remark of every new demonstration whose crystal was mended or is not
+        whole; demonstrations keep their remarks.
     fingerprinted
         Fingerprints computed.
     without_fingerprint
@@ -62,6 +65,7 @@ class PoolReport:
     updated: int = 0
     unchanged: int = 0
     failed: list[tuple[str, str]] = field(default_factory=list)
+    remarks: list[tuple[str, str]] = field(default_factory=list)
     fingerprinted: int = 0
     without_fingerprint: list[tuple[str, str]] = field(default_factory=list)
     removed: int = 0
@@ -240,6 +244,7 @@ def add_records(
                 report.failed.append((record_id, result))
             else:
                 writer.add(result)
+                report.remarks += [(record_id, remark) for remark in result["remarks"]]
                 report.updated += record_id in known
                 report.added += record_id not in known
             if progress is not None:

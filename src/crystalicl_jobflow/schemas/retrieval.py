@@ -32,6 +32,10 @@ class Demonstration(Document):
     text: str = Field(description="The crystal's SGS text, without '### '.")
     structure: Crystal | None = Field(None, description="The crystal; absent in a prompt.")
     structure_hash: str = Field("", description="Hash of the source's record, for increments.")
+    remarks: list[str] = Field(
+        default_factory=list,
+        description="What was mended or is missing in the source's crystal, one line each.",
+    )
     fingerprint: list[float] | None = Field(
         None, description="CrystalNN 'ops' fingerprint averaged over sites; None if put off."
     )

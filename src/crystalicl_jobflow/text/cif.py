@@ -23,11 +23,8 @@ from crystalicl_jobflow.text.base import ParsedText
 from crystalicl_jobflow.text.errors import TextError
 from crystalicl_jobflow.text.lines import Line
 from crystalicl_jobflow.text.species import read_species, species_names
+from crystalicl_jobflow.thresholds import OCCUPANCY_TOLERANCE
 from crystalicl_jobflow.utils.messages import one_line
-
-#: Occupancies that add up to a little more than 1 are scaled, as pymatgen offers.
-OCCUPANCY_TOLERANCE = 1.05
-
 
 #: Fields of a site, in the order in which they are written.
 SITE_FIELDS = tuple(

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-import gzip
 import json
-import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -15,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel
 
 from crystalicl_jobflow.crystal.formula import crystal_composition
+from crystalicl_jobflow.datasets.csv_rows import CsvFile, CsvRow
+from crystalicl_jobflow.datasets.records import read_crystal
 from crystalicl_jobflow.schemas import PROPERTIES, Demonstration, find_property
 from crystalicl_jobflow.text import SGS, SGSCrystal
 from crystalicl_jobflow.utils.files import write_text
@@ -206,21 +205,12 @@ def _stem(path: Path) -> str:
     return path.name.removesuffix(".gz").removesuffix(".csv")
 
 
-def _rows(path: Path) -> Iterator[dict[str, str]]:
-    csv.field_size_limit(sys.maxsize)  # a CIF text is longer than the default limit
-    opener = gzip.open if path.suffix == ".gz" else open
-    with opener(path, "rt", encoding="utf-8", newline="") as lines:
-        reader = csv.DictReader(lines)
-        if "cif" not in (reader.fieldnames or ()):
-            raise ValueError(f"{path} has no column 'cif'")
-        yield from reader
-
-
 def _read_file(
     path: Path, *, workers: int, limit: int | None
 ) -> tuple[list[TrainingCrystal], list[SkippedRow]]:
     source = _stem(path)
-    tasks = ((index, row, source) for index, row in enumerate(islice(_rows(path), limit)))
+    rows = CsvFile(path).rows()
+    tasks = ((index, row, source) for index, row in enumerate(islice(rows, limit)))
     results = list(
         parallel_map(_analyse, tasks, processes=workers, batch_size=64, on_death=_lost_row)
     )
@@ -228,15 +218,16 @@ def _read_file(
     return crystals, [result for result in results if isinstance(result, SkippedRow)]
 
 
-def _lost_row(task: tuple[int, dict[str, str], str]) -> SkippedRow:
+def _lost_row(task: tuple[int, CsvRow, str]) -> SkippedRow:
     index, _, source = task
     return SkippedRow(source, index, DIED)
 
 
-def _analyse(task: tuple[int, dict[str, str], str]) -> TrainingCrystal | SkippedRow:
-    from pymatgen.core import Structure
-
-    index, row, source = task
+def _analyse(task: tuple[int, CsvRow, str]) -> TrainingCrystal | SkippedRow:
+    index, read, source = task
+    if read.error is not None:
+        return SkippedRow(source, index, read.error)
+    row = read.fields
     name = next((row[column] for column in ID_COLUMNS if row.get(column)), str(index))
     properties: dict[str, float] = {}
     try:
@@ -245,7 +236,7 @@ def _analyse(task: tuple[int, dict[str, str], str]) -> TrainingCrystal | Skipped
             if spec is not None and value:
                 properties[PROPERTIES[spec.name].name] = float(value)
         return training_crystal(
-            Structure.from_str(row["cif"], fmt="cif"),
+            read_crystal(row["cif"]),
             name=name,
             source=source,
             properties=properties,
