@@ -81,8 +81,8 @@ def build_page(run: Run, *, reference: Reference | None = None, top: int = TOP) 
     """Return the page of a run as HTML.
 
     Everything is within the page: styles, pictures, the viewer. A content security policy
-    lets no request leave, and only the page's own scripts run. All texts are escaped, and their control
-    characters written out.
+    lets no request leave, and only the page's own scripts run. All texts are escaped, and
+    their control characters written out.
 
     Parameters
     ----------
@@ -169,7 +169,8 @@ def _cif_link(run: Run, place: int) -> tuple[str, str]:
     except Exception:  # spglib finds no group where atoms coincide
         text = str(CifWriter(candidate.structure))
     name = f"{candidate.formula}_{candidate.space_group or 0}_{candidate.candidate_id[:8]}"
-    return f"{safe_name(name)}.cif", "data:chemical/x-cif;base64," + base64.b64encode(text.encode()).decode()
+    content = base64.b64encode(text.encode()).decode()
+    return f"{safe_name(name)}.cif", f"data:chemical/x-cif;base64,{content}"
 
 
 def _policy(scripts: list[str]) -> str:
