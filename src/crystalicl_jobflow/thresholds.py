@@ -22,7 +22,7 @@ MIN_VOLUME: Final = 0.1
 """Smallest allowed cell volume in Å³, inclusive. Source: CDVAE, ``structure_validity``."""
 
 MIN_VOLUME_PER_ATOM: Final = 1.5
-"""Below so many Å³ per atom no energy model is asked; a choice of this package.
+"""Smallest volume per atom in Å³ that an energy model is given; a choice of this package.
 
 The densest crystals of the Materials Project have 4 to 5 Å³ per atom. A potential's neighbour
 lists grow with the density, and its answer means nothing so far from its training data.
@@ -127,19 +127,19 @@ REWARD_MATCH: Final[dict[str, tuple[float, float, float, float]]] = {
 """Matches that CrysText-RL rewards: stol, ltol, angle_tol in degrees, and what each adds."""
 
 REWARD_PENALTY: Final = -1.0
-"""Reward of a text that is no crystal.
+"""Reward of a text that cannot be read as a crystal.
 
 CrysText-RL has a penalty and does not state its size; this one is a choice of this package,
 as large as a third of the highest reward.
 """
 
 BAND_GAP_TOLERANCE: Final = 0.5
-"""Largest difference in eV at which a band gap asked for is met. Source: CrystalICL."""
+"""Largest difference in eV at which a band gap meets the condition's. Source: CrystalICL."""
 
 E_ABOVE_HULL_TOLERANCE: Final = 0.1
-"""How far above an asked energy above the hull a crystal may lie, in eV/atom.
+"""How far a crystal's energy above the hull may exceed the condition's, in eV/atom.
 
-Lower is always met: more stable than asked is no failure. 0.1 eV/atom is the usual limit of
+Lower is always met: a more stable crystal does not fail. 0.1 eV/atom is the usual limit of
 metastability (Sun et al., Sci. Adv. 2016; CDVAE's and MatterGen's successors).
 """
 
@@ -149,16 +149,16 @@ RELATIVE_TOLERANCE: Final = 0.1
 _ROUNDING: Final = 1e-9  # 2.2 - 1.7 is above 0.5 in binary; limits are meant in decimals
 
 
-def _same_sign(value: float, asked: float) -> bool:
-    return (value < 0) == (asked < 0)
+def _same_sign(value: float, target: float) -> bool:
+    return (value < 0) == (target < 0)
 
 
-def _near_gap(value: float, asked: float) -> bool:
-    return abs(value - asked) <= BAND_GAP_TOLERANCE + _ROUNDING
+def _near_gap(value: float, target: float) -> bool:
+    return abs(value - target) <= BAND_GAP_TOLERANCE + _ROUNDING
 
 
-def _stable_enough(value: float, asked: float) -> bool:
-    return value <= asked + E_ABOVE_HULL_TOLERANCE + _ROUNDING
+def _stable_enough(value: float, target: float) -> bool:
+    return value <= target + E_ABOVE_HULL_TOLERANCE + _ROUNDING
 
 
 PROPERTY_RULES: dict[str, Callable[[float, float], bool]] = {
@@ -166,27 +166,27 @@ PROPERTY_RULES: dict[str, Callable[[float, float], bool]] = {
     "band_gap": _near_gap,
     "e_above_hull": _stable_enough,
 }
-"""Property name → ``rule(value, asked)``, whether a value asked for is met.
+"""Property name → ``rule(value, target)``: whether the value meets the condition's.
 
 Ranges need no rule: they are met by containment. Properties without a rule are met within
 :data:`RELATIVE_TOLERANCE`. Formation energy: same sign (CrystalICL).
 """
 
 
-def meets_value(name: str, value: float, asked: float) -> bool:
-    """Return whether a property's value counts as the single value asked for.
+def meets_value(name: str, value: float, target: float) -> bool:
+    """Return whether a property's value meets the single value of a condition.
 
     Parameters
     ----------
     name
         Property name, see :data:`crystalicl_jobflow.schemas.PROPERTIES`.
-    value, asked
-        Predicted and asked value, in the property's unit.
+    value, target
+        Predicted value and the condition's, in the property's unit.
     """
     rule = PROPERTY_RULES.get(name)
     if rule is not None:
-        return rule(value, asked)
-    return abs(value - asked) <= RELATIVE_TOLERANCE * abs(asked) + _ROUNDING
+        return rule(value, target)
+    return abs(value - target) <= RELATIVE_TOLERANCE * abs(target) + _ROUNDING
 
 
 def check_tolerances(symprec: float = SYMPREC) -> dict[str, float | str]:

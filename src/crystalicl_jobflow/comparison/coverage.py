@@ -12,7 +12,7 @@ from crystalicl_jobflow.schemas import Rate
 from crystalicl_jobflow.thresholds import COVERAGE_CUTOFFS
 
 MAX_CHUNK_BYTES = 128 * 2**20
-"""Largest block of distances held at once, in bytes; two of them and a few masks are."""
+"""Largest block of distances in memory, in bytes; there are two of them and a few masks."""
 
 _CONSTANT = 1e-12  # relative: the spread of equal numbers is rounding, not 0
 
@@ -67,7 +67,7 @@ class Coverage:
     precision
         Generated crystals that cover a reference one / generated.
     recall_separate, precision_separate
-        The same with each cut-off asked of the *nearest* crystal by that fingerprint alone,
+        The same with each cut-off applied to the *nearest* crystal by that fingerprint alone,
         which may be two different crystals: what CDVAE's published code computes, and so
         most published figures. Never smaller than the above.
     mean_distances

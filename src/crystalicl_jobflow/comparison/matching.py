@@ -90,7 +90,7 @@ def match_structures(
 ) -> MatchResult:
     """Compare two crystals with pymatgen's ``StructureMatcher``.
 
-    The matcher is asked with its reduction to primitive cells first, and without it where
+    The matcher compares with its reduction to primitive cells first, and without it where
     that finds no match: the reduction breaks for a few of a thousand crystals that are
     right.
 
@@ -232,7 +232,7 @@ class Prepared:
     name
         Hash of its cell and sites.
     plain
-        Without oxidation states, which are no part of the crystal.
+        Without oxidation states.
     reduced
         Its reduced primitive cell.
     """

@@ -103,15 +103,15 @@ def discover(
     Parameters
     ----------
     structures
-        One per sample, relaxed ones where there are energies; None for a text that is no
-        crystal. They stay in every denominator.
+        One per sample, relaxed ones where there are energies; None for a text that is not
+        a crystal. They stay in every denominator.
     references
         Known crystals, the training set as a rule.
     e_above_hull
         Energies above the hull after relaxation, eV/atom. A failed relaxation has none and
         counts as unstable.
     groups
-        What :func:`unique_crystals` gave, where it was asked before.
+        The answer of :func:`unique_crystals`, where it is known already.
     tolerances
         ``StructureMatcher``'s tolerances of both comparisons: pymatgen's defaults, as
         MatterGen and FlowMM use. Volumes are scaled to each other.

@@ -43,7 +43,7 @@ def match_polymorphs(
     """Compare crystals with all reference crystals of their reduced formula.
 
     As METRe does ("match everything in reference", Martirossyan et al. 2025): a reference
-    is found if *any* crystal matches it, whatever was asked for, and a crystal may match
+    is found if *any* crystal matches it, whatever its condition, and a crystal may match
     several.
 
     Parameters

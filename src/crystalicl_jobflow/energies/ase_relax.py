@@ -47,7 +47,7 @@ def relax_each(
     calculator
         Returns the calculator; called only for a crystal that is not refused.
     refuse
-        Returns why the model should not be asked about a crystal, or None; must refuse None.
+        Returns why a crystal should not be given to the model, or None; must refuse None.
     fmax
         Force limit in eV/Å.
     max_steps
@@ -130,7 +130,7 @@ def relax_one(
             None, None, False, steps, failure=EnergyFailure.FELL_APART, message=str(error)
         )
     except Exception as error:
-        # whatever a calculator raises for one crystal must not stop the others
+        # an error of the calculator for one crystal must not stop the others
         steps = 0 if optimizer is None else int(optimizer.nsteps)
         return Relaxation(
             None,

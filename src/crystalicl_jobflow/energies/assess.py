@@ -34,9 +34,9 @@ class EnergyAssessment:
     e_above_hull
         eV/atom against the hull; negative below it. None without a hull.
     relaxed
-        Whether a relaxation was asked for.
+        Whether it was to be relaxed.
     converged
-        Whether it converged; None where none was asked for.
+        Whether it converged; None where it was not to be relaxed.
     steps
         Its steps.
     failure, message

@@ -97,7 +97,7 @@ class EnergyModel(Protocol):
 
     @property
     def name(self) -> str:
-        """Name under which the model is asked for, e.g. ``chgnet``."""
+        """Name by which the model is loaded, e.g. ``chgnet``."""
         ...
 
     @property
@@ -173,7 +173,7 @@ def model_versions(models: Iterable[object]) -> dict[str, str]:
 
 
 def refusal(structure: Structure | None, *, max_atomic_number: int = 118) -> Energy | None:
-    """Return why a potential should not be asked about a crystal, or None.
+    """Return why a crystal should not be given to a potential, or None.
 
     Potentials answer anything; far from what they were trained on, the answer means nothing,
     and their neighbour lists of a collapsed cell fill the memory.

@@ -49,7 +49,7 @@ class HullEntry:
 class ConvexHull:
     """Convex hull of formation energies, one phase diagram per chemical system on demand.
 
-    A diagram is built only from the entries within the chemical system asked about, and
+    A diagram is built only from the entries within the crystal's chemical system, and
     kept. Every element takes part with formation energy 0, its elemental reference: a
     hull without entries of a pure element is whole all the same.
 
@@ -262,8 +262,8 @@ def reference_hull(
         with them (``crystalicl benchmark energies`` says how far), since what a model gets
         wrong for similar crystals does not cancel.
     chemical_systems
-        Systems that will be asked about: crystals outside all of them are passed over, so
-        that a model need not be asked about them.
+        Systems of the crystals to measure: crystals outside all of them are left out, so
+        that a model need not compute them.
     relax
         Whether the model relaxes the known crystals first, see
         :meth:`ConvexHull.from_structures`; a saved hull stays as it is.
@@ -273,7 +273,7 @@ def reference_hull(
     Raises
     ------
     ValueError
-        If the source cannot be read, is on another scale than asked for, or a model comes
+        If the source cannot be read, is on another scale than wanted, or a model comes
         without references; one line.
     """
     if str(source).endswith(".json") and _is_hull(Path(source)):

@@ -1,4 +1,4 @@
-"""Predicted properties of candidates, and with them the success of what was asked for."""
+"""Predicted properties of candidates, and whether they meet the conditions."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from crystalicl_jobflow.validation.success import (
 def predictors_for(
     conditions: Sequence[Condition], *, names: dict[str, str] | None = None
 ) -> list[PropertyPredictor]:
-    """Load a predictor of each property that is asked for and that one can predict.
+    """Load a predictor of each property of the conditions, where there is one.
 
     Parameters
     ----------
     conditions
-        What is asked for.
+        The conditions.
     names
         Property → name of its predictor, where it is not to be the default one.
 
@@ -35,11 +35,11 @@ def predictors_for(
     ValueError
         If a named predictor does not exist; one line.
     """
-    asked = dict.fromkeys(name for item in conditions for name in item.properties)
+    properties = dict.fromkeys(name for item in conditions for name in item.properties)
     chosen = names or {}
     return [
         load_predictor(name, chosen.get(name))
-        for name in asked
+        for name in properties
         if name in PREDICTORS or name in chosen
     ]
 
@@ -47,7 +47,7 @@ def predictors_for(
 def judge_properties(
     candidates: Sequence[Candidate], predictors: Sequence[PropertyPredictor]
 ) -> list[Candidate]:
-    """Give candidates predicted properties, and judge anew what was asked of them.
+    """Give candidates predicted properties, and judge their conditions anew.
 
     Parameters
     ----------

@@ -31,7 +31,7 @@ class PropertyPredictor(Protocol):
 
     @property
     def name(self) -> str:
-        """Name under which the predictor is asked for."""
+        """Name by which the predictor is loaded."""
         ...
 
     @property
@@ -171,7 +171,7 @@ def fit_trees(
     source
         Name of the data, kept with the trees.
     version
-        Version of what comes out.
+        Version of the predictor.
     boosting
         How many trees of what size; None for the defaults.
     minimum

@@ -50,7 +50,7 @@ def read_relaxation(
         ``ForceFieldTaskDocument`` or ``TaskDoc``, as documents or in JSON form; None for a
         job that failed.
     failed_level
-        forcefield or dft: what it was, where there is no document to say so.
+        forcefield or dft: its level, where there is no document.
     source_uuid
         The job.
     """
@@ -95,7 +95,7 @@ def read_relaxation(
 def judge_relaxation(
     relaxation: CandidateRelaxation, volume_per_atom: float | None = None
 ) -> CandidateRelaxation:
-    """Refuse a relaxation whose energy is no number, or whose crystal has fallen apart.
+    """Refuse a relaxation without a finite energy, or whose crystal has fallen apart.
 
     Parameters
     ----------
@@ -158,7 +158,7 @@ def hull_energies(
     -------
     relaxations, words
         New documents, in order; what the energies are against, or why there are none.
-        Nothing is raised for a hull that cannot be had: relaxations are dear.
+        Nothing is raised where there is no hull, so that the relaxations are kept.
     """
     usable = [item for item in relaxations if item.structure is not None]
     if not usable:
@@ -195,7 +195,7 @@ def hull_energies(
         if hull is not None and item.structure is not None
     )
     if alone:
-        # whatever has a negative formation energy is "stable" there
+        # any crystal of negative formation energy is "stable" there
         words += f"; {alone} with no known crystal of their elements to compete with"
     return found, words
 
@@ -312,11 +312,11 @@ def _converged(result: Any) -> bool | None:
     A force field's ``is_force_converged`` leaves out the cell, and its ``state`` has been
     "successful" where forces were left; so both must be.
     """
-    said = [_get(result, "is_force_converged")]
+    signs = [_get(result, "is_force_converged")]
     if _get(result, "state") is not None:
         state = str(_get(result, "state")).rsplit(".", 1)[-1].lower()
-        said.append(state in ("successful", "success"))
-    known = [bool(item) for item in said if item is not None]
+        signs.append(state in ("successful", "success"))
+    known = [bool(item) for item in signs if item is not None]
     return all(known) if known else None
 
 

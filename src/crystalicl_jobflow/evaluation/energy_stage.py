@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SetEnergies:
-    """Energies in eV/atom, None throughout where none were asked for.
+    """Energies in eV/atom, None throughout where none were computed.
 
     Parameters
     ----------
@@ -55,14 +55,14 @@ def properties_stage(
     added: list[Part],
     progress: StageProgress,
 ) -> tuple[list[Candidate], list[Structure | None], SetEnergies]:
-    """Compute energies and properties where asked for, and judge the candidates with them.
+    """Compute the energies and properties of the options, and judge the candidates with them.
 
     Parameters
     ----------
     candidates
         Validated candidates.
     options
-        What is asked for.
+        What to compute.
     reference
         Reference set.
     relaxations
@@ -241,7 +241,7 @@ def _assess(
     part.versions = model_versions([model])
     if hull is not None:
         part.tolerances["hull"] = f"{len(hull)} entries, {hull.scale}"
-        # where nothing competes, whatever has a negative formation energy is "stable"
+        # where nothing competes, any crystal of negative formation energy is "stable"
         part.metrics["without_competitors"] = float(
             sum(
                 item.e_above_hull is not None and not hull.within(candidate.elements)
@@ -267,7 +267,7 @@ def _hull(
     elements: ElementalReferences,
     progress: StageProgress,
 ) -> tuple[ConvexHull | None, list[float | None] | None]:
-    """Return the hull, and the formation energies of the reference set where asked for."""
+    """Return the hull, and the formation energies of the reference set where they are wanted."""
     from crystalicl_jobflow.energies import ConvexHull, HullEntry, assess_energies
     from crystalicl_jobflow.energies.hull import reference_hull
 

@@ -64,13 +64,17 @@ def match_rates(
         If a sequence of references is not as long as the candidates.
     """
     truths = aligned(candidates, references)
-    asked = [i for i, truth in enumerate(truths) if truth is not None]
+    places = [i for i, truth in enumerate(truths) if truth is not None]
     known = [truth for truth in truths if truth is not None]
-    keys = _keys([candidates[i] for i in asked])
+    keys = _keys([candidates[i] for i in places])
     compared: dict[tuple[int, int], float | None] = {}
     if matches is None:
         rows, compared = compare_samples(
-            [candidates[i] for i in asked], known, keys=keys, processes=processes, progress=progress
+            [candidates[i] for i in places],
+            known,
+            keys=keys,
+            processes=processes,
+            progress=progress,
         )
     else:
         rows = [
@@ -81,7 +85,7 @@ def match_rates(
                 valid=passes_gate(candidates[i]),
                 match=matches[i] or NO_MATCH,
             )
-            for i, (key, sample) in zip(asked, keys, strict=True)
+            for i, (key, sample) in zip(places, keys, strict=True)
         ]
         compared = {(at, id(known[at])): row.match.rms for at, row in enumerate(rows) if row.parsed}
     rates, metrics = _sums(rows)
@@ -92,12 +96,12 @@ def match_rates(
         metrics.update(more_metrics)
     columns = {
         i: {"match": r.match.matched, "match_reduced": r.match.reduced, "rms": r.match.rms}
-        for i, r in zip(asked, rows, strict=True)
+        for i, r in zip(places, rows, strict=True)
     }
     if metre:
         distinct = list({id(truth): truth for truth in known}.values())
         found = match_polymorphs(
-            [candidates[i].structure for i in asked], distinct, compared=compared,
+            [candidates[i].structure for i in places], distinct, compared=compared,
             processes=processes,
         )  # fmt: skip
         rates.update(found.rates)

@@ -120,35 +120,37 @@ def reward_part(
     processes: int = 1,
     progress: StageProgress,
 ) -> Part:
-    """CrysText-RL's reward, where a formula was asked for or a true crystal is known."""
+    """CrysText-RL's reward, where the condition has a formula or the true crystal is known."""
     truths = aligned(candidates, references) if references is not None else [None] * len(candidates)
-    asked = [
+    judged = [
         at
         for at, (candidate, truth) in enumerate(zip(candidates, truths, strict=True))
         if candidate.condition.formula is not None or truth is not None
     ]
     totals = map_list(
         _reward,
-        [(candidates[at].structure, candidates[at].condition.formula, truths[at]) for at in asked],
+        [(candidates[at].structure, candidates[at].condition.formula, truths[at]) for at in judged],
         processes=processes,
         progress=lambda done, of: progress("Reward", done, of),
         on_death=_reward_died,
     )
     return Part(
         metrics={"crystext_reward": math.fsum(totals) / len(totals) if totals else None},
-        columns={at: {"crystext_reward": total} for at, total in zip(asked, totals, strict=True)},
+        columns={at: {"crystext_reward": total} for at, total in zip(judged, totals, strict=True)},
     )
 
 
 def polymorph_part(
     candidates: Sequence[Candidate], reference: CrystalData, *, processes: int = 1
 ) -> Part:
-    """Which distinct reference crystals are matched, of the compositions asked for.
+    """Which distinct reference crystals are matched, of the conditions' compositions.
 
-    Where no formula was asked for, of the compositions that were generated.
+    Where no condition has a formula, of the compositions that were generated.
     """
-    asked = {_reduced(c.condition.formula) for c in candidates if c.condition.formula is not None}
-    wanted = asked or {c.formula for c in candidates if c.formula is not None}
+    formulas = {
+        _reduced(c.condition.formula) for c in candidates if c.condition.formula is not None
+    }
+    wanted = formulas or {c.formula for c in candidates if c.formula is not None}
     places = [
         place
         for place, structure in enumerate(reference.structures)
@@ -178,7 +180,7 @@ def discovery_part(
     processes: int = 1,
     progress: StageProgress,
 ) -> Part:
-    """Uniqueness, and, where asked for, novelty, stability and S.U.N."""
+    """Uniqueness, and, where possible, novelty, stability and S.U.N."""
     from crystalicl_jobflow.comparison.novelty import discover
 
     found = discover(
@@ -225,7 +227,7 @@ def coverage_part(
     from crystalicl_jobflow.comparison.fingerprint_sets import crystal_fingerprints
 
     name = dataset.replace("-", "_")
-    coverage_cutoffs(name)  # an unknown name is told before the long work
+    coverage_cutoffs(name)  # refuses an unknown name before the long work
     own = crystal_fingerprints(
         [candidate.structure for candidate in candidates],
         cache=cache,

@@ -19,7 +19,7 @@ from crystalicl_jobflow.validation.summary import find_space_group
 logger = logging.getLogger(__name__)
 
 Groups = Sequence[int | tuple[int, ...] | None]
-"""Space-group numbers by sample: the one declared, those asked for, or None for neither."""
+"""Space-group numbers by sample: the one declared, the condition's, or None for neither."""
 
 REALISM_MEANINGS: dict[str, str] = {
     "overlap": "atoms closer than half their radii's sum / crystals (parsed samples)",
@@ -41,7 +41,7 @@ class Realism:
     overlap
         By sample; None where there is no crystal.
     adherent
-        By sample; None where no group was asked for or declared.
+        By sample; None where neither condition nor text has a group.
     negative_energy
         By sample; None where energies were not given at all.
     """
@@ -66,9 +66,9 @@ def judge_realism(
     Parameters
     ----------
     structures
-        One per sample; None for a text that is no crystal.
+        One per sample; None for a text that is not a crystal.
     space_groups
-        The group to adhere to, by sample: the one asked for, else the one declared, None
+        The group to adhere to, by sample: the condition's, else the declared one, None
         for neither.
     formation_energies
         eV/atom by sample, None or NaN where there is none: not negative, then.
@@ -86,7 +86,7 @@ def judge_realism(
 
     Notes
     -----
-    Source: CrystalICL, appendix H and table 7. A text that is no crystal adheres to no group
+    Source: CrystalICL, appendix H and table 7. A text that is not a crystal adheres to no group
     and has no negative energy; it does not enter the overlap rate, of which less is better,
     so that failing to write a crystal never improves a figure.
     """

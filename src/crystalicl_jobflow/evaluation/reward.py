@@ -100,9 +100,9 @@ def crystext_reward(
     """Return CrysText-RL's reward of one sample.
 
     0.5 for a text that is a crystal, 0.5 for a valid one (see :func:`crystext_validity`),
-    0.5 for the reduced formula asked for, and, one on top of the other, 0.25, 0.25 and 1.0
+    0.5 for the condition's reduced formula, and, one on top of the other, 0.25, 0.25 and 1.0
     for matching the true crystal at loose, medium and tight tolerances; a penalty alone for
-    a text that is no crystal. Source: CrysText-RL, figure 2 and the project's definitions;
+    a text that is not a crystal. Source: CrysText-RL, figure 2 and the project's definitions;
     the penalty's size is a choice of this package.
 
     Parameters
@@ -110,7 +110,7 @@ def crystext_reward(
     sample
         The text, or its crystal where it has been read; None for a text that is none.
     formula
-        Formula asked for; that of the target by default.
+        The condition's formula; that of the target by default.
     target
         The true crystal; without one no match is rewarded.
     text_format
@@ -123,7 +123,7 @@ def crystext_reward(
     Returns
     -------
     Reward
-        Never an error, whatever was written.
+        Never an error.
     """
     parts = dict.fromkeys((*REWARD_PARTS, *REWARD_MATCH, "penalty"), 0.0)
     if isinstance(sample, str):
@@ -133,8 +133,8 @@ def crystext_reward(
     parts["parse"] = REWARD_PARTS["parse"]
     if crystext_validity(sample, symprec=symprec).valid:
         parts["valid"] = REWARD_PARTS["valid"]
-    asked = formula if formula is not None else target.composition if target is not None else None
-    if asked is not None and _same_formula(sample, Composition(asked)):
+    wanted = formula if formula is not None else target.composition if target is not None else None
+    if wanted is not None and _same_formula(sample, Composition(wanted)):
         parts["formula"] = REWARD_PARTS["formula"]
     if target is not None:
         earned = False
@@ -170,5 +170,5 @@ def group_advantages(rewards: Sequence[float]) -> list[float]:
     return [(reward - mean) / spread for reward in rewards]
 
 
-def _same_formula(structure: Structure, asked: Composition) -> bool:
-    return crystal_composition(structure) == whole_composition(asked)
+def _same_formula(structure: Structure, wanted: Composition) -> bool:
+    return crystal_composition(structure) == whole_composition(wanted)

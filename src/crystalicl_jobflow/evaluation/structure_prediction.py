@@ -122,7 +122,7 @@ def structure_prediction(
         ``provenance.sample_index``.
     references
         Condition's key → true crystal; a sequence has its places as keys. These are the
-        conditions asked: each one stays in every denominator, with samples or without.
+        conditions: each one stays in every denominator, with samples or without.
     n
         Numbers of samples to count a condition as matched by. A condition with fewer
         samples counts with what it has; ``metrics["short_at_{n}"]`` says how many those are.
@@ -233,7 +233,7 @@ def compare_samples(
 def passes_gate(sample: Sample) -> bool:
     """Return whether a prediction is valid in CDVAE's sense, as match rates are gated.
 
-    Minimum distance, volume and composition; asked of the prediction only, never of the
+    Minimum distance, volume and composition; of the prediction only, never of the
     reference.
     """
     if sample is None:
@@ -291,7 +291,7 @@ def best_rms(
     rows
         Comparisons of samples.
     keys
-        The conditions asked, with samples or without.
+        The conditions, with samples or without.
     count
         How many samples of a condition count; None for all.
     rms_of
@@ -319,7 +319,7 @@ def rates_at(
     rows
         Comparisons of samples.
     keys
-        The conditions asked: the denominator.
+        The conditions: the denominator.
     """
     rates: dict[str, Rate] = {}
     metrics: dict[str, float | None] = {}

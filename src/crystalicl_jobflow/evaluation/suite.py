@@ -1,4 +1,4 @@
-"""Every metric that was asked for, over one set of candidates."""
+"""All metrics of the options, over one set of candidates."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def evaluate_all(
     relaxations: Sequence[CandidateRelaxation] | None = None,
     progress: StageProgress | None = None,
 ) -> Evaluation:
-    """Compute every metric that was asked for, see :func:`evaluate_and_judge`."""
+    """Compute all metrics of the options, see :func:`evaluate_and_judge`."""
     evaluation, _ = evaluate_and_judge(
         candidates,
         options,
@@ -56,7 +56,7 @@ def evaluate_and_judge(
     relaxations: Sequence[CandidateRelaxation] | None = None,
     progress: StageProgress | None = None,
 ) -> tuple[Evaluation, list[Candidate]]:
-    """Compute every metric that was asked for, and judge the candidates with it.
+    """Compute all metrics of the options, and judge the candidates with it.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ def evaluate_and_judge(
     Raises
     ------
     ValueError
-        If something asked for needs what is not there; one line.
+        If a metric lacks what it needs; one line.
     ImportError
         If it needs a package that is missing, with what to install.
     """
@@ -113,7 +113,7 @@ def evaluate_and_judge(
         references=truths,
         matches=matches,
         unique=False,
-        metre=reference is None,  # the reference set is asked below
+        metre=reference is None,  # the reference set has its own part below
         processes=options.processes,
         progress=lambda done, of: report("Matching", done, of),
     )
@@ -161,7 +161,7 @@ def evaluate_and_judge(
 def _forget_stability(
     part: Part, candidates: Sequence[Candidate], relaxations: Sequence[CandidateRelaxation]
 ) -> None:
-    """Leave open in the table whether a crystal is stable that has no hull to tell.
+    """Leave the stability of crystals without a hull open in the table.
 
     That is one that nobody relaxed, or by a method without a hull; a relaxation that failed
     tells that it is not. In the rates, which are over all candidates, none of them is.

@@ -48,8 +48,8 @@ def structures_table(evaluation: Evaluation) -> pd.DataFrame:
     names: dict[str, None] = {}
     for row in evaluation.results:
         names.update(dict.fromkeys(row))
-    asked = [n.removeprefix(SUCCESS_PREFIX) for n in names if n.startswith(SUCCESS_PREFIX)]
-    columns = structure_columns(asked)
+    parts = [n.removeprefix(SUCCESS_PREFIX) for n in names if n.startswith(SUCCESS_PREFIX)]
+    columns = structure_columns(parts)
     data: dict[str, Any] = {}
     for name in (*columns, *(n for n in names if n not in columns)):
         cells = [row.get(name) for row in evaluation.results]

@@ -38,9 +38,9 @@ def best_candidates(run: Run, top: int) -> list[int]:
     turns: dict[str, int] = {}
     ranked = []
     for rank, place in enumerate(drawable):
-        asked = run.candidates[place].condition.label()
-        turns[asked] = turns.get(asked, -1) + 1
-        ranked.append((_grade(run, place), turns[asked], rank, place))
+        label = run.candidates[place].condition.label()
+        turns[label] = turns.get(label, -1) + 1
+        ranked.append((_grade(run, place), turns[label], rank, place))
     return [place for *_, place in sorted(ranked)[:top]]
 
 

@@ -110,7 +110,7 @@ def categories(
     order
         Categories in their own order; by default the most frequent among the generated.
     most
-        Most categories shown where there is no order; the rest go together.
+        Most categories shown where there is no order; the rest are one category.
     """
     own, other = list(generated), list(reference)
     if order is None:

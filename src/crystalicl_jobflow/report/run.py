@@ -255,7 +255,7 @@ def _rates(document: Any, where: str) -> dict[str, Rate]:
     rates = {}
     for name, rate in document.items():
         if not isinstance(rate, Mapping) or not {"count", "of"} <= set(rate):
-            continue  # a mean over repeats, which has no count, is no rate of this kind
+            continue  # a mean over repeats has no count
         count, of = rate["count"], rate["of"]
         if not (isinstance(count, int) and isinstance(of, int) and 0 <= count <= of):
             raise ValueError(f"{where}: rate {name!r} is {count} of {of}")

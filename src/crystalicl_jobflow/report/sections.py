@@ -90,11 +90,11 @@ class Column:
 
 def rate_groups(run: Run) -> list[tuple[str, list[RateRow]]]:
     """Return all rates, sorted into groups; none is left out."""
-    asked = {name for candidate in run.candidates for name in candidate.success}
+    parts = {name for candidate in run.candidates for name in candidate.success}
     groups: dict[str, list[RateRow]] = {title: [] for title, _ in _GROUPS}
     other: list[RateRow] = []
     for name, rate in run.rates.items():
-        place = _group_of(name, asked)
+        place = _group_of(name, parts)
         (groups[place] if place else other).append(_rate_row(run, name, rate))
     for title, names in _GROUPS:
         order = {name: rank for rank, name in enumerate(names)}
@@ -103,8 +103,8 @@ def rate_groups(run: Run) -> list[tuple[str, list[RateRow]]]:
     return [*found, ("Other", other)] if other else found
 
 
-def _group_of(name: str, asked: set[str]) -> str | None:
-    if name in asked:
+def _group_of(name: str, parts: set[str]) -> str | None:
+    if name in parts:
         return _GROUPS[0][0]
     for title, names in _GROUPS:
         if name in names:
@@ -137,7 +137,7 @@ def headline(run: Run) -> list[RateRow]:
 
 
 def figures(run: Run) -> list[tuple[str, str]]:
-    """Return the figures that are no rates."""
+    """Return the metrics that are not rates."""
     return [
         (words(name), "not known" if value is None else number(value))
         for name, value in run.metrics.items()
@@ -156,12 +156,12 @@ def cell_text(run: Run, place: int, column: Column) -> str:
 
 
 def asked_for(run: Run) -> list[str]:
-    """Return what was asked for in words, over all conditions."""
+    """Return the parts of all conditions in words."""
     return list(dict.fromkeys(words(name) for c in run.candidates for name in c.success))
 
 
 def conditions(run: Run) -> list[ConditionRow]:
-    """Return what was asked for, in the order in which it was first asked."""
+    """Return the conditions in the order of their first candidates."""
     places: dict[str, list[int]] = {}
     for place, candidate in enumerate(run.candidates):
         places.setdefault(candidate.condition.label(), []).append(place)

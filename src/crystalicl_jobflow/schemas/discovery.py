@@ -46,7 +46,7 @@ class SelectionRow(Document):
 
 
 class ChosenCrystal(Document):
-    """A candidate that goes on, with the crystal that the next step begins from."""
+    """A selected candidate, with the crystal that the next step begins from."""
 
     candidate_id: str
     formula: str = ""

@@ -1,4 +1,4 @@
-"""What candidates are ranked by, when a more expensive step cannot take them all."""
+"""What candidates are ranked by, for a more expensive step that cannot take them all."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ RANKINGS: dict[str, tuple[Score, bool]] = {
 """What candidates can be ranked by → its score, and whether the highest comes first.
 
 ``success``
-    1 where all that was asked for is met, 0.5 where a part could not be judged, else 0;
+    1 where the whole condition is met, 0.5 where a part could not be judged, else 0;
     highest first.
 ``times_drawn``
     How often the crystal was drawn, most often first: the model's vote.

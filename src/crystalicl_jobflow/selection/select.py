@@ -173,7 +173,7 @@ def select_candidates(
 def _mark_duplicates(
     rows: Sequence[SelectionRow], ranked: Sequence[Contender], groups: Mapping[int, int]
 ) -> None:
-    """Refuse whatever is the same crystal as one of a better rank."""
+    """Refuse crystals that are the same as one of a better rank."""
     first: dict[int, str] = {}
     for item in ranked:
         row = rows[item.place]
@@ -232,12 +232,12 @@ def ranked_places(
 
     The different crystals come first, in the order in which :func:`select_candidates` takes
     them, valid or not; then those that are the same crystal as one before, then texts that
-    are no crystal, each in the order of their samples.
+    are not crystals, each in the order of their samples.
 
     Parameters
     ----------
     candidates
-        Candidates of any conditions, told apart by ``provenance.request_index``.
+        Candidates of any conditions; ``provenance.request_index`` names the condition.
     ranking
         See :class:`SelectionRules`.
     processes
@@ -250,20 +250,20 @@ def ranked_places(
     ValueError
         If a ranking is not known; one line.
     """
-    asked: dict[int, list[int]] = {}
+    by_request: dict[int, list[int]] = {}
     for place, candidate in enumerate(candidates):
-        asked.setdefault(candidate.provenance.request_index, []).append(place)
-    for members in asked.values():  # where nothing else decides, the sample drawn first
+        by_request.setdefault(candidate.provenance.request_index, []).append(place)
+    for members in by_request.values():  # where nothing else decides, the sample drawn first
         members.sort(key=lambda place: candidates[place].provenance.sample_index)
     answers = map_list(
         partial(_order_of_one, ranking=ranking),
-        [[candidates[place] for place in members] for members in asked.values()],
+        [[candidates[place] for place in members] for members in by_request.values()],
         processes=processes,
         progress=progress,
         on_death=_order_died,
     )
     places = [0] * len(candidates)
-    for members, order in zip(asked.values(), answers, strict=True):
+    for members, order in zip(by_request.values(), answers, strict=True):
         for found, number in enumerate(order):
             places[members[number]] = found
     return places

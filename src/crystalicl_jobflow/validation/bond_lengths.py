@@ -69,7 +69,7 @@ def bond_lengths(structure: Structure) -> BondLengths:
     Parameters
     ----------
     structure
-        An ordered crystal. Of a disordered one there is no score.
+        An ordered crystal. A disordered one has no score.
     """
     if not structure.is_ordered:
         return BondLengths(None, error="a site of mixed occupancy has no bond lengths")
@@ -89,7 +89,7 @@ def bond_lengths(structure: Structure) -> BondLengths:
                     if worst is None or off > worst[0]:
                         pair = f"{first.specie.symbol}-{second.specie.symbol}"
                         worst = off, f"{pair} of {length:.2f} Å, {ratio:.2f} times what is expected"
-    except Exception as error:  # CrystalNN raises whatever a strange cell makes it stumble over
+    except Exception as error:  # CrystalNN raises errors of many kinds for strange cells
         reason = (str(error).splitlines() or [""])[0]
         return BondLengths(None, error=f"no bonds: {type(error).__name__}: {reason}")
     if not total:
@@ -134,4 +134,4 @@ def _ionic_radius(symbol: str, cation: bool) -> float:
 def _neighbours() -> CrystalNN:
     from pymatgen.analysis.local_env import CrystalNN
 
-    return CrystalNN()  # type: ignore[no-untyped-call] # pymatgen's
+    return CrystalNN()

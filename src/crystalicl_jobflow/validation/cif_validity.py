@@ -73,7 +73,7 @@ def cif_validity(
 
     Definition: CrystaLLM (Antunes et al., Nat. Commun. 2024), Methods and Supplementary
     Note 3. What a text does not state is not consistent, as there. Groups are compared by
-    number, so that another spelling of a symbol is no other group.
+    number, so that spellings of one symbol are equal.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ def cif_validity(
     Returns
     -------
     CifValidity
-        Of a text that is no crystal, one that holds nothing.
+        For a text that is not a crystal, one with every check failed.
     """
     if structure is None:
         structure, _, failure = read_text(text, "cif")

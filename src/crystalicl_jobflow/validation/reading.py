@@ -21,7 +21,7 @@ def read_text(
         Name of the format, e.g. ``sgs``.
     finished
         Whether the model ended the text by itself. An unreadable text that it did not end
-        was cut off, whatever the reader stumbled over.
+        was cut off, whatever the reader's complaint.
 
     Returns
     -------

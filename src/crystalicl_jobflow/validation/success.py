@@ -1,4 +1,4 @@
-"""Whether a crystal is the one that was asked for, condition by condition."""
+"""Whether a crystal meets its condition, part by part."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from crystalicl_jobflow.validation.summary import CrystalSummary
 
 
 def asked_for(condition: Condition) -> tuple[str, ...]:
-    """Return the names of what a condition asks for, as ``Candidate.success`` has them.
+    """Return the names of a condition's parts, as ``Candidate.success`` has them.
 
     ``formula``, ``anonymous_formula``, ``chemsys``, ``elements``, ``space_group``,
     ``num_sites``, then the properties by name.
@@ -29,14 +29,14 @@ def judge(
     *,
     properties: Mapping[str, float] | None = None,
 ) -> dict[str, bool | None]:
-    """Judge each thing asked for.
+    """Judge each part of a condition.
 
     Parameters
     ----------
     condition
-        What was asked for.
+        The condition.
     crystal
-        The crystal's facts; None where the text was no crystal: nothing is met then.
+        The crystal's facts; None where the text is not a crystal: nothing is met then.
     properties
         Predicted or computed values by name, in the property's unit.
 
@@ -47,7 +47,7 @@ def judge(
 
     Notes
     -----
-    Formula: equal reduced formulas. Space group: the group found is among those asked.
+    Formula: equal reduced formulas. Space group: the group found is one of the condition's.
     Properties: a range by containment, a single value by
     :func:`~crystalicl_jobflow.thresholds.meets_value`.
     """
@@ -64,10 +64,10 @@ def judge(
 
 
 def joint_success(success: Mapping[str, bool | None]) -> bool | None:
-    """Return whether everything asked for was met at once.
+    """Return whether every part of a condition is met.
 
-    One part missed decides: False. Otherwise None if a part could not be judged, or if
-    nothing was asked for.
+    False if one part is missed. Otherwise None if a part could not be judged, or if the
+    condition is empty.
     """
     if any(met is False for met in success.values()):
         return False
@@ -83,7 +83,7 @@ def describe_misses(
     *,
     properties: Mapping[str, float] | None = None,
 ) -> str:
-    """Return one clause for each part that was missed: what is there, what was asked for."""
+    """Return one clause for each part that was missed: the crystal's value and the condition's."""
     values = properties or {}
     misses = []
     for name, met in success.items():
@@ -91,12 +91,12 @@ def describe_misses(
             continue
         words = name.replace("_", " ")
         if name in _JUDGES:
-            found, asked = getattr(crystal, name), getattr(condition, name)
+            found, wanted = getattr(crystal, name), getattr(condition, name)
         else:
-            found, asked = values.get(name), condition.properties[name]
+            found, wanted = values.get(name), condition.properties[name]
             spec = PROPERTIES.get(name)
             words = spec.phrase if spec is not None else words
-        misses.append(f"the {words} is {_show(found)}, asked for was {_show(asked)}")
+        misses.append(f"the {words} is {_show(found)}, asked for was {_show(wanted)}")
     return "; ".join(misses)
 
 
@@ -138,12 +138,12 @@ _JUDGES: dict[str, Callable[[Condition, CrystalSummary], bool]] = {
 }
 
 
-def _meets_property(name: str, asked: float | Range, value: float | None) -> bool | None:
+def _meets_property(name: str, wanted: float | Range, value: float | None) -> bool | None:
     if value is None:
         return None
-    if isinstance(asked, Range):
-        return asked.contains(value)
-    return meets_value(name, value, asked)
+    if isinstance(wanted, Range):
+        return wanted.contains(value)
+    return meets_value(name, value, wanted)
 
 
 def _show(value: object) -> str:

@@ -34,8 +34,8 @@ def validate_completion(
 ) -> Candidate:
     """Turn one text into a candidate: read it, check it, judge it.
 
-    Never raises for what a model wrote: a text that is no crystal becomes a candidate with a
-    reason, one whose check fails in an unforeseen way a candidate with the reason ``internal``.
+    Never raises for what a model wrote: a text that is not a crystal becomes a candidate with
+    a reason, one whose check fails in an unforeseen way a candidate with the reason ``internal``.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ def validate_completion(
     ValueError
         If the generation names a text format that does not exist.
     """
-    get_text(generation.text_format)  # a format that does not exist is no fault of the text
+    get_text(generation.text_format)  # raises for an unknown format: the caller's mistake
     candidate = _unread(completion, generation, properties=properties, symprec=symprec)
     if completion.error is not None:
         return _failed(candidate, Failure(FailureReason.NOT_GENERATED, completion.error))
@@ -126,7 +126,7 @@ def build_candidates(
     processes
         Processes to share the work; 1 works in this one.
     progress
-        Called with (candidates done, candidates in all) as the work goes on.
+        Called with (candidates done, candidates in all) after each one.
     symprec
         Symmetry tolerance in Å.
 
