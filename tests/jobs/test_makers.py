@@ -57,6 +57,19 @@ def test_a_pool_is_named_by_its_absolute_path(tmp_path, monkeypatch):
     assert RetrieveMaker().pool == "prototypes"
 
 
+def test_demonstrations_are_in_the_store_for_large_data_only():
+    """A document of MongoDB ends at 16 MB."""
+    store = memory_store()
+    made = RetrieveMaker(shots=2).make([{"formula": "CaTiO3"}, {"formula": "NaCl"}])
+    run_locally(made, store=store, ensure_success=True, log=False)
+    document = json.dumps(jsanitize(store.docs_store.query_one()), default=str)
+    assert "demonstration_id" not in document
+    assert document.count('"blob_uuid"') == 1
+    assert store.additional_stores["data"].count() == 1
+    resolved = made.output.resolve(store)
+    assert [len(item.demonstrations) for item in as_retrievals(resolved)] == [2, 2]
+
+
 @pytest.mark.parametrize("pool", ["memory:", MemoryStore("pool")])
 def test_a_pool_in_memory_is_refused(pool):
     with pytest.raises(ValueError, match="does not reach a job"):

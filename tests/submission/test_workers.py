@@ -190,6 +190,22 @@ def test_other_packages_makers_are_told_by_the_name_of_their_step(run):
     assert ran["gather dft"]["worker"] == "login"
 
 
+def test_another_packages_force_field_goes_to_the_force_fields_worker(run):
+    first = chosen()
+    maker = RelaxMaker(Halving(), stage="forcefield", mode="each")
+    flow = Flow([first, maker.make(first.output)])
+    ran = run(assign_workers(flow, default="login", forcefield="cpu", vasp="cluster"))
+    relaxations = [config["worker"] for name, config in ran if name.startswith("relax forcefield")]
+    assert relaxations == ["cpu", "cpu"]
+    assert ran["gather forcefield"]["worker"] == "login"
+
+
+def test_a_step_that_does_not_exist_is_refused():
+    flow = CrystalGenerationFlowMaker().make({"formula": "CaTiO3"})
+    with pytest.raises(TypeError, match="step 'generator' is not one of default, retrieval,"):
+        assign_workers(flow, default="login", generator="gpu")
+
+
 @dataclass
 class Halving(Maker):
     """A Maker of nobody's package."""

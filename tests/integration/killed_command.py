@@ -1,0 +1,45 @@
+"""A command that is killed: `python killed_command.py WHAT NUMBER ARGUMENTS…` runs crystalicl with
+a generator that recites, and kills itself without warning before the text (WHAT is `text`) or the
+candidate's part (`part`) of this number, from 1; 0 lets it finish."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from crystalicl_jobflow import generation
+from crystalicl_jobflow.benchmarks import sample_texts
+from crystalicl_jobflow.candidates import writing
+from crystalicl_jobflow.cli import main
+from reciting import RecitingGenerator
+
+
+def killing(function: Callable[..., Any], number: int) -> Callable[..., Any]:
+    """Return a function that kills this process at its call of a number."""
+    calls = count(1)
+
+    def called(*arguments: Any, **options: Any) -> Any:
+        if next(calls) == number:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return function(*arguments, **options)
+
+    return called
+
+
+if __name__ == "__main__":
+    what, number = sys.argv[1], int(sys.argv[2])
+    generation.load_generator = lambda *_args, **_options: RecitingGenerator()
+    sample_texts.part_size = lambda *_args, **_options: 1
+    if what == "text":
+        RecitingGenerator._sample = killing(RecitingGenerator._sample, number)
+    else:
+        writing._one_round = killing(writing._one_round, number)
+    sys.argv = ["crystalicl", *sys.argv[3:]]
+    main()
