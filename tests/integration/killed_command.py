@@ -1,6 +1,6 @@
 """A command that is killed: `python killed_command.py WHAT NUMBER ARGUMENTS…` runs crystalicl with
-a generator that recites, and kills itself without warning before the text (WHAT is `text`) or the
-candidate's part (`part`) of this number, from 1; 0 lets it finish."""
+a generator that recites, and kills itself without warning before the text (WHAT is `text`) or
+half-way in the write (`write`) of this number, from 1; 0 lets it finish."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from crystalicl_jobflow import generation
 from crystalicl_jobflow.benchmarks import sample_texts
-from crystalicl_jobflow.candidates import writing
 from crystalicl_jobflow.cli import main
+from crystalicl_jobflow.stores.sqlite.store import SQLiteStore
 from reciting import RecitingGenerator
 
 
@@ -33,6 +33,19 @@ def killing(function: Callable[..., Any], number: int) -> Callable[..., Any]:
     return called
 
 
+def putting_half(function: Callable[..., Any], number: int) -> Callable[..., Any]:
+    """Return a function that writes half of the documents of its call of a number, and dies."""
+    calls = count(1)
+
+    def called(store: SQLiteStore, documents: list[Any]) -> Any:
+        if next(calls) == number:
+            function(store, documents[: len(documents) // 2])
+            os.kill(os.getpid(), signal.SIGKILL)
+        return function(store, documents)
+
+    return called
+
+
 if __name__ == "__main__":
     what, number = sys.argv[1], int(sys.argv[2])
     generation.load_generator = lambda *_args, **_options: RecitingGenerator()
@@ -40,6 +53,6 @@ if __name__ == "__main__":
     if what == "text":
         RecitingGenerator._sample = killing(RecitingGenerator._sample, number)
     else:
-        writing._one_round = killing(writing._one_round, number)
+        SQLiteStore.put_many = putting_half(SQLiteStore.put_many, number)
     sys.argv = ["crystalicl", *sys.argv[3:]]
     main()

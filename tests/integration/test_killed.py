@@ -106,10 +106,10 @@ def test_two_collections_at_once(here: Path) -> None:
     end(start("text", 0, "submit", "flow.yaml", "--local", "--out", "run"), killed=False)
     whole = candidates(here / "run" / "candidates.sqlite")
     command = ("collect", "run/store.yaml", "--store", "both.sqlite")
-    first, second = start("part", 2, *command), start("part", 0, *command)
+    first, second = start("write", 1, *command), start("write", 0, *command)
     end(first, killed=True)
     end(second, killed=False)
     assert candidates(here / "both.sqlite") == whole
-    words = end(start("part", 0, *command), killed=False)
+    words = end(start("write", 0, *command), killed=False)
     assert "8 candidates in both.sqlite, 0 of them new" in words
     assert candidates(here / "both.sqlite") == whole
