@@ -89,7 +89,7 @@ def add_relaxation(parser: argparse.ArgumentParser) -> None:
         "--relax",
         choices=["no", "forcefield", "vasp", "both"],
         default="no",
-        help="'both': the best of the force field's go on to VASP",
+        help="'both': VASP relaxes the best of the force field's",
     )
     group.add_argument("--force-field", default="CHGNet", help="name as atomate2 knows it")
     group.add_argument("--n-relax", type=int, default=None, help="crystals to relax, at most")

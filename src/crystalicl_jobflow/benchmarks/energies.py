@@ -63,7 +63,7 @@ class EnergyBenchmark:
     Parameters
     ----------
     property_name, unit
-        What was predicted; the unit is empty where the property is none of the registered.
+        What was predicted; the unit is empty for a property that is not registered.
     dataset
         Name of the file.
     ids, known
@@ -201,7 +201,13 @@ class _Once:
         max_steps: int = 500,
         progress: Progress | None = None,
     ) -> list[Relaxation]:
-        """Relax with the model."""
+        """Relax with the model.
+
+        Parameters
+        ----------
+        structures, fmax, max_steps, progress
+            See `EnergyModel`.
+        """
         return self.model.relax(structures, fmax=fmax, max_steps=max_steps, progress=progress)
 
 

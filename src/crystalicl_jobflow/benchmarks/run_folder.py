@@ -1,4 +1,4 @@
-"""A run in parts: each is written as it is done, so a killed run goes on where it was."""
+"""A run in parts: each is written as it is done, so a killed run continues where it was."""
 
 from __future__ import annotations
 
@@ -156,7 +156,17 @@ class RunFolder:
         metrics: Mapping[str, Any],
         evaluation: Evaluation | None = None,
     ) -> None:
-        """Write candidates, the table of structures, and last the metrics; drop the parts."""
+        """Write candidates, the table of structures, and last the metrics; drop the parts.
+
+        Parameters
+        ----------
+        parts
+            All parts of the run.
+        metrics
+            Content of ``metrics.json``.
+        evaluation
+            Results of each structure, for the table; None writes none.
+        """
         lines = (
             candidate.model_dump_json() + "\n" for part in parts for candidate in part.candidates
         )

@@ -52,7 +52,7 @@ def run_setting(
     Returns
     -------
     tuple
-        The run's document; its result, None where the folder held the finished run.
+        The run's document; its result, None where the finished run was in the folder.
     """
     if folder is not None and folder.finished is not None:
         return RunDoc.from_metrics(setting.label, seed, folder.finished), None
@@ -80,7 +80,21 @@ def run_metrics(
     processes: int = 1,
     progress: StageProgress | None = None,
 ) -> dict[str, Any]:
-    """Return what ``metrics.json`` holds of a run: rates, settings, speed, provenance."""
+    """Return the content of ``metrics.json``: rates, settings, speed, provenance.
+
+    Parameters
+    ----------
+    setting
+        What was run.
+    result
+        What was measured.
+    identity
+        All that decides the figures, see :meth:`BenchmarkSetting.identity`.
+    processes
+        Processes that rank samples.
+    progress
+        Called with (what, done, total).
+    """
     evaluation = result.evaluation
     metrics: dict[str, Any] = {}
     if setting.kind == "prediction":

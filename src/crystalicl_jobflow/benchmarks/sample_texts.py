@@ -251,10 +251,19 @@ def compare(
     The same text for the same truth is compared once: at low temperatures many samples of
     a condition are equal.
 
+    Parameters
+    ----------
+    candidates
+        What was written.
+    truths
+        The true crystal of each candidate's condition; None where there is none.
+    processes
+        Processes that compare.
+
     Returns
     -------
     list of Comparison or None
-        One per candidate; None where there is no truth. What is no crystal matches nothing.
+        One per candidate; None where there is no truth. A text without a crystal matches nothing.
     """
     from crystalicl_jobflow.comparison.matching import match_many
 

@@ -109,7 +109,7 @@ class BenchmarkSetting(Document):
 
     @property
     def data_set_name(self) -> str:
-        """Name of the data set, or the file's name where it is none of the known ones."""
+        """Name of the data set, or the file's name where it is not known."""
         return data_set_name(self.dataset)
 
     @property

@@ -204,7 +204,17 @@ def cross_domain_suite(
 def strategies_suite(
     setting: BenchmarkSetting, *, strategies: Sequence[Strategy] = STRATEGIES, shots: int = 3
 ) -> Suite:
-    """Ways of choosing demonstrations: table 4."""
+    """Ways of choosing demonstrations: table 4.
+
+    Parameters
+    ----------
+    setting
+        What all rows share.
+    strategies
+        One row each.
+    shots
+        Demonstrations in each prompt.
+    """
     rows = tuple(
         setting.model_copy(update={"label": name, "strategy": name, "shots": shots})
         for name in strategies
@@ -303,7 +313,7 @@ def _constraint_notes(rows: Sequence[BenchmarkSetting]) -> tuple[str, ...]:
     notes = list(_run_notes(rows))
     if any(row.constrain is not False for row in rows):
         notes.append(
-            "Written under constraint: formula and space group are held as the text is written;"
+            "Written under constraint: formula and space group are met as the text is written;"
             " compare with --no-constrain."
         )
     return (*notes, *_predictor_notes(rows[0]))

@@ -45,7 +45,7 @@ class DiscoveryFlowMaker(Maker):
     dft_ranking
         The same for ``n_dft``; energy above the hull by default.
     max_e_above_hull
-        Energy above the hull in eV/atom up to which crystals go on to ``dft_maker``.
+        Energy above the hull in eV/atom up to which crystals are relaxed by ``dft_maker`` too.
     generation_maker
         Retrieves, generates, validates; its evaluation is left out.
     select_maker, dft_select_maker

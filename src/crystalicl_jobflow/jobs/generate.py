@@ -69,7 +69,7 @@ class GenerateMaker(Maker):
     num_samples
         Texts per condition that are kept.
     constrain
-        Whether texts are held to their condition as they are written: True, False or
+        Whether a constraint makes texts meet their condition as they are written: True, False or
         options (a ``ConstraintOptions`` or a mapping of its fields).
     text_format
         Name of the crystal text.
@@ -205,7 +205,7 @@ class GenerateMaker(Maker):
     def _generate(self, retrievals: list[Retrieval], tasks: list[GenerationTask]) -> GenerateDoc:
         from crystalicl_jobflow.generation import load_generator
 
-        # a callable: an impossible condition is told before a large model is loaded
+        # a callable: an impossible condition is reported before a large model is loaded
         load = partial(
             load_generator,
             self.base_model,
@@ -248,7 +248,7 @@ class GenerateMaker(Maker):
 
     def _tell_found(self, draws: int, total: int) -> None:
         logger.info(
-            "%s: goes on where a launch that was killed ended: %d of %d texts are written",
+            "%s: continues a launch that was killed: %d of %d texts are written",
             self.name,
             self._samples(draws),
             self._samples(total),

@@ -26,7 +26,7 @@ INSTRUCTIONS = "instructions.jsonl"
 class InstructionsMaker(Maker):
     """Make an instruction set where the crystals can be reached.
 
-    What it returns needs no store: it goes on to a GPU worker by reference.
+    What it returns needs no store: a GPU worker gets it by reference.
 
     Parameters
     ----------

@@ -24,7 +24,7 @@ class RelaxMaker(Maker):
 
     The job replaces itself by the relaxations, and one job that gathers them and puts them
     against the convex hull. A relaxation that fails or does not converge is recorded with
-    the reason, and the others go on.
+    the reason, and the others continue.
 
     Parameters
     ----------
@@ -53,8 +53,8 @@ class RelaxMaker(Maker):
         that takes longer is ended and recorded as a failure (``timed_out``). None for no
         limit. Jobs of their own have the limit of their queue.
     keep_unconverged
-        Whether VASP jobs that did not converge are told to leave their output, which is
-        recorded then; else atomate2's setting counts, by which they fail without one.
+        Whether VASP jobs that did not converge leave their output, which is then
+        recorded; else atomate2's setting counts, by which they fail without one.
     hull
         Source of the convex hull where it is not the known crystals, see
         :func:`crystalicl_jobflow.energies.hull.reference_hull`; read where the
@@ -74,7 +74,7 @@ class RelaxMaker(Maker):
     ValueError
         If the mode is not known or the batch size not positive; one line.
     TypeError
-        If the relaxation Maker is none.
+        If the relaxation Maker has no ``make``.
 
     Examples
     --------

@@ -81,7 +81,7 @@ def relax_together(
     found = {} if journal is None else _finished(journal)
     if found:
         logger.info(
-            "relax: goes on where a launch that was killed ended: %d of %d crystals are relaxed",
+            "relax: continues a launch that was killed: %d of %d crystals are relaxed",
             len(found),
             len(structures),
         )
@@ -99,7 +99,7 @@ def relax_together(
                 found[place] = relax(name, structure)
                 # what failed is tried again by the next launch
                 if journal is not None and found[place].failure_reason not in _RETRIED:
-                    # force fields leave numpy's numbers, which are none of JSON's
+                    # force fields leave numbers of numpy, which JSON does not know
                     done = jsanitize(found[place].model_dump(), strict=True, enum_values=True)
                     journal.write({"place": place, "relaxation": done})
             report(place + 1, len(structures))
@@ -245,7 +245,7 @@ def relax_each(structures: list[Structure], relax_maker: Maker) -> Response[list
     Response
         Replaces the job by the others; its output is the list of theirs, in order. What
         reads it should set ``on_missing_references`` to ``OnMissing.NONE``: then a job that
-        failed is None there, and the others go on.
+        failed is None there, and the others continue.
     """
     jobs = []
     for number, structure in enumerate(structures, start=1):

@@ -1,4 +1,4 @@
-"""The job that chooses which candidates go on to a more expensive step."""
+"""The job that chooses which candidates get a more expensive step."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class SelectMaker(Maker):
-    """Choose the candidates that go on: valid, unique and novel ones, the best first.
+    """Choose the candidates for the next step: valid, unique and novel ones, the best first.
 
     Parameters
     ----------
     name
         Name of the job.
     number
-        How many go on, at most; None for all that can, 0 for none.
+        How many are chosen, at most; None for all that can be, 0 for none.
     ranking
         What decides who is first: one name or several, see
         :data:`crystalicl_jobflow.selection.ranking.RANKINGS`. By default what meets the

@@ -33,23 +33,23 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class TrainMaker(Maker):
-    """Tune an adapter, or train a base model from nothing.
+    """Tune an adapter, or train a new base model.
 
     Runs on a worker with a GPU, or without one. The weights stay in the job's folder on the
     worker: generation jobs name it as ``adapter`` or ``base_model``. A job that is run
-    again with the same ``folder`` goes on from the last checkpoint.
+    again with the same ``folder`` continues from the last checkpoint.
 
     Parameters
     ----------
     name
         Name of the job.
     method
-        'lora' tunes an adapter, 'base' trains a small Llama from nothing.
+        'lora' tunes an adapter, 'base' trains a new small Llama.
     base_model
         Model that gets the adapter: name on the Hugging Face hub, folder, or 'embedded'.
     folder
         Where the training lives on the worker; None for the job's own folder. Name an
-        absolute one if a killed job shall go on when it runs again.
+        absolute one if a killed job shall continue when it runs again.
     loop
         How the training runs; None for the paper's settings ('lora') or the defaults
         ('base').

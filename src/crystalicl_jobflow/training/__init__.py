@@ -1,7 +1,7 @@
 """Instruction sets and model training.
 
 Crystals become instructions (`InstructionSet`), instructions become rows of tokens, and
-one loop (`train`) trains a small base model from nothing (`train_base`) or an adapter on
+one loop (`train`) trains a new small base model (`train_base`) or an adapter on
 any causal language model (`train_lora`). Heavy imports happen at use.
 """
 

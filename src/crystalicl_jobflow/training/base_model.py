@@ -1,4 +1,4 @@
-"""The embedded base model: a small Llama, from nothing."""
+"""The embedded base model: a small Llama, trained from random weights."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def train_base(
     instructions
         What it learns.
     folder
-        Where checkpoints, log and the model go; an interrupted training there goes on.
+        Where checkpoints, log and the model go; an interrupted training there is continued.
     settings, size
         How, and how large.
     validation

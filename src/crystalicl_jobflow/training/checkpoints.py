@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import torch
 
 CHECKPOINT = "checkpoint.pt"
-"""Weights that are trained, optimisers and `TrainingState`; what a killed run goes on from."""
+"""Weights that are trained, optimisers and `TrainingState`; what a killed run continues from."""
 
 LOG = "log.jsonl"
 """One JSON line for every few steps and every validation."""
@@ -30,7 +30,7 @@ BEST = "best"
 
 @dataclass
 class TrainingState:
-    """How far a training has come; everything needed to go on from there.
+    """How far a training has come; everything needed to continue from there.
 
     Parameters
     ----------
@@ -80,7 +80,17 @@ def trainable(model: Any) -> dict[str, torch.Tensor]:
 def save_checkpoint(
     path: Path, model: Any, optimizers: Sequence[Any], state: TrainingState
 ) -> None:
-    """Write a checkpoint; a run killed while it writes keeps the older one."""
+    """Write a checkpoint; a run killed while it writes keeps the older one.
+
+    Parameters
+    ----------
+    path
+        The checkpoint's file.
+    model, optimizers
+        Their trained parameters and states are kept.
+    state
+        How far the training has come.
+    """
     import torch
 
     content = {
@@ -96,6 +106,13 @@ def load_checkpoint(path: Path, model: Any, optimizers: Sequence[Any]) -> Traini
     """Read a checkpoint into a model and its optimisers.
 
     Older checkpoints lack fields of the state that came later; these keep their defaults.
+
+    Parameters
+    ----------
+    path
+        The checkpoint's file; read without running code from it.
+    model, optimizers
+        Get their parameters and states back.
 
     Raises
     ------

@@ -60,7 +60,19 @@ def count_learned(rows: Sequence[EncodedRow]) -> int:
 def evaluate_loss(
     model: Any, batches: Sequence[list[EncodedRow]], pad_id: int, *, bf16: bool = False
 ) -> float:
-    """Return the mean loss per learned token, in nats, without dropout."""
+    """Return the mean loss per learned token, in nats, without dropout.
+
+    Parameters
+    ----------
+    model
+        A causal language model.
+    batches
+        Rows of token ids.
+    pad_id
+        Token that fills short rows.
+    bf16
+        Whether to compute in bfloat16 where that is safe.
+    """
     import torch
 
     training = model.training
@@ -125,7 +137,7 @@ def compute_gradients(
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
-        # outside of the except block: the exception held on to the tensors
+        # outside of the except block: the exception keeps the tensors alive
         model.zero_grad(set_to_none=True)
         if torch.cuda.is_available():
             torch.cuda.empty_cache()

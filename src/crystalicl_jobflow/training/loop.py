@@ -97,7 +97,7 @@ def train(
         Called with a folder to write a loadable model into it: at every checkpoint, and
         for the best.
     resume
-        Whether to go on from a checkpoint in the folder. Without a time limit, a resumed
+        Whether to continue from a checkpoint in the folder. Without a time limit, a resumed
         training is step by step the one that was not interrupted.
     progress
         Called with each line of the log.

@@ -158,6 +158,15 @@ def write_training_card(
 ) -> Path:
     """Write `training_card` into the training's folder and beside its weights.
 
+    Parameters
+    ----------
+    folder
+        The training's folder.
+    metrics
+        Label of a measurement → its ``metrics.json``.
+    notes
+        Text for the card, e.g. what the model is for.
+
     Returns
     -------
     Path

@@ -94,7 +94,7 @@ def describe_data(
     crystals
         Those that came from it; needed where it is no file.
     licences
-        By name, with or without endings: the licence, where it is none of the public data
+        By name, with or without endings: the licence, where it is not one of the public data
         sets of `KNOWN_DATA` or differs from theirs.
     """
     digest, size = hashlib.sha256(), 0
@@ -162,7 +162,21 @@ def record_arguments(
     *,
     validation_rows: int = 0,
 ) -> None:
-    """Write settings, data, size and versions of a training into its folder."""
+    """Write settings, data, size and versions of a training into its folder.
+
+    Parameters
+    ----------
+    folder
+        The training's folder.
+    settings
+        How it runs.
+    batches
+        What is learned.
+    model
+        The model that learns.
+    validation_rows
+        Instructions whose loss is measured.
+    """
     import torch
 
     source = batches.instructions

@@ -137,7 +137,17 @@ def validation_instructions(
     template: str = "crystalicl",
     limit: int = 256,
 ) -> list[Instruction]:
-    """Ask for held-out crystals by formula and group, zero-shot."""
+    """Ask for held-out crystals by formula and group, zero-shot.
+
+    Parameters
+    ----------
+    crystals
+        Held-out crystals.
+    text_format, template
+        As in `InstructionSet`.
+    limit
+        Instructions, at most.
+    """
     asked = InstructionSet(
         crystals[:limit],
         text_format=text_format,

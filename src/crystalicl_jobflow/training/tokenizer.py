@@ -89,7 +89,7 @@ def word_families(text_format: str = "sgs") -> tuple[WordFamily, ...]:
     coordinates = [f"{index / 100:.2f}" for index in range(100)]
     lengths = [f"{index / 10:.1f}" for index in range(10, round(MAX_LENGTH * 10) + 1)]
     angles = [str(angle) for angle in range(ANGLES[0], ANGLES[1] + 1)]
-    end = r"(?![\w.+/-])"  # a number or symbol that goes on is another word
+    end = r"(?![\w.+/-])"  # a longer number or symbol is another word
     families = [WordFamily("phrase", *_literal(_phrases()))]
     for start in (LINE, " ", ""):
         sentences = [f"{start}The spacegroup number is {number}." for number in range(1, 231)]

@@ -191,7 +191,15 @@ class InstructionBatches:
         )
 
     def left_out(self, epoch: int, chunk: int, batches: Sequence[Sequence[EncodedRow]]) -> int:
-        """Return how many instructions of a chunk were too long for its batches."""
+        """Return how many instructions of a chunk were too long for its batches.
+
+        Parameters
+        ----------
+        epoch, chunk
+            Which part of the training.
+        batches
+            Its batches.
+        """
         order = self.instructions.order(epoch)[chunk * self.chunk : (chunk + 1) * self.chunk]
         return len(order) - sum(map(len, batches))
 

@@ -165,7 +165,7 @@ def read_training_crystals(
 def _read_cache(
     path: Path, mark: Mapping[str, Any]
 ) -> tuple[list[TrainingCrystal], list[SkippedRow]] | None:
-    """Return what a cache keeps; None where it is none, damaged, or of another source."""
+    """Return what a cache keeps; None where it is missing, damaged, or of another source."""
     try:
         head, body = path.read_text(encoding="utf-8").split("\n", 1)
         if json.loads(head) != {**mark, "sha256": text_hash(body)}:

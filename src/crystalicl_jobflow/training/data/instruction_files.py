@@ -87,7 +87,7 @@ def export_instructions(
         row = _row(instruction, formulas[instruction.crystal_id])
         lines.append(json.dumps(row, ensure_ascii=False) + "\n")
     if epochs is None:
-        # all that is said of one crystal stands together until here
+        # the instructions about one crystal stand together until here
         random.Random(f"{instructions.seed}:shuffle").shuffle(lines)
     content = "".join(lines).encode("utf-8")
     info = {

@@ -206,6 +206,15 @@ def draw_condition(demonstration: Demonstration, kind: str, rng: random.Random) 
 def choose_formulas(formulas: Iterable[str], share: float, *, seed: int = 0) -> set[str]:
     """Choose reduced formulas to hold out of training.
 
+    Parameters
+    ----------
+    formulas
+        Reduced formulas of the crystals, in any order.
+    share
+        Share of the different formulas, within [0, 1).
+    seed
+        Seed of the choice.
+
     Raises
     ------
     ValueError
