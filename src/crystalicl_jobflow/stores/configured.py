@@ -154,7 +154,8 @@ def _by_type(
             arguments["index"], f"{collection}_index", arguments.get("key", key),
             f"{where}, index", must_exist,
         )  # fmt: skip
-    arguments.setdefault("key", key)
+    if "@class" not in spec:  # a serialised store without a key has maggma's
+        arguments.setdefault("key", key)
     if issubclass(cls, MongoStore | GridFSStore | SQLiteStore) and not issubclass(cls, JSONStore):
         arguments.setdefault("collection_name", collection)
     if issubclass(cls, JSONStore):
