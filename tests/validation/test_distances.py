@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -134,3 +135,40 @@ def test_a_flat_cell_is_refused() -> None:
     flat = Structure(Lattice([[1, 0, 0], [0, 1, 0], [1, 1, 0]]), ["H"], [[0, 0, 0]])
     with pytest.raises(ValueError, match="no volume"):
         distance_report(flat)
+
+
+@pytest.mark.parametrize(
+    ("lengths", "sites"),
+    [
+        ((4, 4, 1e-8), 2),  # 38 characters of a text, and once 5 GB
+        ((1000, 1000, 1e-14), 1),
+        ((1, 1e-6, 1e-2), 1),
+        ((1, 1, 1), 2000),
+    ],
+)
+def test_a_heap_of_atoms_overlaps_without_a_search_through_gigabytes(
+    lengths: tuple[float, float, float], sites: int
+) -> None:
+    coords = np.random.default_rng(0).random((sites, 3))
+    heap = Structure(Lattice.orthorhombic(*lengths), ["Cs"] * sites, coords)
+    tracemalloc.start()
+    try:
+        report = distance_report(heap)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 500e6
+    assert report.min_distance < 0.5
+    assert report.overlapping is not None
+    assert report.overlap_distance is not None
+    assert report.overlap_limit is not None
+    assert report.overlap_distance < report.overlap_limit
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_what_is_not_a_number_is_refused(value: float) -> None:
+    atom = Structure(Lattice.cubic(4), ["Na"], [[0, 0, value]])
+    with pytest.raises(ValueError, match="not a finite number"):
+        distance_report(atom)
+    with pytest.raises(ValueError, match="no volume"):
+        distance_report(Structure(Lattice(np.full((3, 3), value)), ["Na"], [[0, 0, 0]]))

@@ -10,7 +10,11 @@ from pymatgen.core import Composition, Structure
 from pymatgen.optimization.neighbors import find_points_in_spheres
 
 from crystalicl_jobflow.crystal.radii import atomic_radius
-from crystalicl_jobflow.thresholds import RADII_FRACTION
+from crystalicl_jobflow.thresholds import MIN_DISTANCE, RADII_FRACTION
+
+_THIN = 0.1  # Å; a shorter cell vector overlaps its own image for every element
+_MOST_IMAGES = 1000  # cells along a thin cell's vector within the first search
+_MOST_PAIRS = 20_000_000  # pairs within the second search: about 1 GB
 
 
 @dataclass(frozen=True)
@@ -41,10 +45,12 @@ class DistanceReport:
 def distance_report(structure: Structure) -> DistanceReport:
     """Find the shortest distance and the worst overlap of atomic radii.
 
-    Exact for every cell, however small, large or skewed. pymatgen's linked-cell search looks
-    only as far as needed: no crystal of n atoms in a volume V has a shortest distance above
-    (√2 V/n)^(1/3), that of the densest packing (Hales 2005), so the shortest one lies within;
-    a second look reaches as far as the largest radii do, if the first found no overlap.
+    Exact for every cell, however large or skewed, that is not so small or so thin that the
+    search would take gigabytes: there the first overlap found is the answer. pymatgen's
+    linked-cell search looks only as far as needed: no crystal of n atoms in a volume V has a
+    shortest distance above (√2 V/n)^(1/3), that of the densest packing (Hales 2005), so the
+    shortest one lies within; a second look reaches as far as the largest radii do, if the
+    first found no overlap.
 
     Parameters
     ----------
@@ -55,26 +61,33 @@ def distance_report(structure: Structure) -> DistanceReport:
     Raises
     ------
     ValueError
-        If there is no site, or the cell has no volume.
+        If there is no site, a coordinate is not finite, or the cell has no volume.
     """
     if len(structure) == 0:
         raise ValueError("a crystal without atoms has no distances")
     matrix = np.array(structure.lattice.matrix)
     volume = abs(float(np.linalg.det(matrix)))
-    if not volume > 1e-9:
+    if not 1e-9 < volume < np.inf:  # false of NaN
         raise ValueError("the cell has no volume")
     if _is_skewed(matrix):  # else a thin cell would need a great many images
         matrix = np.array(structure.lattice.get_lll_reduced_lattice().matrix)
     coords = np.ascontiguousarray(structure.cart_coords)
+    if not np.isfinite(coords).all():
+        raise ValueError("a coordinate is not a finite number")
     radii = np.array([_site_radius(site.species) for site in structure])
 
     reach = (np.sqrt(2.0) * volume / len(structure)) ** (1 / 3) * (1 + 1e-6)
+    shortest = float(np.linalg.norm(matrix, axis=1).min())
+    if shortest < _THIN and reach > _MOST_IMAGES * shortest:
+        return _overlap((0, 0), shortest)
     first, second, distances = _pairs(coords, matrix, reach)
     nearest = int(np.argmin(distances))
     report = (float(distances[nearest]), (int(first[nearest]), int(second[nearest])))
     widest = float(2 * RADII_FRACTION * radii.max())
     limits = RADII_FRACTION * (radii[first] + radii[second])
     if widest > reach and not np.any(distances < limits):
+        if len(coords) ** 2 * 4 / 3 * np.pi * widest**3 / volume > _MOST_PAIRS:
+            return _overlap(report[1], report[0])
         first, second, distances = _pairs(coords, matrix, widest)
         limits = RADII_FRACTION * (radii[first] + radii[second])
     worst = int(np.argmax(limits - distances))
@@ -86,6 +99,11 @@ def distance_report(structure: Structure) -> DistanceReport:
         overlap_distance=float(distances[worst]),
         overlap_limit=float(limits[worst]),
     )
+
+
+def _overlap(pair: tuple[int, int], distance: float) -> DistanceReport:
+    """Report one pair for a heap of atoms in which it is one of very many overlaps."""
+    return DistanceReport(distance, pair, pair, distance, MIN_DISTANCE)
 
 
 def min_distance(structure: Structure) -> float:
