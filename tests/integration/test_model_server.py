@@ -214,8 +214,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         pytest.skip("no transformers serve: pip install 'transformers[serving]'")
     folder = tmp_path_factory.mktemp("served")
     model: Any = load_generator("embedded", device="cpu")
-    model.model.save_pretrained(folder / "model")
-    model.tokenizer.save_pretrained(folder / "model")
+    model.causal.model.save_pretrained(folder / "model")
+    model.causal.tokenizer.save_pretrained(folder / "model")
     # in the folder alone: the tokenizer in this process is shared with other tests
     (folder / "model" / "chat_template.jinja").write_text(CHAT_TEMPLATE)
     with socket.socket() as free:
@@ -347,7 +347,7 @@ class DrawingServer:
     def __init__(self) -> None:
         xgrammar = pytest.importorskip("xgrammar", reason="xgrammar holds texts to grammars")
         model: Any = load_generator("embedded", device="cpu")
-        self.model, self.tokenizer = model.model, model.tokenizer
+        self.model, self.tokenizer = model.causal.model, model.causal.tokenizer
         size = self.model.config.vocab_size
         self.compiler = xgrammar.GrammarCompiler(
             xgrammar.TokenizerInfo.from_huggingface(self.tokenizer, vocab_size=size)
