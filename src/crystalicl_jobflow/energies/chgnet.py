@@ -134,7 +134,19 @@ class CHGNetModel:
         max_steps: int = MAX_STEPS,
         progress: Progress | None = None,
     ) -> list[Relaxation]:
-        """Relax the crystals one after the other, see `EnergyModel.relax`."""
+        """Relax the crystals one after the other, see `EnergyModel.relax`.
+
+        Parameters
+        ----------
+        structures
+            Crystals; None where there is none.
+        fmax
+            Largest force in eV/Å at which a relaxation has converged.
+        max_steps
+            Most steps of each relaxation.
+        progress
+            Called with (done, of).
+        """
         with self._quiet():
             return relax_each(
                 structures,

@@ -94,7 +94,19 @@ class MatcalcModel:
         max_steps: int = MAX_STEPS,
         progress: Progress | None = None,
     ) -> list[Relaxation]:
-        """Relax the crystals one after the other, see `EnergyModel.relax`."""
+        """Relax the crystals one after the other, see `EnergyModel.relax`.
+
+        Parameters
+        ----------
+        structures
+            Crystals; None where there is none.
+        fmax
+            Largest force in eV/Å at which a relaxation has converged.
+        max_steps
+            Most steps of each relaxation.
+        progress
+            Called with (done, of).
+        """
         return relax_each(
             structures,
             lambda: self.calculator,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pymatgen.core import Composition, Structure
 
 from crystalicl_jobflow.comparison.polymorphs import match_polymorphs
-from crystalicl_jobflow.crystal.formula import whole_composition
+from crystalicl_jobflow.crystal.formula import crystal_composition, whole_composition
 from crystalicl_jobflow.evaluation.match_rates import References, aligned
 from crystalicl_jobflow.evaluation.reward import crystext_reward
 from crystalicl_jobflow.schemas import Candidate, Rate
@@ -76,7 +76,17 @@ class Part:
 def text_part(
     candidates: Sequence[Candidate], *, processes: int = 1, progress: StageProgress
 ) -> Part:
-    """CrystaLLM's validity of CIF texts and CrysText's of all crystals."""
+    """CrystaLLM's validity of CIF texts and CrysText's of all crystals.
+
+    Parameters
+    ----------
+    candidates
+        All candidates.
+    processes
+        Worker processes.
+    progress
+        Called with (stage, done, of).
+    """
     part = Part()
     written = [at for at, c in enumerate(candidates) if c.text_format == "cif"]
     answers = map_list(
@@ -120,7 +130,19 @@ def reward_part(
     processes: int = 1,
     progress: StageProgress,
 ) -> Part:
-    """CrysText-RL's reward, where the condition has a formula or the true crystal is known."""
+    """CrysText-RL's reward, where the condition has a formula or the true crystal is known.
+
+    Parameters
+    ----------
+    candidates
+        All candidates.
+    references
+        True crystals by candidate or condition; None where there are none.
+    processes
+        Worker processes.
+    progress
+        Called with (stage, done, of).
+    """
     truths = aligned(candidates, references) if references is not None else [None] * len(candidates)
     judged = [
         at
@@ -146,6 +168,15 @@ def polymorph_part(
     """Which distinct reference crystals are matched, of the conditions' compositions.
 
     Where no condition has a formula, of the compositions that were generated.
+
+    Parameters
+    ----------
+    candidates
+        All candidates.
+    reference
+        The reference set.
+    processes
+        Worker processes.
     """
     formulas = {
         _reduced(c.condition.formula) for c in candidates if c.condition.formula is not None
@@ -154,7 +185,7 @@ def polymorph_part(
     places = [
         place
         for place, structure in enumerate(reference.structures)
-        if _reduced(structure.composition) in wanted
+        if crystal_composition(structure).reduced_formula in wanted
     ]
     found = match_polymorphs(
         [candidate.structure for candidate in candidates],
@@ -180,7 +211,23 @@ def discovery_part(
     processes: int = 1,
     progress: StageProgress,
 ) -> Part:
-    """Uniqueness, and, where possible, novelty, stability and S.U.N."""
+    """Uniqueness, and, where possible, novelty, stability and S.U.N.
+
+    Parameters
+    ----------
+    candidates
+        All candidates.
+    structures
+        Crystals to compare, by place of the candidate; relaxed ones where there are.
+    known
+        Known crystals that novelty is against; None for none.
+    e_above_hull
+        Energies above the hull in eV/atom by place; None for none.
+    processes
+        Worker processes.
+    progress
+        Called with (stage, done, of).
+    """
     from crystalicl_jobflow.comparison.novelty import discover
 
     found = discover(
@@ -222,7 +269,23 @@ def coverage_part(
     processes: int = 1,
     progress: StageProgress,
 ) -> Part:
-    """Coverage of a reference set, with CDVAE's cut-offs of a data set."""
+    """Coverage of a reference set, with CDVAE's cut-offs of a data set.
+
+    Parameters
+    ----------
+    candidates
+        All candidates.
+    reference
+        The reference set.
+    dataset
+        Data set whose cut-offs apply.
+    cache
+        Where fingerprints are kept; None for nowhere.
+    processes
+        Worker processes.
+    progress
+        Called with (stage, done, of).
+    """
     from crystalicl_jobflow.comparison.coverage import compare_coverage, coverage_cutoffs
     from crystalicl_jobflow.comparison.fingerprint_sets import crystal_fingerprints
 
@@ -279,6 +342,17 @@ def distribution_part(
     """Wasserstein distances between valid candidates and a reference set.
 
     Formation energies take part where both sets have those of one model.
+
+    Parameters
+    ----------
+    candidates
+        All candidates.
+    reference
+        The reference set.
+    formation_energies
+        Of the candidates, eV/atom; None for none.
+    reference_energies
+        Of the reference set, eV/atom; None for none.
     """
     from crystalicl_jobflow.comparison.distributions import property_distributions
 

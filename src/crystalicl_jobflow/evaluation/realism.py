@@ -119,7 +119,13 @@ def realism_rates(
     adherent: Sequence[bool | None],
     negative_energy: Sequence[bool | None],
 ) -> dict[str, Rate]:
-    """Sum up flags that are known already, see :class:`Realism`; None enters nothing."""
+    """Sum up flags that are known already, see :class:`Realism`; None enters nothing.
+
+    Parameters
+    ----------
+    overlap, adherent, negative_energy
+        By sample, see :class:`Realism`.
+    """
     flags = {
         "overlap": overlap,
         "symmetry_adherence": adherent,

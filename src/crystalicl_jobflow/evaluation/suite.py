@@ -31,7 +31,13 @@ def evaluate_all(
     relaxations: Sequence[CandidateRelaxation] | None = None,
     progress: StageProgress | None = None,
 ) -> Evaluation:
-    """Compute all metrics of the options, see :func:`evaluate_and_judge`."""
+    """Compute all metrics of the options.
+
+    Parameters
+    ----------
+    candidates, options, truths, matches, reference, known, relaxations, progress
+        See :func:`evaluate_and_judge`.
+    """
     evaluation, _ = evaluate_and_judge(
         candidates,
         options,

@@ -146,7 +146,17 @@ def figures(run: Run) -> list[tuple[str, str]]:
 
 
 def cell_text(run: Run, place: int, column: Column) -> str:
-    """Return what a candidate's cell in a column says; an empty text where nothing is known."""
+    """Return what a candidate's cell in a column says; an empty text where nothing is known.
+
+    Parameters
+    ----------
+    run
+        The run.
+    place
+        Place of the candidate.
+    column
+        The column.
+    """
     value = run.value(place, column.name)
     if value is None:
         return ""

@@ -37,7 +37,17 @@ def candidate_id(completion: Completion, generation: Generation) -> str:
 def provenance(
     completion: Completion, generation: Generation, *, symprec: float = SYMPREC
 ) -> Provenance:
-    """Return everything needed to draw a completion again and to repeat its checks."""
+    """Return everything needed to draw a completion again and to repeat its checks.
+
+    Parameters
+    ----------
+    completion
+        The text.
+    generation
+        The condition, prompt and model it was written under.
+    symprec
+        Symmetry tolerance of the checks in Å.
+    """
     return Provenance(
         prompt=generation.prompt,
         demonstration_ids=list(generation.demonstration_ids),

@@ -83,7 +83,19 @@ def describe_misses(
     *,
     properties: Mapping[str, float] | None = None,
 ) -> str:
-    """Return one clause for each part that was missed: the crystal's value and the condition's."""
+    """Return one clause for each part that was missed: the crystal's value and the condition's.
+
+    Parameters
+    ----------
+    condition
+        The condition.
+    crystal
+        What the crystal is.
+    success
+        What :func:`judge` returned for both.
+    properties
+        Predicted or computed values by name, in the property's unit.
+    """
     values = properties or {}
     misses = []
     for name, met in success.items():
