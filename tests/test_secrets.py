@@ -325,6 +325,14 @@ class TestDocuments:
             RetrieveMaker(pool=pool)
         assert PASSWORD not in str(error.value)
 
+    @pytest.mark.parametrize("field", ["hull", "cache"])
+    def test_an_evaluation_does_not_take_a_password_with_it(self, field):
+        from crystalicl_jobflow.jobs import EvaluateMaker
+
+        with pytest.raises(ValueError, match=r"write \$\{NAME\}") as error:
+            EvaluateMaker(**{field: URI})
+        assert PASSWORD not in str(error.value)
+
     def test_a_password_can_come_from_the_environment(self, monkeypatch):
         monkeypatch.setenv("POOL_PASSWORD", "p@ss/w:rd")
         spec = "mongodb://alice:${POOL_PASSWORD}@host/crystals/pool"

@@ -15,6 +15,7 @@ import pytest
 from click.testing import CliRunner
 from pymatgen.core import Lattice, Structure
 
+import crystalicl_jobflow
 from crystalicl_jobflow.candidates import CandidateBuilder, CandidateQuery, open_candidate_store
 from crystalicl_jobflow.stores import load_job_store, open_store, write_documents
 from model_server import ModelServer, Reply
@@ -77,6 +78,33 @@ def test_every_attack_is_answered(attack: str, answer: str, tmp_path: Path, trap
     assert answer in found
     assert not trap.exists(), "something of the attacker's ran"
     assert "trap" not in sys.modules
+
+
+DECODES = (
+    r"\b(?:MontyDecoder|loadfn|process_decoded|pickle\.loads?|eval|exec)\(|trust_remote_code=True"
+)
+
+
+def test_no_module_decodes_objects_by_name() -> None:
+    source = Path(crystalicl_jobflow.__file__).parent
+    found = {
+        str(path.relative_to(source))
+        for path in source.rglob("*.py")
+        if re.search(rf"(?<![.\w]){DECODES}", path.read_text())
+    }
+    # files of an installed package
+    assert found == {"energies/elements.py"}
+
+
+def test_every_model_is_loaded_without_its_own_code() -> None:
+    source = Path(crystalicl_jobflow.__file__).parent
+    calls = [
+        call
+        for path in source.rglob("*.py")
+        for call in re.findall(r"\bAuto\w+\.from_pretrained\([^()]*\)?[^()]*\)", path.read_text())
+    ]
+    assert len(calls) >= 8
+    assert [call for call in calls if "trust_remote_code=False" not in call] == []
 
 
 # ---- store configurations -----------------------------------------------------------------

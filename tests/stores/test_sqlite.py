@@ -158,7 +158,7 @@ def test_projection_keeps_only_what_is_asked_for():
     assert store.query_one({}, {"box": 0}) == {"name": "0", "size": 1}
 
 
-def test_a_file_that_is_none_is_told_in_one_line(tmp_path: Path):
+def test_a_file_that_is_no_database_is_refused_in_one_line(tmp_path: Path):
     path = tmp_path / "no.sqlite"
     path.write_text("this is no database, and long enough to be looked at as one " * 20)
     with pytest.raises(ValueError, match=r"no\.sqlite cannot be opened") as error:
@@ -173,8 +173,8 @@ def test_two_processes_write_at_once_and_nothing_is_lost(tmp_path: Path):
         "store = SQLiteStore(sys.argv[1], key='name'); store.connect()\n"
         "for _ in range(25):\n"
         "    with store.transaction():\n"
-        "        held = next(store.get_many(['n']), {'name': 'n', 'count': 0})\n"
-        "        store.update([{**held, 'count': held['count'] + 1}])\n"
+        "        found = next(store.get_many(['n']), {'name': 'n', 'count': 0})\n"
+        "        store.update([{**found, 'count': found['count'] + 1}])\n"
     )
     workers = [subprocess.Popen([sys.executable, "-c", code, str(path)]) for _ in range(2)]
     assert [worker.wait(timeout=120) for worker in workers] == [0, 0]

@@ -32,8 +32,8 @@ def test_a_relative_json_path_becomes_absolute_and_its_parents_exist(
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     write_documents(store, [{"demonstration_id": "d3"}])
-    held = json.loads((tmp_path / "deep" / "down" / "pool.json").read_text())
-    assert [document["demonstration_id"] for document in held] == ["d0", "d1", "d2", "d3"]
+    written = json.loads((tmp_path / "deep" / "down" / "pool.json").read_text())
+    assert [document["demonstration_id"] for document in written] == ["d0", "d1", "d2", "d3"]
 
 
 def test_what_is_written_is_there_after_reopening(tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ def test_ready_made_configurations_hold_a_jobs_output(
 
 
 @pytest.mark.parametrize(
-    ("spec", "said"),
+    ("spec", "message"),
     [
         ("redis://host/1", "not understood"),
         ("pool.txt", "not understood"),
@@ -116,8 +116,8 @@ def test_ready_made_configurations_hold_a_jobs_output(
         (12, "cannot be opened from int"),
     ],
 )
-def test_anything_else_is_refused_in_one_line(spec: object, said: str, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=said) as caught:
+def test_anything_else_is_refused_in_one_line(spec: object, message: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=message) as caught:
         open_store(spec, connect=False)  # type: ignore[arg-type]
     assert "\n" not in str(caught.value)
 

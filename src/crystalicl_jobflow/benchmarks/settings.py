@@ -14,6 +14,7 @@ from crystalicl_jobflow.schemas import SamplingParams, Strategy
 from crystalicl_jobflow.schemas.base import Document
 from crystalicl_jobflow.settings import SETTINGS
 from crystalicl_jobflow.utils.hashing import file_hash
+from crystalicl_jobflow.utils.redaction import refuse_secrets
 
 if TYPE_CHECKING:
     from crystalicl_jobflow.energies import PropertyPredictor
@@ -197,7 +198,14 @@ def data_set_name(path: str | Path) -> str:
 
 
 def lasting_path(path: str | None) -> str | None:
-    """Return a path that means the same in another folder and process; other names as they are."""
+    """Return a path that means the same in another folder and process; other names as they are.
+
+    Raises
+    ------
+    ValueError
+        If it is a URI with a password, which would be stored with the jobs.
+    """
+    refuse_secrets(path, "the store")
     if path is None or "://" in path or not Path(path).expanduser().exists():
         return path
     return str(Path(path).expanduser().absolute())

@@ -45,6 +45,7 @@ def elemental_structures() -> dict[str, ElementalStructure]:
     ImportError
         If matcalc is missing, with what to install.
     """
+    # its objects are decoded, for they are files of an installed package: code anyway
     from monty.serialization import loadfn
 
     # not imported: that takes seconds, and only its files are needed

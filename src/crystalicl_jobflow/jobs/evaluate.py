@@ -18,6 +18,7 @@ from crystalicl_jobflow.jobs._inputs import (
 )
 from crystalicl_jobflow.schemas.base import DATA
 from crystalicl_jobflow.schemas.evaluation import EvaluateDoc
+from crystalicl_jobflow.utils.redaction import refuse_secrets
 
 logger = logging.getLogger(__name__)
 
@@ -82,6 +83,10 @@ class EvaluateMaker(Maker):
     reward: bool = False
     cache: str | None = None
     processes: int = 1
+
+    def __post_init__(self) -> None:
+        for place in (self.hull, self.cache):
+            refuse_secrets(place, "the store")
 
     @job(output_schema=EvaluateDoc, data=DATA)
     def make(

@@ -16,7 +16,7 @@ from crystalicl_jobflow.schemas import Strategy
 from crystalicl_jobflow.schemas.base import DATA
 from crystalicl_jobflow.schemas.retrieval import RetrieveDoc
 from crystalicl_jobflow.stores import StoreSpec, open_store
-from crystalicl_jobflow.utils.redaction import has_secrets
+from crystalicl_jobflow.utils.redaction import refuse_secrets
 
 
 @dataclass
@@ -100,11 +100,7 @@ def lasting_store(pool: StoreSpec) -> StoreSpec:
     """Return the spec in a form that means the same in another folder and process."""
     if isinstance(pool, MemoryStore) and not isinstance(pool, JSONStore | MontyStore):
         raise ValueError("a pool in memory does not reach a job; name a file, folder or server")
-    if has_secrets(pool.as_dict() if isinstance(pool, Store) else pool):
-        raise ValueError(
-            "the pool's password would be stored with the job: write ${NAME} for an environment"
-            " variable, or name a configuration file"
-        )
+    refuse_secrets(pool.as_dict() if isinstance(pool, Store) else pool, "the pool")
     if not isinstance(pool, str | Path):
         return pool
     text = str(pool)

@@ -1,7 +1,7 @@
 """Files of JSON stores: read without importing modules, written in one step by several.
 
 A JSON store holds the whole of its file in memory and writes all of it. So that two processes
-do not undo each other's work, each remembers what the file held when it last read or wrote
+do not undo each other's work, each remembers what was in the file when it last read or wrote
 it. If the file has changed when it writes next, what the other changed is taken over: only
 the documents that this process itself added, changed or removed differ from the file.
 """

@@ -138,7 +138,8 @@ def _refuse_secrets(content: Any, place: Place = ()) -> None:
             if place or name != "store":
                 _refuse_secrets(item, (*place, name if isinstance(name, int) else str(name)))
         return
-    named = {str(place[-1]): content} if place else content
+    # a secret's name may stand above the value, as in `password: [1, 2]`
+    named = [{part: content} for part in place if isinstance(part, str)] or content
     if has_secrets(named):
         raise FieldError(
             place, "a password or key would be stored with the jobs; keep it in the environment"

@@ -196,6 +196,28 @@ def has_secrets(value: Any) -> bool:
     return bool(redact_document(named) != named)
 
 
+def refuse_secrets(value: Any, what: str) -> None:
+    """Refuse what would be stored with a job although it holds a secret.
+
+    Parameters
+    ----------
+    value
+        A URI, configuration or serialised store.
+    what
+        What to call it in the message, such as ``the pool``.
+
+    Raises
+    ------
+    ValueError
+        If it holds a secret; one line without it.
+    """
+    if has_secrets(value):
+        raise ValueError(
+            f"{what}'s password would be stored with the job: write ${{NAME}} for an environment"
+            " variable, or name a configuration file"
+        )
+
+
 def _without_names(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {name: _without_names(item) for name, item in value.items()}

@@ -97,7 +97,7 @@ def translate(criteria: Mapping[str, Any], fields: Fields) -> Where:
 
 
 def _every(criteria: Mapping[str, Any], fields: Fields) -> Where:
-    terms = [_term(name, asked, fields) for name, asked in criteria.items()]
+    terms = [_term(name, condition, fields) for name, condition in criteria.items()]
     return _join(terms, " AND ")
 
 

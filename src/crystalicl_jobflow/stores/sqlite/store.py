@@ -270,7 +270,7 @@ class SQLiteStore(Store):
         Raises
         ------
         ValueError
-            If another key than the store's is asked for.
+            If `key` is not the store's own.
         """
         if key not in (None, self.key, [self.key]):
             raise ValueError(f"an SQLiteStore updates by its key {self.key!r}, not {key!r}")
