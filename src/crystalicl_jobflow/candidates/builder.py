@@ -185,7 +185,7 @@ class CandidateBuilder(SerialBuilder):
     def process_item(self, item: dict[str, Any]) -> list[Part]:
         """Return what the job says about its candidates.
 
-        A job whose output is not understood says nothing, with a warning.
+        A job whose output is not understood contributes nothing, with a warning.
         """
         try:
             parts = list(job_parts(item))
@@ -204,9 +204,9 @@ class CandidateBuilder(SerialBuilder):
     def update_targets(self, items: list[list[Part]]) -> None:
         """Merge the parts into the store."""
         blobs = retrying(lambda: blobs_for(self.candidates, self.blobs))
-        said = [part for parts in items for part in parts]
-        write_parts((part for part in said if not part.completes), self.candidates, blobs=blobs)
-        write_parts((part for part in said if part.completes), self.candidates, blobs=blobs)
+        every = [part for parts in items for part in parts]
+        write_parts((part for part in every if not part.completes), self.candidates, blobs=blobs)
+        write_parts((part for part in every if part.completes), self.candidates, blobs=blobs)
 
     def is_large_enough(self, chunk: list[list[Part]]) -> bool:
         """Return whether a chunk is worth a write.

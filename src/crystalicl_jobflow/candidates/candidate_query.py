@@ -126,7 +126,7 @@ class CandidateQuery:
 
     def _build(self) -> dict[str, Any]:
         """Return the question in MongoDB's language, equalities first."""
-        asked = Condition.build(
+        condition = Condition.build(
             formula=self.formula,
             anonymous_formula=self.anonymous_formula,
             elements=self.elements,
@@ -135,16 +135,16 @@ class CandidateQuery:
         terms: list[dict[str, Any]] = []
         if self.candidate_ids is not None:
             terms.append(_by_id(_listed(self.candidate_ids)))
-        if asked.formula is not None:
-            terms.append({"formula_pretty": asked.formula})
-        if asked.anonymous_formula is not None:
-            terms.append({"formula_anonymous": asked.anonymous_formula})
+        if condition.formula is not None:
+            terms.append({"formula_pretty": condition.formula})
+        if condition.anonymous_formula is not None:
+            terms.append({"formula_anonymous": condition.anonymous_formula})
         if self.chemsys is not None:
             systems = [str(Condition.build(chemsys=item).chemsys) for item in _listed(self.chemsys)]
             terms.append({"chemsys": _one_of(systems)})
-        terms += self._elements(asked)
-        if asked.space_groups is not None:
-            terms.append({"symmetry.number": _one_of(asked.space_groups)})
+        terms += self._elements(condition)
+        if condition.space_groups is not None:
+            terms.append({"symmetry.number": _one_of(condition.space_groups)})
         if self.crystal_system is not None:
             terms.append({"symmetry.crystal_system": _crystal_system(self.crystal_system)})
         flags = {
@@ -166,13 +166,13 @@ class CandidateQuery:
             terms.append(dict(self.criteria))
         return joined(terms)
 
-    def _elements(self, asked: Condition) -> list[dict[str, Any]]:
+    def _elements(self, condition: Condition) -> list[dict[str, Any]]:
         terms: list[dict[str, Any]] = []
-        if asked.elements is not None:
-            terms.append({"elements": {"$all": list(asked.elements)}})
+        if condition.elements is not None:
+            terms.append({"elements": {"$all": list(condition.elements)}})
         if self.without_elements is not None:
             banned = Condition.build(elements=self.without_elements).elements or ()
-            both = sorted(set(banned) & set(asked.elements or ()))
+            both = sorted(set(banned) & set(condition.elements or ()))
             if both:
                 raise ConditionError(f"element {', '.join(both)} is asked for and excluded")
             terms.append({"elements": {"$nin": list(banned)}})
@@ -218,8 +218,8 @@ def number_field(name: str) -> str:
     return NUMBERS.get(spec.name, f"properties.{spec.name}")
 
 
-def _bounds(asked: Bounds) -> dict[str, float]:
-    value = Condition.build(properties={"e_above_hull": asked}).properties["e_above_hull"]
+def _bounds(condition: Bounds) -> dict[str, float]:
+    value = Condition.build(properties={"e_above_hull": condition}).properties["e_above_hull"]
     if not isinstance(value, Range):
         return {"$gte": value - _TOLERANCE, "$lte": value + _TOLERANCE}
     bounds = {}

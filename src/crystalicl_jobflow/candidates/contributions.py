@@ -185,7 +185,10 @@ def evaluation_part(row: Mapping[str, Any], origin: Mapping[str, Any]) -> Part:
 
 
 def selection_part(row: Mapping[str, Any], origin: Mapping[str, Any]) -> Part:
-    """Return what a row of a selection says of its candidate: whether it goes on, or why not."""
+    """Return what a row of a selection says of its candidate.
+
+    That is, whether it is chosen for the next step, or why not.
+    """
     kept = {
         column: row[name]
         for name, column in _SELECTION_COLUMNS.items()

@@ -113,18 +113,18 @@ def _constrained(criteria: Mapping[str, Any]) -> tuple[set[str], set[str]]:
     """Return the fields asked for by value, and those with a range."""
     equal: set[str] = set()
     bounded: set[str] = set()
-    for name, asked in _terms(criteria):
-        if not isinstance(asked, Mapping) or {"$eq", "$all"} & set(asked):
+    for name, condition in _terms(criteria):
+        if not isinstance(condition, Mapping) or {"$eq", "$all"} & set(condition):
             equal.add(name)
-        elif {"$in", "$gt", "$gte", "$lt", "$lte", "$ne"} & set(asked):
+        elif {"$in", "$gt", "$gte", "$lt", "$lte", "$ne"} & set(condition):
             bounded.add(name)
     return equal, bounded
 
 
 def _terms(criteria: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    for name, asked in criteria.items():
+    for name, condition in criteria.items():
         if name == "$and":
-            for item in asked:
+            for item in condition:
                 yield from _terms(item)
         elif not name.startswith("$"):
-            yield name, asked
+            yield name, condition

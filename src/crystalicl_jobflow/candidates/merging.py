@@ -87,8 +87,8 @@ def _restore_generated(document: dict[str, Any]) -> None:
 
 def _add(document: dict[str, Any], part: Part) -> None:
     if part.stage:
-        held = (STAGES.index(document["stage"]), document["stage_at"])
-        if part.replaces or (STAGES.index(part.stage), part.stamp) >= held:
+        current = (STAGES.index(document["stage"]), document["stage_at"])
+        if part.replaces or (STAGES.index(part.stage), part.stamp) >= current:
             document.update(part.text)
             document["stage"], document["stage_at"] = part.stage, part.stamp
     document["relaxations"] = _as_gathered(_by_origin(document["relaxations"] + part.relaxations))

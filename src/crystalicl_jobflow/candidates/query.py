@@ -143,8 +143,8 @@ def count_documents(
     store: Store, query: CandidateQuery | None = None, *, patience: float = RETRY_SECONDS
 ) -> int:
     """Return how many candidates answer a question; ``patience`` as in find_documents."""
-    asked = query or CandidateQuery()
-    return retrying(lambda: store.count(asked.mongo_criteria), seconds=patience)
+    question = query or CandidateQuery()
+    return retrying(lambda: store.count(question.mongo_criteria), seconds=patience)
 
 
 def find_structures(
@@ -172,7 +172,7 @@ def query_candidates(
     limit: int | None = None,
     skip: int = 0,
     blobs: Store | BlobStore | None = None,
-    **asked: Any,
+    **question: Any,
 ) -> list[Candidate]:
     """Search stored candidates by what they are (not by what was asked for).
 
@@ -184,7 +184,7 @@ def query_candidates(
         As for :func:`find_documents`.
     blobs
         Where large fields lie, see :func:`~crystalicl_jobflow.candidates.blobs.blobs_for`.
-    **asked
+    **question
         The fields of :class:`CandidateQuery`.
 
     Returns
@@ -206,7 +206,7 @@ def query_candidates(
     []
     """
     found = find_documents(
-        store, CandidateQuery(**asked), sort=sort, descending=descending, limit=limit, skip=skip,
+        store, CandidateQuery(**question), sort=sort, descending=descending, limit=limit, skip=skip,
         access=Access(blobs=blobs),
     )  # fmt: skip
     return [read_candidate(document) for document in found if document.get("stage") != "generated"]

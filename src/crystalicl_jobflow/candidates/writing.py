@@ -98,7 +98,7 @@ def retrying(call: Callable[[], T], *, seconds: float = RETRY_SECONDS) -> T:
     call
         What to do; it must do no harm twice.
     seconds
-        How long to go on.
+        How long to keep trying.
 
     Raises
     ------
@@ -194,8 +194,8 @@ def _one_round(parts: Parts, store: MongoStore, changed_by: ChangedBy) -> tuple[
             requests.append(InsertOne(document))
         else:
             # a document that lacks the revision, of an older version, matches None as well
-            held = {key: document[key], "revision": stored.get("revision")}
-            requests.append(ReplaceOne(held, document))
+            as_read = {key: document[key], "revision": stored.get("revision")}
+            requests.append(ReplaceOne(as_read, document))
     try:
         result = store._collection.bulk_write(requests, ordered=False)
         done = result.inserted_count + result.matched_count
@@ -217,8 +217,8 @@ def _read_before_revisions(parts: Parts, store: MongoStore) -> dict[str, dict[st
     outdated, nothing is written over it, and the document is read anew.
     """
     collection, key = store._collection, store.key
-    asked = collection.find({key: {"$in": list(parts)}}, {key: 1, "revision": 1, "_id": 0})
-    revisions = {document[key]: document.get("revision") for document in asked}
+    cursor = collection.find({key: {"$in": list(parts)}}, {key: 1, "revision": 1, "_id": 0})
+    revisions = {document[key]: document.get("revision") for document in cursor}
     found = collection.find({key: {"$in": list(revisions)}}) if revisions else ()
     return {document[key]: document | {"revision": revisions[document[key]]} for document in found}
 

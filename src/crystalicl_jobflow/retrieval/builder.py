@@ -90,7 +90,7 @@ class DemonstrationBuilder(SerialBuilder):
         self.delete_orphans = delete_orphans
         self.kwargs = kwargs
         self.report = PoolReport()
-        self._held: set[str] = set()
+        self._existing: set[str] = set()
         super().__init__(sources=[source], targets=[target], **kwargs)
 
     def connect(self) -> None:
@@ -109,7 +109,7 @@ class DemonstrationBuilder(SerialBuilder):
         """Return the keys of the source that are to be built."""
         reader = StoreSource(self.source, self.query)
         names = [self.source.key, self.source.last_updated_field, "state"]
-        held = {
+        existing_documents = {
             document[self.target.key]: document
             for document in self.target.query(
                 {}, properties=[self.target.key, "source_updated", "state"]
@@ -120,7 +120,7 @@ class DemonstrationBuilder(SerialBuilder):
             key = document.get(self.source.key)
             if key is None or document.get("state") == "failed":
                 continue
-            known = held.get(str(key))
+            known = existing_documents.get(str(key))
             if known is None or (known.get("state") == "failed" and self.retry_failed):
                 keys.append(key)
             else:
@@ -130,7 +130,7 @@ class DemonstrationBuilder(SerialBuilder):
                     keys.append(key)
                 else:
                     self.report.unchanged += 1
-        self._held = set(held)
+        self._existing = set(existing_documents)
         return keys
 
     def get_items(self) -> Iterator[dict[str, Any]]:
@@ -167,17 +167,17 @@ class DemonstrationBuilder(SerialBuilder):
 
     def update_targets(self, items: list[dict[str, Any]]) -> None:
         """Write the documents in bulk."""
-        held = self._held
-        write_documents(self.target, items, existing=held, save=False)
+        existing_documents = self._existing
+        write_documents(self.target, items, existing=existing_documents, save=False)
         for item in items:
             key = item[self.target.key]
             if item.get("state") == "failed":
                 self.report.failed.append((key, item["error"]))
-            elif key in held:
+            elif key in existing_documents:
                 self.report.updated += 1
             else:
                 self.report.added += 1
-            held.add(key)
+            existing_documents.add(key)
         if isinstance(self.target, JSONStore) and not self.target.read_only:
             save_json_store(self.target)
 

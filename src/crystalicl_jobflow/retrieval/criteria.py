@@ -68,10 +68,10 @@ def criteria(index: DemonstrationIndex, condition: Condition) -> list[Criterion]
         found.append(Criterion("space_group", rows))
     if condition.num_sites is not None:
         found.append(Criterion("num_sites", _within(columns.num_sites, condition.num_sites)))
-    for name, asked in condition.properties.items():
+    for name, wanted in condition.properties.items():
         values = columns.properties.get(name)
-        if isinstance(asked, Range):
-            rows = np.zeros(len(index), dtype=bool) if values is None else _within(values, asked)
+        if isinstance(wanted, Range):
+            rows = np.zeros(len(index), dtype=bool) if values is None else _within(values, wanted)
         elif values is None:
             rows = np.zeros(len(index), dtype=bool)
         else:
@@ -80,14 +80,14 @@ def criteria(index: DemonstrationIndex, condition: Condition) -> list[Criterion]
     return found
 
 
-def _within(values: NDArray[Any], asked: float | Range) -> NDArray[np.bool_]:
-    if not isinstance(asked, Range):
-        return np.asarray(values == asked)
+def _within(values: NDArray[Any], wanted: float | Range) -> NDArray[np.bool_]:
+    if not isinstance(wanted, Range):
+        return np.asarray(values == wanted)
     rows = np.ones(len(values), dtype=bool)
-    if asked.min is not None:
-        rows &= values >= asked.min  # NaN compares false
-    if asked.max is not None:
-        rows &= values <= asked.max
+    if wanted.min is not None:
+        rows &= values >= wanted.min  # NaN compares false
+    if wanted.max is not None:
+        rows &= values <= wanted.max
     return rows
 
 
@@ -167,19 +167,19 @@ def distances(
         values come last. None where no property is asked for.
     """
     each = []
-    for name, asked in condition.properties.items():
+    for name, wanted in condition.properties.items():
         column = index.columns.properties.get(name)
-        if column is None or (isinstance(asked, Range) and f"properties.{name}" in met):
+        if column is None or (isinstance(wanted, Range) and f"properties.{name}" in met):
             continue
         values = column if len(rows) == len(index) else column[rows]
-        if isinstance(asked, Range):
+        if isinstance(wanted, Range):
             gap = np.zeros(len(values))
-            if asked.min is not None:
-                gap = np.maximum(gap, asked.min - values)
-            if asked.max is not None:
-                gap = np.maximum(gap, values - asked.max)
+            if wanted.min is not None:
+                gap = np.maximum(gap, wanted.min - values)
+            if wanted.max is not None:
+                gap = np.maximum(gap, values - wanted.max)
         else:
-            gap = np.abs(values - asked)
+            gap = np.abs(values - wanted)
         if f"properties.{name}" not in met:  # those that meet it have a value
             gap[np.isnan(gap)] = np.inf
         each.append((name, gap))
@@ -228,7 +228,7 @@ def element_distances(
     """
     if condition.formula is None:
         return None
-    amounts, asked = _mendeleev(condition.formula)
+    amounts, wanted = _mendeleev(condition.formula)
     formulas = index.columns.formula
     codes, places = np.unique(formulas.codes[rows], return_inverse=True)
     found = np.full(len(codes), np.inf)
@@ -236,7 +236,7 @@ def element_distances(
         others, numbers = _mendeleev(formulas.vocabulary[code])
         if others == amounts:
             # both are sorted within equal amounts, which is the best one-to-one matching
-            found[at] = sum(abs(a - b) for a, b in zip(numbers, asked, strict=True))
+            found[at] = sum(abs(a - b) for a, b in zip(numbers, wanted, strict=True))
     return found[places]
 
 

@@ -71,7 +71,7 @@ def open_embedded_pool(
         Whether the strategies F and CF are going to be used; computing the fingerprints
         takes longer than all the rest.
     progress
-        Called as the work goes on.
+        Called as crystals are done.
 
     Returns
     -------

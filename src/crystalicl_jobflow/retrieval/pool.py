@@ -138,7 +138,7 @@ def fill_pool(
     """Fill a pool with the crystals of a source, doing only what is new.
 
     A record whose content is the same as when it was written is left alone. What is done
-    is kept when the work is interrupted; the next run goes on from there.
+    is kept when the work is interrupted; the next run continues there.
 
     Parameters
     ----------
@@ -158,7 +158,7 @@ def fill_pool(
     fingerprint_timeout
         Seconds after which a crystal goes without a fingerprint; None for no limit.
     progress
-        Called as the work goes on.
+        Called as crystals are done.
 
     Returns
     -------
@@ -289,7 +289,7 @@ def compute_fingerprints(
     timeout
         Seconds after which a crystal goes without one; None for no limit.
     progress
-        Called as the work goes on.
+        Called as crystals are done.
 
     Returns
     -------

@@ -96,14 +96,14 @@ def retrieve_many(
     conditions draw independently. See there for parameters and errors; `seed` may also be
     one for each condition.
     """
-    asked = list(conditions)
+    wanted = list(conditions)
     _check(strategy, shots)
-    seeds = [seed] * len(asked) if isinstance(seed, int) else list(seed)
-    if len(seeds) != len(asked):
-        raise ValueError(f"{len(seeds)} seeds were given for {len(asked)} conditions")
+    seeds = [seed] * len(wanted) if isinstance(seed, int) else list(seed)
+    if len(seeds) != len(wanted):
+        raise ValueError(f"{len(seeds)} seeds were given for {len(wanted)} conditions")
     index = pool if isinstance(pool, DemonstrationIndex) else DemonstrationIndex.from_store(pool)
     retrievals = []
-    for condition, one in zip(asked, seeds, strict=True):
+    for condition, one in zip(wanted, seeds, strict=True):
         chosen = select(
             index, condition, strategy=strategy, shots=shots, seed=one, exclude_ids=exclude_ids
         )

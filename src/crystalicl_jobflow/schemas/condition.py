@@ -160,15 +160,15 @@ class Condition(BaseModel):
         if not isinstance(value, Mapping):
             raise ValueError("properties must be a mapping of names to values or ranges")
         checked: dict[str, Any] = {}
-        for name, asked in value.items():
+        for name, given in value.items():
             spec = find_property(name)
             if spec is None:
                 known = ", ".join(sorted(PROPERTIES))
                 raise ValueError(f"property {name!r} is not known; known are {known}")
             if spec.name in checked:
                 raise ValueError(f"property {spec.name!r} is given twice")
-            asked = read_range(asked)
-            bounds = [asked.min, asked.max] if isinstance(asked, Range) else [asked]
+            limits = read_range(given)
+            bounds = [limits.min, limits.max] if isinstance(limits, Range) else [limits]
             for bound in bounds:
                 if bound is None:
                     continue
@@ -176,7 +176,7 @@ class Condition(BaseModel):
                     raise ValueError(f"property {name}: {bound} is not finite")
                 if spec.minimum is not None and float(bound) < spec.minimum:
                     raise ValueError(f"property {name} cannot be below {spec.minimum:g}")
-            checked[spec.name] = asked
+            checked[spec.name] = limits
         return dict(sorted(checked.items()))
 
     @model_validator(mode="after")
@@ -251,7 +251,7 @@ class Condition(BaseModel):
             parts.append("group " + ",".join(map(str, self.space_groups)))
         if self.num_sites is not None:
             parts.append(f"sites {range_text(self.num_sites)}")
-        parts += [f"{name} {range_text(asked)}" for name, asked in self.properties.items()]
+        parts += [f"{name} {range_text(value)}" for name, value in self.properties.items()]
         return ", ".join(parts) or "any crystal"
 
     @classmethod

@@ -105,10 +105,10 @@ def _range(low: Any, high: Any) -> Range:
         raise ValueError(validation_line(error)) from None
 
 
-def range_text(asked: float | Range) -> str:
+def range_text(value: float | Range) -> str:
     """Return a value or a range as a user writes it, e.g. ``0.5`` or ``:0.1``."""
-    if isinstance(asked, Range):
-        low = "" if asked.min is None else f"{asked.min:g}"
-        high = "" if asked.max is None else f"{asked.max:g}"
+    if isinstance(value, Range):
+        low = "" if value.min is None else f"{value.min:g}"
+        high = "" if value.max is None else f"{value.max:g}"
         return f"{low}:{high}"
-    return f"{asked:g}"
+    return f"{value:g}"

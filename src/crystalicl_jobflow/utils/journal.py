@@ -1,7 +1,4 @@
-"""What a long task has finished, kept on disk line by line so that a killed one goes on.
-
-Lies below the rooms, beside the settings.
-"""
+"""What a long task has finished, kept on disk line by line, so that a killed one continues."""
 
 from __future__ import annotations
 
@@ -101,7 +98,7 @@ class Journal:
             logger.warning(
                 "%s cannot be written, a kill would lose what is done: %s", self.path, error
             )
-            self._is_unwritable = True  # told once
+            self._is_unwritable = True  # one warning
 
     def close(self) -> None:
         """Close the file, and keep it."""

@@ -1,7 +1,4 @@
-"""What an error says, in one line, for reasons and messages.
-
-Lies below the rooms, beside the settings.
-"""
+"""What an error says, in one line, for reasons and messages."""
 
 from __future__ import annotations
 

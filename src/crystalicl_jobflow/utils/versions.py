@@ -1,7 +1,4 @@
-"""Versions of packages, for provenance.
-
-Lies below the rooms, beside the settings.
-"""
+"""Versions of packages, for provenance."""
 
 from __future__ import annotations
 
