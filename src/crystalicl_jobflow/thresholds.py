@@ -218,3 +218,32 @@ def evaluation_tolerances() -> dict[str, float | str]:
         "unique_ltol": UNIQUE_LTOL,
         "unique_angle_tol": UNIQUE_ANGLE_TOL,
     }
+
+
+MIN_LENGTH: Final = 0.5
+"""Shortest cell length in Å that is read: atoms nearer than :data:`MIN_DISTANCE` overlap, and an
+atom's own images are as far away as the cell is long. A neighbour search in a shorter cell would
+need memory without limit."""
+
+MAX_LENGTH: Final = 1000.0
+"""Longest cell length in Å that is read; no crystal of the data sets comes near."""
+
+MIN_ANGLE_SPREAD: Final = 1e-4
+"""Least 1 - Σcos² + 2Πcos of three cell angles, the squared volume of the cell with unit lengths.
+Three angles of 1.2 degrees have about as much."""
+
+MAX_COORDINATE: Final = 10.0
+"""Largest fractional coordinate, with either sign, that is read. Unwrapped atoms of a relaxation
+are a few cells away; further off digits are lost."""
+
+MAX_NUMBER_CHARACTERS: Final = 30
+"""Longest number that is read; a double has 17 digits, a sign, a point and an exponent."""
+
+MAX_SITES: Final = 2000
+"""Most atoms in a cell that is read. The largest crystals of the data sets have hundreds."""
+
+MAX_OPERATIONS: Final = 1000
+"""Most symmetry operations that a CIF may list; a conventional cell has at most 192."""
+
+MAX_TEXT_SIZE: Final = 1_000_000
+"""Longest text of a crystal, in characters. 2,000 atoms take about a tenth of it."""

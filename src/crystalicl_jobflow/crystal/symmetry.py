@@ -21,6 +21,7 @@ import numpy as np
 import spglib
 from numpy.typing import NDArray
 
+from crystalicl_jobflow.crystal.bounds import cell_fault
 from crystalicl_jobflow.crystal.wyckoff import SNAP_TOLERANCE, centring_multiplicity, snap
 
 if TYPE_CHECKING:
@@ -96,7 +97,15 @@ def standard_cell(
     symprec
         Tolerance in Å. Where nothing consistent is found, smaller ones are tried, and
         in the end the crystal is described in P1.
+
+    Raises
+    ------
+    ValueError
+        If a number of the cell or the number of sites is out of bounds.
     """
+    fault = cell_fault(lattice, frac_coords)
+    if fault is not None:
+        raise ValueError(fault)
     for found in _candidates(lattice, frac_coords, labels, symprec):
         for tolerance in _SNAP_TOLERANCES:
             snapped = snap(found.frac_coords, found.number, tolerance)
@@ -118,7 +127,17 @@ def has_group(
     labels: NDArray[np.integer[Any]],
     number: int,
 ) -> bool:
-    """Tell whether a crystal's group at `SYMPREC` is this one; spglib has the last word."""
+    """Tell whether a crystal's group at `SYMPREC` is this one; spglib has the last word.
+
+    Parameters
+    ----------
+    lattice, frac_coords, labels
+        The crystal, see `standard_cell`.
+    number
+        Space-group number.
+    """
+    if cell_fault(lattice, frac_coords) is not None:
+        return False
     if number > _LAST_LEFT_TO_SPGLIB:
         cell = moyopy.Cell(lattice.tolist(), frac_coords.tolist(), labels.tolist())
         try:
@@ -139,7 +158,7 @@ def spglib_dataset(
     symprec: float = SYMPREC,
     angle_tolerance: float = ANGLE_TOLERANCE,
 ) -> Any:
-    """Return what spglib finds, or None where it finds nothing.
+    """Return what spglib finds, or None where it finds nothing or a number is out of bounds.
 
     Parameters
     ----------
@@ -150,6 +169,8 @@ def spglib_dataset(
     angle_tolerance
         Degrees; below 0 spglib judges angles by `symprec` too.
     """
+    if cell_fault(lattice, frac_coords) is not None:  # spglib could end the process
+        return None
     cell: Any = (lattice, frac_coords, labels)  # spglib's annotation names lists only
     try:
         return spglib.get_symmetry_dataset(cell, symprec, angle_tolerance)

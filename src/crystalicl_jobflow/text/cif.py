@@ -9,21 +9,35 @@ from __future__ import annotations
 
 import re
 import warnings
+from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
-from pymatgen.core import Composition, Element, Lattice, Structure, SymmOp
+from numpy.typing import NDArray
+from pymatgen.core import Composition, DummySpecies, Element, Lattice, Structure, SymmOp
 from pymatgen.io.cif import CifParser, CifWriter
 
 from crystalicl_jobflow.crystal import wyckoff
+from crystalicl_jobflow.crystal.bounds import (
+    coordinates_fault,
+    lattice_fault,
+    num_sites_fault,
+    number_fault,
+    text_fault,
+)
 from crystalicl_jobflow.crystal.symmetry import SYMPREC
 from crystalicl_jobflow.schemas.reasons import FailureReason
 from crystalicl_jobflow.text.asymmetric_unit import SGSCrystal
 from crystalicl_jobflow.text.base import ParsedText
 from crystalicl_jobflow.text.errors import TextError
 from crystalicl_jobflow.text.lines import Line
+from crystalicl_jobflow.text.numbers import ANGLE_STEP, LENGTH_STEP
 from crystalicl_jobflow.text.species import read_species, species_names
-from crystalicl_jobflow.thresholds import OCCUPANCY_TOLERANCE
+from crystalicl_jobflow.thresholds import (
+    MAX_NUMBER_CHARACTERS,
+    MAX_OPERATIONS,
+    OCCUPANCY_TOLERANCE,
+)
 from crystalicl_jobflow.utils.messages import one_line
 
 #: Fields of a site, in the order in which they are written.
@@ -36,6 +50,10 @@ SITE_FIELDS = tuple(
 )  # fmt: skip
 
 
+_OPERATION_NAMES = ("_symmetry_equiv_pos_as_xyz", "_space_group_symop_operation_xyz")
+#: A symmetry operation has at most so many characters, its number in the list included.
+_MAX_OPERATION = 100
+_LONG_NUMBER = re.compile(rf"\d[\d.]{{{MAX_NUMBER_CHARACTERS},}}")
 #: Tolerances tried, as shares of the one asked for, until name and operations agree.
 _TIGHTER = (1.0, 0.3, 0.1, 0.01)
 
@@ -153,7 +171,11 @@ class CIFFormat:
         TextError
             As for `decode`.
         """
-        cif = with_operations(data_block(text))
+        block = data_block(text)
+        fault = numbers_fault(block)
+        if fault is not None:
+            raise TextError(FailureReason.BAD_CIF, fault)
+        cif = with_operations(block)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             try:
@@ -166,7 +188,87 @@ class CIFFormat:
                 ) from error
         if not structures or not len(structures[0]):
             raise TextError(FailureReason.NO_SITES, "the CIF holds no sites")
+        _check(
+            structures[0], [operation.rotation_matrix for operation in parser.symmetry_operations]
+        )
         return ParsedText(structures[0])
+
+
+def numbers_fault(cif: str) -> str | None:
+    """Say which number, symmetry operation or size of a CIF is out of bounds.
+
+    pymatgen takes cubic time in the digits of a symmetry operation, and reads what it is given.
+
+    Parameters
+    ----------
+    cif
+        A whole file or a data block.
+    """
+    fault = text_fault(cif)
+    if fault is not None:
+        return fault
+    number = _LONG_NUMBER.search(cif)
+    if number is not None:
+        return number_fault(number[0])
+    operations = _listed_operations(cif)
+    if len(operations) > MAX_OPERATIONS:
+        return f"{len(operations)} symmetry operations are more than {MAX_OPERATIONS}"
+    longest = max(operations, key=len, default="")
+    if len(longest) > _MAX_OPERATION:
+        return f"the symmetry operation {longest[:40]!r}… has {len(longest)} characters"
+    return None
+
+
+def _listed_operations(cif: str) -> list[str]:
+    """Return the lines of the loops that list symmetry operations."""
+    found: list[str] = []
+    reading = in_header = False
+    for line in map(str.strip, cif.splitlines()):
+        if line.startswith("loop_"):
+            reading, in_header = False, True
+        elif line.startswith("_"):
+            if not in_header:
+                reading = False
+            reading |= line.startswith(_OPERATION_NAMES)
+            if reading and not in_header:  # a single operation without a loop
+                found.append(line.partition(" ")[2])
+        elif line:
+            in_header = False
+            if reading:
+                found.append(line)
+    return found
+
+
+def _check(structure: Structure, rotations: Sequence[NDArray[np.float64]]) -> None:
+    """Refuse a crystal out of bounds, and a cell that its operations do not leave as it is."""
+    fault = num_sites_fault(len(structure))
+    if fault is not None:
+        raise TextError(FailureReason.TOO_MANY_ATOMS, fault)
+    matrix = structure.lattice.matrix
+    fault = lattice_fault(matrix)
+    if fault is not None:
+        raise TextError(FailureReason.BAD_LATTICE, fault)
+    fault = coordinates_fault(structure.frac_coords)
+    if fault is not None:
+        raise TextError(FailureReason.BAD_COORDINATES, fault)
+    for element in structure.composition:
+        if isinstance(element, DummySpecies):
+            raise TextError(FailureReason.BAD_ELEMENT, f"{element.symbol!r} is not an element")
+    lattice = structure.lattice
+    for rotation in rotations:
+        turned = Lattice(np.asarray(rotation).T @ matrix)
+        if lattice_fault(turned.matrix) is not None or any(
+            np.abs(np.subtract(new, old)).max() > step
+            for new, old, step in (
+                (turned.abc, lattice.abc, 2 * LENGTH_STEP),
+                (turned.angles, lattice.angles, 2 * ANGLE_STEP),
+            )
+        ):
+            raise TextError(
+                FailureReason.BAD_LATTICE,
+                f"the cell {' '.join(f'{x:g}' for x in lattice.parameters)} is not the same after "
+                "the symmetry operations of its group",
+            )
 
 
 def with_operations(block: str) -> str:

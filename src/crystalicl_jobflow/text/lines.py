@@ -8,16 +8,26 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from crystalicl_jobflow.crystal import wyckoff
+from crystalicl_jobflow.crystal.bounds import (
+    angles_fault,
+    coordinates_fault,
+    lengths_fault,
+    num_sites_fault,
+    number_fault,
+    text_fault,
+)
 from crystalicl_jobflow.schemas.reasons import FailureReason
 from crystalicl_jobflow.text.errors import TextError
+from crystalicl_jobflow.text.numbers import ANGLE_STEP, LENGTH_STEP
 from crystalicl_jobflow.text.species import read_species
+from crystalicl_jobflow.thresholds import MAX_COORDINATE, MAX_LENGTH, MIN_LENGTH
 
 Triple = tuple[float, float, float]
 
-_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)")
+_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)", re.ASCII)
 _LETTER = re.compile(r"(.*\S)\s+\d*([a-zA])")
-#: Å; no crystal of the data sets comes near, a runaway number does.
-MAX_LENGTH = 1000.0
+#: Longer lines name no species: twelve elements that share a site take less.
+_MAX_SPECIES = 120
 
 
 @dataclass(frozen=True)
@@ -34,8 +44,11 @@ def content_lines(text: str) -> list[Line]:
     Raises
     ------
     TextError
-        ``EMPTY`` where there is none.
+        ``EMPTY`` where there is none, ``TOO_MANY_ATOMS`` where the text is too long.
     """
+    fault = text_fault(text)
+    if fault is not None:
+        raise TextError(FailureReason.TOO_MANY_ATOMS, fault)
     lines = []
     for number, raw in enumerate(text.splitlines(), start=1):
         content = raw.strip().lstrip("#").strip()
@@ -47,11 +60,14 @@ def content_lines(text: str) -> list[Line]:
 
 
 def numbers(line: Line) -> list[float] | None:
-    """Return the numbers of a line that holds nothing else, or None."""
+    """Return the numbers of a line that holds nothing else, or None.
+
+    A number with too many characters comes back as infinite, which is out of all bounds.
+    """
     tokens = line.text.replace(",", " ").split()
     if not tokens or not all(_NUMBER.fullmatch(token) for token in tokens):
         return None
-    return [float(token) for token in tokens]
+    return [math.inf if number_fault(token) else float(token) for token in tokens]
 
 
 def triple(line: Line) -> Triple | None:
@@ -71,6 +87,8 @@ def is_group(line: Line) -> bool:
 
 def species_of(line: Line) -> tuple[str, str | None] | None:
     """Return species and Wyckoff letter (or None) of a species line, None of any other."""
+    if len(line.text) > _MAX_SPECIES:
+        return None
     try:
         return read_species(line.text)[0], None
     except ValueError:
@@ -155,10 +173,11 @@ def _no_start(lines: Sequence[Line]) -> TextError:
 def read_lengths(line: Line) -> Triple:
     """Return three cell lengths in Å."""
     values = triple(line)
-    if values is None or not all(0 < x <= MAX_LENGTH for x in values):
+    if values is None or lengths_fault(values) is not None:
         raise TextError(
             FailureReason.BAD_LATTICE,
-            f"{line.text[:40]!r} are not three lengths between 0 and {MAX_LENGTH:.0f} Å",
+            f"{line.text[:40]!r} are not three lengths between {MIN_LENGTH:g} and "
+            f"{MAX_LENGTH:.0f} Å",
             line=line.number,
         )
     return values
@@ -179,15 +198,52 @@ def read_angles(line: Line, *, is_last: bool = False) -> Triple:
 
 
 def check_cell(number: int, lengths: Triple, angles: Triple, line: Line) -> None:
-    """Refuse lengths and angles that span no volume."""
-    _, angles = wyckoff.constrain_lattice(lengths, angles, number)
-    a, b, c = (math.cos(math.radians(x)) for x in angles)
-    if 1 - a * a - b * b - c * c + 2 * a * b * c < 1e-4:
-        raise TextError(
-            FailureReason.BAD_LATTICE,
-            f"no cell has the angles {angles[0]:g} {angles[1]:g} {angles[2]:g}",
-            line=line.number + 1,
-        )
+    """Refuse a cell that its space group cannot have, and angles that span no volume.
+
+    Parameters
+    ----------
+    number
+        Space-group number.
+    lengths, angles
+        As written, in Å and degrees.
+    line
+        Where the lengths are; the angles are in the next line.
+
+    Raises
+    ------
+    TextError
+        ``BAD_LATTICE``.
+    """
+    fault = cell_against_group(number, lengths, angles)
+    if fault is not None:
+        place = line.number + (0 if fault.startswith("lengths") else 1)
+        raise TextError(FailureReason.BAD_LATTICE, fault, line=place)
+    fault = angles_fault(wyckoff.constrain_lattice(lengths, angles, number)[1])
+    if fault is not None:
+        raise TextError(FailureReason.BAD_LATTICE, fault, line=line.number + 1)
+
+
+def cell_against_group(number: int, lengths: Triple, angles: Triple) -> str | None:
+    """Say why a group in the standard setting cannot have a cell, beyond rounding.
+
+    Lengths at one decimal and whole degrees may each be off by half a step; a step is allowed.
+
+    Parameters
+    ----------
+    number
+        Space-group number.
+    lengths, angles
+        Of the conventional cell, in Å and degrees.
+    """
+    exact_lengths, exact_angles = wyckoff.constrain_lattice(lengths, angles, number)
+    name = f"the {wyckoff.crystal_system(number)} group {wyckoff.symbol(number)}"
+    for what, values, exact, step in (
+        ("lengths", lengths, exact_lengths, LENGTH_STEP),
+        ("angles", angles, exact_angles, ANGLE_STEP),
+    ):
+        if any(abs(x - y) > step + 1e-6 for x, y in zip(values, exact, strict=True)):
+            return f"{what} of {' '.join(f'{x:g}' for x in values)} do not belong to {name}"
+    return None
 
 
 def read_sites(lines: Sequence[Line]) -> list[tuple[Line, str, str | None, Triple]]:
@@ -225,8 +281,17 @@ def read_sites(lines: Sequence[Line]) -> list[tuple[Line, str, str | None, Tripl
                 else "no coordinates",
                 line=following.number if following is not None else line.number,
             )
+        if coordinates_fault(coords) is not None:
+            raise TextError(
+                FailureReason.BAD_COORDINATES,
+                f"{following.text[:40]!r} are not three coordinates within ±{MAX_COORDINATE:g}",
+                line=following.number,
+            )
         sites.append((line, *species, coords))
         i += 2
+        fault = num_sites_fault(len(sites))
+        if fault is not None:
+            raise TextError(FailureReason.TOO_MANY_ATOMS, fault, line=line.number)
     if not sites:
         raise TextError(FailureReason.NO_SITES, "the text names no site after the angles")
     for j in range(i, len(lines) - 1):

@@ -9,6 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
+LENGTH_STEP = 0.1
+"""Å between two written cell lengths."""
+
+ANGLE_STEP = 1.0
+"""Degrees between two written angles."""
+
 
 def format_lengths(lengths: Iterable[float]) -> str:
     """Write lengths in Å at one decimal."""

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from pymatgen.core import Composition, Lattice, Structure
 
 from crystalicl_jobflow.crystal import wyckoff
+from crystalicl_jobflow.crystal.bounds import num_sites_fault
 from crystalicl_jobflow.crystal.symmetry import SYMPREC, standard_cell
 from crystalicl_jobflow.schemas.reasons import FailureReason
 from crystalicl_jobflow.text.asymmetric_unit import SGSCrystal, SGSSite
@@ -32,9 +33,6 @@ from crystalicl_jobflow.text.lines import Line, content_lines, read_crystal_line
 from crystalicl_jobflow.text.numbers import format_angles, format_coords, format_lengths
 from crystalicl_jobflow.text.rounding import keep_group
 from crystalicl_jobflow.text.species import read_species, species_names, species_rank
-
-#: More atoms than this in one cell are a runaway text, not a crystal.
-MAX_ATOMS = 5000
 
 
 class SGSFormat:
@@ -170,15 +168,12 @@ class SGSFormat:
         ------
         TextError
             Where a stated Wyckoff letter does not fit its coordinates, or the cell would
-            hold more than `MAX_ATOMS` atoms.
+            hold more than `MAX_SITES` atoms.
         """
         number = crystal.space_group_number
         if not crystal.sites:
             raise TextError(FailureReason.NO_SITES, "the crystal has no sites")
-        if len(crystal.sites) > MAX_ATOMS:
-            raise TextError(
-                FailureReason.TOO_MANY_ATOMS, f"{len(crystal.sites)} sites are too many"
-            )
+        _refuse_too_many(len(crystal.sites))
         lengths, angles = wyckoff.constrain_lattice(crystal.lengths, crystal.angles, number)
         coords = np.array([site.frac_coords for site in crystal.sites], dtype=float)
         for i, site in enumerate(crystal.sites):
@@ -186,8 +181,7 @@ class SGSFormat:
                 coords[i] = _onto_letter(coords[i], site, number)
         snapped = wyckoff.snap(coords, number)
         n_atoms = int(snapped.multiplicity.sum())
-        if n_atoms > MAX_ATOMS:
-            raise TextError(FailureReason.TOO_MANY_ATOMS, f"{n_atoms} atoms are too many")
+        _refuse_too_many(n_atoms)
         lattice = Lattice.from_parameters(*lengths, *angles)
         species: list[Composition] = []
         points: list[NDArray[np.float64]] = []
@@ -198,6 +192,12 @@ class SGSFormat:
             points.append(wyckoff.orbit(point, number, stabilizer_mask=mask))
             species += [composition] * len(points[-1])
         return Structure(lattice, species, np.concatenate(points))
+
+
+def _refuse_too_many(num_sites: int) -> None:
+    fault = num_sites_fault(num_sites)
+    if fault is not None:
+        raise TextError(FailureReason.TOO_MANY_ATOMS, fault)
 
 
 def _multiplicity(site: SGSSite, crystal: SGSCrystal) -> int:

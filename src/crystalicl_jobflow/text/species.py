@@ -9,6 +9,7 @@ from functools import cache, lru_cache
 
 from pymatgen.core import Composition, Element, Structure
 
+from crystalicl_jobflow.crystal.bounds import number_fault, structure_fault
 from crystalicl_jobflow.schemas.reasons import FailureReason
 from crystalicl_jobflow.text.errors import TextError
 
@@ -50,6 +51,8 @@ def read_species(text: str) -> tuple[str, Composition]:
             raise ValueError(f"{token!r} is not an element")
         if match[1] in amounts:
             raise ValueError(f"{match[1]} is named twice")
+        if number_fault(match[2] or "") is not None:
+            raise ValueError(f"the occupancy of {match[1]} has too many digits")
         amounts[match[1]] = 1.0 if match[2] is None else float(match[2])
     if not amounts:
         raise ValueError("no element")
@@ -82,10 +85,14 @@ def species_names(structure: Structure) -> list[str]:
     Raises
     ------
     TextError
-        ``NOT_ENCODABLE`` where there are no sites, or one holds no element.
+        ``NOT_ENCODABLE`` where there are no sites, one holds no element, or a number of the
+        structure is out of bounds.
     """
     if not len(structure):
         raise TextError(FailureReason.NOT_ENCODABLE, "the structure has no atoms")
+    fault = structure_fault(structure)
+    if fault is not None:
+        raise TextError(FailureReason.NOT_ENCODABLE, fault)
     names: list[str] = []
     known: dict[int, str] = {}
     for site in structure:

@@ -1,0 +1,119 @@
+"""The one gate for numbers and sizes, before libraries that cannot refuse them.
+
+spglib ends the process on a cell that is not finite, a neighbour search in a cell of 1e-8 Å
+takes gigabytes, and pymatgen reads a coordinate of 2,000 digits for half a minute. Each
+function says in one line what is out of bounds, or returns None.
+
+>>> from pymatgen.core import Lattice
+>>> lattice_fault(Lattice.cubic(5.6).matrix)
+>>> lattice_fault(Lattice.cubic(1e-8).matrix)
+'a cell length of 1e-08 Å is not between 0.5 and 1000 Å'
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from crystalicl_jobflow.thresholds import (
+    MAX_COORDINATE,
+    MAX_LENGTH,
+    MAX_NUMBER_CHARACTERS,
+    MAX_SITES,
+    MAX_TEXT_SIZE,
+    MIN_ANGLE_SPREAD,
+    MIN_LENGTH,
+)
+
+if TYPE_CHECKING:
+    from pymatgen.core import Structure
+
+
+def text_fault(text: str) -> str | None:
+    """Say whether a text is too long to be a crystal."""
+    if len(text) > MAX_TEXT_SIZE:
+        return f"the text has {len(text):,} characters, more than {MAX_TEXT_SIZE:,}"
+    return None
+
+
+def number_fault(text: str) -> str | None:
+    """Say whether a number is written with too many characters."""
+    if len(text) > MAX_NUMBER_CHARACTERS:
+        return f"the number {text[:12]}… has {len(text)} characters"
+    return None
+
+
+def lengths_fault(lengths: Sequence[float]) -> str | None:
+    """Say which cell length, in Å, is not finite or out of bounds."""
+    for length in lengths:
+        if not MIN_LENGTH <= length <= MAX_LENGTH:  # not true of NaN
+            return (
+                f"a cell length of {length:g} Å is not between "
+                f"{MIN_LENGTH:g} and {MAX_LENGTH:.0f} Å"
+            )
+    return None
+
+
+def angles_fault(angles: Sequence[float]) -> str | None:
+    """Say why no cell has these angles, in degrees."""
+    if all(0 < angle < 180 for angle in angles):
+        a, b, c = (math.cos(math.radians(angle)) for angle in angles)
+        if 1 - a * a - b * b - c * c + 2 * a * b * c >= MIN_ANGLE_SPREAD:
+            return None
+    return f"no cell has the angles {' '.join(f'{angle:g}' for angle in angles)}"
+
+
+def lattice_fault(lattice: ArrayLike) -> str | None:
+    """Say why lattice vectors (rows, in Å, shape (3, 3)) are no cell."""
+    matrix = np.asarray(lattice, dtype=float)
+    if matrix.shape != (3, 3) or not np.isfinite(matrix).all():
+        return "the lattice vectors are not nine finite numbers"
+    lengths = np.sqrt((matrix**2).sum(axis=1))
+    fault = lengths_fault(lengths.tolist())
+    if fault is None and np.linalg.det(matrix / lengths[:, None]) ** 2 < MIN_ANGLE_SPREAD:
+        return "the lattice vectors span no volume"
+    return fault
+
+
+def coordinates_fault(frac_coords: ArrayLike) -> str | None:
+    """Say which fractional coordinate, of any number of sites, is not finite or out of bounds."""
+    coords = np.asarray(frac_coords, dtype=float)
+    within = np.abs(coords) <= MAX_COORDINATE  # not true of NaN
+    if within.all():
+        return None
+    return f"a coordinate of {coords[~within][0]:g} is out of bounds (±{MAX_COORDINATE:g})"
+
+
+def num_sites_fault(num_sites: int) -> str | None:
+    """Say whether a cell has too many atoms."""
+    if num_sites > MAX_SITES:
+        return f"{num_sites} atoms are too many: a cell may have {MAX_SITES}"
+    return None
+
+
+def cell_fault(lattice: ArrayLike, frac_coords: ArrayLike) -> str | None:
+    """Say what is out of bounds about a cell and its sites.
+
+    Parameters
+    ----------
+    lattice
+        Rows are lattice vectors in Å, shape (3, 3).
+    frac_coords
+        Shape (n, 3).
+
+    Returns
+    -------
+    str or None
+        One line, or None where symmetry and neighbours may be searched.
+    """
+    coords = np.asarray(frac_coords, dtype=float)
+    return num_sites_fault(len(coords)) or lattice_fault(lattice) or coordinates_fault(coords)
+
+
+def structure_fault(structure: Structure) -> str | None:
+    """Say what is out of bounds about a crystal, ordered or not; see `cell_fault`."""
+    return cell_fault(structure.lattice.matrix, structure.frac_coords)
