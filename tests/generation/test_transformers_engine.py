@@ -457,3 +457,25 @@ def test_a_probability_too_close_to_a_step_is_computed_alone(
     found = sorted(completion.log_prob for completion in answers[0])
     assert len(alone) == len(found)
     assert found == [round(value, 2) for value in sorted(alone)]
+
+
+def test_memory_that_runs_out_while_a_probability_is_computed_loses_no_row(
+    generator: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(ROUNDING, torch.float32, 1.0)  # every probability is computed alone
+    generator.batch_size = 4
+    expected = generator.generate(REQUESTS, SAMPLING)
+    original = generator.causal.log_prob_alone
+    calls = 0
+
+    def log_prob_alone(prompt_ids: Any, written: Any) -> float:
+        nonlocal calls
+        calls += 1
+        if calls in (2, 3):  # the second time while the batch has already been given up
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+        return float(original(prompt_ids, written))
+
+    monkeypatch.setattr(generator.causal, "log_prob_alone", log_prob_alone)
+    assert generator.generate(REQUESTS, SAMPLING) == expected
+    assert calls > 3
+    assert generator.batch_size == 1

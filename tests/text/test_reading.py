@@ -173,3 +173,74 @@ def test_formats_by_name() -> None:
     assert get_text("SGS") is SGS
     with pytest.raises(ValueError, match="no text format 'poscar'; there are sgs"):
         get_text("poscar")
+
+
+@pytest.mark.parametrize(
+    ("group", "lengths", "angles", "fault"),
+    [
+        ("Fm-3m", "5.7 5.7 57.0", "90 90 90", "lengths of 5.7 5.7 57 do not belong to the cubic"),
+        ("Fm-3m", "4.0 4.0 4.0", "60 60 60", "angles of 60 60 60 do not belong to the cubic"),
+        ("R-3m", "5.0 5.0 5.0", "57 57 57", "angles of 57 57 57 do not belong to the trigonal"),
+        ("P6_3/mmc", "3.0 3.0 5.0", "90 90 90", "angles of 90 90 90"),
+        ("P4/mmm", "4.0 4.3 4.0", "90 90 90", "lengths of 4 4.3 4"),
+        ("P2_1/c", "5.0 5.0 5.0", "90 99 93", "angles of 90 99 93"),
+        ("P1", "4.0 4.0 0.4", "90 90 90", "not three lengths between 0.5 and 1000"),
+        ("P1", "4.0 4.0 4.0", "120 120 120", "no cell has the angles"),
+    ],
+)
+def test_a_cell_that_the_group_cannot_have_is_refused_not_replaced(
+    group: str, lengths: str, angles: str, fault: str
+) -> None:
+    with pytest.raises(TextError) as caught:
+        SGS.decode(f"{group}\n{lengths}\n{angles}\nNa\n0.00 0.00 0.00")
+    assert caught.value.reason == R.BAD_LATTICE
+    assert caught.value.line == (3 if fault.startswith(("angles", "no cell")) else 2)
+    assert fault in str(caught.value)
+
+
+def test_what_rounding_can_do_to_a_cell_is_put_right() -> None:
+    structure = SGS.decode("R-3m\n4.4 4.5 30.5\n90 91 119\nBi\n0.00 0.00 0.40")
+    assert structure.lattice.parameters == pytest.approx((4.45, 4.45, 30.5, 90, 90, 120))
+
+
+def test_a_stated_group_is_known_where_only_the_building_fails() -> None:
+    text = NACL.replace("Na\n0.00", "Na e\n0.00")
+    with pytest.raises(TextError, match="multiplicity 4, not 24e") as caught:
+        SGS.read(text)
+    assert caught.value.declared_group == 225
+    copy = pickle.loads(pickle.dumps(caught.value))
+    assert copy.declared_group == 225
+    assert SGS.read(NACL).declared_group == 225
+    assert CIF.read(CIF.encode(SGS.decode(NACL))).declared_group is None
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ("90.0", "60.0", R.BAD_LATTICE),
+        ("_cell_length_a   5.7", "_cell_length_a   57.7", R.BAD_LATTICE),
+        ("_cell_length_a   5.70000000", "_cell_length_a   nan", R.BAD_LATTICE),
+        ("0.5", "1" * 31, R.BAD_CIF),
+        ("'x, y, z'", "'x, y, z+0." + "1" * 2000 + "'", R.BAD_CIF),
+        ("'x, y, z'", "'x, y, z" + "+1/2" * 30 + "'", R.BAD_CIF),
+        ("  1  'x, y, z'\n", "  1  'x, y, z'\n" * 1001, R.BAD_CIF),
+        ("  Na  Na0", "  X  X0", R.BAD_ELEMENT),
+    ],
+)
+def test_numbers_cells_and_operations_of_a_cif_are_bounded(old: str, new: str, reason: R) -> None:
+    text = CIF.encode(SGS.decode(NACL))
+    assert old in text
+    with pytest.raises(TextError) as caught:
+        CIF.decode(text.replace(old, new))
+    assert caught.value.reason == reason
+
+
+def test_texts_of_runaway_size_are_refused_unread() -> None:
+    site = "\nNa\n0.10 0.20 0.30"
+    for text in (NACL + " " * 1_000_000, "P1\n90 90 90\n90 90 90" + site * 2001):
+        with pytest.raises(TextError) as caught:
+            SGS.decode(text)
+        assert caught.value.reason == R.TOO_MANY_ATOMS
+    with pytest.raises(TextError) as caught:
+        SGS.decode(NACL.replace("0.50 0.50 0.50", "0.50 0.50 " + "5" * 31))
+    assert (caught.value.reason, caught.value.line) == (R.BAD_COORDINATES, 7)

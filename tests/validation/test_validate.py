@@ -88,7 +88,7 @@ LATTICE = "Fm-3m\n5.7 5.7 5.7\n90 90 90\n"
         # every distance above 0.5 Å, but Na and Cl need 1.4 Å
         (NACL.replace("5.7 5.7 5.7", "2.0 2.0 2.0"), FailureReason.ATOMS_OVERLAP),
         # an atom and its own image
-        ("P1\n0.3 4.0 4.0\n90 90 90\nHe\n0.00 0.00 0.00", FailureReason.ATOMS_OVERLAP),
+        ("P1\n0.3 4.0 4.0\n90 90 90\nHe\n0.00 0.00 0.00", FailureReason.BAD_LATTICE),
         # declared a group lower than the one that is there
         ("P1\n4.1 4.1 4.1\n90 90 90\nCs\n0.00 0.00 0.00", FailureReason.SYMMETRY_DIFFERS),
         (NACL.replace("Cl", "He"), FailureReason.COMPOSITION_INVALID),
@@ -133,12 +133,15 @@ def test_the_group_asked_for_counts_before_the_one_declared(make: Make) -> None:
     assert make(NACL, condition=Condition(space_group=(221, 225))).checks.symmetry_adherent
 
 
-def test_an_unreadable_text_that_the_model_did_not_end_was_cut_off(make: Make) -> None:
+def test_a_text_that_the_model_did_not_end_was_cut_off(make: Make) -> None:
     text = NACL.replace("0.50 0.50 0.50", "0.50 half 0.50")
     assert make(text).failure_reason == FailureReason.BAD_COORDINATES
     assert make(text, finished=False).failure_reason == FailureReason.TRUNCATED
-    # complete all the same: it is a crystal
-    assert make(NACL, finished=False).failure_reason is None
+    # what there is reads as a crystal, but the next site may be missing
+    cut = make(NACL, finished=False)
+    assert cut.failure_reason == FailureReason.TRUNCATED
+    assert not cut.valid
+    assert cut.declared_space_group == 225
     assert make("", finished=False).failure_reason == FailureReason.EMPTY
 
 

@@ -73,10 +73,11 @@ def lattice_fault(lattice: ArrayLike) -> str | None:
     if matrix.shape != (3, 3) or not np.isfinite(matrix).all():
         return "the lattice vectors are not nine finite numbers"
     lengths = np.sqrt((matrix**2).sum(axis=1))
-    fault = lengths_fault(lengths.tolist())
-    if fault is None and np.linalg.det(matrix / lengths[:, None]) ** 2 < MIN_ANGLE_SPREAD:
+    if lengths_fault(np.round(lengths, 6).tolist()):  # vectors of 0.5 Å may be 1e-16 shorter
+        return lengths_fault(lengths.tolist())
+    if np.linalg.det(matrix / lengths[:, None]) ** 2 < MIN_ANGLE_SPREAD * (1 - 1e-6):
         return "the lattice vectors span no volume"
-    return fault
+    return None
 
 
 def coordinates_fault(frac_coords: ArrayLike) -> str | None:

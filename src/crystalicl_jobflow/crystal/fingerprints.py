@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from pymatgen.core import Structure
 
+from crystalicl_jobflow.crystal.bounds import structure_fault
 from crystalicl_jobflow.crystal.symmetry import structure_dataset
 
 FINGERPRINT_SIZE = 61
@@ -46,7 +47,15 @@ def crystal_fingerprint(structure: Structure) -> np.ndarray:
     -------
     numpy.ndarray
         Shape (61,), no unit. Zimmermann and Jain, RSC Adv. 10, 6063 (2020).
+
+    Raises
+    ------
+    ValueError
+        If a number of the structure is out of bounds.
     """
+    fault = structure_fault(structure)
+    if fault is not None:
+        raise ValueError(fault)
     featurizer = _featurizer()
     sites, counts = _orbits(structure)
     with warnings.catch_warnings():

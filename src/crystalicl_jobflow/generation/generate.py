@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
@@ -29,6 +30,8 @@ from crystalicl_jobflow.utils.progress import Progress
 
 if TYPE_CHECKING:
     from crystalicl_jobflow.generation.constraints import ConstraintOptions
+
+logger = logging.getLogger(__name__)
 
 
 def generate_for_retrievals(
@@ -212,8 +215,20 @@ def accept_texts(
 
     A text has to be one readable crystal. Under a constraint its crystal must also have
     the space group asked for, or else declared: coordinates that happen to be more
-    symmetric are the one thing that a constraint cannot see.
+    symmetric are the one thing that a constraint cannot see. The judge never raises for what
+    a model wrote: a fault of the programs is the reason ``internal``.
+
+    Parameters
+    ----------
+    requests, conditions
+        Prompts and what each asks for, as many.
+    text_format
+        Format of the texts.
     """
+    from crystalicl_jobflow.text import TextError
+    from crystalicl_jobflow.text.formats import get_text
+
+    read = get_text(text_format).read
     judges: dict[str, AcceptText] = {}
     for request, condition in zip(requests, conditions, strict=True):
         if request.constraint is not None:
@@ -223,25 +238,18 @@ def accept_texts(
 
     def accept(text: str, request: GenerationRequest) -> FailureReason | None:
         judge = judges.get(request.key)
-        if judge is not None:  # reads the text, too
-            return judge(text, request)
-        return _parse_failure(text, text_format)
+        try:
+            if judge is not None:  # reads the text, too
+                return judge(text, request)
+            read(text)
+        except TextError as error:
+            return error.reason
+        except Exception as error:  # as in the validation: one text never costs the whole run
+            logger.warning("a text could not be judged: %s: %s", type(error).__name__, error)
+            return FailureReason.INTERNAL
+        return None
 
     return accept
-
-
-def _parse_failure(text: str, text_format: str) -> FailureReason | None:
-    from crystalicl_jobflow.text import TextError
-    from crystalicl_jobflow.text.formats import get_text
-
-    try:
-        get_text(text_format).decode(text)
-    except TextError as error:
-        return error.reason
-    except Exception:
-        # as in the validation: a reader's unforeseen failure must not lose the whole run
-        return FailureReason.AMBIGUOUS
-    return None
 
 
 def _prompt(retrieval: Retrieval, text_format: str, template: str) -> str:

@@ -20,8 +20,8 @@ def read_text(
     text_format
         Name of the format, e.g. ``sgs``.
     finished
-        Whether the model ended the text by itself. An unreadable text that it did not end
-        was cut off, whatever the reader's complaint.
+        Whether the model ended the text by itself. A text that it did not end was cut off,
+        whatever the reader's complaint: more sites may have followed.
 
     Returns
     -------
@@ -44,6 +44,9 @@ def read_text(
         # A reader that fails in an unforeseen way must not take the whole batch with it.
         message = f"the text cannot be read: {type(error).__name__}: {first_line(error)}"
         return None, None, (FailureReason.INTERNAL, message)
+    if not finished:
+        message = "The text was cut off (what there is reads as a crystal)."
+        return None, parsed.declared_group, (FailureReason.TRUNCATED, message)
     return parsed.structure, parsed.declared_group, None
 
 

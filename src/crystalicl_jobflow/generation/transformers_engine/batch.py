@@ -83,6 +83,8 @@ class BatchRun:
         self.answers: list[dict[int, Completion]] = [{} for _ in self.requests]
         self.prefixes: dict[tuple[int, ...], Prefix] = {}
         self.slots: list[Row | None] = []
+        self.ended: deque[Row] = deque()
+        """Rows whose last token was drawn in a step for which memory ran out."""
         self.logits: torch.Tensor | None = None
         self.cache: SlotCache | None = None
 
@@ -96,9 +98,13 @@ class BatchRun:
         """
         if self.progress:
             self.progress(0, self.total)
-        while self.waiting or any(row is not None for row in self.slots):
+        while self.waiting or self.ended or any(row is not None for row in self.slots):
             try:
-                self._step()
+                while self.ended:
+                    self._close(self.ended[0])
+                    self.ended.popleft()
+                if self.waiting or self.slots:
+                    self._step()
                 failed = False
             except Exception as error:
                 if not is_out_of_memory(error):
@@ -120,8 +126,8 @@ class BatchRun:
         self.sampler.advance([row for _, row in live], self.logits, [slot for slot, _ in live])
         for slot, row in live:
             if row.done:
+                self._close(row)  # first: where memory runs out, the row is still in its slot
                 self.slots[slot] = None
-                self._close(row)
         self._shrink()
         if any(row is not None for row in self.slots):
             self._compute()
@@ -246,16 +252,14 @@ class BatchRun:
             self.progress(self.done, self.total)
 
     def _give_way(self) -> None:
-        """Go on with half as many rows: what is begun waits and is read again."""
+        """Continue with half as many rows: what is begun waits and is read again."""
         if self.batch_size == 1:
             raise GenerationError("out of memory with one row at a time: the model is too large")
         self.batch_size = max(1, min(self.batch_size, len(self.slots) or 2**30) // 2)
         rows = [row for row in self.slots if row is not None]
         self._drop()
         self.waiting.extendleft(row for row in reversed(rows) if not row.done)
-        for row in rows:
-            if row.done:  # its last token was drawn in the step that failed
-                self._close(row)
+        self.ended.extend(row for row in rows if row.done)
         self.prefixes.clear()
         gc.collect()
         if torch.cuda.is_available():
