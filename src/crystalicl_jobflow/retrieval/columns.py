@@ -197,7 +197,9 @@ class Columns:
         def read(name: str) -> NDArray[Any]:
             path = folder / f"{name}.npy"
             # an empty file cannot be mapped
-            array: NDArray[Any] = np.load(path, mmap_mode="r" if meta["rows"] else None)
+            array: NDArray[Any] = np.load(
+                path, mmap_mode="r" if meta["rows"] else None, allow_pickle=False
+            )
             return array
 
         words = meta["vocabularies"]

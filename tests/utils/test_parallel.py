@@ -1,0 +1,45 @@
+"""Work in several processes: in order, and a process that dies costs one item."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+
+from crystalicl_jobflow.utils.parallel import WorkerDiedError, map_list, parallel_map
+
+
+def square(number: int) -> int:
+    """Return the square; 37 ends the process, as a crash in compiled code would."""
+    if number == 37:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number * number
+
+
+def lost(number: int) -> int:
+    return -number
+
+
+def test_an_item_that_kills_its_process_costs_no_other() -> None:
+    found = list(parallel_map(square, range(60), processes=2, batch_size=4, on_death=lost))
+    assert found == [-37 if number == 37 else number * number for number in range(60)]
+
+
+def test_without_an_answer_for_it_the_item_is_named() -> None:
+    with pytest.raises(WorkerDiedError, match="'37'"):
+        map_list(square, range(60), processes=2)
+
+
+def test_results_and_progress_come_in_order() -> None:
+    calls: list[tuple[int, int]] = []
+    found = map_list(
+        square, range(20), processes=2, progress=lambda done, of: calls.append((done, of))
+    )
+    assert found == [number * number for number in range(20)]
+    assert calls == [(done, 20) for done in range(1, 21)]
+
+
+def test_less_than_one_process_is_a_mistake() -> None:
+    with pytest.raises(ValueError, match="processes must be at least 1, got 0"):
+        map_list(square, [1], processes=0)
