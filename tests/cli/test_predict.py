@@ -90,3 +90,10 @@ def test_the_benchmark_names_what_is_missing(folder: Path, tmp_path: Path) -> No
     )  # fmt: skip
     assert done.exit_code == 2
     assert "needs training data (--train CSV)" in done.stderr
+
+
+def test_crystals_that_nobody_can_read_are_exit_status_2(tmp_path: Path) -> None:
+    (tmp_path / "POSCAR").write_text("NaCl\n1\n4 0 0\n0 4 0\n0 0 4\n1 1\nDirect\n0 0 0\n.5 .5 .5\n")
+    result = CliRunner().invoke(cli, ["predict-property", str(tmp_path), "--property", "band_gap"])
+    assert result.exit_code == 2
+    assert "could be read" in result.stderr

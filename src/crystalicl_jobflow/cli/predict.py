@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from crystalicl_jobflow.cli._app import UserError
 from crystalicl_jobflow.cli._console import note, progress, stdout_console, table
 from crystalicl_jobflow.cli._options import (
     check_model,
@@ -117,11 +118,14 @@ def predict_property(crystals: tuple[str, ...], property_name: str, **options: A
         check_file(options["out"])
     check_model(options)
     from crystalicl_jobflow.datasets.sources import open_source
+    from crystalicl_jobflow.generation.property_prediction import MESSAGES
     from crystalicl_jobflow.generation.property_prediction import predict_property as predict
     from crystalicl_jobflow.schemas import find_property
+    from crystalicl_jobflow.schemas.predictions import PropertyFailure
 
     spec = find_property(property_name)
     asked: dict[str, Any] = {}
+    unread: dict[str, str] = {}
     known: list[float | None] = []
     for source in crystals:
         for record in islice(open_source(source).records(), options["limit"]):
@@ -129,6 +133,8 @@ def predict_property(crystals: tuple[str, ...], property_name: str, **options: A
             while name in asked:
                 name, number = f"{record.record_id}#{number}", number + 1
             asked[name] = record.crystal or ""
+            if record.error is not None:
+                unread[name] = record.error
             known.append(None if spec is None else record.properties.get(spec.name))
     with progress("Predict") as report:
         predictions = predict(
@@ -138,10 +144,16 @@ def predict_property(crystals: tuple[str, ...], property_name: str, **options: A
             progress=report,
             **read_prediction(options),
         )
+    for prediction in predictions:
+        if prediction.crystal_id in unread:
+            why = unread[prediction.crystal_id]
+            prediction.message = f"{MESSAGES[PropertyFailure.NOT_READ]}: {why}"
     _print(predictions, known)
     if options["out"] is not None:
         write_predictions(options["out"], predictions, known)
         note(f"Written: {options['out']}")
+    if predictions and all(item.reason == PropertyFailure.NOT_READ for item in predictions):
+        raise UserError(f"no crystal of {', '.join(crystals)} could be read")
 
 
 def _print(predictions: Sequence[PropertyPrediction], known: Sequence[float | None]) -> None:

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pymatgen.core import Composition, Structure
 
 from crystalicl_jobflow.crystal.formula import crystal_composition, whole_composition
+from crystalicl_jobflow.datasets.csv_rows import CsvFile
 from crystalicl_jobflow.datasets.records import read_crystal
 from crystalicl_jobflow.schemas import Candidate
-from crystalicl_jobflow.utils.messages import one_line
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 _KEYS = ("candidate_id", "request_index")
 """Columns by which rows belong to candidates, the first that there is."""
@@ -47,41 +44,43 @@ def read_truths(
         row belongs to a candidate, or the truth of a candidate does not have the formula of
         its condition, which means that the rows are not in the order of the requests.
     """
-    rows = _read_csv(path)
-    key = next((name for name in _KEYS if name in rows.columns), None)
+    if not Path(path).is_file():
+        raise ValueError(f"{path} does not exist")
+    file = CsvFile(path, None)
+    key = next((name for name in _KEYS if name in file.columns), None)
     if key is None and all(candidate.condition.is_empty for candidate in candidates):
         return None
-    if "cif" not in rows.columns:
+    if "cif" not in file.columns:
         raise ValueError(f"{path} has no column 'cif'")
     wanted: dict[Any, Candidate] = {}
     for candidate in candidates:
         by_id = key == "candidate_id"
         name = candidate.candidate_id if by_id else candidate.provenance.request_index
         wanted.setdefault(name, candidate)
-    names: list[Any] = list(range(len(rows))) if key is None else list(rows[key])
     truths: dict[str | int, Structure] = {}
-    for number, (name, text) in enumerate(zip(names, rows["cif"], strict=True), start=1):
-        if name in wanted:
-            truths[name] = _truth(text, wanted[name], f"{path}, row {number}")
+    for number, row in enumerate(file.rows(), start=1):
+        where = f"{path}, row {number}"
+        if row.error is not None:
+            raise ValueError(f"{where}: {row.error}")
+        row_name = number - 1 if key is None else _name(row.fields.get(key, ""), key)
+        if row_name in wanted:
+            truths[row_name] = _truth(row.fields.get("cif", ""), wanted[row_name], where)
     if not truths:
         raise ValueError(f"{path} has no row that belongs to a candidate")
     return truths
 
 
-def _read_csv(path: str | Path) -> pd.DataFrame:
-    import pandas as pd
+def _name(text: str, key: str) -> str | int:
+    """Return the candidate's id, or the number of its request, as a row has it."""
+    text = text.strip()
+    if key != "request_index" or not text.removesuffix(".0").isdecimal():
+        return text
+    return int(text.removesuffix(".0"))
 
-    if not Path(path).is_file():
-        raise ValueError(f"{path} does not exist")
+
+def _truth(text: str, candidate: Candidate, where: str) -> Structure:
     try:
-        return pd.read_csv(path)
-    except (ValueError, OSError) as error:
-        raise ValueError(f"{path} cannot be read as CSV: {one_line(error)}") from None
-
-
-def _truth(text: object, candidate: Candidate, where: str) -> Structure:
-    try:
-        structure = read_crystal(str(text))
+        structure = read_crystal(text)
     except ValueError as error:
         raise ValueError(f"{where}: no structure can be read: {error}") from None
     formula = candidate.condition.formula

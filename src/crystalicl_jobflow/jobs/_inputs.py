@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from pymatgen.core import Structure
 
-from crystalicl_jobflow.crystal.structure_documents import structure_from_dict
 from crystalicl_jobflow.schemas import Candidate, Condition, Generation, Retrieval
 from crystalicl_jobflow.schemas.base import without_marks
 from crystalicl_jobflow.schemas.candidate import ValidateDoc
@@ -90,6 +89,7 @@ def as_crystals(value: Any) -> CrystalData | None:
         If an item holds no structure; one line.
     """
     from crystalicl_jobflow.datasets.crystal_data import CrystalData, read_data_set
+    from crystalicl_jobflow.datasets.records import read_crystal
 
     if value is None or isinstance(value, CrystalData):
         return value
@@ -104,10 +104,12 @@ def as_crystals(value: Any) -> CrystalData | None:
     for place, (name, item) in enumerate(pairs):
         fields = item if isinstance(item, Mapping) else getattr(item, "__dict__", {})
         structure = item if isinstance(item, Structure) else fields.get("structure")
-        if isinstance(structure, Mapping):
-            structure = structure_from_dict(structure)
-        if not isinstance(structure, Structure):
+        if not isinstance(structure, Structure | Mapping):
             raise ValueError(f"known crystal {name or place} holds no structure")
+        try:
+            structure = read_crystal(structure)
+        except ValueError as error:
+            raise ValueError(f"known crystal {name or place}: {error}") from None
         own = () if isinstance(item, Structure) else _ID_FIELDS
         ids = [name, *(fields.get(field) for field in own), place]
         data.ids.append(str(next(found for found in ids if found is not None)))
