@@ -26,3 +26,14 @@ def generator(tiny_model: Path) -> Any:
     return load_generator(
         str(tiny_model / "base"), str(tiny_model / "adapter"), device="cpu", batch_size=8
     )
+
+
+@pytest.fixture(scope="session")
+def prototypes_index() -> Any:
+    """Return the index of the prototypes inside pymatgen."""
+    from crystalicl_jobflow.retrieval import DemonstrationIndex, fill_pool
+    from crystalicl_jobflow.stores import open_store
+
+    store = open_store("memory:")
+    fill_pool("prototypes", store, fingerprints=False, processes=1)
+    return DemonstrationIndex.from_store(store)

@@ -10,7 +10,13 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from crystalicl_jobflow.schemas import Completion, FailureReason, ModelInfo, SamplingParams
+from crystalicl_jobflow.schemas import (
+    Completion,
+    Demonstration,
+    FailureReason,
+    ModelInfo,
+    SamplingParams,
+)
 from crystalicl_jobflow.utils.errors import CrystalICLError
 from crystalicl_jobflow.utils.hashing import text_hash
 from crystalicl_jobflow.utils.progress import Progress
@@ -105,6 +111,12 @@ class GenerationRequest:
     first_sample
         Number of the first sample within its random streams: samples 4 to 7 of a request
         are the same texts whether 0 to 3 are drawn here, elsewhere or not at all.
+    formula
+        Formula asked for, for what substitutes elements.
+    templates
+        Known crystals that it may take, see `Retrieval.templates`.
+    text_format, template
+        Crystal text and words of the prompt, for what does not continue the prompt.
     """
 
     prompt: str
@@ -112,6 +124,10 @@ class GenerationRequest:
     key: str = ""
     constraint: RowConstraint | None = None
     first_sample: int = 0
+    formula: str | None = None
+    templates: tuple[Demonstration, ...] = ()
+    text_format: str = "sgs"
+    template: str = "crystalicl"
 
 
 AcceptText = Callable[[str, GenerationRequest], FailureReason | None]

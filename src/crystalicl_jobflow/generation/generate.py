@@ -122,6 +122,10 @@ def generate_for_retrievals(
             key=task.key,
             constraint=constraint,
             first_sample=task.first_sample * best_of,
+            formula=retrieval.condition.formula,
+            templates=tuple(retrieval.templates),
+            text_format=text_format,
+            template=template,
         )
         for retrieval, task, constraint in zip(retrievals, tasks, constraints, strict=True)
     ]

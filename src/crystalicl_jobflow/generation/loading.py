@@ -12,6 +12,8 @@ from typing import Any
 
 from crystalicl_jobflow.generation.base import GenerationError, TextGenerator
 from crystalicl_jobflow.generation.http_engine import ServerOptions, is_server, parse_address
+from crystalicl_jobflow.generation.several import SeveralGenerators
+from crystalicl_jobflow.generation.substitution import SUBSTITUTION_MODEL, SubstitutionGenerator
 from crystalicl_jobflow.schemas import ModelInfo
 from crystalicl_jobflow.settings import EMBEDDED_MODEL
 from crystalicl_jobflow.utils.hashing import folder_hash
@@ -65,6 +67,8 @@ def load_generator(
         Name on the Hugging Face hub, folder, or 'embedded' for the model that ships with
         the package; or the address of an OpenAI-compatible server and the name of one of its
         models, ``http://host:8000/v1#model`` (the name may be left out where it has one).
+        'substitution' replaces elements in known crystals instead
+        (`SubstitutionGenerator`). Several, with '+' between them, take turns.
     adapter
         Name or folder of a LoRA adapter. None: no adapter, except for 'embedded', which
         has its own; 'none': no adapter in any case.
@@ -93,6 +97,28 @@ def load_generator(
         With one line: model or adapter not found, no network, adapter for another base,
         no such device, missing package, an option that a server does not take.
     """
+    if base_model == SUBSTITUTION_MODEL:
+        return SubstitutionGenerator()
+    parts = proposers(base_model)
+    if len(parts) > 1:
+        return SeveralGenerators(
+            [
+                load_generator(
+                    part,
+                    adapter,
+                    device=device,
+                    dtype=dtype,
+                    quantization=quantization,
+                    batch_size=batch_size,
+                    num_threads=num_threads,
+                    revision=revision,
+                    adapter_revision=adapter_revision,
+                    server=server,
+                )
+                for part in parts
+            ],
+            base_model,
+        )
     if is_server(base_model):
         for name, value in (
             ("adapter", None if str(adapter).lower() == NO_ADAPTER else adapter),
@@ -124,6 +150,13 @@ def load_generator(
         revision,
         adapter_revision,
     )
+
+
+def proposers(base_model: str) -> list[str]:
+    """Return the names in a list such as 'embedded+substitution'; a path is one name."""
+    if Path(base_model).exists():
+        return [base_model]
+    return [part for part in base_model.split("+") if part] or [base_model]
 
 
 @lru_cache(maxsize=8)

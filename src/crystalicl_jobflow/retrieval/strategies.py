@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from crystalicl_jobflow.retrieval import criteria
 from crystalicl_jobflow.retrieval.index import DemonstrationIndex
-from crystalicl_jobflow.schemas import Condition, Retrieval, Strategy
+from crystalicl_jobflow.schemas import Condition, Demonstration, Retrieval, Strategy
 from crystalicl_jobflow.stores import StoreSpec
 
 MAX_SHOTS = 5
@@ -42,6 +42,7 @@ def retrieve(
     shots: int = 3,
     seed: int = 0,
     exclude_ids: Collection[str] = (),
+    templates: int = 0,
 ) -> Retrieval:
     """Choose demonstrations for a condition.
 
@@ -63,6 +64,8 @@ def retrieve(
         The same seed gives the same choice, whatever the order of the store.
     exclude_ids
         Demonstrations that may not be chosen, beside the asked-for crystal itself.
+    templates
+        Further known crystals for substitution, at most (`find_templates`).
 
     Returns
     -------
@@ -77,7 +80,13 @@ def retrieve(
         fingerprints; one line.
     """
     return retrieve_many(
-        pool, [condition], strategy=strategy, shots=shots, seed=seed, exclude_ids=exclude_ids
+        pool,
+        [condition],
+        strategy=strategy,
+        shots=shots,
+        seed=seed,
+        exclude_ids=exclude_ids,
+        templates=templates,
     )[0]
 
 
@@ -89,6 +98,7 @@ def retrieve_many(
     shots: int = 3,
     seed: int | Sequence[int] = 0,
     exclude_ids: Collection[str] = (),
+    templates: int = 0,
 ) -> list[Retrieval]:
     """Choose demonstrations for many conditions, with one look at the store.
 
@@ -116,11 +126,53 @@ def retrieve_many(
                 demonstrations=[index.demonstration(row) for row in chosen.rows],
                 num_matching=chosen.num_matching,
                 relaxed=chosen.relaxed,
+                templates=find_templates(index, condition, templates, exclude_ids=exclude_ids),
                 pool_size=len(index),
                 pool=index.label,
             )
         )
     return retrievals
+
+
+def find_templates(
+    index: DemonstrationIndex,
+    condition: Condition,
+    count: int,
+    *,
+    exclude_ids: Collection[str] = (),
+) -> list[Demonstration]:
+    """Return the crystals of a pool whose elements may be replaced by those asked for.
+
+    Parameters
+    ----------
+    index
+        The pool.
+    condition
+        What is asked for; without a formula there are none.
+    count
+        Templates, at most.
+    exclude_ids
+        Demonstrations that may not be chosen.
+
+    Returns
+    -------
+    list of Demonstration
+        Those of the same anonymised formula that meet everything else asked for, without
+        those of the formula itself, most similar elements first
+        (`criteria.element_distances`), equal ones by id.
+    """
+    if condition.formula is None or count < 1:
+        return []
+    mask = criteria.meet_all(criteria.criteria(index, condition), len(index))
+    assert mask is not None  # the formula is a criterion
+    rows = np.flatnonzero(mask & ~index.columns.formula.equal(condition.formula))
+    forbidden = [row for row in map(index.row, exclude_ids) if row is not None]
+    rows = rows[~np.isin(rows, forbidden)]
+    gaps = criteria.element_distances(index, condition, rows)
+    assert gaps is not None
+    order = np.argsort(gaps, kind="stable")  # rows are in the order of their ids
+    chosen = [row for row in order[:count].tolist() if np.isfinite(gaps[row])]
+    return [index.demonstration(int(rows[row])) for row in chosen]
 
 
 def _check(strategy: str, shots: int) -> None:

@@ -28,6 +28,9 @@ class Provenance(Document):
     constraint: str | None = None
     finished: bool = True
     num_tokens: int = 0
+    template_id: str | None = Field(
+        None, description="Known crystal whose elements were replaced, where that was done."
+    )
     log_prob: float | None = Field(
         None, description="Logarithm of the text's probability under the model as it is."
     )

@@ -70,6 +70,12 @@ class Completion(Document):
         " model as it is: at temperature 1, without nucleus and constraint. None where the engine"
         " does not tell.",
     )
+    template_id: str | None = Field(
+        None, description="Known crystal whose elements were replaced, where that was done."
+    )
+    model: ModelInfo | None = Field(
+        None, description="What wrote this text, where several did; None: the generation's model."
+    )
     error: str | None = Field(
         None, description="Why there is no text, where a model server gave none; one line."
     )

@@ -61,6 +61,11 @@ class Retrieval(Document):
     relaxed: list[str] = Field(
         default_factory=list, description="What was given up to find enough, in order."
     )
+    templates: list[Demonstration] = Field(
+        default_factory=list,
+        description="Known crystals that meet the condition's stoichiometry and everything else"
+        " asked for, most similar elements first: what substitution takes; no prompt shows them.",
+    )
     pool_size: int = Field(0, description="Demonstrations in the pool.")
     pool: str = Field("", description="The pool's store, in words.")
 

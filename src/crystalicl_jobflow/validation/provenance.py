@@ -29,7 +29,7 @@ def candidate_id(completion: Completion, generation: Generation) -> str:
         "sampling": generation.sampling.model_dump(mode="json"),
         "request_index": completion.request_index,
         "sample_index": completion.sample_index,
-        "model": generation.model.model_dump(mode="json", exclude={"device"}),
+        "model": (completion.model or generation.model).model_dump(mode="json", exclude={"device"}),
     }
     return text_hash(json.dumps(key, sort_keys=True))[:24]
 
@@ -60,11 +60,12 @@ def provenance(
         constraint=completion.constraint,
         finished=completion.finished,
         num_tokens=completion.num_tokens,
+        template_id=completion.template_id,
         log_prob=completion.log_prob,
         draws=completion.draws,
         tokens_drawn=completion.tokens_drawn,
         sampling=generation.sampling,
-        model=generation.model,
+        model=completion.model or generation.model,
         versions={**generation.versions, **check_versions()},
         tolerances=check_tolerances(symprec),
     )

@@ -1,0 +1,285 @@
+"""Crystals by element substitution: the structure of a known crystal with other elements.
+
+No model, and the honest baseline of every model: take known crystals of the stoichiometry
+and space group asked for, those with the most similar elements first, and replace the
+elements.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from itertools import islice, permutations, product
+
+from pymatgen.core import Composition, Element
+
+from crystalicl_jobflow.comparison.matching import PairMatcher, Prepared
+from crystalicl_jobflow.crystal.radii import atomic_radius
+from crystalicl_jobflow.generation.base import (
+    AcceptText,
+    CompletionCallback,
+    GenerationRequest,
+    ProgressCallback,
+)
+from crystalicl_jobflow.prompts import response_text
+from crystalicl_jobflow.schemas import Completion, Demonstration, ModelInfo, SamplingParams
+from crystalicl_jobflow.text import SGS, SGSCrystal, TextError
+from crystalicl_jobflow.text.formats import crystal_text
+from crystalicl_jobflow.thresholds import MATCH_ANGLE_TOL, MATCH_LTOL, MATCH_STOL
+
+SUBSTITUTION_MODEL = "substitution"
+"""Name by which the proposer is asked for in place of a language model."""
+
+ASSIGNMENTS = 2
+"""Assignments of elements that are tried for one template, the most similar first."""
+
+LARGEST_GROUP = 6
+"""Elements of equal amount whose assignments are all tried; of more only the best one is."""
+
+LEAST_RADIUS = 0.3
+"""Radius (Å) of an element that has none."""
+
+_SYMBOL = re.compile(r"[A-Z][a-z]?")
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A known crystal with other elements.
+
+    Parameters
+    ----------
+    template_id
+        Id of the known crystal.
+    elements
+        Element of the template to the element that takes its place.
+    distance
+        Sum of the differences of the Mendeleev numbers of each pair.
+    crystal
+        Group and sites of the template, the cell scaled to the new elements' volume.
+    """
+
+    template_id: str
+    elements: tuple[tuple[str, str], ...]
+    distance: float
+    crystal: SGSCrystal
+
+
+def propose(
+    templates: Sequence[Demonstration], formula: str, *, assignments: int = ASSIGNMENTS
+) -> list[Proposal]:
+    """Put the elements of a formula into known crystals of the same stoichiometry.
+
+    Parameters
+    ----------
+    templates
+        Known crystals; those of another stoichiometry, or of the formula itself, are left out.
+    formula
+        What is asked for.
+    assignments
+        Most ways of replacing the elements of one template.
+
+    Returns
+    -------
+    list of Proposal
+        The most similar elements first, by the sum of the differences of Mendeleev numbers
+        (D. G. Pettifor, Solid State Communications 51, 31 (1984), as pymatgen has them);
+        equal ones in the order of the templates' ids. The volume changes as that of the atoms
+        as spheres of their atomic radii: on 150 crystals of MP-20's test file that comes
+        within 5 % of the true volume at the median, the template's volume as it is and
+        pymatgen's data-mined lattice scaling within 9 %.
+    """
+    ranked = [
+        (distance, template.demonstration_id, mapping, template)
+        for template in templates
+        if template.formula != formula
+        for distance, mapping in islice(element_assignments(template.formula, formula), assignments)
+    ]
+    ranked.sort(key=lambda item: item[:3])
+    return [
+        Proposal(identifier, mapping, distance, _replaced(template, dict(mapping), formula))
+        for distance, identifier, mapping, template in ranked
+    ]
+
+
+def element_assignments(
+    known: str, asked: str
+) -> Iterator[tuple[float, tuple[tuple[str, str], ...]]]:
+    """Yield the ways of putting one formula's elements in the places of another's.
+
+    Parameters
+    ----------
+    known, asked
+        Reduced formulas.
+
+    Yields
+    ------
+    distance : float
+        Sum of the differences of Mendeleev numbers.
+    mapping : tuple of (str, str)
+        Element of `known` to element of `asked`; both occur in equal amounts. The nearest
+        first. Nothing where the stoichiometries differ.
+    """
+    old, new = _by_amount(known), _by_amount(asked)
+    if {amount: len(symbols) for amount, symbols in old.items()} != {
+        amount: len(symbols) for amount, symbols in new.items()
+    }:
+        return
+    choices = []
+    for amount, symbols in old.items():
+        targets = new[amount]
+        if len(symbols) > LARGEST_GROUP:
+            # both sorted by Mendeleev number: that is the nearest assignment
+            choices.append([tuple(zip(symbols, targets, strict=True))])
+        else:
+            choices.append(
+                [tuple(zip(symbols, order, strict=True)) for order in permutations(targets)]
+            )
+    mappings = [tuple(pair for part in parts for pair in part) for parts in product(*choices)]
+    yield from sorted((sum(_distance(a, b) for a, b in one), one) for one in mappings)
+
+
+def _by_amount(formula: str) -> dict[float, list[str]]:
+    groups: dict[float, list[str]] = {}
+    amounts = Composition(formula).get_el_amt_dict()
+    for symbol in sorted(amounts, key=lambda name: (_mendeleev(name), name)):
+        groups.setdefault(amounts[symbol], []).append(symbol)
+    return groups
+
+
+@cache
+def _mendeleev(symbol: str) -> float:
+    return float(Element(symbol).mendeleev_no or 0)
+
+
+def _distance(first: str, second: str) -> float:
+    return abs(_mendeleev(first) - _mendeleev(second))
+
+
+def _replaced(template: Demonstration, mapping: dict[str, str], formula: str) -> SGSCrystal:
+    crystal = SGS.parse(template.text)
+    factor = (_sphere_volume(formula) / _sphere_volume(template.formula)) ** (1 / 3)
+    a, b, c = (length * factor for length in crystal.lengths)
+    return replace(
+        crystal,
+        lengths=(a, b, c),
+        sites=tuple(
+            replace(site, species=_SYMBOL.sub(lambda found: mapping[found[0]], site.species))
+            for site in crystal.sites
+        ),
+    )
+
+
+def _sphere_volume(formula: str) -> float:
+    """Return the volume of a formula unit's atoms as spheres, but for 4/3 π (Å³)."""
+    return sum(
+        amount * max(atomic_radius(symbol), LEAST_RADIUS) ** 3
+        for symbol, amount in Composition(formula).get_el_amt_dict().items()
+    )
+
+
+def different_crystals(templates: Sequence[Demonstration], formula: str) -> Iterator[Proposal]:
+    """Yield the proposals that are crystals, each different one once, the most similar first.
+
+    Parameters
+    ----------
+    templates, formula
+        As in `propose`.
+
+    Yields
+    ------
+    Proposal
+        Its crystal matches none before it under the tolerances of structure prediction.
+    """
+    matcher = PairMatcher(stol=MATCH_STOL, ltol=MATCH_LTOL, angle_tol=MATCH_ANGLE_TOL)
+    found: list[Prepared] = []
+    for proposal in propose(templates, formula):
+        try:
+            crystal = matcher.prepare(SGS.build(proposal.crystal))
+        except TextError:
+            continue  # a template that its own text does not give again
+        if not any(matcher.same(other, crystal) for other in found):
+            found.append(crystal)
+            yield proposal
+
+
+class SubstitutionGenerator:
+    """Writes the crystals of `different_crystals` as texts: sample i is the i-th of them.
+
+    It draws nothing, so seed and temperature mean nothing to it. Samples beyond the last
+    different crystal have no text and say why.
+    """
+
+    def __init__(self) -> None:
+        self.versions: dict[str, str] = {}
+
+    @property
+    def info(self) -> ModelInfo:
+        """What writes."""
+        return ModelInfo(engine=SUBSTITUTION_MODEL, base_model=SUBSTITUTION_MODEL, dtype="none")
+
+    def generate(
+        self,
+        requests: Sequence[GenerationRequest],
+        sampling: SamplingParams,  # noqa: ARG002  # part of what every generator takes
+        *,
+        accept: AcceptText | None = None,
+        progress: ProgressCallback | None = None,
+        on_completion: CompletionCallback | None = None,
+    ) -> list[list[Completion]]:
+        """Write the crystals; see `TextGenerator.generate`, `accept` judges each text once."""
+        total = sum(request.num_samples for request in requests)
+        done = 0
+        answers = []
+        for place, request in enumerate(requests):
+            completions = self._samples(place, request, accept)
+            answers.append(completions)
+            for completion in completions:
+                if on_completion is not None:
+                    on_completion(place, completion)
+            done += len(completions)
+            if progress is not None:
+                progress(done, total)
+        return answers
+
+    def _samples(
+        self, place: int, request: GenerationRequest, accept: AcceptText | None
+    ) -> list[Completion]:
+        wanted = request.first_sample + request.num_samples
+        found: list[Proposal] = []
+        if request.formula is not None:
+            found = list(islice(different_crystals(request.templates, request.formula), wanted))
+        completions = []
+        for sample in range(request.num_samples):
+            number = request.first_sample + sample
+            base = {"request_index": place, "sample_index": sample, "num_tokens": 0}
+            if number >= len(found):
+                completions.append(
+                    Completion(**base, text="", finished=False, error=_why_none(request, found))
+                )
+                continue
+            proposal = found[number]
+            text = response_text(
+                crystal_text(proposal.crystal, request.text_format), template=request.template
+            )
+            flaw = None if accept is None else accept(text, request)
+            completions.append(
+                Completion(
+                    **base,
+                    text=text,
+                    finished=True,
+                    flaw=flaw,
+                    rejected={} if flaw is None else {flaw.value: 1},
+                    template_id=proposal.template_id,
+                )
+            )
+        return completions
+
+
+def _why_none(request: GenerationRequest, found: Sequence[object]) -> str:
+    if request.formula is None:
+        return "Substitution needs a formula."
+    if not request.templates:
+        return "The pool has no crystal of this stoichiometry and space group."
+    return f"Substitution gives {len(found)} different crystals here."

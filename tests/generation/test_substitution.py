@@ -1,0 +1,151 @@
+"""Substitution: known crystals with other elements, the most similar first."""
+
+from __future__ import annotations
+
+import pytest
+from pymatgen.core import Composition
+
+from crystalicl_jobflow.generation import load_generator
+from crystalicl_jobflow.generation.generate import generate_for_retrievals
+from crystalicl_jobflow.generation.substitution import element_assignments, propose
+from crystalicl_jobflow.retrieval import DemonstrationIndex
+from crystalicl_jobflow.retrieval.strategies import find_templates, retrieve
+from crystalicl_jobflow.schemas import Condition, Demonstration, FailureReason
+from crystalicl_jobflow.validation.validate import build_candidates
+
+PEROVSKITE = (
+    "Pm-3m\n3.9 3.9 3.9\n90 90 90\nSr\n0.00 0.00 0.00\nTi\n0.50 0.50 0.50\nO\n0.00 0.50 0.50"
+)
+ANTIFLUORITE = "Fm-3m\n6.5 6.5 6.5\n90 90 90\nK\n0.25 0.25 0.25\nO\n0.00 0.00 0.00"
+
+
+def known(name: str, formula: str, group: int, text: str, anonymous: str) -> Demonstration:
+    elements = tuple(sorted(Composition(formula).get_el_amt_dict()))
+    return Demonstration(
+        demonstration_id=name, source="by hand", formula=formula, anonymous_formula=anonymous,
+        chemsys="", elements=elements, num_sites=5, space_group=group, text=text,
+    )  # fmt: skip
+
+
+def test_elements_of_equal_amount_take_each_others_places_the_nearest_first() -> None:
+    (near, first), (far, second) = element_assignments("SrTiO3", "CaZrO3")
+    assert dict(first) == {"Sr": "Ca", "Ti": "Zr", "O": "O"}
+    assert dict(second) == {"Sr": "Zr", "Ti": "Ca", "O": "O"}
+    assert near < far
+
+
+@pytest.mark.parametrize("asked", ["CaO", "Ca2TiO4", "CaTiON2"])
+def test_nothing_is_put_into_another_stoichiometry(asked: str) -> None:
+    assert list(element_assignments("SrTiO3", asked)) == []
+
+
+def test_a_long_formula_of_equal_amounts_has_its_nearest_assignment_only() -> None:
+    (only,) = element_assignments("CrMnFeCoNiCuZn", "TcRuRhPdAgCdMo")
+    assert dict(only[1])["Ni"] == "Pd"
+
+
+def test_sites_stay_and_the_cell_grows_with_the_atoms() -> None:
+    first, second = propose([known("a", "SrTiO3", 221, PEROVSKITE, "ABC3")], "BaZrO3")
+    assert [site.species for site in first.crystal.sites] == ["Ba", "Zr", "O"]
+    assert [site.species for site in second.crystal.sites] == ["Zr", "Ba", "O"]
+    assert first.crystal.sites[2].frac_coords == (0.0, 0.5, 0.5)
+    assert 3.9 < first.crystal.lengths[0] < 4.4  # BaZrO3: 4.19 Å
+    assert first.template_id == "a"
+    assert first.distance < second.distance
+
+
+def test_the_formula_itself_is_no_template() -> None:
+    assert propose([known("a", "SrTiO3", 221, PEROVSKITE, "ABC3")], "SrTiO3") == []
+
+
+def test_disordered_sites_keep_their_occupancies() -> None:
+    text = PEROVSKITE.replace("\nSr\n", "\nSr0.5 Ba0.5\n")
+    first, *_ = propose([known("a", "BaSrTi2O6", 221, text, "ABC2D6")], "CaSrZr2O6")
+    assert set(first.crystal.sites[0].species.split()) == {"Ca0.5", "Sr0.5"}
+
+
+def test_templates_meet_the_condition_and_the_nearest_come_first(
+    prototypes_index: DemonstrationIndex,
+) -> None:
+    condition = Condition(formula="KCl", space_group=225)
+    found = find_templates(prototypes_index, condition, 5)
+    assert found
+    assert all(item.space_group == 225 and item.anonymous_formula == "AB" for item in found)
+    assert find_templates(prototypes_index, Condition(formula="NaCl", space_group=225), 50) == [
+        item
+        for item in find_templates(prototypes_index, Condition(formula="NaCl", space_group=225), 50)
+        if item.formula != "NaCl"
+    ]
+    assert find_templates(prototypes_index, Condition(space_group=225), 5) == []
+
+
+def test_it_writes_candidates_that_name_their_template(
+    prototypes_index: DemonstrationIndex,
+) -> None:
+    condition = Condition(formula="KCl", space_group=225)
+    retrieval = retrieve(prototypes_index, condition, shots=0, templates=20)
+    generations = generate_for_retrievals(
+        [retrieval], load_generator("substitution"), num_samples=3
+    )
+    first, *rest = build_candidates(generations)
+    assert first.formula == "KCl"
+    assert first.space_group == 225
+    assert first.success == {"formula": True, "space_group": True}
+    assert first.provenance.template_id in {item.demonstration_id for item in retrieval.templates}
+    assert first.provenance.model is not None
+    assert first.provenance.model.base_model == "substitution"
+    for other in rest:  # rock salt is the only crystal of AB in this group
+        assert other.failure_reason is FailureReason.NOT_GENERATED
+        assert other.failure_message == "Substitution gives 1 different crystals here."
+
+
+def test_the_same_samples_come_whatever_the_shard(prototypes_index: DemonstrationIndex) -> None:
+    from crystalicl_jobflow.generation.tasks import GenerationTask
+
+    retrieval = retrieve(prototypes_index, Condition(formula="CaF2"), shots=0, templates=30)
+    whole = generate_for_retrievals([retrieval], load_generator("substitution"), num_samples=4)
+    part = generate_for_retrievals(
+        [retrieval],
+        load_generator("substitution"),
+        tasks=[GenerationTask(index=0, key="k", first_sample=2, num_samples=2)],
+    )
+    assert [item.text for item in part[0].completions] == [
+        item.text for item in whole[0].completions[2:]
+    ]
+    assert len({item.text for item in whole[0].completions}) == 4
+
+
+def test_several_proposers_take_turns_and_each_text_says_who_wrote_it(
+    prototypes_index: DemonstrationIndex,
+) -> None:
+    retrieval = retrieve(
+        prototypes_index, Condition(formula="CaF2", space_group=225), shots=0, templates=30
+    )
+    (both,) = generate_for_retrievals(
+        [retrieval], load_generator("embedded+substitution"), num_samples=4
+    )
+    (alone,) = generate_for_retrievals([retrieval], load_generator("embedded"), num_samples=2)
+    writers = [item.model and item.model.base_model for item in both.completions]
+    assert writers == ["embedded", "substitution"] * 2
+    assert [item.text for item in both.completions[::2]] == [
+        item.text for item in alone.completions
+    ]
+    assert [item.sample_index for item in both.completions] == [0, 1, 2, 3]
+    assert both.model.base_model == "embedded+substitution"
+    candidates = build_candidates([both])
+    assert [item.provenance.model.base_model for item in candidates if item.provenance.model] == (
+        writers
+    )
+
+
+def test_without_a_formula_or_a_template_it_says_why() -> None:
+    from crystalicl_jobflow.schemas import Retrieval
+
+    asked = [Condition(space_group=225), Condition(formula="KCl")]
+    retrievals = [Retrieval(condition=item, strategy="C", shots=0, seed=0) for item in asked]
+    generations = generate_for_retrievals(retrievals, load_generator("substitution"))
+    reasons = [item.failure_message for item in build_candidates(generations)]
+    assert reasons == [
+        "Substitution needs a formula.",
+        "The pool has no crystal of this stoichiometry and space group.",
+    ]
