@@ -9,7 +9,7 @@ from crystalicl_jobflow.generation.base import (
     AcceptText,
     CompletionCallback,
     GenerationRequest,
-    ProgressCallback,
+    Progress,
     TextGenerator,
 )
 from crystalicl_jobflow.schemas import Completion, ModelInfo, SamplingParams
@@ -44,7 +44,7 @@ class SeveralGenerators:
         sampling: SamplingParams,
         *,
         accept: AcceptText | None = None,
-        progress: ProgressCallback | None = None,
+        progress: Progress | None = None,
         on_completion: CompletionCallback | None = None,
     ) -> list[list[Completion]]:
         """Draw the texts; see `TextGenerator.generate`."""
@@ -104,7 +104,7 @@ class _Hand:
 
 
 def _shifted(
-    progress: ProgressCallback, before: int, requests: Sequence[GenerationRequest]
-) -> ProgressCallback:
+    progress: Progress, before: int, requests: Sequence[GenerationRequest]
+) -> Progress:
     total = sum(request.num_samples for request in requests)
     return lambda done, _of: progress(before + done, total)

@@ -15,19 +15,18 @@ from itertools import islice, permutations, product
 
 from pymatgen.core import Composition, Element
 
-from crystalicl_jobflow.comparison.matching import PairMatcher, Prepared
+from crystalicl_jobflow.comparison.matching import MATCH, PairMatcher, Prepared
 from crystalicl_jobflow.crystal.radii import atomic_radius
 from crystalicl_jobflow.generation.base import (
     AcceptText,
     CompletionCallback,
     GenerationRequest,
-    ProgressCallback,
+    Progress,
 )
 from crystalicl_jobflow.prompts import response_text
 from crystalicl_jobflow.schemas import Completion, Demonstration, ModelInfo, SamplingParams
 from crystalicl_jobflow.text import SGS, SGSCrystal, TextError
 from crystalicl_jobflow.text.formats import crystal_text
-from crystalicl_jobflow.thresholds import MATCH_ANGLE_TOL, MATCH_LTOL, MATCH_STOL
 
 SUBSTITUTION_MODEL = "substitution"
 """Name by which the proposer is asked for in place of a language model."""
@@ -192,7 +191,7 @@ def different_crystals(templates: Sequence[Demonstration], formula: str) -> Iter
     Proposal
         Its crystal matches none before it under the tolerances of structure prediction.
     """
-    matcher = PairMatcher(stol=MATCH_STOL, ltol=MATCH_LTOL, angle_tol=MATCH_ANGLE_TOL)
+    matcher = PairMatcher(MATCH)
     found: list[Prepared] = []
     for proposal in propose(templates, formula):
         try:
@@ -225,7 +224,7 @@ class SubstitutionGenerator:
         sampling: SamplingParams,  # noqa: ARG002  # part of what every generator takes
         *,
         accept: AcceptText | None = None,
-        progress: ProgressCallback | None = None,
+        progress: Progress | None = None,
         on_completion: CompletionCallback | None = None,
     ) -> list[list[Completion]]:
         """Write the crystals; see `TextGenerator.generate`, `accept` judges each text once."""

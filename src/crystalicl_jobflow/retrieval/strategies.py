@@ -163,7 +163,7 @@ def find_templates(
     """
     if condition.formula is None or count < 1:
         return []
-    mask = criteria.meet_all(criteria.criteria(index, condition), len(index))
+    mask = criteria.meet_all(criteria.criteria(index, condition))
     assert mask is not None  # the formula is a criterion
     rows = np.flatnonzero(mask & ~index.columns.formula.equal(condition.formula))
     forbidden = [row for row in map(index.row, exclude_ids) if row is not None]
