@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from crystalicl_jobflow.generation import load_generator
 from crystalicl_jobflow.generation.generate import generate_for_retrievals
+from crystalicl_jobflow.generation.loading import templates_needed
 from crystalicl_jobflow.generation.writing import Writing
 from crystalicl_jobflow.retrieval import DemonstrationIndex, open_pool, retrieve_many
 from crystalicl_jobflow.schemas import Candidate, Condition, Retrieval, Strategy
+from crystalicl_jobflow.settings import SETTINGS
 from crystalicl_jobflow.utils.progress import Clock, Progress
 from crystalicl_jobflow.validation import build_candidates
 
@@ -40,7 +42,7 @@ def generate(
         settings.
     pool
         An opened pool, or what `open_pool` takes; None: the prototypes that ship with
-        pymatgen. Not opened without shots.
+        pymatgen. Not opened where nothing is taken from it.
     strategy, shots
         How demonstrations are chosen, and how many a prompt shows (0 to 5).
     samples
@@ -72,7 +74,9 @@ def generate(
     """
     if isinstance(conditions, Condition | Mapping):
         conditions = [conditions]
-    if shots and not isinstance(pool, DemonstrationIndex):
+    name = model if isinstance(model, str) else SETTINGS.MODEL if model is None else ""
+    templates = templates_needed(name, samples)
+    if (shots or templates) and not isinstance(pool, DemonstrationIndex):
         pool = open_pool(pool, strategy)
     retrievals = choose_demonstrations(
         [Condition.parse(condition) for condition in conditions],
@@ -80,6 +84,7 @@ def generate(
         strategy=strategy,
         shots=shots,
         seed=seed,
+        templates=templates,
     )
     writing = writing or Writing()
     return write_and_check(
@@ -97,8 +102,9 @@ def choose_demonstrations(
     strategy: Strategy = "C",
     shots: int = 3,
     seed: int = 0,
+    templates: int = 0,
 ) -> list[Retrieval]:
-    """Choose the demonstrations of every condition; without shots, no pool is needed.
+    """Choose the demonstrations of every condition; no pool is needed for none.
 
     Parameters
     ----------
@@ -106,18 +112,23 @@ def choose_demonstrations(
         The conditions.
     pool
         The demonstrations to choose from.
-    strategy, shots, seed
+    strategy, shots, seed, templates
         See :func:`crystalicl_jobflow.retrieval.retrieve`.
 
     Raises
     ------
     ValueError
-        If there are shots and no pool, or the pool lacks fingerprints that the strategy needs.
+        If there are shots or templates and no pool, or the pool lacks fingerprints that the
+        strategy needs.
     """
     if shots and pool is None:
         raise ValueError(f"{shots} shots need a pool of demonstrations")
-    if shots and pool is not None:
-        return retrieve_many(pool, conditions, strategy=strategy, shots=shots, seed=seed)
+    if templates and pool is None:
+        raise ValueError("substitution needs a pool of known crystals")
+    if pool is not None and (shots or templates):
+        return retrieve_many(
+            pool, conditions, strategy=strategy, shots=shots, seed=seed, templates=templates
+        )
     return [Retrieval(condition=item, strategy=strategy, shots=0, seed=seed) for item in conditions]
 
 
@@ -174,8 +185,6 @@ def write_and_check(
 
 
 def _load(model: str | None) -> TextGenerator:
-    from crystalicl_jobflow.settings import SETTINGS
-
     return load_generator(
         model or SETTINGS.MODEL,
         SETTINGS.ADAPTER if model is None else None,

@@ -229,3 +229,12 @@ def test_another_run_begins_at_the_beginning(
     result, drawn = asked(run, monkeypatch, tmp_path, *more)
     assert drawn == 8
     assert "Continuing" not in result.stderr
+
+
+def test_substitution_needs_no_model_and_names_its_templates(run: Run, tmp_path: Path) -> None:
+    words = "generate --formula CaZrO3 --space-group 221 --model substitution --shots 0 --samples 2"
+    run(*words.split(), "--out", str(tmp_path / "out"))
+    candidates, summary = read(tmp_path / "out")
+    assert [candidate.joint_success for candidate in candidates] == [True, True]
+    assert all(candidate.provenance.template_id for candidate in candidates)
+    assert summary["model"]["base_model"] == "substitution"

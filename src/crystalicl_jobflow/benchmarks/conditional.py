@@ -155,11 +155,12 @@ def plan_run(
     requests = plan_requests(
         conditions,
         [crystal.structure for crystal in crystals],
-        pool=pools(setting.pool, setting.strategy) if setting.shots else None,
+        pool=pools(setting.pool, setting.strategy) if setting.uses_pool else None,
         shots=setting.shots,
         strategy=setting.strategy,
         samples=setting.samples,
         seed=seed,
+        templates=setting.templates,
     )
     clock.lap("retrieve")
     return requests, crystals, failed

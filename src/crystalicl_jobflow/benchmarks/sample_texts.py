@@ -55,6 +55,7 @@ def plan_requests(
     strategy: Strategy = "C",
     samples: int = 1,
     seed: int = 0,
+    templates: int = 0,
 ) -> list[Request]:
     """Choose the demonstrations and the random streams of every condition.
 
@@ -72,13 +73,17 @@ def plan_requests(
         Texts per condition.
     seed
         Seed of the demonstrations.
+    templates
+        Known crystals per condition for substitution.
 
     Raises
     ------
     ValueError
-        If there are shots and no pool.
+        If there are shots or templates and no pool.
     """
-    retrievals = choose_demonstrations(conditions, pool, strategy=strategy, shots=shots, seed=seed)
+    retrievals = choose_demonstrations(
+        conditions, pool, strategy=strategy, shots=shots, seed=seed, templates=templates
+    )
     tasks = plan_tasks(conditions, samples)
     return [
         Request(retrieval=retrieval, task=task, truth=truth)

@@ -114,6 +114,18 @@ class BenchmarkSetting(Document):
         return data_set_name(self.dataset)
 
     @property
+    def templates(self) -> int:
+        """Known crystals per condition that the model needs for substitution."""
+        from crystalicl_jobflow.generation.loading import templates_needed
+
+        return templates_needed(self.model.base_model, self.samples)
+
+    @property
+    def uses_pool(self) -> bool:
+        """Whether anything is taken from the pool."""
+        return bool(self.shots or self.templates)
+
+    @property
     def slug(self) -> str:
         """The label as a folder's name."""
         return re.sub(r"[^a-z0-9.]+", "-", self.label.lower()).strip("-.") or "run"
@@ -139,7 +151,7 @@ class BenchmarkSetting(Document):
             "seed": seed,
             "shots": self.shots,
             "strategy": self.strategy if self.shots else None,
-            "pool": lasting_path(self.pool) if self.shots else None,
+            "pool": lasting_path(self.pool) if self.uses_pool else None,
             "text_format": self.text_format,
             "template": self.template,
             "constrain": self.constrain,

@@ -235,7 +235,8 @@ def model_options(command: Command) -> Command:
             click.option(
                 "--model",
                 help="Base model: a name, a path, 'embedded', or the address of a model server,"
-                " http://host:8000/v1#model.  [default: settings]",
+                " http://host:8000/v1#model; or 'substitution' of elements in known crystals;"
+                " several with + between them.  [default: settings]",
             ),
             click.option("--adapter", help="LoRA adapter: a name or a path."),
             click.option("--device", help="auto, cpu, cuda, cuda:1, …  [default: settings]"),

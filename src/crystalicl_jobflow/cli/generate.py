@@ -103,12 +103,20 @@ def generate(**options: Any) -> None:
 
 
 def _retrieve(condition: Condition, options: Mapping[str, Any]) -> Retrieval:
+    from crystalicl_jobflow.generation.loading import templates_needed
     from crystalicl_jobflow.pipeline import choose_demonstrations
+    from crystalicl_jobflow.settings import SETTINGS
 
     strategy, shots = options["strategy"], options["shots"]
-    pool = open_pool(options["pool"], strategy=strategy) if shots else None
+    templates = templates_needed(options.get("model") or SETTINGS.MODEL, options["samples"])
+    pool = open_pool(options["pool"], strategy=strategy) if shots or templates else None
     (retrieval,) = choose_demonstrations(
-        [condition], pool, strategy=strategy, shots=shots, seed=options["seed"]
+        [condition],
+        pool,
+        strategy=strategy,
+        shots=shots,
+        seed=options["seed"],
+        templates=templates,
     )
     return retrieval
 

@@ -159,6 +159,26 @@ def proposers(base_model: str) -> list[str]:
     return [part for part in base_model.split("+") if part] or [base_model]
 
 
+def _language_models(base_model: str) -> list[str]:
+    return [part for part in proposers(base_model) if part != SUBSTITUTION_MODEL]
+
+
+def templates_needed(base_model: str, samples: int) -> int:
+    """Return how many known crystals a retrieval should bring for substitution.
+
+    Some templates give the same crystal, so more than the samples are needed; none where the
+    model does not substitute.
+
+    Parameters
+    ----------
+    base_model
+        As :func:`load_generator` takes it.
+    samples
+        Samples of one condition.
+    """
+    return 2 * samples + 20 if SUBSTITUTION_MODEL in proposers(base_model) else 0
+
+
 @lru_cache(maxsize=8)
 def _connect(address: str, options: str, batch_size: int) -> TextGenerator:
     from crystalicl_jobflow.generation.http_engine.engine import HTTPGenerator
@@ -377,13 +397,15 @@ def model_hashes(base_model: str, adapter: str | None = None) -> dict[str, str |
     Returns
     -------
     dict
-        ``base_hash`` and ``adapter_hash``; None for what lies on the hub, or for no adapter.
+        ``base_hash`` and ``adapter_hash``, of the first one in a list; None for what lies on
+        the hub, or for no adapter.
     """
-    place = _adapter_place(base_model, adapter)
-    return {
-        "base_hash": folder_hash(_place(base_model, "base")),
-        "adapter_hash": None if place is None else folder_hash(place),
-    }
+    hashes: dict[str, str | None] = {"base_hash": None, "adapter_hash": None}
+    for model in _language_models(base_model)[:1]:
+        place = _adapter_place(model, adapter)
+        hashes["base_hash"] = folder_hash(_place(model, "base"))
+        hashes["adapter_hash"] = None if place is None else folder_hash(place)
+    return hashes
 
 
 def check_model_files(base_model: str, adapter: str | None = None) -> None:
@@ -400,12 +422,13 @@ def check_model_files(base_model: str, adapter: str | None = None) -> None:
         If a folder lacks its configuration, or a name is neither on this machine nor to be
         had from the hub; one line.
     """
-    if is_server(base_model):
-        return
-    _check_file(_place(base_model, "base"), base_model, "model", "config.json")
-    place = _adapter_place(base_model, adapter)
-    if place is not None:
-        _check_file(place, _display(place), "adapter", "adapter_config.json")
+    for model in _language_models(base_model):
+        if is_server(model):
+            continue
+        _check_file(_place(model, "base"), model, "model", "config.json")
+        place = _adapter_place(model, adapter)
+        if place is not None:
+            _check_file(place, _display(place), "adapter", "adapter_config.json")
 
 
 def _check_file(place: str, name: str, what: str, file: str) -> None:

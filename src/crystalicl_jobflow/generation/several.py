@@ -103,8 +103,6 @@ class _Hand:
             self.on_completion(place, self.answers[place][sample])
 
 
-def _shifted(
-    progress: Progress, before: int, requests: Sequence[GenerationRequest]
-) -> Progress:
+def _shifted(progress: Progress, before: int, requests: Sequence[GenerationRequest]) -> Progress:
     total = sum(request.num_samples for request in requests)
     return lambda done, _of: progress(before + done, total)

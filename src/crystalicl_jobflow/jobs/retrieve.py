@@ -41,6 +41,8 @@ class RetrieveMaker(Maker):
         Seed of the random choices.
     exclude_ids
         Demonstrations that are never chosen.
+    templates
+        Known crystals per condition for the model 'substitution', beside the demonstrations.
 
     Raises
     ------
@@ -63,6 +65,7 @@ class RetrieveMaker(Maker):
     shots: int = 3
     seed: int = 0
     exclude_ids: list[str] = field(default_factory=list)
+    templates: int = 0
 
     def __post_init__(self) -> None:
         self.pool = lasting_store(self.pool)
@@ -92,6 +95,7 @@ class RetrieveMaker(Maker):
             shots=self.shots,
             seed=self.seed,
             exclude_ids=self.exclude_ids,
+            templates=self.templates,
         )
         return RetrieveDoc.from_retrievals(retrievals)
 
