@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from pymatgen.core import Structure
 
+from crystalicl_jobflow.cli import cli
 from crystalicl_jobflow.schemas import Candidate
 from reciting import RecitingGenerator
 
@@ -231,9 +233,13 @@ def test_another_run_begins_at_the_beginning(
     assert "Continuing" not in result.stderr
 
 
-def test_substitution_needs_no_model_and_names_its_templates(run: Run, tmp_path: Path) -> None:
+def test_substitution_needs_no_model_and_names_its_templates(
+    cache: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("CRYSTALICL_CACHE_DIR", str(cache))
     words = "generate --formula CaZrO3 --space-group 221 --model substitution --shots 0 --samples 2"
-    run(*words.split(), "--out", str(tmp_path / "out"))
+    done = CliRunner().invoke(cli, [*words.split(), "--out", str(tmp_path / "out")])
+    assert done.exit_code == 0, done.output
     candidates, summary = read(tmp_path / "out")
     assert [candidate.joint_success for candidate in candidates] == [True, True]
     assert all(candidate.provenance.template_id for candidate in candidates)
