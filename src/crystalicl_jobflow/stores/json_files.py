@@ -125,12 +125,13 @@ def _take_over(
     digests, packed
         Digests and JSON of the store's documents, by key; changed here.
     """
-    collection = store._collection
     ours = {key for key, digest in digests.items() if before.get(key) != digest}
-    for key in [key for key in before if key in digests and key not in theirs]:
-        if key not in ours:  # they removed it
-            collection.delete_one({store.key: key})
-            del digests[key], packed[key]
+    outdated = {
+        key for key in before if key in digests and key not in theirs and key not in ours
+    }  # they removed these
+    for key in outdated:
+        del digests[key], packed[key]
+    new = []
     for key, document in theirs.items():
         text = _packed(store, document)
         digest = _digest(text)
@@ -138,27 +139,17 @@ def _take_over(
         if key in ours or removed_here or digests.get(key) == digest:
             continue
         if key in digests:
-            collection.delete_one({store.key: key})
-        collection.insert_one(dict(document))
+            outdated.add(key)
+        new.append(dict(document))
         digests[key], packed[key] = digest, text
-
-
-def read_json_documents(store: maggma.stores.JSONStore, path: Path) -> list[dict[str, Any]]:
-    """Return the documents of a JSON store's file as they are now, whatever the store holds.
-
-    Parameters
-    ----------
-    store
-        The store, connected or not.
-    path
-        One of its files.
-
-    Raises
-    ------
-    ValueError
-        If the file is no list of documents with the store's key; one line.
-    """
-    return list(_read(store, path)[1].values())
+    collection = store._collection
+    if outdated:
+        # by their ids, at once: a search by key looks at every document each time
+        for item in collection.find({}, {store.key: True}):
+            if item.get(store.key) in outdated:
+                del collection._store[item["_id"]]
+    if new:
+        collection.insert_many(new)
 
 
 def _read(
