@@ -11,6 +11,7 @@ import click
 
 from crystalicl_jobflow.cli._app import UserError
 from crystalicl_jobflow.cli._console import note, stdout_console, table
+from crystalicl_jobflow.cli._outputs import check_folder
 from crystalicl_jobflow.utils.files import write_text
 
 if TYPE_CHECKING:
@@ -135,6 +136,7 @@ def _run(described: DescribedFlow, out: Path) -> None:
     from crystalicl_jobflow.submission import run_here
     from crystalicl_jobflow.utils.files import write_json
 
+    check_folder(out)
     store = _job_store(described, out)
     note(f"Running '{described.flow.name}'")
     seconds: dict[str, float] = {}

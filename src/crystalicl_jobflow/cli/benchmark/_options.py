@@ -23,6 +23,7 @@ from crystalicl_jobflow.cli._options import (
     sampling_options,
     template_option,
 )
+from crystalicl_jobflow.cli._outputs import check_folder
 
 if TYPE_CHECKING:
     from crystalicl_jobflow.benchmarks import BenchmarkSetting, ModelChoice, Suite
@@ -283,16 +284,21 @@ def run_suite(suite: Suite, options: Mapping[str, Any], *, cache: Any = None) ->
         One per row and seed.
     """
     from crystalicl_jobflow.benchmarks import RunFolder, run_setting, write_tables
+    from crystalicl_jobflow.generation import check_model_files
 
     out: Path = options["out"]
+    check_folder(out)
     seeds = range(options["seed"], options["seed"] + options["repeats"])
     single = len(suite.settings) == len(seeds) == 1
     plan = []
     for setting in suite.settings:
         for seed in seeds:
             place = out if single else out / setting.slug / f"seed_{seed}"
-            # all of them first: a folder of another run is told before hours of work
+            # all of them first: a folder of another run is refused before hours of work
             plan.append((setting, seed, RunFolder(place, setting.identity(seed))))
+    for setting, _, folder in plan:
+        if folder.finished is None:  # before the conditions and demonstrations are chosen
+            check_model_files(setting.model.base_model, setting.model.adapter)
     pools = lru_cache(maxsize=4)(open_pool)
     runs = []
     for number, (setting, seed, folder) in enumerate(plan, start=1):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from crystalicl_jobflow.cli._console import note, stages, stdout_console, table
+from crystalicl_jobflow.cli._outputs import check_folder
 from crystalicl_jobflow.utils.files import replacing, write_json
 
 if TYPE_CHECKING:
@@ -60,6 +61,8 @@ def energies(
     """Compare predicted properties with the known ones of a data set, crystals as they are."""
     from crystalicl_jobflow.benchmarks.energies import energy_benchmark
 
+    if out is not None:
+        check_folder(out)
     with stages() as report:
         found = energy_benchmark(
             dataset,

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from crystalicl_jobflow.cli._console import stages, stdout_console, table
-from crystalicl_jobflow.cli._options import model_options, read_generator
+from crystalicl_jobflow.cli._options import check_model, model_options, read_generator
+from crystalicl_jobflow.cli._outputs import check_folder
 from crystalicl_jobflow.cli.predict import prediction_options, read_prediction, write_predictions
 from crystalicl_jobflow.utils.files import write_json
 
@@ -49,6 +50,8 @@ def property_command(**options: Any) -> None:
     from crystalicl_jobflow.cli.benchmark._options import model_identity
     from crystalicl_jobflow.utils.hashing import file_hash
 
+    check_folder(options["out"])
+    check_model(options)
     with stages() as report:
         result = property_benchmark(
             options["dataset"],

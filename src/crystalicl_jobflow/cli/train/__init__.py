@@ -9,6 +9,7 @@ import click
 
 from crystalicl_jobflow.cli._app import OneLineGroup
 from crystalicl_jobflow.cli._console import note
+from crystalicl_jobflow.cli._outputs import check_folder
 from crystalicl_jobflow.cli.train import _options
 from crystalicl_jobflow.cli.train.instructions import instructions
 from crystalicl_jobflow.utils.files import write_text
@@ -64,6 +65,7 @@ def base(out: Path, hidden_size: int, layers: int, start: Path | None, **options
 
     if hidden_size % 32:
         raise ValueError(f"the hidden size must be a multiple of 32, got {hidden_size}")
+    check_folder(out)
     settings = _options.loop_settings(LoopSettings(), options)
     lesson = _options.load_lesson(options)
     _options.record_command(out)
@@ -108,6 +110,7 @@ def lora(out: Path, base_model: str, base_name: str | None, **options: Any) -> N
     are CSV files with a column cif, pools, or folders of CIF files. Run again with the
     same folder, an interrupted training continues.
     """
+    from crystalicl_jobflow.generation import check_model_files
     from crystalicl_jobflow.training.lora import PAPER_LOOP, LoraSettings, check_lora
     from crystalicl_jobflow.training.recipes import lora_recipe
 
@@ -117,7 +120,10 @@ def lora(out: Path, base_model: str, base_name: str | None, **options: Any) -> N
         **{name: options[name] for name in names},
         gradient_checkpointing=options["gradient_checkpointing"],
     )
-    check_lora(adapter)  # before the data are read, which may take minutes
+    # before the data are read, which may take minutes
+    check_lora(adapter)
+    check_folder(out)
+    check_model_files(base_model)
     lesson = _options.load_lesson(options)
     _options.record_command(out)
     result = lora_recipe(

@@ -11,6 +11,7 @@ import click
 
 from crystalicl_jobflow.cli._console import note, progress
 from crystalicl_jobflow.cli._options import template_option
+from crystalicl_jobflow.cli._outputs import check_file
 
 if TYPE_CHECKING:
     from crystalicl_jobflow.training.data.mixtures import Mixture
@@ -112,6 +113,7 @@ def instructions(data: tuple[str, ...], out: Path, **options: Any) -> None:
     mixture, explicit = _mixture(options)
     if out.suffix != ".jsonl":
         raise ValueError(f"--out {out} does not end in .jsonl")
+    check_file(out)
     found = read_training_data(
         data,
         cache=options["cache"],
