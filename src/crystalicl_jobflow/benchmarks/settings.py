@@ -35,6 +35,10 @@ DEFAULT_CONDITIONS: dict[str, tuple[str, ...]] = {
 band gaps."""
 
 
+MAX_SLUG = 100
+"""Most characters of a run's folder name; a file system takes 255 bytes."""
+
+
 class ModelChoice(Document):
     """A model, and where it runs."""
 
@@ -128,7 +132,7 @@ class BenchmarkSetting(Document):
     @property
     def slug(self) -> str:
         """The label as a folder's name."""
-        return re.sub(r"[^a-z0-9.]+", "-", self.label.lower()).strip("-.") or "run"
+        return re.sub(r"[^a-z0-9.]+", "-", self.label.lower()).strip("-.")[:MAX_SLUG] or "run"
 
     def identity(self, seed: int) -> dict[str, Any]:
         """Return all that decides the figures of a run, as plain data.

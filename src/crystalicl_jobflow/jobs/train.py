@@ -26,7 +26,7 @@ from crystalicl_jobflow.settings import EMBEDDED_MODEL
 from crystalicl_jobflow.training.base_model import BaseSize
 from crystalicl_jobflow.training.loop import LoopSettings
 from crystalicl_jobflow.training.lora import PAPER_LOOP, LoraSettings
-from crystalicl_jobflow.utils.files import write_json, write_text
+from crystalicl_jobflow.utils.files import safe_name, write_json, write_text
 
 logger = logging.getLogger(__name__)
 
@@ -229,7 +229,7 @@ def write_card(training: Any, evaluations: Mapping[str, Any] | None = None) -> C
 def _own_folder(name: str) -> str:
     """Return a folder that no other job uses, also where jobs share their working folder."""
     this = CURRENT_JOB.job
-    return name if this is None else f"{name}-{this.uuid[:8]}"
+    return safe_name(name) if this is None else f"{safe_name(name)}-{this.uuid[:8]}"
 
 
 def _settings(kind: type[Any], value: Any) -> Any:
