@@ -274,7 +274,16 @@ def test_cross_domain_has_a_row_for_each_data_set(
             "5",
         ),
         (
-            ("--of", "models", "--variant", "all=a", "--variant", "only C=a,b", "--shots", "0"),
+            (
+                "--of",
+                "models",
+                "--variant",
+                "all=embedded",
+                "--variant",
+                "only C=embedded,none",
+                "--shots",
+                "0",
+            ),
             ["all, 0-shot", "only C, 0-shot"],
             "3",
         ),
