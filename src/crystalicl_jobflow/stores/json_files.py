@@ -152,6 +152,24 @@ def _take_over(
         collection.insert_many(new)
 
 
+def read_json_documents(store: maggma.stores.JSONStore, path: Path) -> list[dict[str, Any]]:
+    """Return the documents of a JSON store's file as they are now, whatever the store holds.
+
+    Parameters
+    ----------
+    store
+        The store, connected or not.
+    path
+        One of its files.
+
+    Raises
+    ------
+    ValueError
+        If the file is no list of documents with the store's key; one line.
+    """
+    return list(_read(store, path)[1].values())
+
+
 def _read(
     store: maggma.stores.JSONStore, path: Path
 ) -> tuple[tuple[int, int, int] | None, dict[Any, dict[str, Any]]]:
