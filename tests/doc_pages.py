@@ -136,6 +136,7 @@ class Shell:
             ["bash", "-euo", "pipefail", "-c", line],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
+            check=False,
             text=True,
             env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
         )

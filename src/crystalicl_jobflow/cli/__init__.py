@@ -54,7 +54,7 @@ def cli() -> None:
 def main() -> None:
     """Run the command line.
 
-    Warnings of libraries are not shown, unless Python is told to (``-W``,
+    Warnings of libraries are not shown, unless Python is asked for them (``-W``,
     ``PYTHONWARNINGS``): what a user has to know, the commands say themselves.
     """
     if not sys.warnoptions:

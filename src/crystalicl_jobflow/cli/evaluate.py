@@ -128,8 +128,8 @@ def evaluate(source: str, out: Path, **options: Any) -> None:
     _print(evaluation)
     for name in evaluation.metrics:
         if name.startswith("not_judged:") and name != "not_judged:joint":
-            asked = name.removeprefix("not_judged:")
-            note(f"{asked} was not judged for every candidate that has it: try --predict {asked}")
+            field = name.removeprefix("not_judged:")
+            note(f"{field} was not judged for every candidate that has it: try --predict {field}")
     if not parquet_available():
         note("No Parquet file: pip install 'crystalicl-jobflow[evaluation]'")
     note(f"Written: {', '.join(map(str, paths))}, {out / _candidates.CANDIDATES}")

@@ -124,21 +124,21 @@ def predict_property(crystals: tuple[str, ...], property_name: str, **options: A
     from crystalicl_jobflow.schemas.predictions import PropertyFailure
 
     spec = find_property(property_name)
-    asked: dict[str, Any] = {}
+    found: dict[str, Any] = {}
     unread: dict[str, str] = {}
     known: list[float | None] = []
     for source in crystals:
         for record in islice(open_source(source).records(), options["limit"]):
             name, number = record.record_id, 2
-            while name in asked:
+            while name in found:
                 name, number = f"{record.record_id}#{number}", number + 1
-            asked[name] = record.crystal or ""
+            found[name] = record.crystal or ""
             if record.error is not None:
                 unread[name] = record.error
             known.append(None if spec is None else record.properties.get(spec.name))
     with progress("Predict") as report:
         predictions = predict(
-            asked,
+            found,
             property_name,
             lambda: read_generator(options),
             progress=report,

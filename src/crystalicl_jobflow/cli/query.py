@@ -92,7 +92,7 @@ def query(source: str, **options: Any) -> None:
         raise UserError("--descending needs --sort")
     if options["fields"] is not None and output == "cif":
         raise UserError("--fields cannot be combined with --format cif")
-    asked = read_query(options)
+    question = read_query(options)
 
     from crystalicl_jobflow.candidates import Access, count_documents, find_documents
     from crystalicl_jobflow.cli import _candidates
@@ -106,11 +106,11 @@ def query(source: str, **options: Any) -> None:
         fields = ["structure", "formula_pretty", "symmetry"]
     store = open_candidates(Path(source), source)
     if options["count"]:
-        click.echo(count_documents(store, asked, patience=0))
+        click.echo(count_documents(store, question, patience=0))
         return
     limit = options["limit"] or (TABLE_LIMIT if output == "table" else None)
     found = find_documents(
-        store, asked, sort=options["sort"], descending=options["descending"], limit=limit,
+        store, question, sort=options["sort"], descending=options["descending"], limit=limit,
         skip=options["skip"], fields=fields, access=Access(patience=0),
     )  # fmt: skip
     if output == "json":
@@ -122,7 +122,7 @@ def query(source: str, **options: Any) -> None:
         documents = list(found)
         _print_table(documents, fields if options["fields"] is not None else None)
         if options["limit"] is None and len(documents) == limit:
-            total = count_documents(store, asked, patience=0)
+            total = count_documents(store, question, patience=0)
             note(f"The first {limit} of {total}; --limit shows more.")
 
 

@@ -254,8 +254,8 @@ def read_predictors(choices: Sequence[str], names: Sequence[str]) -> dict[str, s
 
     chosen: dict[str, str | None] = {}
     for choice in choices:
-        asked, _, predictor = choice.partition("=")
-        spec = find_property(asked)
+        name, _, predictor = choice.partition("=")
+        spec = find_property(name)
         if not predictor or spec is None:
             raise UserError(f"--predictor {choice}: give PROPERTY=NAME, e.g. band_gap=trees")
         chosen[spec.name] = predictor
