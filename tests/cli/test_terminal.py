@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from crystalicl_jobflow.cli._app import UserError
-from crystalicl_jobflow.cli._terminal import shown
 
 from .conftest import Run
 
@@ -64,11 +63,6 @@ def test_errors_show_control_characters_and_no_secret(
     assert capsys.readouterr().err == (
         "Error: cannot reach mongodb://host/db\\x1b[2J with ***\n"
     )  # fmt: skip
-
-
-@pytest.mark.parametrize("text", ["a\tb\nc", "Å ≥ 1", "日本", "[x]"])
-def test_what_is_no_control_character_stays(text: str) -> None:
-    assert shown(text) == text
 
 
 def test_an_ascii_terminal_gets_ascii(generated: Path) -> None:

@@ -11,8 +11,8 @@ from typing import Any
 
 import click
 
-from crystalicl_jobflow.cli._terminal import shown
 from crystalicl_jobflow.utils.errors import CrystalICLError
+from crystalicl_jobflow.utils.messages import show_controls
 from crystalicl_jobflow.utils.redaction import redact
 
 TRACEBACK_VARIABLE = "CRYSTALICL_TRACEBACK"
@@ -37,7 +37,7 @@ class UserError(click.ClickException):
 
     def show(self, file: Any = None) -> None:
         """Print ``Error: …`` to stderr, in one line."""
-        line = shown(redact(" ".join(self.message.split())))
+        line = show_controls(redact(" ".join(self.message.split())))
         click.echo(f"Error: {line}", file=file, err=file is None)
 
 

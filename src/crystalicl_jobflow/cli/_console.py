@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from crystalicl_jobflow.cli._terminal import shown
+from crystalicl_jobflow.utils.messages import show_controls
 from crystalicl_jobflow.utils.progress import StageProgress
 from crystalicl_jobflow.utils.redaction import redact
 
@@ -133,7 +133,7 @@ def progress(what: str) -> Iterator[Callable[[int, int | None], None]]:
 
 def note(message: str) -> None:
     """Print a remark to stderr; what it quotes is neither markup nor commands."""
-    click.echo(shown(message), err=True)
+    click.echo(show_controls(message), err=True)
 
 
 def lap(started: float) -> float:

@@ -8,7 +8,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from crystalicl_jobflow.cli._terminal import shown
+from crystalicl_jobflow.utils.messages import show_controls
 
 
 class PlainTable(Table):
@@ -16,7 +16,7 @@ class PlainTable(Table):
 
     def __init__(self, title: str | None = None) -> None:
         super().__init__(
-            title=None if title is None else Text(shown(title)),
+            title=None if title is None else Text(show_controls(title)),
             box=box.SIMPLE_HEAD,
             title_justify="left",
             padding=(0, 1, 0, 0),
@@ -25,5 +25,5 @@ class PlainTable(Table):
 
     def add_row(self, *cells: Any, **options: Any) -> None:
         """Add a row; texts are neither markup nor commands to the terminal."""
-        plain = (Text(shown(cell)) if isinstance(cell, str) else cell for cell in cells)
+        plain = (Text(show_controls(cell)) if isinstance(cell, str) else cell for cell in cells)
         super().add_row(*plain, **options)

@@ -1,15 +1,11 @@
-"""What a terminal gets: visible characters only, and only those that it can show."""
+"""A terminal gets only characters that it can show."""
 
 from __future__ import annotations
 
 import codecs
 import io
-import re
 import sys
 import unicodedata
-
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-"""Control characters but tab and line end, and those that turn the direction of writing."""
 
 _IN_ASCII = {
     "Å": "A", "³": "^3", "²": "^2", "°": "deg", "±": "+-", "×": "x", "·": "-", "…": "...",
@@ -19,20 +15,6 @@ _IN_ASCII = {
 
 _HANDLER = "crystalicl.shown"
 _ENCODING = "crystalicl_ascii"
-
-
-def shown(text: str) -> str:
-    r"""Return a text with its control characters written out, as ``\x1b`` for an escape.
-
-    What a model, a file or a store wrote must not move the cursor, change colours or set the
-    title of a terminal.
-
-    Examples
-    --------
-    >>> print(shown("red \x1b[31m"))
-    red \x1b[31m
-    """
-    return _CONTROL.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
 def show_what_can_be_shown() -> None:
