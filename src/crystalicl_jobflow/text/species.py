@@ -57,8 +57,11 @@ def read_species(text: str) -> tuple[str, Composition]:
     if not amounts:
         raise ValueError("no element")
     total = sum(amounts.values())
-    if total > 1 + _SUM_TOLERANCE or min(amounts.values()) <= 0:
+    # an occupancy that would be written as 0 is none
+    if total > 1 + _SUM_TOLERANCE or round(min(amounts.values()), OCCUPANCY_DECIMALS) <= 0:
         raise ValueError(f"the occupancies of {text!r} add up to {total:g}")
+    if total > 1:  # by rounding
+        amounts = {element: amount / total for element, amount in amounts.items()}
     return format_species(amounts), Composition(amounts)
 
 
