@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 from crystalicl_jobflow.generation.base import (
     AcceptText,
@@ -17,6 +17,7 @@ from crystalicl_jobflow.generation.base import (
 from crystalicl_jobflow.generation.resuming import UnfinishedWork, draw_missing, task_content
 from crystalicl_jobflow.generation.rows import severity
 from crystalicl_jobflow.generation.tasks import GenerationTask, _numbered, plan_tasks
+from crystalicl_jobflow.generation.writing import Writing, WritingOptions
 from crystalicl_jobflow.prompts import crystal_prompt
 from crystalicl_jobflow.schemas import (
     Completion,
@@ -24,7 +25,6 @@ from crystalicl_jobflow.schemas import (
     FailureReason,
     Generation,
     Retrieval,
-    SamplingParams,
 )
 from crystalicl_jobflow.utils.progress import Progress
 
@@ -38,14 +38,11 @@ def generate_for_retrievals(
     retrievals: Sequence[Retrieval],
     generator: TextGenerator | Callable[[], TextGenerator],
     *,
-    sampling: SamplingParams | None = None,
     num_samples: int = 1,
-    text_format: str = "sgs",
-    template: str = "crystalicl",
-    constrain: bool | ConstraintOptions = True,
     tasks: Sequence[GenerationTask] | None = None,
     progress: Progress | None = None,
     unfinished: UnfinishedWork | None = None,
+    **writing: Unpack[WritingOptions],
 ) -> list[Generation]:
     """Write crystal texts for retrieved demonstrations and their conditions.
 
@@ -55,19 +52,8 @@ def generate_for_retrievals(
         A condition and its demonstrations each; no demonstrations give a zero-shot prompt.
     generator
         The language model, or what loads it: called once everything else is in order.
-    sampling
-        Temperature, nucleus, limits and seed; the defaults where None. With ``best_of`` k,
-        sample s is the most probable of the draws k s to k s + k - 1, those that are no
-        crystal last.
     num_samples
         Texts per retrieval. Not used where ``tasks`` are given.
-    text_format
-        Name of the crystal text: 'sgs', 'sgsw', 'xyz' or 'cif'.
-    template
-        Words of the prompt: 'crystalicl' or 'alpaca', see `crystalicl_jobflow.prompts`.
-    constrain
-        Whether the texts are held to the condition as they are written, and how. What no
-        constraint exists for (a text format, an empty vocabulary) is written freely.
     tasks
         Only these samples, of retrievals that belong to a larger run (a shard of it); as
         many as retrievals, in their order.
@@ -77,6 +63,11 @@ def generate_for_retrievals(
         Where every text is kept as soon as it is written, and where those of a launch that
         was killed are found: only what is missing is written then. To be discarded by the
         caller, once the result is safe. None keeps nothing.
+    **writing
+        Fields of `Writing`: ``sampling`` (with ``best_of`` k, sample s is the most probable of
+        the draws k s to k s + k - 1, those that are no crystal last), ``text_format``,
+        ``template`` and ``constrain`` (what no constraint exists for, a text format or an empty
+        vocabulary, is written freely).
 
     Returns
     -------
@@ -103,7 +94,8 @@ def generate_for_retrievals(
     """
     from crystalicl_jobflow.generation import package_versions
 
-    sampling = sampling or SamplingParams()
+    style = Writing.from_options(writing)
+    sampling, text_format, template = style.sampling, style.text_format, style.template
     conditions = [retrieval.condition for retrieval in retrievals]
     if tasks is None:
         tasks = plan_tasks(conditions, num_samples)
@@ -112,7 +104,7 @@ def generate_for_retrievals(
 
     # constraints of all conditions first: an impossible one is told before hours of work
     constraints = build_constraints(
-        conditions, constrain, text_format=text_format, template=template
+        conditions, style.constrain, text_format=text_format, template=template
     )
     best_of = sampling.best_of
     requests = [
@@ -138,7 +130,7 @@ def generate_for_retrievals(
     if unfinished is None:
         answers = generator.generate(requests, sampling, accept=accept, progress=report)
     else:
-        task = task_content(conditions, constrain, text_format=text_format, versions=versions)
+        task = task_content(conditions, style.constrain, text_format=text_format, versions=versions)
         answers = draw_missing(
             generator, requests, sampling, unfinished, task=task, accept=accept, progress=report
         )

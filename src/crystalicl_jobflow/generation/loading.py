@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from crystalicl_jobflow.generation.base import GenerationError, TextGenerator
 from crystalicl_jobflow.generation.http_engine import ServerOptions, is_server, parse_address
@@ -44,18 +44,35 @@ _PACKAGES = (
 )
 
 
+class LoadOptions(TypedDict, total=False):
+    """Where and how a model is loaded; see :func:`load_generator`."""
+
+    device: str
+    dtype: str
+    quantization: str | None
+    batch_size: int
+    num_threads: int | None
+    revision: str | None
+    adapter_revision: str | None
+
+
+_DEFAULTS: LoadOptions = {
+    "device": "auto",
+    "dtype": "auto",
+    "quantization": None,
+    "batch_size": 32,
+    "num_threads": None,
+    "revision": None,
+    "adapter_revision": None,
+}
+
+
 def load_generator(
     base_model: str = EMBEDDED_MODEL,
     adapter: str | None = None,
     *,
-    device: str = "auto",
-    dtype: str = "auto",
-    quantization: str | None = None,
-    batch_size: int = 32,
-    num_threads: int | None = None,
-    revision: str | None = None,
-    adapter_revision: str | None = None,
     server: Mapping[str, Any] | None = None,
+    **options: Unpack[LoadOptions],
 ) -> TextGenerator:
     """Load a language model with its adapter, or return the one loaded before.
 
@@ -97,42 +114,33 @@ def load_generator(
         With one line: model or adapter not found, no network, adapter for another base,
         no such device, missing package, an option that a server does not take.
     """
+    unknown = options.keys() - _DEFAULTS.keys()
+    if unknown:
+        raise TypeError(f"load_generator has no option {min(unknown)!r}")
     if base_model == SUBSTITUTION_MODEL:
         return SubstitutionGenerator()
     parts = proposers(base_model)
     if len(parts) > 1:
         return SeveralGenerators(
-            [
-                load_generator(
-                    part,
-                    adapter,
-                    device=device,
-                    dtype=dtype,
-                    quantization=quantization,
-                    batch_size=batch_size,
-                    num_threads=num_threads,
-                    revision=revision,
-                    adapter_revision=adapter_revision,
-                    server=server,
-                )
-                for part in parts
-            ],
-            base_model,
+            [load_generator(part, adapter, server=server, **options) for part in parts], base_model
         )
+    given: LoadOptions = {**_DEFAULTS, **options}
     if is_server(base_model):
         for name, value in (
             ("adapter", None if str(adapter).lower() == NO_ADAPTER else adapter),
-            ("revision", revision),
-            ("adapter_revision", adapter_revision),
-            ("quantization", quantization),
-            ("dtype", None if dtype == "auto" else dtype),
+            ("revision", given["revision"]),
+            ("adapter_revision", given["adapter_revision"]),
+            ("quantization", given["quantization"]),
+            ("dtype", None if given["dtype"] == "auto" else given["dtype"]),
         ):
             if value is not None:
                 raise GenerationError(
                     f"{name} {value!r}: a model server has been started with its own; an adapter"
                     " that it serves is named in the address, as in http://host:8000/v1#adapter"
                 )
-        return _connect(base_model, json.dumps(dict(server or {}), sort_keys=True), batch_size)
+        return _connect(
+            base_model, json.dumps(dict(server or {}), sort_keys=True), given["batch_size"]
+        )
     if server:
         raise GenerationError(
             f"server options ({', '.join(server)}) are for a model at an address such as"
@@ -142,13 +150,7 @@ def load_generator(
         _place(base_model, "base"),
         _adapter_place(base_model, adapter),
         str(base_model),
-        device,
-        dtype,
-        quantization,
-        batch_size,
-        num_threads,
-        revision,
-        adapter_revision,
+        json.dumps(given, sort_keys=True),
     )
 
 
@@ -207,23 +209,20 @@ def _load(
     base: str,
     adapter: str | None,
     base_name: str,
-    device: str,
-    dtype: str,
-    quantization: str | None,
-    batch_size: int,
-    num_threads: int | None,
-    revision: str | None,
-    adapter_revision: str | None,
+    given: str,
 ) -> TextGenerator:
+    """Load a model; `given` is its `LoadOptions` as JSON, by which the cache knows it."""
     # here, not above: `crystalicl --help` needs no torch
     import torch
 
     from crystalicl_jobflow.generation.transformers_engine.generator import TransformersGenerator
 
-    place = _device(device)
+    asked: LoadOptions = json.loads(given)
+    dtype, quantization = asked["dtype"], asked["quantization"]
+    place = _device(asked["device"])
     if dtype not in ("auto", *_DTYPES):
         raise GenerationError(f"dtype {dtype!r} is not one of auto, {', '.join(_DTYPES)}")
-    options: dict[str, Any] = {"revision": revision or "main"}
+    options: dict[str, Any] = {"revision": asked["revision"] or "main"}
     if quantization is not None:
         options |= _quantization_options(quantization, place)
     if dtype != "auto":
@@ -240,7 +239,7 @@ def _load(
     adapter_commit = None
     if adapter is not None:
         model, adapter_commit = _with_adapter(
-            model, adapter, base_name, adapter_revision, merge=quantization is None
+            model, adapter, base_name, asked["adapter_revision"], merge=quantization is None
         )
     model.eval()
     info = ModelInfo(
@@ -254,7 +253,11 @@ def _load(
         quantization=quantization,
     )
     return TransformersGenerator(
-        model, tokenizer, info=info, batch_size=batch_size, num_threads=num_threads
+        model,
+        tokenizer,
+        info=info,
+        batch_size=asked["batch_size"],
+        num_threads=asked["num_threads"],
     )
 
 

@@ -10,13 +10,14 @@ import math
 import re
 import statistics
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from pymatgen.core import Structure
 
 from crystalicl_jobflow.crystal.formula import crystal_composition
 from crystalicl_jobflow.generation.base import GenerationRequest, TextGenerator
 from crystalicl_jobflow.generation.constraints.number import NumberConstraint
+from crystalicl_jobflow.generation.writing import Writing, WritingOptions
 from crystalicl_jobflow.prompts import property_prompt, property_response
 from crystalicl_jobflow.schemas import PROPERTIES, SamplingParams, find_property
 from crystalicl_jobflow.schemas.predictions import (
@@ -54,12 +55,9 @@ def predict_property(
     generator: TextGenerator | Callable[[], TextGenerator],
     *,
     samples: int = 1,
-    sampling: SamplingParams | None = None,
-    text_format: str = "sgs",
-    template: str = "crystalicl",
-    constrain: bool = True,
     symprec: float = 0.1,
     progress: Progress | None = None,
+    **writing: Unpack[WritingOptions],
 ) -> list[PropertyPrediction]:
     """Predict a property of crystals with a language model.
 
@@ -73,17 +71,15 @@ def predict_property(
         The language model, or what loads it.
     samples
         Answers for each crystal; the prediction is the median of their numbers.
-    sampling
-        How answers are drawn; None for the likeliest one (`GREEDY`), or `DRAWN` where
-        there are several.
-    text_format, template
-        Text in which the model is shown the crystal, and the words around it.
-    constrain
-        Let the model write nothing but a number that the property can have.
     symprec
         Symmetry tolerance of the text in Å.
     progress
         Called with the number of answers that are done and the number asked for.
+    **writing
+        Fields of `Writing`: ``sampling``, how answers are drawn (the likeliest one, `GREEDY`,
+        where it is left out, or `DRAWN` where there are several); ``text_format`` and
+        ``template``, in which the model is shown the crystal; ``constrain``, whether it can
+        write nothing but a number that the property can have.
 
     Returns
     -------
@@ -106,15 +102,17 @@ def predict_property(
         )
     if samples < 1:
         raise ValueError(f"number of samples must be at least 1, got {samples}")
+    style = Writing.from_options(writing)
+    text_format, template = style.text_format, style.template
     property_prompt(spec.name, "", template=template)  # an unknown template is told at once
-    sampling = sampling or (GREEDY if samples == 1 else DRAWN)
+    sampling = writing.get("sampling") or (GREEDY if samples == 1 else DRAWN)
     predictions = [
         _prepared(name, crystal, spec, text_format=text_format, template=template, symprec=symprec)
         for name, crystal in crystals.items()
     ]
     asked = [item for item in predictions if item.reason is None]
     constraint = None
-    if constrain:
+    if style.constrain:
         constraint = NumberConstraint(
             lead=property_response("", template=template),
             decimals=spec.decimals,

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 from crystalicl_jobflow.schemas import SamplingParams
 
 if TYPE_CHECKING:
     from crystalicl_jobflow.generation.constraints import ConstraintOptions
+
+
+class WritingOptions(TypedDict, total=False):
+    """The fields of `Writing` as keywords; those left out have its defaults."""
+
+    sampling: SamplingParams | None
+    text_format: str
+    constrain: bool | ConstraintOptions
+    template: str
 
 
 @dataclass(frozen=True)
@@ -31,3 +40,17 @@ class Writing:
     text_format: str = "sgs"
     constrain: bool | ConstraintOptions = True
     template: str = "crystalicl"
+
+    @classmethod
+    def from_options(cls, options: WritingOptions) -> Writing:
+        """Build it from keywords; no sampling (None) means the default one.
+
+        Raises
+        ------
+        TypeError
+            If there is no such option.
+        """
+        given = dict(options)
+        if given.get("sampling") is None:
+            given.pop("sampling", None)
+        return cls(**given)  # type: ignore[arg-type]  # a TypedDict's values lose their types here
