@@ -1,4 +1,4 @@
-"""What a text generator is asked, what it answers, and what a constraint may say to it."""
+"""Interfaces of text generators and constraints: requests, completions, vocabularies."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class GenerationError(CrystalICLError, RuntimeError):
 
 
 class ConstraintState(Protocol):
-    """What may still be written in one row; changes as the row grows.
+    """The tokens that a constraint still allows in one row; it changes as the row grows.
 
     A state serves one row, from its first token to its end token.
 
@@ -36,7 +36,7 @@ class ConstraintState(Protocol):
     relaxed
         Rules that the row could not keep, in words; empty where it kept all.
     room
-        Least distance between atoms over the allowed one; 1 where all distances are kept.
+        Smallest ratio of a distance between atoms to its allowed minimum; 1 where all are kept.
     """
 
     relaxed: tuple[str, ...]
@@ -54,7 +54,7 @@ class ConstraintState(Protocol):
         ...
 
     def advance(self, token_id: int) -> bool:
-        """Take a token, or refuse it.
+        """Append a token to the row, or reject it.
 
         Parameters
         ----------
@@ -64,59 +64,59 @@ class ConstraintState(Protocol):
         Returns
         -------
         bool
-            False if the token is refused after all (by a check that would take too long for
-            every allowed token, such as distances). The text is then as before, but
-            :meth:`allowed` may offer less; the sampler never offers this token again at
-            this place and draws another one from the rest. If every allowed token is
-            refused, the row ends unfinished.
+            False if the token is rejected after all, by a check that would take too long for
+            every allowed token (such as distances). The text is then unchanged, but
+            :meth:`allowed` may return fewer tokens; the sampler does not try this token again at
+            this place and draws from the rest. If every allowed token is rejected, the row ends
+            unfinished.
         """
         ...
 
 
 @runtime_checkable
 class RowConstraint(Protocol):
-    """What one request's texts must satisfy; immutable, one description for many rows."""
+    """What the texts of one request must satisfy; immutable, shared by many rows."""
 
     def describe(self) -> str:
-        """Return the constraint in words, as each completion states it."""
+        """Return a description of the constraint, as it is stored with each completion."""
         ...
 
     def start(self, vocabulary: TokenVocabulary) -> ConstraintState:
-        """Begin a row.
+        """Start a row.
 
         Parameters
         ----------
         vocabulary
-            Texts of the token ids. The row's text begins right after the prompt.
+            Texts of the token ids. The row's text starts directly after the prompt.
         """
         ...
 
 
 @dataclass(frozen=True)
 class GenerationRequest:
-    """One prompt to be answered.
+    """One prompt that is to be completed.
 
     Parameters
     ----------
     prompt
-        The whole prompt; texts continue it from its last character on.
+        The whole prompt; texts continue directly after its last character.
     num_samples
-        Texts asked for.
+        Number of texts.
     key
-        Name of this request's random streams. The texts depend on the seed, the key, the
-        number of the sample and the attempt only, so a request has the same texts in
-        whatever company it is generated. Empty: the request's place in the list.
+        Name of this request's random streams. The texts depend only on the seed, the key, the
+        sample number and the attempt, so a request gives the same texts whichever other requests
+        are generated with it. If empty, the request's index in the list is used.
     constraint
-        What the texts must satisfy; None for anything.
+        What the texts must satisfy; None for no constraint.
     first_sample
         Number of the first sample within its random streams: samples 4 to 7 of a request
-        are the same texts whether 0 to 3 are drawn here, elsewhere or not at all.
+        are the same texts whether or not 0 to 3 are drawn as well.
     formula
-        Formula asked for, for what substitutes elements.
+        Requested formula, for generators that substitute elements.
     templates
-        Known crystals that it may take, see `Retrieval.templates`.
+        Known crystals that it may use, see `Retrieval.templates`.
     text_format, template
-        Crystal text and words of the prompt, for what does not continue the prompt.
+        Crystal text format and prompt template, for generators that do not continue the prompt.
     """
 
     prompt: str
@@ -131,19 +131,19 @@ class GenerationRequest:
 
 
 AcceptText = Callable[[str, GenerationRequest], FailureReason | None]
-"""Judge of a finished text: None accepts it, a reason asks for another draw."""
+"""Check of a finished text: None accepts it, a reason causes another draw."""
 
 
 CompletionCallback = Callable[[int, Completion], None]
-"""Called with the place of a request and one of its samples, as soon as that is final."""
+"""Called with the index of a request and one of its samples, as soon as the sample is final."""
 
 
 class TextGenerator(Protocol):
-    """Anything that continues prompts: the embedded model, a large one, another engine."""
+    """Interface of everything that completes prompts: local models, servers, substitution."""
 
     @property
     def info(self) -> ModelInfo:
-        """Which model writes, in which revision and precision, and where it runs."""
+        """The model, its revision and precision, and the device it runs on."""
         ...
 
     @property
@@ -169,15 +169,15 @@ class TextGenerator(Protocol):
         sampling
             Temperature, nucleus, limits and seed, for all of them.
         accept
-            Judge of each text. A rejected one is drawn again up to
-            ``sampling.max_redraws`` times, and so is one whose constraint had to give up a
-            distance; the reasons are counted in ``Completion.rejected``. After that the
-            best of the texts is kept: the one rejected for the mildest reason.
+            Check of each text. A rejected text is drawn again up to ``sampling.max_redraws``
+            times, and so is one whose constraint had to give up a distance; the reasons are
+            counted in ``Completion.rejected``. After that the best of the texts is kept: the one
+            rejected for the least serious reason.
         progress
-            Called as samples are done.
+            Called whenever samples are finished.
         on_completion
-            Called with every sample as soon as it is done, in any order: what a killed job
-            goes on from.
+            Called with every sample as soon as it is finished, in any order, so that a killed job
+            can be resumed.
 
         Returns
         -------
@@ -197,9 +197,9 @@ class TokenVocabulary:
     Parameters
     ----------
     strings
-        Text of each id, shape (tokens,); '' for special tokens and for pieces of a
-        character (bytes that are no UTF-8 by themselves): none of these can be part of a
-        constrained text. Exact: the concatenation over a row is the row's text.
+        Text of each id, shape (tokens,); '' for special tokens and for pieces of a character
+        (bytes that are not UTF-8 by themselves), which cannot be part of a constrained text. The
+        concatenation over a row is exactly the row's text.
     eos_token_ids
         Ids that end a text.
     pieces
@@ -250,7 +250,7 @@ class TokenVocabulary:
         tokenizer
             A ``transformers`` tokenizer.
         eos_token_ids
-            Ids that end a text besides the tokenizer's own (a model's generation
+            Ids that end a text in addition to the tokenizer's own (a model's generation
             configuration may name several).
         """
         from crystalicl_jobflow.generation.vocabulary import read_pieces

@@ -1,4 +1,4 @@
-"""From demonstrations to texts: prompts, constraints, random streams, completions."""
+"""Generate crystal texts from demonstrations: prompts, constraints, random streams, completions."""
 
 from __future__ import annotations
 
@@ -49,20 +49,21 @@ def generate_for_retrievals(
     Parameters
     ----------
     retrievals
-        A condition and its demonstrations each; no demonstrations give a zero-shot prompt.
+        Each holds a condition and its demonstrations; without demonstrations the prompt is
+        zero-shot.
     generator
-        The language model, or what loads it: called once everything else is in order.
+        The language model, or a function that loads it, called after all other checks have passed.
     num_samples
         Texts per retrieval. Not used where ``tasks`` are given.
     tasks
-        Only these samples, of retrievals that belong to a larger run (a shard of it); as
-        many as retrievals, in their order.
+        Generate only these samples, for a shard of a larger run; one task per retrieval, in the
+        same order.
     progress
-        Called with the number of samples that are done and the number asked for.
+        Called with the number of finished samples and the total number.
     unfinished
-        Where every text is kept as soon as it is written, and where those of a launch that
-        was killed are found: only what is missing is written then. To be discarded by the
-        caller, once the result is safe. None keeps nothing.
+        Stores every text as soon as it is written. Texts of a launch that was killed are found
+        there, and only the missing ones are generated. The caller discards it once the result is
+        saved. None stores nothing.
     **writing
         Fields of `Writing`: ``sampling`` (with ``best_of`` k, sample s is the most probable of
         the draws k s to k s + k - 1, those that are no crystal last), ``text_format``,
@@ -72,15 +73,14 @@ def generate_for_retrievals(
     Returns
     -------
     list of Generation
-        One per retrieval, in order. The texts depend on model, prompt, sampling
-        parameters, condition and sample number only: neither on the batch size nor on the
-        other retrievals.
+        One per retrieval, in order. The texts depend only on model, prompt, sampling parameters,
+        condition and sample number, not on the batch size or the other retrievals.
 
     Raises
     ------
     ImpossibleConditionError
-        If no crystal can meet one of the conditions under its constraint. Raised before
-        anything is generated.
+        If no crystal can meet one of the conditions under its constraint. Raised before generation
+        starts.
     ValueError
         If tasks and retrievals differ in number, or text format or template are unknown.
 
@@ -102,7 +102,7 @@ def generate_for_retrievals(
     if len(tasks) != len(retrievals):
         raise ValueError(f"{len(tasks)} tasks for {len(retrievals)} retrievals")
 
-    # constraints of all conditions first: an impossible one is told before hours of work
+    # constraints of all conditions first: an impossible one is reported before hours of work
     constraints = build_constraints(
         conditions, style.constrain, text_format=text_format, template=template
     )
@@ -166,18 +166,18 @@ def build_constraints(
     text_format: str = "sgs",
     template: str = "crystalicl",
 ) -> list[RowConstraint | None]:
-    """Return the constraint of each condition, or None where it is written freely.
+    """Return the constraint of each condition, or None where there is no constraint.
 
     Parameters
     ----------
     conditions
-        What is asked for.
+        The requested conditions.
     constrain
         False for no constraints, True for the default options, or options.
     text_format
         Name of the crystal text.
     template
-        Template of the prompt: decides what stands before each line of the text.
+        Template of the prompt; decides the prefix of each line of the text.
 
     Raises
     ------
@@ -194,7 +194,7 @@ def build_constraints(
     built: dict[str, RowConstraint | None] = {}
     constraints = []
     for condition in conditions:
-        # benchmarks ask the same condition often, and the feasibility tables are dear
+        # benchmarks repeat conditions, and the feasibility tables are expensive to compute
         name = condition.model_dump_json()
         if name not in built:
             built[name] = build_constraint(condition, options, text_format)
@@ -207,17 +207,17 @@ def accept_texts(
     conditions: Sequence[Condition],
     text_format: str = "sgs",
 ) -> AcceptText:
-    """Return the judge that asks for another draw of a text.
+    """Return the check that decides whether a text is drawn again.
 
-    A text has to be one readable crystal. Under a constraint its crystal must also have
-    the space group asked for, or else declared: coordinates that happen to be more
-    symmetric are the one thing that a constraint cannot see. The judge never raises for what
-    a model wrote: a fault of the programs is the reason ``internal``.
+    A text has to be one readable crystal. Under a constraint its crystal must also have the
+    requested space group, or the declared one if none was requested: a constraint cannot detect
+    coordinates that happen to be more symmetric. The check never raises for what a model wrote: an
+    error in the programs gives the reason ``internal``.
 
     Parameters
     ----------
     requests, conditions
-        Prompts and what each asks for, as many.
+        Prompts and their conditions, of equal number.
     text_format
         Format of the texts.
     """
@@ -240,7 +240,7 @@ def accept_texts(
             read(text)
         except TextError as error:
             return error.reason
-        except Exception as error:  # as in the validation: one text never costs the whole run
+        except Exception as error:  # as in the validation: one text must not stop the whole run
             logger.warning("a text could not be judged: %s: %s", type(error).__name__, error)
             return FailureReason.INTERNAL
         return None
@@ -249,7 +249,7 @@ def accept_texts(
 
 
 def _prompt(retrieval: Retrieval, text_format: str, template: str) -> str:
-    """Return the prompt; the pool's SGS texts are rewritten where another format is asked."""
+    """Return the prompt; the pool's SGS texts are converted where another format is requested."""
     if text_format == "sgs" or not retrieval.demonstrations:
         return crystal_prompt(
             retrieval.condition,
@@ -264,7 +264,7 @@ def _prompt(retrieval: Retrieval, text_format: str, template: str) -> str:
     pairs = [
         (
             demonstration_sentences(demonstration, retrieval.condition, template=template),
-            # as training writes them: another cell or other digits would be news to the model
+            # as in training: the model has never seen other cells or numbers of digits
             crystal_text(
                 SGS.analyze(
                     demonstration.structure or SGS.decode(demonstration.text), demonstration.symprec
@@ -280,26 +280,26 @@ def _prompt(retrieval: Retrieval, text_format: str, template: str) -> str:
 def keep_most_probable(completions: Sequence[Completion], best_of: int) -> list[Completion]:
     """Keep one of every ``best_of`` texts: the most probable under the model.
 
-    A text that is as it should be goes before one with a flaw, and a mild flaw before a bad
-    one. The total log-probability decides, not the mean over the tokens; of equal ones, the
-    first.
+    Texts without a fault rank before those with one, and less serious faults before serious ones.
+    Then the total log-probability decides, not the mean over the tokens; of equal ones, the first
+    is kept.
 
     Parameters
     ----------
     completions
         Texts for one prompt, in the order of their samples.
     best_of
-        Texts of which one is kept.
+        Number of texts of which one is kept.
 
     Returns
     -------
     list of Completion
-        Each with the draws and tokens of all texts that it was chosen from.
+        Each counts the draws and tokens of all texts that it was chosen from.
 
     Raises
     ------
     GenerationError
-        If the engine does not tell probabilities; one line.
+        If the engine does not report probabilities; one line.
     """
     if best_of == 1:
         return list(completions)
@@ -318,7 +318,7 @@ def keep_most_probable(completions: Sequence[Completion], best_of: int) -> list[
 
 
 def of_samples(progress: Progress | None, best_of: int) -> Progress | None:
-    """Return a callback that counts samples where the engine counts draws."""
+    """Return a callback that converts the engine's counts of draws to counts of samples."""
     if progress is None or best_of == 1:
         return progress
     return lambda done, total: progress(done // best_of, total // best_of)

@@ -1,4 +1,4 @@
-"""From names of models to a text generator, once per process."""
+"""Load text generators from the names of models, once per process."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from crystalicl_jobflow.utils.hashing import folder_hash
 from crystalicl_jobflow.utils.versions import installed_versions
 
 NO_ADAPTER = "none"
-"""Adapter name that asks for the base model alone, also for the embedded one."""
+"""Adapter name that selects the base model alone, also for the embedded one."""
 
 EMBEDDED_FOLDER = Path(__file__).parent / "embedded"
-"""The model that ships with the package: ``base`` and ``adapter`` in it."""
+"""Folder of the model that ships with the package, with ``base`` and ``adapter``."""
 
 _DTYPES = ("float64", "float32", "bfloat16", "float16")
 _NO_NETWORK = {
@@ -76,7 +76,7 @@ def load_generator(
 ) -> TextGenerator:
     """Load a language model with its adapter, or return the one loaded before.
 
-    The same arguments give the same object, so one process loads a model once.
+    The same arguments give the same object, so a process loads each model only once.
 
     Parameters
     ----------
@@ -97,22 +97,22 @@ def load_generator(
     quantization
         '4bit' or '8bit' (bitsandbytes, extra ``quantization``); None for none.
     batch_size
-        Rows written at once, at most; of a server, requests under way at once.
+        Maximum number of rows generated at once; for a server, of concurrent requests.
     num_threads
         Torch threads while generating; None leaves torch's own choice.
     revision, adapter_revision
         Branch, tag or commit on the hub.
     server
         Options of a model server, see
-        :class:`~crystalicl_jobflow.generation.http_engine.ServerOptions`; those of the
-        settings where left out. Device and threads mean nothing to a server; the server
-        decides about adapter, revisions, dtype and quantisation.
+        :class:`~crystalicl_jobflow.generation.http_engine.ServerOptions`; those of the settings
+        if None. Device and threads do not apply to a server; the server decides about adapter,
+        revisions, dtype and quantisation.
 
     Raises
     ------
     GenerationError
         With one line: model or adapter not found, no network, adapter for another base,
-        no such device, missing package, an option that a server does not take.
+        no such device, missing package, an option that does not apply to a server.
     """
     unknown = options.keys() - _DEFAULTS.keys()
     if unknown:
@@ -166,10 +166,10 @@ def _language_models(base_model: str) -> list[str]:
 
 
 def templates_needed(base_model: str, samples: int) -> int:
-    """Return how many known crystals a retrieval should bring for substitution.
+    """Return how many known crystals a retrieval should provide for substitution.
 
-    Some templates give the same crystal, so more than the samples are needed; none where the
-    model does not substitute.
+    Some templates give the same crystal, so more than the number of samples are needed; 0 where
+    the model does not substitute.
 
     Parameters
     ----------
@@ -188,7 +188,7 @@ def _connect(address: str, options: str, batch_size: int) -> TextGenerator:
     generator = HTTPGenerator(
         parse_address(address), ServerOptions.build(json.loads(options)), concurrency=batch_size
     )
-    _ = generator.server  # a server that cannot be reached is told now
+    _ = generator.server  # reports now if the server cannot be reached
     return generator
 
 
@@ -318,9 +318,9 @@ def _base(base: str, name: str, options: dict[str, Any]) -> tuple[Any, Any]:
         _check_file(base, name, "model", "config.json")
     bars = logging.is_progress_bar_enabled()
     if name == EMBEDDED_MODEL:
-        logging.disable_progress_bar()  # loads in a moment
+        logging.disable_progress_bar()  # loading takes only a moment
     try:
-        # a folder may name Python files of its own; those are never run
+        # a folder may name its own Python files; those are never run
         tokenizer = AutoTokenizer.from_pretrained(
             base, revision=options["revision"], trust_remote_code=False
         )
@@ -358,9 +358,9 @@ def _with_adapter(
         raise GenerationError(f"adapter {name!r} cannot be loaded: {_reason(error)}") from error
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what they warn of is checked below
+            warnings.simplefilter("ignore")  # the subject of these warnings is checked below
             tuned = PeftModel.from_pretrained(model, adapter, config=config, **options)
-        # peft leaves out what does not fit without an error; it would look for the base on
+        # peft silently leaves out what does not fit; it would look for the base on
         # the hub to see whether the adapter brings embeddings, which are not compared
         fitting = set(get_peft_model_state_dict(tuned, save_embedding_layers=False))
         missing = (fitting - saved) | {weight for weight in saved - fitting if "lora_" in weight}
@@ -378,7 +378,7 @@ def _with_adapter(
 
 
 def _hub_commit(name: str, revision: str | None) -> str | None:
-    """Return the commit of a file of the hub that lies in the local cache."""
+    """Return the commit of a hub file in the local cache."""
     if Path(name).is_dir():
         return None
     from transformers.utils import cached_file
@@ -400,8 +400,8 @@ def model_hashes(base_model: str, adapter: str | None = None) -> dict[str, str |
     Returns
     -------
     dict
-        ``base_hash`` and ``adapter_hash``, of the first one in a list; None for what lies on
-        the hub, or for no adapter.
+        ``base_hash`` and ``adapter_hash``, of the first model in a list; None for models on the
+        hub, or for no adapter.
     """
     hashes: dict[str, str | None] = {"base_hash": None, "adapter_hash": None}
     for model in _language_models(base_model)[:1]:
@@ -412,7 +412,7 @@ def model_hashes(base_model: str, adapter: str | None = None) -> dict[str, str |
 
 
 def check_model_files(base_model: str, adapter: str | None = None) -> None:
-    """Refuse a model or adapter that :func:`load_generator` would not find; loads nothing.
+    """Raise an error if :func:`load_generator` would not find a model or adapter; loads nothing.
 
     Parameters
     ----------
@@ -422,8 +422,8 @@ def check_model_files(base_model: str, adapter: str | None = None) -> None:
     Raises
     ------
     GenerationError
-        If a folder lacks its configuration, or a name is neither on this machine nor to be
-        had from the hub; one line.
+        If a folder lacks its configuration, or a name is neither on this machine nor available
+        from the hub; one line.
     """
     for model in _language_models(base_model):
         if is_server(model):
@@ -453,7 +453,7 @@ def _is_path(name: str) -> bool:
 
 
 def _reason(error: BaseException) -> str:
-    """Return the first telling line of a library's error."""
+    """Return the first informative line of a library's error."""
     words = str(error)
     kinds = {type(item).__name__ for item in _chain(error)}
     if kinds & {
@@ -480,5 +480,5 @@ def _chain(error: BaseException | None) -> list[BaseException]:
 
 
 def package_versions() -> dict[str, str]:
-    """Return the versions of the packages that decide what a text and its checks are."""
+    """Return the versions of the packages on which texts and their checks depend."""
     return {**dict.fromkeys(_PACKAGES, "unknown"), **installed_versions(_PACKAGES)}

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from crystalicl_jobflow.schemas import Completion, PropertySpec
 
 GREEDY = SamplingParams(top_k=1, max_new_tokens=16, max_redraws=0)
-"""The likeliest token at every place: one answer, the same with any seed."""
+"""The most likely token at every place: one answer, the same for every seed."""
 
 DRAWN = SamplingParams(temperature=0.7, top_p=1.0, max_new_tokens=16, max_redraws=0)
 """For the median of several answers."""
@@ -46,7 +46,7 @@ MESSAGES = {
     PropertyFailure.NOT_A_NUMBER: "the model wrote no number",
     PropertyFailure.OUT_OF_RANGE: "the number is below the property's least value",
 }
-"""Each reason in words."""
+"""Description of each reason."""
 
 
 def predict_property(
@@ -68,13 +68,13 @@ def predict_property(
     property_name
         Name or alias of a registered property.
     generator
-        The language model, or what loads it.
+        The language model, or a function that loads it.
     samples
-        Answers for each crystal; the prediction is the median of their numbers.
+        Number of answers for each crystal; the prediction is the median of their values.
     symprec
         Symmetry tolerance of the text in Å.
     progress
-        Called with the number of answers that are done and the number asked for.
+        Called with the number of finished answers and the total number.
     **writing
         Fields of `Writing`: ``sampling``, how answers are drawn (the likeliest one, `GREEDY`,
         where it is left out, or `DRAWN` where there are several); ``text_format`` and
@@ -84,14 +84,14 @@ def predict_property(
     Returns
     -------
     list of PropertyPrediction
-        One per crystal, in order. A crystal that cannot be read or an answer that is no
-        number has no value and a reason. The answers depend on the model, the crystal, the
-        sampling parameters and the number of the sample only.
+        One per crystal, in order. A crystal that cannot be read or an answer that is not a number
+        gives no value but a reason. The answers depend only on the model, the crystal, the
+        sampling parameters and the sample number.
 
     Raises
     ------
     ValueError
-        If property, format or template are not known, or there is no sample to draw.
+        If property, format or template is unknown, or the number of samples is not positive.
     """
     from crystalicl_jobflow.generation import package_versions
 
@@ -104,7 +104,7 @@ def predict_property(
         raise ValueError(f"number of samples must be at least 1, got {samples}")
     style = Writing.from_options(writing)
     text_format, template = style.text_format, style.template
-    property_prompt(spec.name, "", template=template)  # an unknown template is told at once
+    property_prompt(spec.name, "", template=template)  # reports an unknown template at once
     sampling = writing.get("sampling") or (GREEDY if samples == 1 else DRAWN)
     predictions = [
         _prepared(name, crystal, spec, text_format=text_format, template=template, symprec=symprec)
@@ -149,7 +149,7 @@ def predict_property(
 def read_answer(completion: Completion, spec: PropertySpec) -> PropertyAnswer:
     """Read the number in what a model wrote.
 
-    The text must be the number, with blanks and the property's unit around it at most.
+    The text must be the number alone, apart from blanks and the property's unit.
 
     Parameters
     ----------
@@ -184,7 +184,7 @@ def _prepared(
     template: str,
     symprec: float,
 ) -> PropertyPrediction:
-    """Return a prediction with its prompt, or with the reason why it has none."""
+    """Return a prediction with its prompt, or with the reason why there is no prompt."""
     from crystalicl_jobflow.datasets.records import read_crystal
     from crystalicl_jobflow.text import SGS
     from crystalicl_jobflow.text.formats import WRITTEN_FORMATS, crystal_text
@@ -201,7 +201,7 @@ def _prepared(
     try:
         structure = read_crystal(crystal)
         prediction.formula = crystal_composition(structure).reduced_formula
-    except Exception as error:  # whatever is wrong with one crystal is its own affair
+    except Exception as error:  # an error in one crystal must not affect the others
         prediction.reason = PropertyFailure.NOT_READ
         prediction.message = f"{MESSAGES[PropertyFailure.NOT_READ]}: {one_line(error)}"
         return prediction

@@ -14,17 +14,17 @@ _BLOCK = 64
 class RowStream:
     """The uniform numbers of one row: sample and attempt of one request under one seed.
 
-    Philox counters keyed by a ``SeedSequence`` over (seed, request, sample, attempt): no
-    row's numbers depend on which other rows are drawn, before or beside it.
+    Philox counters keyed by a ``SeedSequence`` over (seed, request, sample, attempt): a row's
+    numbers do not depend on which other rows are drawn.
 
     Parameters
     ----------
     seed
         The run's seed; any integer.
     key
-        The request's key; '' to name it by its place.
+        The request's key; '' to use its index.
     request_index, sample_index, attempt
-        Which draw this is, each from 0.
+        Identify the draw; each counts from 0.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Draw:
     Parameters
     ----------
     columns
-        Chosen column of each row, shape (rows,).
+        Index of the chosen column of each row, shape (rows,).
     doubtful
         Whether a change of the probabilities within the tolerance could change the
         choice, shape (rows,).
@@ -85,10 +85,10 @@ def draw(
 ) -> Draw:
     """Draw one column per row by the inverse of the cumulative distribution.
 
-    Temperature, then the `top_k` likeliest, then the nucleus: the likeliest tokens up to
-    and with the one that reaches `top_p` (Holtzman et al., 2020). All in float64. The
-    cumulative distribution runs in the order of the columns, not of the probabilities:
-    rounding can then move its steps but not exchange them.
+    Temperature is applied first, then the `top_k` most likely tokens are kept, then the nucleus:
+    the most likely tokens up to and including the one that reaches `top_p` (Holtzman et al.,
+    2020). All in float64. The cumulative distribution is in the order of the columns, not of the
+    probabilities, so rounding can shift its steps but not swap them.
 
     Parameters
     ----------
@@ -129,10 +129,10 @@ def draw(
         lower = upper - probabilities[rows, columns]
         slack = tolerance * total
         if uncertain is not None:
-            # what may be in or out moves every step of the distribution by its own mass
+            # columns that may be in or out shift every step of the distribution by their mass
             slack = slack + uncertain.sum(axis=1)
             doubtful |= uncertain[rows, columns] > 0
-        # below the first and above the last choice there is nothing to confuse it with
+        # no other choice lies below the first or above the last one
         doubtful |= (target - lower < slack) & (lower > 0)
         doubtful |= (upper - target < slack) & (total > upper)
     return Draw(columns=columns, doubtful=doubtful)
@@ -141,13 +141,13 @@ def draw(
 def _cut(
     probabilities: np.ndarray, *, top_p: float, top_k: int | None, tolerance: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Set what lies outside the nucleus to 0.
+    """Set probabilities outside the nucleus to 0.
 
     Returns
     -------
     tuple of numpy.ndarray
-        The probabilities that are left, and those of the columns of which it is uncertain
-        within the tolerance whether they belong to the nucleus (0 for all others).
+        The remaining probabilities, and those of the columns for which it is uncertain, within
+        the tolerance, whether they belong to the nucleus (0 for all others).
     """
     num_rows, num_columns = probabilities.shape
     rows = np.arange(num_rows)
@@ -171,10 +171,10 @@ def _cut(
         following = np.where(count < num_columns, ranked[rows, beyond], 0.0)[:, None]
         before = cumulative - ranked
         slack = (tolerance * mass)[:, None]
-        # in without doubt: likelier than all that is out, and needed to reach the mass
+        # certainly in: more likely than all that is out, and needed to reach the mass
         sure_in = (ranked > following * (1 + tolerance)) & (before < threshold[:, None] - slack)
         sure_in[:, 0] |= ranked[:, 0] > following[:, 0] * (1 + tolerance)
-        # out without doubt: less likely than all that is in, and the mass is reached without
+        # certainly out: less likely than all that is in, and the mass is reached without it
         sure_out = (ranked < last * (1 - tolerance)) & (before >= threshold[:, None] + slack)
         if limit < num_columns:
             sure_in &= np.arange(num_columns)[None, :] < limit

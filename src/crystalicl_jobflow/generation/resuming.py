@@ -1,4 +1,4 @@
-"""What a generation has written so far, kept on disk so that a killed one goes on from there."""
+"""Texts of an unfinished generation, kept on disk so that a killed run can be resumed."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from crystalicl_jobflow.generation.constraints import ConstraintOptions
 
 Draw = tuple[int, int]
-"""Place of the retrieval in the task, and number of the draw in its random streams."""
+"""Index of the retrieval in the task, and number of the draw in its random streams."""
 
 
 def model_identity(info: ModelInfo) -> dict[str, Any]:
-    """Return what of a model decides its texts: all but the number of the GPU."""
+    """Return everything about a model that affects its texts: all but the GPU's number."""
     return {**info.model_dump(), "device": info.device.partition(":")[0]}
 
 
@@ -39,18 +39,18 @@ def task_content(
     text_format: str,
     versions: Mapping[str, str],
 ) -> dict[str, Any]:
-    """Return what decides the texts besides requests, sampling and model, as plain data.
+    """Return what affects the texts apart from requests, sampling and model, as plain data.
 
     Parameters
     ----------
     conditions
-        What is asked for: texts are judged by it as they are drawn.
+        The requested conditions, against which texts are checked as they are drawn.
     constrain
-        Whether texts are held to it as they are written; the defaults are spelled out.
+        Whether texts are constrained to them during generation; defaults are written out.
     text_format
         Name of the crystal text.
     versions
-        Of the packages that write and judge texts.
+        Versions of the packages that write and check texts.
     """
     from crystalicl_jobflow.generation.constraints import ConstraintOptions
 
@@ -64,7 +64,7 @@ def task_content(
 
 
 class UnfinishedWork:
-    """The texts of one generation that are written already, in a file of its own.
+    """The texts of one generation that are already written, in one file.
 
     A :class:`~crystalicl_jobflow.utils.journal.Journal` whose task is prompts, random streams,
     sampling and seed, constraint, text format, model with its revision, and package versions.
@@ -73,11 +73,12 @@ class UnfinishedWork:
     Parameters
     ----------
     folder
-        Where the file lies; made when the first line is written. Every launch must see it.
+        Folder of the file, created when the first line is written. Every launch must have access
+        to it.
     on_found
-        Called with the number of draws found and the number asked for, if any was found.
+        Called with the number of draws found and the total number, if any was found.
     start_over
-        Whether to forget what an earlier launch of the task has written.
+        Whether to discard the texts of an earlier launch of the task.
 
     Examples
     --------
@@ -109,7 +110,7 @@ class UnfinishedWork:
 
     @property
     def path(self) -> Path | None:
-        """The file of the task that was begun."""
+        """The file of the current task."""
         return None if self._journal is None else self._journal.path
 
     def begin(self, task: Mapping[str, Any], *, total: int | None = None) -> dict[Draw, Completion]:
@@ -118,14 +119,14 @@ class UnfinishedWork:
         Parameters
         ----------
         task
-            Everything that decides the texts, as plain data.
+            Everything that affects the texts, as plain data.
         total
-            Draws asked for, for ``on_found``.
+            Total number of draws, for ``on_found``.
 
         Returns
         -------
         dict
-            What an earlier launch has written.
+            The draws that an earlier launch has written.
         """
         self.close()
         self._journal = Journal(self.folder, task)
@@ -140,12 +141,12 @@ class UnfinishedWork:
         return found
 
     def record(self, draw: Draw, completion: Completion) -> None:
-        """Write a finished draw down; on disk in full when this returns.
+        """Store a finished draw; it is completely on disk when this returns.
 
         Raises
         ------
         RuntimeError
-            If no task was begun.
+            If :meth:`begin` was not called.
         """
         if self._journal is None:
             raise RuntimeError("begin a task before its draws are recorded")
@@ -164,9 +165,9 @@ class UnfinishedWork:
             self._journal.close()
 
     def discard(self) -> None:
-        """Remove the file: what it holds is safe elsewhere.
+        """Remove the file once its contents are saved elsewhere.
 
-        Where the engine failed on some draws, it stays: another launch asks for those alone.
+        If the engine failed on some draws, the file is kept: another launch repeats only those.
         """
         self.close()
         if self._journal is not None and not self.num_failed:
@@ -196,24 +197,24 @@ def draw_missing(
     accept: AcceptText | None = None,
     progress: Progress | None = None,
 ) -> list[list[Completion]]:
-    """Draw what an earlier launch of the same task has not written.
+    """Generate the draws that an earlier launch of the same task has not written.
 
     Parameters
     ----------
     generator, sampling, accept, progress
-        As in :meth:`TextGenerator.generate`; progress counts what is found as done.
+        As in :meth:`TextGenerator.generate`; progress counts the draws found as finished.
     requests
-        The whole task, each request with a key: the streams of a draw hang on key and
-        number alone, so what is missing is drawn as it would have been.
+        The whole task, each request with a key: the random stream of a draw depends only on key
+        and number, so missing draws come out as in an uninterrupted run.
     work
-        Holds what is written, and gets what is drawn.
+        Holds the earlier draws and stores the new ones.
     task
-        What decides the texts besides the requests.
+        What affects the texts apart from the requests.
 
     Returns
     -------
     list of list of Completion
-        For each request, in order, its completions, in order: those of an undisturbed run.
+        For each request, in order, its completions, in order, as in an uninterrupted run.
     """
     total = sum(request.num_samples for request in requests)
     described = {
@@ -263,7 +264,7 @@ def _request_content(request: GenerationRequest) -> list[Any]:
 
 
 def _runs(numbers: Sequence[int]) -> list[tuple[int, int]]:
-    """Return rising numbers as (first, count) of those without a gap."""
+    """Return ascending numbers as ranges without gaps, (first, count)."""
     runs: list[tuple[int, int]] = []
     for number in numbers:
         if runs and number == sum(runs[-1]):

@@ -1,4 +1,4 @@
-"""One text being written: its random stream, its tokens, its end."""
+"""One text being generated: its random stream, its tokens and its end."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from crystalicl_jobflow.generation.random_streams import RowStream
 from crystalicl_jobflow.schemas import Completion, FailureReason, SamplingParams
 
 STOP_MARKERS = ("### Instruction", "### Response")
-"""Where a model that rambles begins another exchange: its answer ends before."""
+"""Where a model starts another exchange; its answer ends before this."""
 
 LOG_PROB_DECIMALS = 2
-"""Decimals of the logarithm of a text's probability: much coarser than rounding errors, so
-that few texts lie too close to a step to tell on which side they are."""
+"""Decimals of the logarithm of a text's probability: much coarser than rounding errors, so that
+few texts lie too close to a step to be rounded reliably."""
 
 _TAIL = 4 * max(len(marker) for marker in STOP_MARKERS)
 
@@ -29,12 +29,12 @@ _MILD = (
     FailureReason.SYMMETRY_NOT_FOUND,
     FailureReason.CONDITION_NOT_MET,
 )
-"""Reasons for which a crystal is still one, the mildest first."""
+"""Faults with which a text still counts as a crystal, the least serious first."""
 
 
 @dataclass(frozen=True)
 class Draw:
-    """A finished draw that was rejected, kept until a better one comes.
+    """A finished draw that was rejected, kept until there is a better one.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ class Draw:
     reason
         Why it was rejected.
     room
-        Least distance over allowed distance under the constraint; 1 where all are kept.
+        Smallest ratio of a distance to its allowed minimum; 1 where all are kept.
     """
 
     completion: Completion
@@ -52,12 +52,12 @@ class Draw:
 
     @property
     def rank(self) -> tuple[int, float]:
-        """Sort key: the best draw has the smallest."""
+        """Sort key; smallest for the best draw."""
         return severity(self.reason), -self.room
 
 
 def severity(reason: FailureReason | None) -> int:
-    """Return how bad a reason for another draw is: 0 for none, the mildest first."""
+    """Return the rank of a reason for another draw: 0 for none, low for less serious ones."""
     if reason is None:
         return 0
     if reason is FailureReason.NOT_GENERATED:
@@ -69,8 +69,8 @@ def severity(reason: FailureReason | None) -> int:
 class Row:
     """A draw of one sample of one request.
 
-    Everything random or grown about a draw is in here and changes only when a token is
-    taken, so a row can be taken out of a batch at any time and go on in another.
+    The whole state of a draw is kept here and changes only when a token is appended, so a row can
+    be taken out of a batch at any time and continued in another.
     """
 
     request: GenerationRequest
@@ -115,7 +115,7 @@ class Row:
         return len(self.prompt_ids) + len(self.tokens)
 
     def take(self, token: int, numbers_used: int) -> None:
-        """Append a token that was drawn, and see whether the text ends.
+        """Append a token that was drawn, and check whether the text ends.
 
         Parameters
         ----------
@@ -131,7 +131,7 @@ class Row:
             return
         self.tokens.append(token)
         self._bytes += self.vocabulary.pieces[token]
-        if self.state is None:  # a constrained text cannot ramble
+        if self.state is None:  # a constrained text cannot start another exchange
             self._look_for_marker()
         if not self.done and len(self.tokens) >= self.sampling.max_new_tokens:
             self.end(finished=False)
@@ -157,7 +157,7 @@ class Row:
 
     @property
     def gave_up(self) -> bool:
-        """Whether the constraint had to give up one of its softer rules."""
+        """Whether the constraint had to relax one of its rules."""
         return bool(self._relaxed)
 
     @property
@@ -165,7 +165,7 @@ class Row:
         return () if self.state is None else self.state.relaxed
 
     def redraw(self, reason: FailureReason) -> Row:
-        """Return the next attempt at this sample, which remembers the best one so far."""
+        """Return the next attempt at this sample, which keeps the best one so far."""
         return Row(
             request=self.request,
             request_index=self.request_index,
@@ -186,7 +186,7 @@ class Row:
         return draw if self.best is None or draw.rank <= self.best.rank else self.best
 
     def completion(self, reason: FailureReason | None = None) -> Completion:
-        """Return the document of the sample: of this draw, or of a better earlier one.
+        """Return the completion of the sample: this draw, or a better earlier one.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""Several text generators beside each other: samples are dealt out among them in turn."""
+"""Several text generators combined: samples are assigned to them in turn."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from crystalicl_jobflow.schemas import Completion, ModelInfo, SamplingParams
 
 
 class SeveralGenerators:
-    """Draws from several generators; sample s comes from number s modulo their number.
+    """Draws from several generators; with n of them, sample s comes from generator s modulo n.
 
     Parameters
     ----------
     generators
-        At least one. Each draws its own samples 0, 1, 2, … as it would alone.
+        At least one. Each draws its samples 0, 1, 2, … as it would on its own.
     name
-        Name of them all, e.g. 'embedded+substitution'.
+        Common name, e.g. 'embedded+substitution'.
     """
 
     def __init__(self, generators: Sequence[TextGenerator], name: str) -> None:
@@ -35,7 +35,7 @@ class SeveralGenerators:
 
     @property
     def info(self) -> ModelInfo:
-        """All of them; each completion says which one wrote it."""
+        """The common name; each completion states which generator wrote it."""
         return ModelInfo(engine="several", base_model=self.name, dtype="none")
 
     def generate(
@@ -68,7 +68,7 @@ class SeveralGenerators:
 
 
 class _Hand:
-    """The samples of one generator, and their places among all."""
+    """The samples of one generator, and their indices among all."""
 
     def __init__(
         self,

@@ -1,8 +1,8 @@
 """Crystals by element substitution: the structure of a known crystal with other elements.
 
-No model, and the honest baseline of every model: take known crystals of the stoichiometry
-and space group asked for, those with the most similar elements first, and replace the
-elements.
+No language model is used; this is the baseline for every model. Known crystals of the requested
+stoichiometry and space group are taken, those with the most similar elements first, and their
+elements are replaced.
 """
 
 from __future__ import annotations
@@ -29,16 +29,17 @@ from crystalicl_jobflow.text import SGS, SGSCrystal, TextError
 from crystalicl_jobflow.text.formats import crystal_text
 
 SUBSTITUTION_MODEL = "substitution"
-"""Name by which the proposer is asked for in place of a language model."""
+"""Name that selects element substitution instead of a language model."""
 
 ASSIGNMENTS = 2
-"""Assignments of elements that are tried for one template, the most similar first."""
+"""Maximum number of assignments of elements tried for one template, the most similar first."""
 
 LARGEST_GROUP = 6
-"""Elements of equal amount whose assignments are all tried; of more only the best one is."""
+"""Maximum number of elements of equal amount whose assignments are all tried; beyond it, only the
+best one."""
 
 LEAST_RADIUS = 0.3
-"""Radius (Å) of an element that has none."""
+"""Radius (Å) used for an element without a tabulated one."""
 
 _SYMBOL = re.compile(r"[A-Z][a-z]?")
 
@@ -75,19 +76,19 @@ def propose(
     templates
         Known crystals; those of another stoichiometry, or of the formula itself, are left out.
     formula
-        What is asked for.
+        The requested formula.
     assignments
-        Most ways of replacing the elements of one template.
+        Maximum number of ways of replacing the elements of one template.
 
     Returns
     -------
     list of Proposal
-        The most similar elements first, by the sum of the differences of Mendeleev numbers
-        (D. G. Pettifor, Solid State Communications 51, 31 (1984), as pymatgen has them);
-        equal ones in the order of the templates' ids. The volume changes as that of the atoms
-        as spheres of their atomic radii: on 150 crystals of MP-20's test file that comes
-        within 5 % of the true volume at the median, the template's volume as it is and
-        pymatgen's data-mined lattice scaling within 9 %.
+        The most similar elements first, by the sum of the differences of Mendeleev numbers (D. G.
+        Pettifor, Solid State Communications 51, 31 (1984), as pymatgen has them); equal ones in
+        the order of the templates' ids. The cell volume is scaled by the total volume of the
+        atoms, taken as spheres of their atomic radii: on 150 crystals of MP-20's test file this is
+        within 5 % of the true volume at the median; the unchanged template volume and pymatgen's
+        data-mined lattice scaling are within 9 %.
     """
     ranked = [
         (distance, template.demonstration_id, mapping, template)
@@ -105,7 +106,7 @@ def propose(
 def element_assignments(
     known: str, asked: str
 ) -> Iterator[tuple[float, tuple[tuple[str, str], ...]]]:
-    """Yield the ways of putting one formula's elements in the places of another's.
+    """Yield the ways of replacing one formula's elements by another's.
 
     Parameters
     ----------
@@ -117,8 +118,8 @@ def element_assignments(
     distance : float
         Sum of the differences of Mendeleev numbers.
     mapping : tuple of (str, str)
-        Element of `known` to element of `asked`; both occur in equal amounts. The nearest
-        first. Nothing where the stoichiometries differ.
+        Element of `known` to element of `asked`; both occur in equal amounts. The most similar
+        first. Nothing is yielded where the stoichiometries differ.
     """
     old, new = _by_amount(known), _by_amount(asked)
     if {amount: len(symbols) for amount, symbols in old.items()} != {
@@ -129,7 +130,7 @@ def element_assignments(
     for amount, symbols in old.items():
         targets = new[amount]
         if len(symbols) > LARGEST_GROUP:
-            # both sorted by Mendeleev number: that is the nearest assignment
+            # with both sorted by Mendeleev number, this is the most similar assignment
             choices.append([tuple(zip(symbols, targets, strict=True))])
         else:
             choices.append(
@@ -171,7 +172,7 @@ def _replaced(template: Demonstration, mapping: dict[str, str], formula: str) ->
 
 
 def _sphere_volume(formula: str) -> float:
-    """Return the volume of a formula unit's atoms as spheres, but for 4/3 π (Å³)."""
+    """Return the volume of a formula unit's atoms as spheres, without the factor 4/3 π (Å³)."""
     return sum(
         amount * max(atomic_radius(symbol), LEAST_RADIUS) ** 3
         for symbol, amount in Composition(formula).get_el_amt_dict().items()
@@ -179,7 +180,7 @@ def _sphere_volume(formula: str) -> float:
 
 
 def different_crystals(templates: Sequence[Demonstration], formula: str) -> Iterator[Proposal]:
-    """Yield the proposals that are crystals, each different one once, the most similar first.
+    """Yield the proposals that give distinct crystals, the most similar first.
 
     Parameters
     ----------
@@ -197,7 +198,7 @@ def different_crystals(templates: Sequence[Demonstration], formula: str) -> Iter
         try:
             crystal = matcher.prepare(SGS.build(proposal.crystal))
         except TextError:
-            continue  # a template that its own text does not give again
+            continue  # the template cannot be rebuilt from its own text
         if not any(matcher.same(other, crystal) for other in found):
             found.append(crystal)
             yield proposal
@@ -206,8 +207,8 @@ def different_crystals(templates: Sequence[Demonstration], formula: str) -> Iter
 class SubstitutionGenerator:
     """Writes the crystals of `different_crystals` as texts: sample i is the i-th of them.
 
-    It draws nothing, so seed and temperature mean nothing to it. Samples beyond the last
-    different crystal have no text and say why.
+    Nothing is random, so seed and temperature have no effect. Samples beyond the last distinct
+    crystal have no text but state the reason.
     """
 
     def __init__(self) -> None:
@@ -215,7 +216,7 @@ class SubstitutionGenerator:
 
     @property
     def info(self) -> ModelInfo:
-        """What writes."""
+        """The generator, for provenance."""
         return ModelInfo(engine=SUBSTITUTION_MODEL, base_model=SUBSTITUTION_MODEL, dtype="none")
 
     def generate(

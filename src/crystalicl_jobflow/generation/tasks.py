@@ -1,4 +1,4 @@
-"""What is to be generated, split over jobs and put together again."""
+"""Samples to be generated, split over jobs and merged again."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from crystalicl_jobflow.utils.hashing import text_hash
 
 
 class GenerationTask(BaseModel):
-    """Some samples of one retrieval: what can be generated in another job."""
+    """Some samples of one retrieval, which can be generated in a separate job."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -27,13 +27,13 @@ class GenerationTask(BaseModel):
 def request_keys(conditions: Sequence[Condition]) -> list[str]:
     """Name the random streams of each condition.
 
-    The name depends on the condition and on how often it came before, so a condition has
-    the same texts alone and in any company.
+    The name depends on the condition and on how often it occurred before, so a condition gives
+    the same texts whatever other conditions are in the run.
 
     Parameters
     ----------
     conditions
-        Conditions in the order in which they are asked.
+        Conditions, in the order of the run.
 
     Returns
     -------
@@ -69,8 +69,8 @@ def plan_tasks(conditions: Sequence[Condition], num_samples: int = 1) -> list[Ge
 def split_tasks(tasks: Sequence[GenerationTask], shard_size: int) -> list[list[GenerationTask]]:
     """Cut tasks into shards of at most ``shard_size`` samples each.
 
-    The samples of one retrieval may fall into several shards; put together again by
-    :func:`merge_generations` they are those of the uncut run.
+    The samples of one retrieval may fall into several shards; merged by :func:`merge_generations`
+    they equal those of the undivided run.
 
     Raises
     ------
@@ -96,7 +96,7 @@ def split_tasks(tasks: Sequence[GenerationTask], shard_size: int) -> list[list[G
 
 
 def merge_generations(shards: Sequence[Sequence[Generation]]) -> list[Generation]:
-    """Put the generations of several shards together, one per retrieval.
+    """Merge the generations of several shards, one per retrieval.
 
     Parameters
     ----------

@@ -58,7 +58,7 @@ def read_pieces(tokenizer: Any) -> list[bytes]:
 
 
 def _decoder_kind(tokenizer: Any) -> str:
-    """Name how the tokenizer joins its tokens; 'unknown' where it cannot be read."""
+    """Return the way the tokenizer joins its tokens; 'unknown' where it cannot be read."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
         return "unknown"
@@ -103,5 +103,5 @@ def _by_difference(tokenizer: Any, index: int, special: set[int]) -> bytes:
     options = {"skip_special_tokens": False, "clean_up_tokenization_spaces": False}
     before = tokenizer.decode([anchor], **options)
     after = tokenizer.decode([anchor, index], **options)
-    # a token that changes what stands before it cannot be described; it is left out
+    # a token that changes the text before it cannot be described; it is left out
     return after[len(before) :].encode("utf-8") if after.startswith(before) else b""

@@ -31,7 +31,7 @@ class Writing:
     text_format
         Format of the texts: 'sgs', 'sgsw', 'xyz' or 'cif'.
     constrain
-        Whether a constraint makes the texts meet their condition as they are written, and which.
+        Whether texts are constrained to their condition during generation, and how.
     template
         Words of the prompts: 'crystalicl' or 'alpaca'.
     """

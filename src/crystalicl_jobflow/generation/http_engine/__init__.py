@@ -1,7 +1,6 @@
 """Text generators behind an OpenAI-compatible HTTP server.
 
-`load_generator` gives one for the address of a server; this is what an address and its options
-may be.
+`load_generator` returns one for the address of a server; addresses and options are defined here.
 
 >>> address = parse_address("http://gpu7:8000/v1#crystals")
 >>> address.url, address.model

@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
 TRANSIENT = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
-"""Statuses after which the same request may succeed."""
+"""HTTP statuses after which the same request may succeed later."""
 
 UNAUTHORISED = frozenset({401, 403})
 
@@ -35,18 +35,18 @@ MAX_ANSWER_BYTES = 32 * 1024 * 1024
 log-probabilities take a third of it."""
 
 _DETAIL = 300
-"""Characters of a server's own words that a message keeps."""
+"""Maximum number of characters of a server's message that an error message quotes."""
 
 
 class RequestError(CrystalICLError):
-    """A request that brought no answer; the message is one line without secrets.
+    """A request that failed; the message is one line without secrets.
 
     Parameters
     ----------
     message
         Why, in one line.
     status
-        HTTP status; None where there was no answer or none that could be read.
+        HTTP status; None where there was no readable answer.
     retry_after
         Pause in s that the server asks for.
     is_outage
@@ -68,7 +68,7 @@ class RequestError(CrystalICLError):
 
     @property
     def is_transient(self) -> bool:
-        """Whether it is worth sending the request again."""
+        """Whether the request should be sent again."""
         return self.status is None or self.status in TRANSIENT
 
 
@@ -76,7 +76,7 @@ class ServerClient:
     """A connection pool to one server; may be used by many threads at once.
 
     The key is read from the environment when the client is made, sent as a bearer token, and
-    removed from everything that the server says.
+    removed from all messages of the server.
 
     Parameters
     ----------
@@ -107,7 +107,7 @@ class ServerClient:
             timeout=httpx2.Timeout(
                 options.timeout,
                 connect=options.connect_timeout,
-                pool=None,  # waiting for a connection of our own is no fault of the server
+                pool=None,  # waiting for a free connection is not a time-out of the server
             ),
             limits=httpx2.Limits(max_connections=concurrency),
             trust_env=not address.is_local,
@@ -116,18 +116,18 @@ class ServerClient:
         )
 
     def close(self) -> None:
-        """End pauses and connections; requests under way fail."""
+        """End pauses and close connections; requests in progress fail."""
         self._stopped.set()
         self._http.close()
 
     def clean(self, text: str) -> str:
-        """Return a text in one line, without the key and whatever else looks like a secret."""
+        """Return a text in one line, without the key or anything else that looks like a secret."""
         if self._key:
             text = text.replace(self._key, HIDDEN)
         return redact(" ".join(text.split()))
 
     def get(self, url: str) -> Any:
-        """Ask once, and once more where the connection broke.
+        """Send a GET request, and repeat it once if the connection broke.
 
         Parameters
         ----------
@@ -137,19 +137,19 @@ class ServerClient:
         Returns
         -------
         object
-            What the server's JSON says.
+            The decoded JSON of the answer.
 
         Raises
         ------
         RequestError
-            If there is no answer that can be read.
+            If there is no readable answer.
         """
         try:
             return self._send("GET", url, None)
         except RequestError as error:
             if error.status is not None or error.is_outage:
                 raise
-        # servers close connections, after a failure for instance, without saying so
+        # servers close connections without notice, for instance after a failure
         return self._send("GET", url, None)
 
     def post(
@@ -160,29 +160,28 @@ class ServerClient:
         *,
         retries: int | None = None,
     ) -> Result:
-        """Ask for a completion, again and again where that may help.
+        """Request a completion, with retries where they may help.
 
         Pauses double from ``backoff`` on, shortened at random by up to a half so that many
-        clients do not come back at once. A ``Retry-After`` of the server counts where it is
-        longer, and holds back all other requests of this client, too. Once a request was
-        given up because the server cannot be reached, others try once only, until one
-        succeeds.
+        clients do not come back at once. A longer ``Retry-After`` of the server takes precedence,
+        and delays all other requests of this client as well. After a request has failed because
+        the server cannot be reached, others are tried only once, until one succeeds.
 
         Parameters
         ----------
         route
-            Behind the address, e.g. ``/completions``.
+            Path after the address, e.g. ``/completions``.
         body
             The request.
         read
-            Reads the answer; what it cannot read (:class:`RequestError`) is asked again.
+            Reads the answer; where it cannot (:class:`RequestError`), the request is repeated.
         retries
-            Other than the options'.
+            Number of retries, if other than in the options.
 
         Raises
         ------
         RequestError
-            If the last attempt brought no answer, or one says that no other will.
+            If the last attempt failed, or a failure shows that retries are pointless.
         """
         options = self.options
         retries = options.retries if retries is None else retries
@@ -211,7 +210,8 @@ class ServerClient:
                 logger.info("%s; again in %.1f s", error, pause)
                 self._hold(pause)
             else:
-                # an answer from before the outage, read after it, says nothing about the server
+                # an answer from before the outage, read after it, does not show that the server
+                # is back
                 if self._down_since is not None and sent > self._down_since:
                     self._down_since = None
                 return result
@@ -254,12 +254,12 @@ class ServerClient:
         )
 
     def _read(self, response: httpx2.Response) -> bytes:
-        """Read an answer piece by piece, so that one without end costs no memory."""
+        """Read an answer in pieces, so that an endless one does not fill the memory."""
         content = bytearray()
         for piece in response.iter_bytes():
             content += piece
             if len(content) > MAX_ANSWER_BYTES:
-                # with its status, for the same request would bring the same answer
+                # keeps its status: the same request would give the same answer
                 raise RequestError(
                     f"the server's answer is longer than {MAX_ANSWER_BYTES // 2**20} MiB",
                     status=response.status_code,
@@ -270,7 +270,7 @@ class ServerClient:
         return self.clean(str(error))[:_DETAIL] or type(error).__name__
 
     def _detail(self, content: bytes) -> str:
-        """Return the server's own words about what is wrong."""
+        """Return the server's own error message."""
         words: Any
         try:
             words = json.loads(content)
@@ -288,8 +288,8 @@ def read_key(options: ServerOptions) -> str | None:
     Raises
     ------
     GenerationError
-        If a variable was named that is not set, or whose value cannot be a key; one line
-        without it.
+        If the named variable is not set or its value cannot be a key; one line that does not
+        contain it.
     """
     name = options.api_key_env
     value = os.environ.get(name, "").strip()
@@ -308,7 +308,7 @@ def retry_after(value: str | None) -> float | None:
     Parameters
     ----------
     value
-        Seconds or a date; None and what is neither give None.
+        Seconds or a date; None and anything else give None.
     """
     if value is None:
         return None

@@ -35,18 +35,18 @@ logger = logging.getLogger(__name__)
 
 _NO_ROUTE = (404, 405)
 _TOLD = 5
-"""Failed samples that a log tells one by one."""
+"""Number of failed samples that are logged individually."""
 _USERS_MISTAKES = frozenset({401, 403, 404, 405, 422})
-"""Statuses that say before the first text that no request of this kind will do."""
+"""HTTP statuses which, before the first text, mean that no request of this kind will succeed."""
 
 
 class HTTPGenerator:
     """Continues prompts on a model server.
 
-    One request per draw, each with a seed of its own, so texts depend neither on how many are
-    under way at once nor on which others are asked for. The server's part of that: vLLM and
-    SGLang draw each text from a stream of its own; ``transformers serve`` does not, and is
-    asked for one text after the other.
+    One request per draw, each with its own seed, so texts depend neither on the number of
+    concurrent requests nor on the other requests. This needs the server's support: vLLM and
+    SGLang draw each text from its own random stream; ``transformers serve`` does not, so its
+    requests are sent one after the other.
 
     The key is not part of the object; it is read from the environment at every call of
     :meth:`generate`.
@@ -58,7 +58,7 @@ class HTTPGenerator:
     options
         Time-outs, retries, routes.
     concurrency
-        Requests under way at once, at most, where the options name no number.
+        Maximum number of concurrent requests, where the options name no number.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class HTTPGenerator:
 
     @property
     def server(self) -> Server:
-        """What the server is; asked when first needed.
+        """Properties of the server, queried when first needed.
 
         Raises
         ------
@@ -90,7 +90,7 @@ class HTTPGenerator:
 
     @property
     def info(self) -> ModelInfo:
-        """Which model writes, by the server's own word, and the server's address."""
+        """The model as the server reports it, and the server's address."""
         server = self.server
         return ModelInfo(
             engine=f"http/{server.kind}",
@@ -117,19 +117,19 @@ class HTTPGenerator:
         """Draw the texts; see :meth:`TextGenerator.generate`.
 
         Constraints are checked on finished texts, by the same rules as elsewhere; a text that
-        does not keep its constraint is drawn again up to ``sampling.max_redraws`` times. A
+        violates its constraint is drawn again up to ``sampling.max_redraws`` times. A
         sample for which the server gave no text after all retries is a completion with an
-        ``error``, and is not told to ``on_completion``: another launch asks for it again.
+        ``error``, and is not passed to ``on_completion``, so another launch requests it again.
 
         Raises
         ------
         GenerationError
-            Before the first text: if the server cannot be reached, refuses the key or lacks
-            model or route, if a constraint works on tokens only, or if ``best_of`` asks for
-            probabilities that the server does not tell. One line.
+            Before the first text: if the server cannot be reached, refuses the key or lacks model
+            or route, if a constraint works on tokens only, or if ``best_of`` needs probabilities
+            that the server does not report. One line.
         """
         checks = [_check(request) for request in requests]
-        self._server = None  # the server may be another one by now
+        self._server = None  # the server may have changed since the last call
         server = self.server
         if sampling.best_of > 1 and not server.tells_log_probs:
             raise GenerationError(
@@ -153,7 +153,7 @@ def _check(request: GenerationRequest) -> TextCheck | None:
 
 
 class _Run:
-    """One call of ``generate``: the queue, the requests under way and the answers."""
+    """One call of ``generate``: the queue, the requests in progress and the answers."""
 
     def __init__(
         self,
@@ -197,7 +197,7 @@ class _Run:
         return text_grammar(request.constraint, opening=self._opening(request))
 
     def _opening(self, request: GenerationRequest) -> str | None:
-        """Return what stands before a text: a chat's answer begins a text of its own."""
+        """Return the prefix of a text; a chat's answer starts a new text."""
         if not self.is_chat:
             return None
         constraint = request.constraint
@@ -209,7 +209,7 @@ class _Run:
         progress: Progress | None,
         on_completion: CompletionCallback | None,
     ) -> list[list[Completion]]:
-        """Work until every sample has its text or its error."""
+        """Run until every sample has a text or an error."""
         answers: list[dict[int, Completion]] = [{} for _ in self.requests]
         total, done = len(self.waiting), 0
         if progress:
@@ -217,7 +217,7 @@ class _Run:
         workers: Workers[Sample, Answer] = Workers(self._draw, self.concurrency)
         try:
             while self.waiting or workers.under_way:
-                # the first request tells alone whether the server takes such requests
+                # one request first, to see whether the server accepts such requests
                 one_by_one = not (self.has_text or done)
                 while self.waiting and workers.are_free:
                     workers.begin(self.waiting.popleft())
@@ -247,7 +247,7 @@ class _Run:
     def _close(
         self, sample: Sample, outcome: Answer | BaseException, accept: AcceptText | None
     ) -> Completion | None:
-        """Return a sample's completion; None where it is to be drawn again."""
+        """Return a sample's completion, or None where it is drawn again."""
         if isinstance(outcome, RequestError):
             if not self.has_text:
                 if self._may_chat(outcome):
@@ -268,10 +268,10 @@ class _Run:
         return sample.completion() if sample.take(outcome, accept) else None
 
     def _may_chat(self, error: RequestError) -> bool:
-        """Go over to the chat route where the server has no other."""
+        """Switch to the chat route where the server has no other."""
         if self.is_chat or self.options.endpoint != "auto" or error.status not in _NO_ROUTE:
             return False
-        if "model" in str(error).lower():  # the route is there, the model is not
+        if "model" in str(error).lower():  # the route exists, the model does not
             return False
         logger.warning("the server has no %s: prompts are sent as chat messages", COMPLETIONS)
         self.is_chat = True

@@ -1,4 +1,4 @@
-"""How a model server is asked: its address, and what may be set about it."""
+"""Address and options of a model server."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ServerKind = Literal["vllm", "sglang", "transformers", "llamacpp", "openai"]
 
 
 class ServerOptions(BaseModel):
-    """What may be set about a model server; the defaults suit one in the same cluster."""
+    """Options of a model server; the defaults suit one in the same cluster."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -57,12 +57,12 @@ class ServerOptions(BaseModel):
 
     @classmethod
     def build(cls, options: Mapping[str, Any] | ServerOptions | None = None) -> ServerOptions:
-        """Return options from plain data, on top of those of the settings.
+        """Return options from plain data; those left out come from the settings.
 
         Raises
         ------
         GenerationError
-            If one is not known or has a bad value; one line.
+            If an option is unknown or has an invalid value; one line.
         """
         if isinstance(options, ServerOptions):
             return options
@@ -80,7 +80,7 @@ class ServerOptions(BaseModel):
 
 
 class ServerAddress(BaseModel):
-    """Where a server is, and which of its models is meant."""
+    """Address of a server and the name of one of its models."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -94,7 +94,7 @@ class ServerAddress(BaseModel):
 
     @property
     def is_local(self) -> bool:
-        """Whether the server runs on this machine, where no proxy is in between."""
+        """Whether the server runs on this machine, so that no proxy is needed."""
         return urlsplit(self.url).hostname in ("localhost", "127.0.0.1", "::1")
 
 

@@ -1,4 +1,4 @@
-"""Requests in the OpenAI protocol with what each program adds to it, and answers read back."""
+"""Requests in the OpenAI protocol with the extensions of each program, and reading of answers."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ _PLAIN: dict[ServerKind, dict[str, float]] = {
     "sglang": {"min_p": 0.0, "repetition_penalty": 1.0},
     "llamacpp": {"min_p": 0.0, "repeat_penalty": 1.0},
 }
-"""Programs that take more than OpenAI's fields, with what must be said so that they draw as asked:
-they would follow the model's own configuration (vLLM, SGLang) or defaults of theirs."""
+"""Programs that accept more than OpenAI's fields, with the fields needed to draw as requested:
+otherwise they follow the model's own configuration (vLLM, SGLang) or their own defaults."""
 
 
 @dataclass(frozen=True)
@@ -34,13 +34,13 @@ class Answer:
     Attributes
     ----------
     text
-        Up to where a model that rambles begins another exchange.
+        Cut where a model starts another exchange.
     finished
         Whether the model ended it.
     num_tokens
-        As the server counts, the end token included; 0 where it does not count.
+        As counted by the server, including the end token; 0 where it does not count.
     log_prob
-        Natural logarithm of its probability; None where the server does not tell.
+        Natural logarithm of its probability; None where the server does not report it.
     """
 
     text: str
@@ -65,22 +65,22 @@ def request_body(
     Parameters
     ----------
     server
-        Which program, and which of its models.
+        The program and the model.
     prompt
         The prompt; a user's message where ``is_chat``.
     sampling
-        Temperature, nucleus and limit. A ``top_k`` of 1, the likeliest token, is asked for as
+        Temperature, nucleus and limit. A ``top_k`` of 1, the most likely token, is requested as
         temperature 0.
     seed
-        Of this text alone.
+        Seed of this text.
     is_chat
-        Which of the two routes.
+        Whether the chat route is used.
     grammar
-        For servers that take one.
+        Grammar, for servers that accept one.
     log_probs
-        Whether to ask for the tokens' probabilities.
+        Whether to request the tokens' probabilities.
     extra
-        Further fields; they win.
+        Further fields; they override the others.
     """
     body: dict[str, Any] = {
         "temperature": 0.0 if sampling.top_k == 1 else sampling.temperature,
@@ -98,7 +98,7 @@ def request_body(
     if server.kind in _PLAIN and sampling.top_k != 1:
         body |= {"top_k": sampling.top_k or _NO_TOP_K, **_PLAIN[server.kind]}
     if server.kind == "transformers" and sampling.top_k != 1:
-        # this server leaves it to the model's own configuration whether it draws at all
+        # on this server the model's own configuration decides whether it samples at all
         drawing = {"do_sample": True, "top_k": sampling.top_k or 0, "repetition_penalty": 1.0}
         body["generation_config"] = json.dumps(drawing)
     if log_probs:
@@ -115,7 +115,7 @@ def read_answer(answer: Mapping[str, Any], *, is_chat: bool) -> Answer:
     Raises
     ------
     RequestError
-        If there is none in it.
+        If the answer contains no text.
     """
     choices = answer.get("choices")
     if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):

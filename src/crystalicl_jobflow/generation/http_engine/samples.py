@@ -1,4 +1,4 @@
-"""One sample written by a server: its draws, the judgement over each, the best of them."""
+"""One sample from a server: its draws, the check of each, and the best of them."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from crystalicl_jobflow.schemas import Completion, FailureReason, SamplingParams
 
 @dataclass
 class Sample:
-    """One sample of one request, with what its draws have brought so far.
+    """One sample of one request, with the results of its draws so far.
 
     Parameters
     ----------
     request, request_index, sample_index
-        Which sample.
+        Identify the sample.
     sampling
         Seed and number of draws.
     check
-        Judge of the request's constraint; None where it has none.
+        Check of the request's constraint; None where it has none.
     described
-        The constraint in words, and how it was held.
+        Description of the constraint and of how it was enforced.
     """
 
     request: GenerationRequest
@@ -42,7 +42,7 @@ class Sample:
 
     @property
     def seed(self) -> int:
-        """The draw's seed: of its seed, key, number and attempt alone."""
+        """The draw's seed, from the run's seed, the key, the sample number and the attempt."""
         return RowStream(
             self.sampling.seed,
             key=self.request.key,
@@ -52,12 +52,12 @@ class Sample:
         ).server_seed()
 
     def take(self, answer: Answer, accept: AcceptText | None) -> bool:
-        """Judge a draw.
+        """Check a draw.
 
         Returns
         -------
         bool
-            Whether the sample is done; if not, another draw is asked for.
+            Whether the sample is finished; if not, another draw is made.
         """
         self.tokens_drawn += answer.num_tokens
         reason = self._judge(answer, accept)
@@ -68,7 +68,7 @@ class Sample:
         return False
 
     def fail(self, message: str) -> Completion:
-        """Return the sample whose draw brought no text: an earlier text, or none."""
+        """Return the sample after a draw without text: an earlier text, or an empty one."""
         if self._best is not None:
             self.rejected[str(FailureReason.NOT_GENERATED)] += 1
             return self.completion()
@@ -117,7 +117,7 @@ class Sample:
         self.rejected[str(worse)] += 1
 
     def _judge(self, answer: Answer, accept: AcceptText | None) -> FailureReason | None:
-        """Return the worst that is wrong with a draw; as elsewhere, only where there is a judge."""
+        """Return a draw's most serious fault; as elsewhere, only where there is a check."""
         if accept is None and self.check is None:
             return None
         if not answer.finished:

@@ -1,4 +1,4 @@
-"""What a server is: its program and version, its models, the routes it has."""
+"""Properties of a server: its program and version, its models and routes."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ _VERSION_ROUTES: dict[str, tuple[str, ...]] = {
     "llamacpp": ("/props",),
 }
 _NO_LIST = (404, 405, 500, 501)
-"""Statuses of a server that is there but lists no models; `transformers serve` answers 500
-where the machine has no cache of models."""
+"""HTTP statuses of a running server that lists no models; `transformers serve` answers 500 where
+the machine has no cache of models."""
 _VERSION_FIELDS = ("version", "build_info")
 
 
@@ -36,15 +36,15 @@ class Server:
     Attributes
     ----------
     kind
-        The program, as far as it can be told.
+        The program, as far as it can be identified.
     version
-        Its version; None where it does not tell.
+        Its version; None where it is not reported.
     model
-        Name under which the model is asked for; None: the server's own choice.
+        Name of the model in requests; None for the server's own choice.
     base_model, adapter
-        What that is, as the server reports it.
+        Base model and adapter of that name, as the server reports them.
     has_chat_only
-        Whether the server is known to offer no completions of plain prompts.
+        Whether the server is known to lack the route for plain prompts.
     """
 
     kind: ServerKind
@@ -56,7 +56,7 @@ class Server:
 
     @property
     def runs_one_by_one(self) -> bool:
-        """Whether seeds hold only while no other request of ours is under way.
+        """Whether seeds are reliable only while no other request of ours is in progress.
 
         ``transformers serve`` seeds torch's global stream when a request comes in, also
         while another one is still drawing from it.
@@ -65,7 +65,7 @@ class Server:
 
     @property
     def grammar_field(self) -> str | None:
-        """Field of a request that takes a grammar; None where there is none."""
+        """Request field for a grammar; None where there is none."""
         if self.kind == "vllm":
             # https://docs.vllm.ai/en/latest/features/structured_outputs/: the old field was
             # removed in 0.12; the new one is there since 0.11
@@ -75,22 +75,22 @@ class Server:
 
     @property
     def tells_log_probs(self) -> bool:
-        """Whether the server may tell the probabilities of what it wrote."""
+        """Whether the server can report the probabilities of its tokens."""
         return self.kind != "transformers"
 
 
 def find_server(client: ServerClient) -> Server:
-    """Ask a server what it is.
+    """Query the properties of a server.
 
     Parameters
     ----------
     client
-        Connection to it; its options say how long to wait for a server that is not up.
+        Connection to it; its options set how long to wait for a server that is not yet up.
 
     Raises
     ------
     GenerationError
-        If it cannot be reached, wants another key, or does not have the model; one line.
+        If it cannot be reached, rejects the key, or does not have the model; one line.
     """
     models = _models(client)
     asked = client.options.kind
@@ -130,7 +130,7 @@ def find_server(client: ServerClient) -> Server:
 
 
 def _models(client: ServerClient) -> list[dict[str, Any]]:
-    """Return the server's list of models; empty where it keeps none."""
+    """Return the server's list of models; empty where it has none."""
     deadline = time.monotonic() + client.options.wait
     url = client.address.url
     while True:
@@ -154,7 +154,7 @@ def _models(client: ServerClient) -> list[dict[str, Any]]:
 
 
 def _ask(client: ServerClient, route: str) -> dict[str, Any]:
-    """Return what a route of the server itself says; nothing where there is none."""
+    """Return the answer of one of the server's own routes; empty where there is none."""
     try:
         answer = client.get(f"{client.address.root}{route}")
     except RequestError:
@@ -181,7 +181,7 @@ def _version(client: ServerClient, kind: str) -> str | None:
 
 
 def _reported(client: ServerClient, *, chat: bool) -> str:
-    """Return the name of the model that answers, by asking it for one token."""
+    """Return the name of the model that answers, by requesting one token."""
     named = client.address.model
     body: dict[str, Any] = {"max_tokens": 1} | ({"model": named} if named else {})
     route = "/chat/completions" if chat else "/completions"

@@ -1,4 +1,4 @@
-"""Threads that wait for answers, and that nobody has to wait for."""
+"""Threads that wait for answers without delaying the end of the process."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ Result = TypeVar("Result")
 
 
 class Workers(Generic[Task, Result]):
-    """Threads that do one kind of work.
+    """Threads that all run the same function.
 
-    Unlike those of ``concurrent.futures`` they do not hold up the end of the process: a thread
+    Unlike those of ``concurrent.futures`` they do not delay the end of the process: a thread
     that waits for a server's answer cannot be woken, and an interrupted run would hang until
     the time-out.
 
     Parameters
     ----------
     work
-        What is done with each task.
+        Function that is called with each task.
     count
-        Threads, at most.
+        Maximum number of threads.
     """
 
     def __init__(self, work: Callable[[Task], Result], count: int) -> None:
@@ -55,7 +55,7 @@ class Workers(Generic[Task, Result]):
         return done
 
     def stop(self) -> None:
-        """Let the threads go; those at work end after it."""
+        """Stop the threads; busy ones end after their current task."""
         for _ in self._threads:
             self._tasks.put(None)
 

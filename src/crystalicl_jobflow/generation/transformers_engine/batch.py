@@ -1,6 +1,6 @@
-"""One call of the transformers engine: a queue of rows, the slots of a batch, the answers.
+"""One call of the transformers engine: the queue of rows, the slots of a batch, the results.
 
-Each row has its own random stream, finished rows make room for waiting ones at once, and a
+Each row has its own random stream, waiting rows replace finished ones at once, and a
 prompt is computed once for all its samples and attempts.
 """
 
@@ -34,22 +34,22 @@ ROUNDING = {torch.float64: 1e-10, torch.float32: 3e-5}
 """How far rounding may move a probability (relative) between two batches, with a margin.
 
 Measured differences of float32 logits between batches are below 1e-5 (see
-``tests/generation/test_transformers_engine.py``). A draw closer than this to the edge of
-its token is decided by the row computed alone; types with shorter mantissas differ by so
-much that this would be most draws, and go without.
+``tests/generation/test_transformers_engine.py``). A draw closer than this to the edge of its
+token is repeated with the row computed alone. With shorter mantissas the differences are so large
+that this would concern most draws, so it is not done.
 """
 
 
 @dataclass
 class BatchRun:
-    """One call of ``generate``: the queue, the slots and the answers.
+    """One call of ``generate``: the queue, the slots and the results.
 
     Parameters
     ----------
     model
         Computes the scores.
     batch_size
-        Rows written at once, at most; halved where memory runs out.
+        Maximum number of rows generated at once; halved where memory runs out.
     requests, sampling, accept, progress, on_completion
         See :meth:`~crystalicl_jobflow.generation.base.TextGenerator.generate`.
     """
@@ -70,9 +70,9 @@ class BatchRun:
             if request.prompt not in encoded:
                 encoded[request.prompt] = self.model.encode(request.prompt)
         prompts = [encoded[request.prompt] for request in self.requests]
-        # neighbours of like length are read together with little padding
+        # texts of similar length are computed together with little padding
         order = sorted(range(len(prompts)), key=lambda i: (len(prompts[i]), prompts[i], i))
-        # (request, sample): rows are made when they are placed, a constraint's start costs
+        # (request, sample): rows are made when they are placed: starting a constraint is expensive
         self.waiting: deque[tuple[int, int] | Row] = deque(
             (index, sample) for index in order for sample in range(self.requests[index].num_samples)
         )
@@ -89,7 +89,7 @@ class BatchRun:
         self.cache: SlotCache | None = None
 
     def finish(self) -> list[list[Completion]]:
-        """Work until every sample has its text.
+        """Run until every sample has its text.
 
         Raises
         ------
@@ -109,7 +109,7 @@ class BatchRun:
             except Exception as error:
                 if not is_out_of_memory(error):
                     raise
-                failed = True  # outside the handler, the traceback holds no tensors any more
+                failed = True  # outside the handler the traceback no longer keeps tensors
             if failed:
                 self._give_way()
         return [
@@ -151,7 +151,7 @@ class BatchRun:
             self.logits[slot] = prefix.logits
             self.waiting.popleft()
             self.slots[slot] = row
-            if row.tokens:  # read for this row alone, after memory had run out
+            if row.tokens:  # computed for this row alone, after memory had run out
                 self.prefixes.pop(row.context, None)
 
     def _first_draw(self, index: int, sample: int) -> Row:
@@ -200,7 +200,7 @@ class BatchRun:
         cache.close_column()
 
     def _shrink(self) -> None:
-        """Give up slots that nobody waits for."""
+        """Drop slots for which no row is waiting."""
         live = [slot for slot, row in enumerate(self.slots) if row is not None]
         if self.waiting or len(live) > _SHRINK * len(self.slots):
             return
@@ -227,7 +227,7 @@ class BatchRun:
             row.log_prob = self.model.log_prob_alone(row.prompt_ids, row.written)
 
     def _close(self, row: Row) -> None:
-        """Keep a finished text, or ask for another draw."""
+        """Keep a finished text, or queue another draw."""
         self._settle(row)
         reason: FailureReason | None = None
         if self.accept is not None:
@@ -252,7 +252,7 @@ class BatchRun:
             self.progress(self.done, self.total)
 
     def _give_way(self) -> None:
-        """Continue with half as many rows: what is begun waits and is read again."""
+        """Continue with half as many rows; started rows wait and are computed again."""
         if self.batch_size == 1:
             raise GenerationError("out of memory with one row at a time: the model is too large")
         self.batch_size = max(1, min(self.batch_size, len(self.slots) or 2**30) // 2)

@@ -1,8 +1,8 @@
 """The text generator over ``transformers`` and ``peft``, with a sampling loop of its own.
 
-``model.generate`` draws all rows from one global random stream, so its texts depend on
-the batch they are in. Here each row has its own stream, finished rows make room for
-waiting ones at once, and a prompt is computed once for all its samples and attempts.
+``model.generate`` draws all rows from one global random stream, so its texts depend on the batch
+they are in. Here each row has its own stream, waiting rows replace finished ones at once, and a
+prompt is computed once for all its samples and attempts.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ class TransformersGenerator:
     tokenizer
         Its tokenizer.
     info
-        What to say about the model in provenance.
+        Description of the model for provenance.
     batch_size
-        Rows written at once, at most. Halved for good when memory runs out.
+        Maximum number of rows generated at once. Halved permanently when memory runs out.
     num_threads
         Torch threads while generating; None leaves torch's own choice.
 

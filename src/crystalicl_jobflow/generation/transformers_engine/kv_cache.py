@@ -16,7 +16,7 @@ _ROOM = 64  # columns by which a full cache grows
 
 @dataclass
 class Prefix:
-    """What the model knows after reading a text: computed once, copied to many rows.
+    """The model's state after reading a text: computed once, copied to many rows.
 
     Parameters
     ----------
@@ -76,21 +76,20 @@ class _SlotLayer(CacheLayerMixin):
 
 
 class SlotCache(Cache):
-    """A key-value cache whose rows come and go one by one.
+    """A key-value cache whose rows are replaced one by one.
 
-    All slots share one clock: each step writes the same column. Keys carry their own
-    rotary positions, so it does not matter in which columns a row's tokens stand as long
-    as the mask shows them, and a new row can be put where a finished one was, ending at
-    the current column (left padding).
+    All slots share one clock: each step writes the same column. Keys include their rotary
+    positions, so a row's tokens may be in any columns as long as the mask includes them, and a
+    new row can replace a finished one, ending at the current column (left padding).
 
     Parameters
     ----------
     num_slots
         Rows written at once.
     like
-        A prefix, for the number of layers, heads, types and the device.
+        A prefix from which the number of layers, heads, types and the device are taken.
     width
-        Columns to make room for at first.
+        Initial number of columns.
     """
 
     def __init__(self, num_slots: int, *, like: Prefix, width: int) -> None:
@@ -110,7 +109,7 @@ class SlotCache(Cache):
         return part.new_zeros((num_slots, part.shape[0], capacity, part.shape[2]))
 
     def place(self, slot: int, prefix: Prefix) -> None:
-        """Put a row that has read `prefix` into a slot, over what was there."""
+        """Put a row that starts with `prefix` into a slot, replacing its contents."""
         length = prefix.num_tokens
         if length > self.width:
             self._reserve(length)
@@ -129,7 +128,7 @@ class SlotCache(Cache):
         return self.mask[:, : self.width + 1]
 
     def close_column(self) -> None:
-        """Keep what the step wrote. A step that failed is simply not closed."""
+        """Keep the columns of the step; a failed step is not closed."""
         self.width += 1
 
     def keep(self, slots: Sequence[int], lengths: Sequence[int]) -> None:
@@ -138,9 +137,9 @@ class SlotCache(Cache):
         Parameters
         ----------
         slots
-            Slots that go on.
+            Slots that are kept.
         lengths
-            Tokens of each that are in the cache; 0 for a slot that is free.
+            Number of tokens of each in the cache; 0 for a free slot.
         """
         device = self.mask.device
         width = max(lengths)

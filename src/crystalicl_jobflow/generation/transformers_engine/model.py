@@ -47,7 +47,7 @@ class CausalModel:
         )
 
     def encode(self, prompt: str) -> tuple[int, ...]:
-        """Return the prompt's token ids, with what the tokenizer puts in front.
+        """Return the prompt's token ids, including those that the tokenizer adds in front.
 
         Raises
         ------
@@ -55,7 +55,7 @@ class CausalModel:
             If there are none.
         """
         ids = list(self.tokenizer(prompt, add_special_tokens=True)["input_ids"])
-        # some tokenizers close every text; a prompt is open
+        # some tokenizers add an end token to every text; a prompt must have none
         while ids and ids[-1] in self.vocabulary.eos_token_ids:
             ids.pop()
         if not ids and self.tokenizer.bos_token_id is not None:

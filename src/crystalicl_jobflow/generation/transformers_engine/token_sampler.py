@@ -1,4 +1,4 @@
-"""The next token of every row: what may be written, and which of it is."""
+"""The next token of every row: which tokens are allowed, and which one is drawn."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class TokenSampler:
         logits
             Scores of the next token, shape (slots, vocabulary).
         slots
-            Which line of `logits` is each row's.
+            Index of each row in `logits`.
         """
         free = [place for place, row in enumerate(rows) if row.state is None]
         bound = [place for place, row in enumerate(rows) if row.state is not None]
@@ -56,7 +56,7 @@ class TokenSampler:
 
     @staticmethod
     def _weigh(rows: Sequence[Row], logits: torch.Tensor, slots: Sequence[int]) -> None:
-        """Add each token's log-probability under the model, at temperature 1 and unbarred."""
+        """Add each token's log-probability under the model: temperature 1, no constraint."""
         taken = [(row, slot) for row, slot in zip(rows, slots, strict=True) if row.last is not None]
         if not taken:
             return
@@ -79,7 +79,7 @@ class TokenSampler:
     def _draw_free(
         self, logits: torch.Tensor, uniforms: np.ndarray, *, tolerance: float
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return the tokens drawn from whole lines of scores, and which are doubtful."""
+        """Return the tokens drawn from complete rows of scores, and which are doubtful."""
         sampling = self._sampling
         ids, values, log_mass = self._candidates(logits + self._bar(logits))
         drawn = draw(
@@ -94,7 +94,7 @@ class TokenSampler:
         return ids[np.arange(len(ids)), drawn.columns], drawn.doubtful
 
     def _candidates(self, logits: torch.Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Leave out most of what cannot be in the nucleus, without sorting the vocabulary.
+        """Leave out most tokens that cannot be in the nucleus, without sorting the vocabulary.
 
         Returns
         -------
@@ -139,7 +139,7 @@ class TokenSampler:
     def _advance_bound(
         self, rows: Sequence[Row], logits: torch.Tensor, slots: Sequence[int]
     ) -> None:
-        """Draw from what each row's constraint allows; again where it refuses."""
+        """Draw from the tokens that each row's constraint allows; again where it rejects one."""
         choices: list[np.ndarray] = []
         pending: list[int] = []
         for place, row in enumerate(rows):
@@ -174,7 +174,7 @@ class TokenSampler:
                 line = int(lines[order])
                 alone = self._model.read_alone(rows[pending[line]].context)
                 fresh = self._gather(alone[None], [0], ids[[line]])[0]
-                # what was refused before stays out
+                # tokens rejected before stay out
                 scores[line] = np.where(np.isneginf(scores[line]), -np.inf, fresh)
                 exact[line] = True
                 again = self._draw_bound(scores[[line]], uniforms[[order]], tolerance=0.0)
@@ -185,7 +185,7 @@ class TokenSampler:
                 row = rows[pending[line]]
                 if not self._offer(row, int(ids[line, column]), int(used[line])):
                     scores[line, column] = -np.inf
-                    # a refusal may show the constraint that others would be refused, too
+                    # a rejection may show the constraint that others would be rejected, too
                     still = row.state.allowed() if row.state is not None else ids[line]
                     scores[line, ~np.isin(ids[line], still)] = -np.inf
                     if np.isneginf(scores[line]).all():
