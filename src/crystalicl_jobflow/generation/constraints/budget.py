@@ -1,4 +1,4 @@
-"""What the atoms of a crystal must add up to, as a target the orbits are held against."""
+"""The composition that the orbits of a crystal must add up to."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ ELEMENTS: tuple[str, ...] = tuple(Element.from_Z(z).symbol for z in range(1, 119
 
 @dataclass(frozen=True)
 class Budget:
-    """How much may be in one primitive cell.
+    """Limits on the contents of one primitive cell.
 
     Attributes
     ----------
     least, most
-        Atoms, in the end.
+        Least and largest number of atoms in the finished crystal.
     orbits
-        Orbits still to be written, at most.
+        Maximum number of orbits still to be written.
     """
 
     least: int
@@ -43,23 +43,23 @@ class Target(Protocol):
     """What the composition must become."""
 
     def elements(self, counts: Counts, /) -> Collection[str]:
-        """Return the elements of which an orbit may come next, as far as kinds go."""
+        """Return the elements of which an orbit may come next; their amounts are checked later."""
         ...
 
     def kind(self, element: str, counts: Counts, /) -> Hashable:
-        """Return what matters about an element: of equal kinds, all are equally possible."""
+        """Return the kind of an element; elements of equal kind are equivalent here."""
         ...
 
     def is_complete(self, counts: Counts, budget: Budget) -> bool:
-        """Return whether the atoms written are what is asked for."""
+        """Return whether the atoms written have the requested composition."""
         ...
 
     def is_feasible(self, number: int, counts: Counts, copies: Copies, budget: Budget) -> bool:
-        """Return whether orbits of a group, fixed ones as left, can complete the atoms."""
+        """Return whether free orbits and the remaining fixed ones can complete the atoms."""
         ...
 
     def least_atoms(self) -> int:
-        """Return the fewest atoms in a primitive cell that can be what is asked for."""
+        """Return the smallest number of atoms per primitive cell for the composition."""
         ...
 
 
@@ -80,7 +80,7 @@ def next_steps(
     number
         Space-group number.
     counts, copies
-        What is written, and the fixed positions left.
+        Atoms written, and the remaining fixed positions.
     budget
         Limits with the next orbit taken.
     """

@@ -55,7 +55,7 @@ def only(values: Values, index: int) -> Mask:
 
 
 def _narrowed(mask: Mask, wish: Mask) -> Mask:
-    """Return what meets the wish as well, or all where nothing does."""
+    """Return the values that also satisfy the preference, or all where none does."""
     both = mask & wish
     return both if both.any() else mask
 

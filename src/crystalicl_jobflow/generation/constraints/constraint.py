@@ -1,4 +1,4 @@
-"""Constraints on SGS texts: from a condition to what each row may write."""
+"""Constraints on SGS texts: from a condition to the tokens that each row may write."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class SGSConstraint:
     text_format
         ``sgs`` or ``sgsw``.
     groups
-        Space groups in which it is possible, of those asked for.
+        The requested space groups in which the condition is possible.
     """
 
     condition: Condition
@@ -92,12 +92,12 @@ class SGSConstraint:
         return "; ".join(parts)
 
     def start(self, vocabulary: TokenVocabulary) -> SGSState:
-        """Begin a row.
+        """Start a row.
 
         Parameters
         ----------
         vocabulary
-            Texts of the token ids; the row's text begins right after the prompt.
+            Texts of the token ids; the row's text starts directly after the prompt.
 
         Raises
         ------
@@ -115,7 +115,7 @@ class SGSConstraint:
         return ALPHABET | set(self.options.line_prefix) | set(self.options.opening)
 
     def _bind(self, vocabulary: TokenVocabulary) -> Plan:
-        """Return the plan for a vocabulary, with only the elements that it can spell."""
+        """Return the plan for a vocabulary, limited to the elements that it can spell."""
         tables = vocabulary_tables(vocabulary, self._alphabet)
         line = "\n" + self.options.line_prefix
         writable = tables.table(ELEMENT_VALUES, line).writable
@@ -127,7 +127,7 @@ class SGSConstraint:
         for values, separator, texts in self._needed(plan, tables, line):
             can = tables.table(values, separator).writable
             missing = [text for text in texts if not can[values.index[text]]]
-            # several groups: those that can be written are enough
+            # several groups: it is enough if some can be written
             if missing and not (values is GROUP_VALUES and len(missing) < len(texts)):
                 raise GenerationError(
                     f"the model's vocabulary cannot spell the {values.name} {missing[0]!r}"
@@ -187,12 +187,12 @@ def _volume_per_atom(condition: Condition, options: ConstraintOptions) -> float:
 def check_feasible(
     condition: Condition, options: ConstraintOptions | None = None
 ) -> tuple[int, ...]:
-    """Return the space groups, of those asked for, in which the condition can be met.
+    """Return the requested space groups in which the condition can be met.
 
     Parameters
     ----------
     condition
-        What is asked for; properties play no part.
+        The condition; its properties are ignored.
     options
         Limits; by default those of `ConstraintOptions`.
 

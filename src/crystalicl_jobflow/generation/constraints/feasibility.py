@@ -1,11 +1,11 @@
 """Can these numbers of atoms be made of orbits of this group? Exact answers.
 
-A group offers positions with free parameters, to be taken any number of times, and fixed
-positions, to be taken once. Atoms are counted per primitive cell: all multiplicities are
-divided by the centring, which divides every one of them.
+A group has positions with free parameters, which can be occupied any number of times, and fixed
+positions, which can be occupied once. Atoms are counted per primitive cell: all multiplicities are
+divided by the number of lattice points in the conventional cell, which divides each of them.
 
-What matters about the fixed positions that are left is how many there are of each
-multiplicity: their *copies*, a tuple along `GroupSites.fixed_multiplicities`.
+For the remaining fixed positions only the number of each multiplicity matters: their *copies*, a
+tuple in the order of `GroupSites.fixed_multiplicities`.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from crystalicl_jobflow.crystal import wyckoff
 Copies = tuple[int, ...]
 
 NEVER = 1 << 30
-"""Number of orbits where no number will do."""
+"""Number of orbits that stands for "impossible"."""
 
 
 @dataclass(frozen=True, eq=False)
 class GroupSites:
-    """Orbits that a space group offers; positions are bits in the order of their letters.
+    """Orbits of a space group; positions are bits in the order of their letters.
 
     Attributes
     ----------
@@ -36,7 +36,7 @@ class GroupSites:
     fixed
         Bit mask of the positions without a free parameter.
     fixed_multiplicities, fixed_masks
-        Distinct multiplicities of fixed positions, falling, and the positions of each.
+        Distinct multiplicities of fixed positions, in descending order, and the positions of each.
     free_multiplicities, free_masks
         The same of the other positions.
     """
@@ -56,7 +56,7 @@ class GroupSites:
 
 @cache
 def group_sites(number: int) -> GroupSites:
-    """Return what a space group offers."""
+    """Return the orbits of a space group."""
     centring = wyckoff.centring_multiplicity(number)
     positions = wyckoff.wyckoff_positions(number)
     sizes = tuple(position.multiplicity // centring for position in positions)
@@ -77,7 +77,7 @@ def group_sites(number: int) -> GroupSites:
 
 
 def _uses(sizes: tuple[int, ...], copies: Copies, atoms: int) -> Iterator[tuple[int, Copies]]:
-    """Yield every choice of fixed positions of at most that many atoms, with the atoms left."""
+    """Yield each choice of fixed positions with at most this many atoms, and the atoms left."""
     ranges = (range(min(n, atoms // size) + 1) for n, size in zip(copies, sizes, strict=True))
     for used in itertools.product(*ranges):
         left = atoms - sum(n * size for n, size in zip(used, sizes, strict=True))
@@ -87,7 +87,7 @@ def _uses(sizes: tuple[int, ...], copies: Copies, atoms: int) -> Iterator[tuple[
 
 @lru_cache(maxsize=1 << 16)
 def _fewest_free_orbits(number: int, atoms: int) -> int:
-    """Return the fewest orbits with free parameters that hold so many atoms, or `NEVER`."""
+    """Return the least number of orbits with free parameters for these atoms, or `NEVER`."""
     best = [0] + [NEVER] * atoms
     for total in range(1, atoms + 1):
         for size in group_sites(number).free_multiplicities:
@@ -98,21 +98,21 @@ def _fewest_free_orbits(number: int, atoms: int) -> int:
 
 @lru_cache(maxsize=1 << 18)
 def fewest_orbits(number: int, remainders: tuple[int, ...], copies: Copies) -> int:
-    """Return the fewest orbits that hold given numbers of atoms, one number per element.
+    """Return the smallest number of orbits that hold given numbers of atoms, one per element.
 
     Parameters
     ----------
     number
         Space-group number.
     remainders
-        Atoms of each element still to be placed, falling, without zeros.
+        Atoms of each element still to be placed, in descending order, without zeros.
     copies
         Fixed positions left, per multiplicity.
 
     Returns
     -------
     int
-        `NEVER` where there is no way.
+        `NEVER` where it is impossible.
     """
     if not remainders:
         return 0
@@ -136,13 +136,13 @@ def least_uses(number: int, atoms: int) -> tuple[Copies, ...]:
     number
         Space-group number.
     atoms
-        Of the element, in the primitive cell.
+        Number of atoms of the element in the primitive cell.
 
     Returns
     -------
     tuple of Copies
-        Positions used of each multiplicity; one choice of none where free positions do,
-        nothing at all where there is no way.
+        Number of positions used of each multiplicity; one choice of none where free positions
+        suffice, empty where it is impossible.
     """
     sites = group_sites(number)
     every = [
@@ -177,7 +177,7 @@ def can_hold(number: int, remainders: Iterable[int], copies: Copies) -> bool:
         uses = least_uses(number, atoms)
         if not uses:
             return False
-        if any(uses[0]):  # else free positions do
+        if any(uses[0]):  # otherwise free positions suffice
             needs.append(uses)
     if not needs:
         return True
@@ -192,7 +192,7 @@ def can_share(needs: tuple[tuple[Copies, ...], ...], copies: Copies) -> bool:
     Parameters
     ----------
     needs
-        For each element, its choices as of `least_uses`.
+        For each element, its choices from `least_uses`.
     copies
         Fixed positions left, per multiplicity.
     """
@@ -205,7 +205,7 @@ def can_share(needs: tuple[tuple[Copies, ...], ...], copies: Copies) -> bool:
 
 @lru_cache(maxsize=1 << 14)
 def _free_orbit_counts(number: int, atoms: int) -> int:
-    """Return the possible numbers of free orbits that hold so many atoms, as bits."""
+    """Return the possible numbers of free orbits that hold this many atoms, as bits."""
     counts = [1] + [0] * atoms
     for total in range(1, atoms + 1):
         for size in group_sites(number).free_multiplicities:
@@ -216,14 +216,14 @@ def _free_orbit_counts(number: int, atoms: int) -> int:
 
 @lru_cache(maxsize=1 << 18)
 def orbit_counts(number: int, atoms: int, copies: Copies) -> int:
-    """Return the possible numbers of orbits that hold so many atoms in all, as bits.
+    """Return the possible numbers of orbits that hold this many atoms in total, as bits.
 
     Parameters
     ----------
     number
         Space-group number.
     atoms
-        Atoms still to be placed, of whatever elements.
+        Number of atoms still to be placed, of any elements.
     copies
         Fixed positions left, per multiplicity.
     """

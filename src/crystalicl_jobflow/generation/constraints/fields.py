@@ -1,4 +1,4 @@
-"""Fields of a text, and which tokens of a vocabulary may spell them.
+"""Fields of a text, and the tokens of a vocabulary that can spell them.
 
 A field is one symbol or number with what separates it from the field before: a line
 break and the line's prefix, or a space. A field's *values* are finitely many strings
@@ -61,7 +61,7 @@ class Step:
     fits
         Which values each of them may still become, shape (n, values).
     beyond
-        Tokens that end the field and go on: the id, the value's index, what follows.
+        Tokens that end the field and continue into the next: the id, the value's index, the rest.
     complete
         Index of the value that is complete here, or None.
     """
@@ -99,9 +99,9 @@ class FieldTable:
     Parameters
     ----------
     values
-        What the field may be.
+        The values that the field may have.
     separator
-        What stands before the value.
+        Characters before the value.
     trie
         The vocabulary, see `build_trie`.
     """
@@ -120,8 +120,8 @@ class FieldTable:
             self.writable[value] = _spell(full, value, trie, within, beyond)
         words = {value: _tokens(full, trie) for full, value in complete.items()}
         if not beyond and 2 * sum(map(bool, words.values())) > len(values):
-            # A vocabulary of whole words may also spell them by characters, which its model
-            # never saw: words only.
+            # A vocabulary of whole words could also spell them by characters, but its model was
+            # never trained on that: words only.
             self.writable[:] = [bool(words[value]) for value in range(len(values))]
             complete = {full: value for full, value in complete.items() if words[value]}
             within = {full: {} for full in complete}
@@ -157,7 +157,7 @@ def _spell(
     within: dict[str, dict[int, list[int]]],
     beyond: dict[str, list[tuple[int, int, str]]],
 ) -> bool:
-    """Enter the tokens that spell one value; return whether it can be spelled at all."""
+    """Add the tokens that spell one value; return whether it can be spelled at all."""
     size = len(full)
     can_end = [False] * size + [True]
     for start in range(size - 1, -1, -1):
@@ -246,7 +246,7 @@ class VocabularyTables:
         key = (id(values), separator)
         found = self._tables.get(key)
         if found is None:
-            self._values[id(values)] = values  # keeps the id taken
+            self._values[id(values)] = values  # a reference, so that the id is not reused
             found = self._tables[key] = FieldTable(values, separator, self._trie)
         return found
 

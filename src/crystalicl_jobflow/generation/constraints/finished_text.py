@@ -1,4 +1,4 @@
-"""Whether a finished text keeps a constraint: for engines that offer no tokens to choose from."""
+"""Checks of finished texts against a constraint, for engines that do not let tokens be chosen."""
 
 from __future__ import annotations
 
@@ -29,12 +29,11 @@ _END = 0
 
 @dataclass(frozen=True)
 class TextCheck:
-    """The judge of one constraint over finished texts.
+    """Check of finished texts against one constraint.
 
-    A text is read, written again as its crystal's canonical lines, and followed through the
-    very constraint that holds other engines token by token: words before and after the
-    crystal, blanks and a missing ``### `` do not count, formula, group, number of atoms and
-    distances do.
+    A text is read, rewritten as its crystal's canonical lines, and checked by the same constraint
+    that other engines apply token by token. Words before and after the crystal, blanks and a
+    missing ``### `` do not matter; formula, group, number of atoms and distances do.
 
     Parameters
     ----------
@@ -45,14 +44,14 @@ class TextCheck:
     constraint: SGSConstraint
 
     def __call__(self, text: str) -> FailureReason | None:
-        """Return why a text does not keep the constraint; None where it does.
+        """Return why a text violates the constraint; None where it does not.
 
         Returns
         -------
         FailureReason or None
-            The reader's reason for what is no crystal, ``condition_not_met`` for another
-            composition, group, cell or number of atoms, ``atoms_overlap`` for atoms that
-            are too near.
+            The reader's reason if the text is not a crystal, ``condition_not_met`` for another
+            composition, group, cell or number of atoms, ``atoms_overlap`` for atoms that are too
+            close.
         """
         from crystalicl_jobflow.crystal import wyckoff
         from crystalicl_jobflow.text import SGS, TextError
@@ -79,13 +78,13 @@ class TextCheck:
 
     @cached_property
     def _plain(self) -> SGSConstraint:
-        """The constraint over bare lines without letters, which coordinates tell."""
+        """The constraint for plain lines; letters follow from the coordinates."""
         options = self.constraint.options.model_copy(update={"line_prefix": "", "text_prefix": ""})
         return replace(self.constraint, options=options, text_format="sgs", _plans={})
 
 
 def text_check(constraint: RowConstraint) -> TextCheck | None:
-    """Return the judge of finished texts, or None where a constraint works on tokens only."""
+    """Return the check of finished texts, or None where a constraint works on tokens only."""
     return TextCheck(constraint) if isinstance(constraint, SGSConstraint) else None
 
 
@@ -112,15 +111,15 @@ def _words(
 def symmetry_accept(
     condition: Condition, *, symprec: float | None = None, text_format: str = "sgs"
 ) -> AcceptText:
-    """Return a judge that asks for another draw where the symmetry is not as asked.
+    """Return a check that rejects texts whose crystals do not have the requested symmetry.
 
-    A constraint gives a crystal at least the symmetry that its text declares. What it
-    cannot see is that coordinates and cell happen to be more symmetric.
+    A constraint ensures at least the symmetry that the text declares. It cannot detect that
+    coordinates and cell happen to be more symmetric.
 
     Parameters
     ----------
     condition
-        What is asked for; where it names no group, the one that the text declares counts.
+        The condition; if it names no group, the one that the text declares counts.
     symprec
         Tolerance in Å of the symmetry search; by default that of the settings.
     text_format

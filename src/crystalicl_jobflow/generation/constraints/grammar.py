@@ -1,10 +1,10 @@
-"""A constraint as a grammar, for servers that hold a text to one while it is written.
+"""A constraint as a grammar, for servers that support constrained decoding.
 
 The grammar is in GGML's BNF dialect (GBNF), which xgrammar, llguidance and llama.cpp read. It
-has what a context-free grammar can say in a few hundred rules: the lines, the space groups
-asked for, angles as their crystal systems fix them, the elements that may and must occur, and
-how numbers are written. Equal lengths, the multiplicities that make a formula, and distances
-are beyond it; `finished_text` finds those afterwards.
+covers what a context-free grammar can express in a few hundred rules: the lines, the requested
+space groups, angles fixed by the crystal system, the elements that may and must occur, and the
+number formats. It cannot express equal lengths, the multiplicities that add up to a formula, or
+distances; `finished_text` checks those afterwards.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from crystalicl_jobflow.generation.constraints.targets import (
 )
 
 MOST_REQUIRED = 8
-"""Most elements of which each is made to occur: the rules double with every one of them."""
+"""Maximum number of elements that are forced to occur: each of them doubles the rules."""
 
 
 def text_grammar(constraint: RowConstraint, *, opening: str | None = None) -> str | None:
@@ -44,8 +44,8 @@ def text_grammar(constraint: RowConstraint, *, opening: str | None = None) -> st
     constraint
         The constraint of SGS or SGSW texts.
     opening
-        What stands before the first line, where that is something else than under the
-        constraint: nothing, where the answer of a chat begins a text of its own.
+        Prefix of the first line, where it differs from that of the constraint: empty where the
+        answer of a chat starts a new text.
 
     Returns
     -------
@@ -99,7 +99,7 @@ def alternatives(texts: Iterable[str]) -> str:
 
 @lru_cache(maxsize=64)
 def _field(values: Values) -> str:
-    """Return a rule for the values of a field, digits that go on alike put together."""
+    """Return a rule for the values of a field; digits with the same continuations are merged."""
     return _spelled(frozenset(values.strings))
 
 
@@ -123,7 +123,7 @@ def _spelled(texts: frozenset[str]) -> str:
 
 
 def _one_of(chars: Sequence[str]) -> str:
-    """Return a choice of characters in rising order."""
+    """Return a choice of characters in ascending order."""
     if len(chars) == 1:
         return literal(chars[0])
     is_range = len(chars) > 2 and ord(chars[-1]) - ord(chars[0]) == len(chars) - 1
@@ -145,7 +145,7 @@ def _angle_fields(number: int, values: Values) -> tuple[str, ...]:
 
 
 def _site_rules(constraint: SGSConstraint, *, name: str, line: str, site: str) -> dict[str, str]:
-    """Return the rules of the orbits: one for each set of required elements that have come."""
+    """Return the rules of the orbits: one for each set of required elements already written."""
     required, allowed = _elements(constraint)
     if len(required) > MOST_REQUIRED:
         required = ()

@@ -1,4 +1,4 @@
-"""Where written coordinates land: the Wyckoff position of every two-decimal point."""
+"""The Wyckoff position of every point with two-decimal coordinates."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 NOWHERE = 255
-"""Entry of a point whose snapped place is on no Wyckoff position."""
+"""Entry of a point that is not on a Wyckoff position after snapping."""
 
 
 @dataclass(frozen=True, eq=False)
 class Landing:
-    """Wyckoff positions that the points of one group land on.
+    """Wyckoff positions on which the points of one group lie.
 
     A set of positions is a bit mask: bit i stands for position i of
     `crystal.wyckoff.wyckoff_positions`.

@@ -1,4 +1,4 @@
-"""A constraint that lets a model write one number, as prompts write the values of properties."""
+"""A constraint that lets a model write one number, in the format of property values in prompts."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ MAX_DIGITS = 3
 
 @dataclass(frozen=True)
 class NumberConstraint:
-    """Texts that are one number with a decimal point, and nothing behind it.
+    """Texts that consist of one number with a decimal point.
 
     Parameters
     ----------
     lead
-        What stands before the number, a blank after ``### Response:``.
+        Characters before the number: a blank after ``### Response:``.
     decimals
-        Most digits behind the point; there is at least one.
+        Maximum number of digits after the point; there is at least one.
     negative
         Whether the number may be negative.
     """
@@ -40,7 +40,7 @@ class NumberConstraint:
         return f"one {sign} with at most {self.decimals} decimals"
 
     def start(self, vocabulary: TokenVocabulary) -> NumberState:
-        """Begin a row.
+        """Start a row.
 
         Raises
         ------
@@ -66,7 +66,7 @@ class NumberConstraint:
 
 
 class NumberState:
-    """What may still be written in one row."""
+    """The tokens that are still allowed in one row."""
 
     relaxed: tuple[str, ...] = ()
     room = 1.0
@@ -98,13 +98,13 @@ class NumberState:
         return found
 
     def advance(self, token_id: int) -> bool:
-        """Take a token; none of the allowed ones is refused."""
+        """Append a token; allowed tokens are never rejected."""
         self._text += self._vocabulary.strings[token_id]
         return True
 
     def _candidates(self) -> np.ndarray:
         """Return the tokens that numbers are made of; found once per vocabulary."""
-        key = "\0tokens"  # no text: those hold no zero bytes
+        key = "\0tokens"  # cannot be a text: texts contain no zero bytes
         if key not in self._table:
             alphabet = set(self._constraint.lead + "-.0123456789")
             self._table[key] = np.array(

@@ -1,4 +1,4 @@
-"""What a user may set about constraints, and the answer to impossible requests."""
+"""Options of constraints, and the error for impossible requests."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from crystalicl_jobflow.settings import SETTINGS
 from crystalicl_jobflow.utils.errors import CrystalICLError
 
 MIN_DISTANCE = 0.7
-"""Default shortest distance in Å: above the 0.5 Å of the structural validity rule by what
-a cell rounded to one decimal can lose."""
+"""Default shortest distance in Å: above the 0.5 Å of the structural validity rule, to allow for
+cells rounded to one decimal."""
 
 RADII_FRACTION = 0.5
-"""Default share of the sum of two atomic radii that a distance keeps: CrystalICL's
+"""Default minimum distance as a fraction of the sum of two atomic radii: CrystalICL's
 structural validity asks for half the sum."""
 
 MIN_VOLUME_PER_ATOM = 4.0
-"""Default least cell volume per atom in Å³; diamond, the densest in atoms, has 5.7."""
+"""Default least cell volume per atom in Å³; diamond, with the highest number density, has 5.7."""
 
 MIN_SPHERE_VOLUME_RATIO = 0.6
-"""Default least cell volume over the volume of the atoms as spheres of their atomic radii,
-where the formula is known. Of the 30,000 crystals in the MP-20, MPTS-52, Perov-5 and
-Carbon-24 files that this was chosen on, the densest has 0.70 and 99 % have at least 0.89."""
+"""Default least cell volume over the volume of the atoms as spheres of their atomic radii, where
+the formula is known. Chosen from 30,000 crystals in the MP-20, MPTS-52, Perov-5 and Carbon-24
+files: the densest has 0.70, and 99 % have at least 0.89."""
 
 
 class ConstraintOptions(BaseModel):
@@ -32,30 +32,30 @@ class ConstraintOptions(BaseModel):
     Parameters
     ----------
     max_atoms
-        Most atoms in the primitive cell.
+        Maximum number of atoms in the primitive cell.
     max_orbits
-        Most orbits (element and coordinate lines); None for no limit.
+        Maximum number of orbits (element and coordinate lines); None for no limit.
     min_distance
-        No two atoms nearer than this, in Å; None switches the distance rule off
-        (exact duplicates are still not written).
+        Minimum distance between two atoms in Å; None switches the distance rule off (exact
+        duplicates are still not written).
     radii_fraction
-        No two atoms nearer than this share of the sum of their atomic radii; None for
+        Minimum distance between two atoms as a fraction of the sum of their atomic radii; None for
         `min_distance` alone.
     min_volume_per_atom
-        Least cell volume per atom in Å³; bounds the atoms by the lattice as written.
+        Least cell volume per atom in Å³; limits the number of atoms for the lattice as written.
         None for no bound.
     min_sphere_volume_ratio
         Least cell volume over the volume of the atoms as spheres of their atomic radii,
-        where a formula is asked for; None for no such bound.
+        where a formula is requested; None for no such bound.
     length_bounds
         Cell lengths in Å, least and most.
     angle_bounds
         Cell angles in degrees, least and most.
     line_prefix
-        What stands before every line of the text.
+        Prefix of every line of the text.
     text_prefix
-        What stands before the first line where that is something else than a line end and
-        the line prefix: nothing, where the prompt ends with a line end.
+        Prefix of the first line, if it is not a line end and the line prefix: empty where the
+        prompt ends with a line end.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -91,7 +91,7 @@ class ConstraintOptions(BaseModel):
 
 
 class ImpossibleConditionError(CrystalICLError, ValueError):
-    """No crystal meets what is asked for; the message is one line.
+    """No crystal can meet the condition; the message is one line.
 
     Parameters
     ----------

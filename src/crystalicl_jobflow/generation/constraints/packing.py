@@ -16,7 +16,7 @@ Point = tuple[int, int, int]
 """Fractional coordinates in hundredths."""
 
 SAME_PLACE = 0.05
-"""Atoms nearer than this, in Å, are one and the same written twice; never allowed."""
+"""Atoms closer than this, in Å, are the same atom written twice; never allowed."""
 
 _OVERLAP = 1e-3  # fractional, per axis: images of an orbit nearer than this coincide
 
@@ -46,7 +46,7 @@ def site_orbit(number: int, point: Point) -> Floats:
 
 
 FEW_POINTS = 16
-"""So many written points or fewer count as few: all can be tried."""
+"""Maximum number of written points that are all tried."""
 
 
 @lru_cache(maxsize=1 << 16)
@@ -60,12 +60,12 @@ def few_places(number: int, positions: int, x: int, y: int | None) -> tuple[Floa
     positions
         Wyckoff positions on which the point is to land, as bits.
     x, y
-        Hundredths; y is None before it is written.
+        Coordinates in hundredths; y is None before it is written.
 
     Returns
     -------
     tuple of numpy.ndarray or None
-        Orbits as of `site_orbit`; None where there are many.
+        Orbits from `site_orbit`; None where there are many.
     """
     table = landing(number)
     if y is not None:
@@ -111,7 +111,7 @@ def fixed_places(number: int, which: int) -> tuple[tuple[int, ...], Floats]:
 def cell_matrix(
     number: int, lengths: tuple[float, float, float], angles: tuple[float, float, float]
 ) -> Floats:
-    """Return the cell's vectors as rows, in Å, shape (3, 3), as a text decodes.
+    """Return the cell vectors that a text decodes to, as rows, in Å, shape (3, 3).
 
     Parameters
     ----------
@@ -130,7 +130,7 @@ def cell_matrix(
 
 def _plane_spacings(matrix: Floats) -> list[float]:
     """Return the distances between lattice planes along each axis, in Å."""
-    # by hand: calls of numpy for one cell take longer than the arithmetic
+    # written out: numpy calls for one cell take longer than the arithmetic
     vectors = matrix.tolist()
     normals = [_cross(vectors[(k + 1) % 3], vectors[(k + 2) % 3]) for k in range(3)]
     volume = abs(sum(u * v for u, v in zip(vectors[0], normals[0], strict=True)))
@@ -146,7 +146,7 @@ def _cross(u: list[float], v: list[float]) -> tuple[float, float, float]:
 
 
 class Packing:
-    """Atoms placed so far, and how near a further one may come to them.
+    """Atoms placed so far, and the distances that further atoms must keep.
 
     Parameters
     ----------
@@ -155,9 +155,9 @@ class Packing:
     matrix
         Cell vectors as rows, in Å, shape (3, 3).
     min_distance
-        In Å; None for no rule but that no atom is written twice.
+        In Å; None to exclude only atoms written twice.
     radii_fraction
-        Share of the sum of two radii that a distance keeps; None for none.
+        Minimum distance as a fraction of the sum of two radii; None for no such rule.
     """
 
     def __init__(
@@ -181,13 +181,13 @@ class Packing:
         self._kept: dict[tuple[int, int, bytes, float], Floats] = {}
 
     def copy(self) -> Packing:
-        """Return a packing that grows on its own."""
+        """Return an independent copy."""
         twin = object.__new__(Packing)
         twin.__dict__.update(self.__dict__)
         return twin
 
     def _shifts(self, reach: float) -> Floats:
-        """Return the lattice vectors that matter up to a distance in Å; zero comes first.
+        """Return the lattice vectors needed up to a distance in Å, zero first.
 
         |f_k + m_k| * height_k <= distance with |f_k| <= 1/2, hence
         |m_k| <= distance / height_k + 1/2.
@@ -210,20 +210,21 @@ class Packing:
         return np.asarray(np.einsum("ijk,ijk->ij", every, every).min(1))
 
     def room(self, orbit: Floats, radius: float) -> float:
-        """Return how far an orbit keeps its distances: below 1 it comes too near somewhere.
+        """Return the smallest ratio of an orbit's distances to their minima: below 1 it is too
+        close.
 
         Parameters
         ----------
         orbit
-            Fractional coordinates, shape (n, 3). The atoms placed already are as symmetric
-            as the orbit, so its first point stands for all.
+            Fractional coordinates, shape (n, 3). The atoms already placed have the same symmetry
+            as the orbit, so its first point is enough.
         radius
             Of its element, in Å.
 
         Returns
         -------
         float
-            Least distance over allowed distance, as far as it is below about 1.
+            Smallest ratio of a distance to its allowed minimum, if below about 1.
         """
         key = (orbit[0].tobytes(), radius)
         found = self._rooms.get(key)
@@ -251,7 +252,7 @@ class Packing:
     def with_room(
         self, x: int, y: int, allowed: NDArray[np.bool_], radius: float
     ) -> NDArray[np.bool_]:
-        """Return the z at which an orbit keeps its distances, or all where none does.
+        """Return the z at which an orbit keeps the minimum distances, or all where none does.
 
         Parameters
         ----------

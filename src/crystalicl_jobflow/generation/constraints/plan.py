@@ -1,4 +1,4 @@
-"""What one condition allows, shared by all rows that are written under it."""
+"""What one condition allows, shared by all rows of that condition."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ LETTER_VALUES = Values(
 ALPHABET = frozenset(
     "".join((*GROUP_VALUES.strings, *ELEMENTS, *LETTER_VALUES.strings)) + "0123456789.\n #"
 )
-"""Characters that texts may hold, with those of the usual line prefix."""
+"""Characters that texts may contain, including those of the usual line prefix."""
 
 
 @dataclass(frozen=True, eq=False)
 class Choices:
-    """What may follow a complete orbit.
+    """Allowed continuations after a complete orbit.
 
     Attributes
     ----------
@@ -77,14 +77,14 @@ class Choices:
 
 @dataclass(eq=False)
 class Plan:
-    """A target within groups and limits, with the answers found so far.
+    """A target with its groups and limits, and cached results.
 
     Parameters
     ----------
     target
-        What the atoms must add up to.
+        Composition that the atoms must add up to.
     groups
-        Space groups asked for, in which the target is possible.
+        Requested space groups in which the target is possible.
     least, most
         Atoms in the primitive cell.
     options
@@ -121,20 +121,20 @@ class Plan:
         return min(atomic_radius(name) for name in self.target.elements(()))
 
     def budget(self, most: int, orbits: int) -> Budget:
-        """Return the limits that are left: atoms in all, and orbits after so many."""
-        # no more orbits than atoms ever fit: keeps the numbers small
+        """Return the remaining limits: the total number of atoms, and orbits after this many."""
+        # there are never more orbits than atoms; keeps the numbers small
         left = most if self.options.max_orbits is None else self.options.max_orbits - orbits
         return Budget(self.least, most, max(0, min(left, most)))
 
     def is_possible(self, number: int, most: int | None = None) -> bool:
-        """Return whether the target can be built in a group with so many atoms at most."""
+        """Return whether the target can be built in a group with at most this many atoms."""
         sites = group_sites(number)
         most = self.most if most is None else most
         copies = sites.copies(sites.fixed)
         return self.target.is_feasible(number, (), copies, self.budget(most, 0))
 
     def fewest_atoms(self, number: int) -> int:
-        """Return the fewest atoms in the primitive cell with which the target is possible."""
+        """Return the least number of atoms per primitive cell for which the target is possible."""
         found = self._fewest.get(number)
         if found is None:
             unit = self.target.least_atoms()
@@ -157,7 +157,7 @@ class Plan:
         counts
             Atoms written.
         left
-            Fixed positions that can still be taken, as bits.
+            Fixed positions that can still be occupied, as bits.
         most
             Atoms in the primitive cell, at most.
         orbits

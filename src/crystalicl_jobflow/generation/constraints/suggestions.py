@@ -1,4 +1,4 @@
-"""What to ask for instead of what is impossible."""
+"""Suggestions of possible conditions close to an impossible one."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from crystalicl_jobflow.generation.constraints.targets import target_of
 from crystalicl_jobflow.schemas import Condition, Range
 
 MOST_SUGGESTED = 5
-"""Groups or numbers of atoms named at most."""
-_REACH = 4  # so many times the limit on atoms are tried
+"""Maximum number of groups or numbers of atoms in a message."""
+_REACH = 4  # multiple of the limit on atoms up to which numbers are tried
 _FAR = 240  # atoms, beyond which no cell is suggested
 
 
 def explain(condition: Condition, options: ConstraintOptions) -> tuple[str, list[str]]:
-    """Say why a condition is impossible, and what is possible near it.
+    """Return why a condition is impossible, and similar conditions that are possible.
 
     Parameters
     ----------
     condition
-        For which no group asked for is possible.
+        A condition for which none of the requested groups is possible.
     options
         Limits.
 
@@ -81,7 +81,7 @@ def _list(items: Sequence[object], word: str) -> str:
 
 
 def _nearest_groups(plan: Plan, asked: Sequence[int]) -> list[int]:
-    """Return possible groups, those of the same crystal system first, then by number."""
+    """Return possible groups, first those of the same crystal system, then by number."""
     systems = {wyckoff.crystal_system(number) for number in asked}
 
     def distance(number: int) -> tuple[bool, int]:
@@ -100,7 +100,7 @@ def _nearest_groups(plan: Plan, asked: Sequence[int]) -> list[int]:
 def _other_atoms(
     condition: Condition, options: ConstraintOptions, groups: Sequence[int], least: int, most: int
 ) -> str | None:
-    """Return which numbers of atoms would do in the groups asked for, in words."""
+    """Describe the numbers of atoms that are possible in the requested groups."""
 
     def can_be(number_of_atoms: int) -> bool:
         plan = _plan(condition, options, number_of_atoms, number_of_atoms)
@@ -108,7 +108,7 @@ def _other_atoms(
 
     highest = min(max(_REACH * options.max_atoms, least), _FAR)
     if condition.num_sites is None or least > most:
-        # what is asked for needs a higher limit
+        # the condition needs a higher limit
         asked = condition.num_sites
         top = asked.max if isinstance(asked, Range) and asked.max is not None else highest
         order: Sequence[int] = range(max(least, most + 1), int(min(top, highest)) + 1)

@@ -1,4 +1,4 @@
-"""The targets a condition may set: a formula, an anonymised one, a set of elements."""
+"""Compositions that a condition may request: a formula, an anonymised one, a set of elements."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ def _multiples(unit: int, written: int, budget: Budget) -> range:
 
 
 def _fits(number: int, remainders: Iterable[int], copies: Copies, budget: Budget) -> bool:
-    """Return whether orbits can hold what is left of each element."""
+    """Return whether orbits can hold the remaining atoms of each element."""
     left = [n for n in remainders if n]
     if not can_hold(number, left, copies):
         return False
-    # each orbit holds an atom at least
+    # each orbit holds at least one atom
     return sum(left) <= budget.orbits or (
         fewest_orbits(number, tuple(sorted(left, reverse=True)), copies) <= budget.orbits
     )
@@ -49,7 +49,7 @@ def _fits(number: int, remainders: Iterable[int], copies: Copies, budget: Budget
 
 @dataclass(frozen=True)
 class FormulaTarget:
-    """A formula, any number of times: amounts per element without common divisor."""
+    """Any number of formula units: amounts per element without common divisor."""
 
     amounts: tuple[tuple[str, int], ...]
 
@@ -97,9 +97,9 @@ class FormulaTarget:
         return False
 
     def next_steps(self, number: int, counts: Counts, copies: Copies, budget: Budget) -> Steps:
-        """Return the same as the function `next_steps`, faster: shares work among orbits.
+        """Return the same as the function `next_steps`, but faster: work is shared among orbits.
 
-        Leaves the limit on orbits out of account.
+        Ignores the limit on orbits.
         """
         written = dict(counts)
         have = [written.get(name, 0) for name, _ in self.amounts]
@@ -159,7 +159,7 @@ class AnonymousTarget:
     Attributes
     ----------
     amounts
-        Of the letters.
+        Amounts of the letters.
     allowed
         Elements that may be used.
     required
@@ -225,7 +225,7 @@ class AnonymousTarget:
 
 @dataclass(frozen=True)
 class SystemTarget:
-    """A set of elements, in whatever amounts.
+    """A set of elements, in any amounts.
 
     Attributes
     ----------
@@ -251,7 +251,7 @@ class SystemTarget:
         return max(1, len(self.required))
 
     def is_complete(self, counts: Counts, budget: Budget) -> bool:
-        """Return whether all that must be there is, within the limits."""
+        """Return whether all required elements are present, within the limits."""
         present = {name for name, _ in counts}
         return (
             bool(present)
@@ -267,7 +267,7 @@ class SystemTarget:
         missing = max(len(self.required - present), 0 if present else 1)
         if missing > budget.orbits:
             return False
-        # numbers of orbits that will do, as bits: from `missing` to `budget.orbits`
+        # possible numbers of orbits, as bits: from `missing` to `budget.orbits`
         wanted = (1 << (budget.orbits + 1)) - (1 << missing)
         written = sum(n for _, n in counts)
         return any(
@@ -277,7 +277,7 @@ class SystemTarget:
 
 
 def target_of(condition: Condition, writable: Collection[str] = ELEMENTS) -> Target:
-    """Return what a condition asks of the composition.
+    """Return the composition that a condition requests.
 
     Parameters
     ----------

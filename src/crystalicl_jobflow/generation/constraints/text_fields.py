@@ -1,4 +1,4 @@
-"""The fields of one text: what each may hold, and what its value does to the others.
+"""The fields of one text: their allowed values, and the effect of a value on later fields.
 
 A text is a sequence of fields: the space group, three lengths, three angles, then for
 each orbit the element, its Wyckoff position (in texts that write them) and three
@@ -55,7 +55,7 @@ class Phase(IntEnum):
 
 
 class TextFields:
-    """Which values the current field of a text may take, and what they lead to.
+    """Allowed values of the current field of a text, and their consequences.
 
     Parameters
     ----------
@@ -67,9 +67,9 @@ class TextFields:
     Attributes
     ----------
     relaxed
-        What had to be given up, in words; empty where everything was kept.
+        Rules that could not be kept, in words; empty where all were kept.
     room
-        Least distance over allowed distance of the sites written, at most 1.
+        Smallest ratio of a distance to its allowed minimum for the sites written, at most 1.
     counts
         Atoms written per element, in the primitive cell.
     number
@@ -87,7 +87,7 @@ class TextFields:
         self._plan = plan
         self._tables = tables
         self._line = "\n" + plan.options.line_prefix
-        self._partial = ""  # what stands of the current field
+        self._partial = ""  # the characters of the current field so far
         self.relaxed: tuple[str, ...] = ()
         self.room = 1.0
         self.number = 0
@@ -191,12 +191,12 @@ class TextFields:
         else:
             mask = self._landing.z_allowed(self._x, self._y, self._letters)
             if not table.is_atomic:
-                # digits decide one after the other: none may lead to refusals only
+                # digits are chosen one by one: none may lead only to rejected values
                 mask = self._packing.with_room(self._x, self._y, mask, self._radius)
         self._enter(phase, table, mask)
 
     def _commit(self, value: int, *, force: bool = False) -> bool:
-        """Take a value for the current field and enter the next one, or refuse it."""
+        """Accept a value for the current field and go to the next one, or reject it."""
         return _TAKE[self._phase](self, value, force)
 
     def _take_group(self, value: int, _force: bool) -> bool:
@@ -289,7 +289,8 @@ class TextFields:
         self._orbits += 1
         self._packing.place(site_orbit(self.number, (self._x, self._y, z)), self._radius)
         if choices.is_dead_end:
-            # rather too near than never complete: the fixed positions count as free again
+            # atoms too close are preferred to an incomplete crystal: fixed positions count as free
+            # again
             blocked = 0
             choices = self._find_choices(0)
             self._relax("distance of fixed positions")
@@ -302,9 +303,9 @@ class TextFields:
             self.relaxed = (*self.relaxed, what)
 
     def _leads_somewhere(self, x: int, y: int | None) -> bool:
-        """Return False where all places that a coordinate leads to are known to be too near.
+        """Return False where all points that a coordinate can lead to are known to be too close.
 
-        Only where they are few: on lines and points.
+        Checked only where these are few: on lines and points.
         """
         if not self.counts or (y is None and self._letters & ~_narrow(self.number)):
             return True
@@ -325,7 +326,8 @@ _TAKE: dict[Phase, Callable[[TextFields, int, bool], bool]] = {
     Phase.Y: TextFields._take_y,
     Phase.Z: TextFields._take_z,
 }
-"""What each field's value does: take it and enter the next field, or refuse it unless forced."""
+"""Handlers of each field's value: accept it and go to the next field, or reject it unless
+forced."""
 
 
 @cache

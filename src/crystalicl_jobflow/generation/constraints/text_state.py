@@ -16,7 +16,7 @@ from crystalicl_jobflow.generation.constraints.text_fields import Phase, TextFie
 
 
 class SGSState(TextFields):
-    """What may still be written in one row.
+    """The tokens that are still allowed in one row.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ class SGSState(TextFields):
         step = self._table.steps[self._partial]
         ids = step.allowed(self._mask)
         if step.complete is not None and self._mask[step.complete]:
-            # a value that could go on, such as C (Ca): or the next field begins
+            # a value that could be continued, such as C (Ca): or the next field starts
             following = self._fork()
             if following._commit(step.complete, force=True):
                 ids = np.unique(np.concatenate([ids, following.allowed()]))
@@ -48,7 +48,7 @@ class SGSState(TextFields):
         return ids
 
     def advance(self, token_id: int) -> bool:
-        """Take a token and return True, or return False and stay as before."""
+        """Append a token and return True, or return False and change nothing."""
         text = self._tables.strings[token_id]
         if not text:  # an end token
             return self.may_end
@@ -77,7 +77,7 @@ class SGSState(TextFields):
         return True
 
     def _is_last(self) -> bool:
-        """Return whether all other tokens are refused: then the row would end unfinished."""
+        """Return whether all other tokens are rejected, so that the row would end unfinished."""
         return sum(token not in self._refused for token in self.allowed().tolist()) <= 1
 
     @property
@@ -86,7 +86,7 @@ class SGSState(TextFields):
         return self._phase is Phase.ELEMENT and not self._partial and self._choices.may_end
 
     def _narrow_z(self) -> None:
-        """Allow from now on only the z that will be taken, or the best where none would be."""
+        """Allow from now on only the z that will be accepted, or the best where none would be."""
         refused = {self._partial + self._tables.strings[token] for token in self._refused}
         begun = [
             value
@@ -99,7 +99,7 @@ class SGSState(TextFields):
             return
         rooms = self._packing.rooms_along(self._x, self._y, asked, self._radius)
         good = np.flatnonzero(rooms >= 1).tolist()
-        if good and self._after(good[0])[3].is_dead_end:  # then so are others, as a rule
+        if good and self._after(good[0])[3].is_dead_end:  # others usually are as well
             good = [z for z in good if not self._after(z)[3].is_dead_end]
         if not good:
             good = [int(rooms.argmax())]
@@ -121,7 +121,7 @@ class SGSState(TextFields):
         return bool(len(step.ids)) and bool(len(step.allowed(self._mask)))
 
     def _beyond(self, step: Step) -> list[int]:
-        """Return the tokens that end this field and go on as the next ones allow."""
+        """Return the tokens that end this field and continue into the next ones."""
         following: dict[int, SGSState | None] = {}
         found = []
         for token, value, rest in step.beyond:
@@ -136,7 +136,7 @@ class SGSState(TextFields):
         return found
 
     def _feed(self, text: str, *, force: bool) -> bool:
-        """Take characters one by one; return False where they cannot follow."""
+        """Append characters one by one; return False where they cannot follow."""
         for char in text:
             full = self._partial + char
             step = self._table.steps.get(full)
@@ -157,7 +157,7 @@ class SGSState(TextFields):
         return True
 
     def _spells(self, partial: str) -> bool:
-        """Return whether an allowed value begins so."""
+        """Return whether an allowed value starts with these characters."""
         step = self._table.steps[partial]
         if step.complete is not None and self._mask[step.complete]:
             return True

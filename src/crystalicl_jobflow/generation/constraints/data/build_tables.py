@@ -4,9 +4,9 @@ Run as ``python -m crystalicl_jobflow.generation.constraints.data.build_tables``
 only when `text.spacegroups.snap`, its tolerance or the setting of the texts changes. A
 test compares random entries with `snap` itself.
 
-A text's coordinates are hundredths, so a group has 10⁶ points. Nearly all of them are
-told from exact integer arithmetic (no operation moves them by less than the tolerance:
-the general position); the rest goes through `snap`.
+A text's coordinates are hundredths, so a group has 10⁶ points. Nearly all of them are recognised
+by exact integer arithmetic as general positions (no operation moves them by less than the
+tolerance); the rest is passed to `snap`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _CHUNK = 4096
 
 
 def stirred_points(number: int) -> NDArray[np.bool_]:
-    """Tell which points some operation (not the identity) moves by less than the tolerance.
+    """Return which points some operation (not the identity) moves by less than the tolerance.
 
     Parameters
     ----------
