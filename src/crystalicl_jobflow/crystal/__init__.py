@@ -1,1 +1,1 @@
-"""What is true of any crystal: space groups, Wyckoff positions, symmetry, lattices."""
+"""Crystallography: space groups, Wyckoff positions, symmetry, lattices."""

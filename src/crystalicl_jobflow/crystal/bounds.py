@@ -1,8 +1,8 @@
-"""The one gate for numbers and sizes, before libraries that cannot refuse them.
+"""Checks of numbers and sizes before they reach libraries that do not check them.
 
-spglib ends the process on a cell that is not finite, a neighbour search in a cell of 1e-8 Å
-takes gigabytes, and pymatgen reads a coordinate of 2,000 digits for half a minute. Each
-function says in one line what is out of bounds, or returns None.
+spglib crashes the process on a cell that is not finite, a neighbour search in a cell of 1e-8 Å
+takes gigabytes, and pymatgen needs half a minute to read a coordinate of 2,000 digits. Each
+function returns one line that states what is out of bounds, or None.
 
 >>> from pymatgen.core import Lattice
 >>> lattice_fault(Lattice.cubic(5.6).matrix)
@@ -34,21 +34,21 @@ if TYPE_CHECKING:
 
 
 def text_fault(text: str) -> str | None:
-    """Say whether a text is too long to be a crystal."""
+    """Describe how a text is too long to be a crystal; None if it is not."""
     if len(text) > MAX_TEXT_SIZE:
         return f"the text has {len(text):,} characters, more than {MAX_TEXT_SIZE:,}"
     return None
 
 
 def number_fault(text: str) -> str | None:
-    """Say whether a number is written with too many characters."""
+    """Describe how a number has too many characters; None if it does not."""
     if len(text) > MAX_NUMBER_CHARACTERS:
         return f"the number {text[:12]}… has {len(text)} characters"
     return None
 
 
 def lengths_fault(lengths: Sequence[float]) -> str | None:
-    """Say which cell length, in Å, is not finite or out of bounds."""
+    """Name the cell length, in Å, that is not finite or out of bounds; None if there is none."""
     for length in lengths:
         if not MIN_LENGTH <= length <= MAX_LENGTH:  # not true of NaN
             return (
@@ -59,7 +59,7 @@ def lengths_fault(lengths: Sequence[float]) -> str | None:
 
 
 def angles_fault(angles: Sequence[float]) -> str | None:
-    """Say why no cell has these angles, in degrees."""
+    """Describe why no cell can have these angles, in degrees; None if one can."""
     if all(0 < angle < 180 for angle in angles):
         a, b, c = (math.cos(math.radians(angle)) for angle in angles)
         if 1 - a * a - b * b - c * c + 2 * a * b * c >= MIN_ANGLE_SPREAD:
@@ -68,7 +68,7 @@ def angles_fault(angles: Sequence[float]) -> str | None:
 
 
 def lattice_fault(lattice: ArrayLike) -> str | None:
-    """Say why lattice vectors (rows, in Å, shape (3, 3)) are no cell."""
+    """Describe why lattice vectors (rows, in Å, shape (3, 3)) are not a cell, or return None."""
     matrix = np.asarray(lattice, dtype=float)
     if matrix.shape != (3, 3) or not np.isfinite(matrix).all():
         return "the lattice vectors are not nine finite numbers"
@@ -81,7 +81,7 @@ def lattice_fault(lattice: ArrayLike) -> str | None:
 
 
 def coordinates_fault(frac_coords: ArrayLike) -> str | None:
-    """Say which fractional coordinate, of any number of sites, is not finite or out of bounds."""
+    """Name the first fractional coordinate that is not finite or out of bounds, or return None."""
     coords = np.asarray(frac_coords, dtype=float)
     within = np.abs(coords) <= MAX_COORDINATE  # not true of NaN
     if within.all():
@@ -90,14 +90,14 @@ def coordinates_fault(frac_coords: ArrayLike) -> str | None:
 
 
 def num_sites_fault(num_sites: int) -> str | None:
-    """Say whether a cell has too many atoms."""
+    """Describe that a cell has too many atoms; None if it does not."""
     if num_sites > MAX_SITES:
         return f"{num_sites} atoms are too many: a cell may have {MAX_SITES}"
     return None
 
 
 def cell_fault(lattice: ArrayLike, frac_coords: ArrayLike) -> str | None:
-    """Say what is out of bounds about a cell and its sites.
+    """Describe what is out of bounds in a cell and its sites.
 
     Parameters
     ----------
@@ -116,5 +116,5 @@ def cell_fault(lattice: ArrayLike, frac_coords: ArrayLike) -> str | None:
 
 
 def structure_fault(structure: Structure) -> str | None:
-    """Say what is out of bounds about a crystal, ordered or not; see `cell_fault`."""
+    """Describe what is out of bounds in a crystal, ordered or not; see `cell_fault`."""
     return cell_fault(structure.lattice.matrix, structure.frac_coords)

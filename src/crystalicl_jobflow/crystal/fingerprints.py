@@ -16,7 +16,7 @@ FINGERPRINT_SIZE = 61
 """Length of CrystalNN's ``ops`` fingerprint in matminer."""
 
 FINGERPRINT_TIMEOUT = 60.0
-"""Seconds after which a crystal goes without a fingerprint."""
+"""Time limit in s for the fingerprint of a crystal."""
 
 
 @cache
@@ -35,8 +35,8 @@ def prepare_fingerprints() -> None:
 def crystal_fingerprint(structure: Structure) -> np.ndarray:
     """Return the CrystalNN ``ops`` fingerprint of a crystal, averaged over its sites.
 
-    Sites that are equivalent by symmetry have the same environment: one of each orbit is
-    computed, and counted as often as the orbit has sites.
+    Symmetry-equivalent sites have the same environment, so one site per orbit is computed and
+    weighted by the size of the orbit.
 
     Parameters
     ----------

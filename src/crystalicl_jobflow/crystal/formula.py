@@ -1,4 +1,4 @@
-"""One formula for one crystal, in whole numbers, whichever cell describes it."""
+"""The reduced formula of a crystal in whole numbers, independent of the choice of cell."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
     from pymatgen.core import Structure
 
 MAX_DENOMINATOR = 100
-"""Occupancies are taken as the nearest fractions with denominators up to this one: files
-state two decimals, or thirds and sixths at three or four."""
+"""Largest denominator of the fractions by which occupancies are approximated: files give two
+decimals, or thirds and sixths with three or four."""
 
 
 def crystal_composition(structure: Structure) -> Composition:
-    """Return the elements of a crystal in the smallest whole numbers.
+    """Return the composition of a crystal in the smallest whole numbers.
 
-    The occupancies of its sites are made fractions one by one, and added up exactly: they
-    are the same in every cell of the crystal, which sums over a cell are not. pymatgen's own
-    reduced formula leaves fractions as they are.
+    The occupancy of each site is converted to a fraction, and the fractions are added up exactly:
+    unlike sums over a cell, occupancies are the same in every cell of the crystal. pymatgen's own
+    reduced formula keeps fractional amounts.
 
     Parameters
     ----------
@@ -56,12 +56,12 @@ def crystal_composition(structure: Structure) -> Composition:
 
 
 def whole_composition(composition: Composition) -> Composition:
-    """Return the elements of a composition in the smallest whole numbers.
+    """Return a composition in the smallest whole numbers.
 
     Parameters
     ----------
     composition
-        Any composition. Of a crystal, `crystal_composition` is the same in every cell.
+        Any composition. For crystals use `crystal_composition`, which does not depend on the cell.
 
     Returns
     -------

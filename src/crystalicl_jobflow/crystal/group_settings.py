@@ -20,21 +20,21 @@ from numpy.typing import ArrayLike, NDArray
 from crystalicl_jobflow.crystal.space_groups import number as number_by_name
 
 DENOMINATOR = 24
-"""Translations are given in these parts of a lattice vector."""
+"""Translations are in units of a lattice vector divided by this number."""
 
 MAX_OPERATIONS = 1_000
-"""More operations than this are no list of a space group; the largest have 192."""
+"""Longest list of operations that is accepted; the largest space groups have 192."""
 
 MAX_OPERATION_LENGTH = 60
-"""Characters of one operation, at most; the longest in use have about 30."""
+"""Maximum number of characters of one operation; the longest in use have about 30."""
 
 CELL_LENGTH_TOLERANCE = 0.005
 """Relative difference up to which two cell lengths that the group makes equal count as such.
 
-A choice of this package: files give lengths to 0.01 Å at worst, of cells above 2 Å."""
+Chosen for this package: files give lengths to 0.01 Å or better, for cells above 2 Å."""
 
 CELL_ANGLE_TOLERANCE = 0.5
-"""The same for cell angles, in degrees; files give whole degrees at worst."""
+"""The same for cell angles, in degrees; files give whole degrees or better."""
 
 #: Endings that ICSD adds to a symbol, and what they mean.
 _ICSD_ENDINGS = {"S": ":1", "Z": ":2", "H": ":H", "R": ":R", "HR": ":H", "RS": ":R"}
@@ -47,7 +47,7 @@ class GroupSetting:
     Attributes
     ----------
     name
-        Symbol with the setting, such as ``F d -3 m:2``; of listed operations a description.
+        Symbol with the setting, such as ``F d -3 m:2``; for listed operations a description.
     number
         Number of the group; None where the operations are in a setting that no table has.
     rotations
@@ -74,7 +74,7 @@ class GroupSetting:
         return frozenset(map(tuple, rows.tolist()))
 
     def fits_cell(self, matrix: ArrayLike) -> bool:
-        """Tell whether every operation leaves a lattice as it is, to rounding.
+        """Return whether every operation leaves a lattice unchanged, apart from rounding.
 
         Parameters
         ----------
@@ -116,7 +116,7 @@ def _from_table(place: int) -> GroupSetting:
 
 @cache
 def _places_by_number(number: int) -> tuple[int, ...]:
-    """Return where the settings of a group are in the table, the reference setting first."""
+    """Return the indices of a group's settings in the table, the reference setting first."""
     places = [i for i, entry in enumerate(_table()) if entry.number == number]
     return tuple(sorted(places, key=lambda i: not _table()[i].is_reference_setting()))
 
@@ -136,17 +136,18 @@ def settings_of_number(number: int) -> tuple[GroupSetting, ...]:
 
 @lru_cache(maxsize=4096)
 def settings_of_symbol(symbol: str) -> tuple[GroupSetting, ...]:
-    """Return the settings that a Hermann-Mauguin symbol can mean; none where nobody knows it.
+    """Return the settings that a Hermann-Mauguin symbol can mean; empty if it is unknown.
 
-    A symbol that says its setting (``P 21/n``, ``F d -3 m :2``, ``P 1 1 21/b``) means one. A
-    bare one means both origin choices, or hexagonal and rhombohedral axes, where its group
-    has them; a short monoclinic one its unique axes. The cell and the contents choose.
+    A symbol that states its setting (``P 21/n``, ``F d -3 m :2``, ``P 1 1 21/b``) has one meaning.
+    Without a setting it can mean both origin choices, or hexagonal and rhombohedral axes, where
+    its group has them; a short monoclinic symbol can mean any unique axis. The cell and its
+    contents then decide.
 
     Parameters
     ----------
     symbol
         Short or full, with or without spaces and underscores, in any case, with ``:1``,
-        ``:2``, ``:H``, ``:R`` or ICSD's ``S``, ``Z``, ``H``, ``R`` behind; older names
+        ``:2``, ``:H``, ``:R`` or ICSD's ``S``, ``Z``, ``H``, ``R`` at the end; older names
         (``Cmca``, ``Fm3m``) and screw axes as ``2(1)`` are understood.
     """
     for name, ending in _readings(symbol):
@@ -165,7 +166,7 @@ def settings_of_symbol(symbol: str) -> tuple[GroupSetting, ...]:
 
 
 def _readings(symbol: str) -> Iterator[tuple[str, str]]:
-    """Yield ways to read a symbol: the name, and the setting that stands behind it."""
+    """Yield ways to read a symbol: the name, and the setting at its end."""
     name = re.sub(r"\((\d)\)", r"\1", symbol.strip())  # 2(1) as SHELX and others write
     name = " ".join(name.replace("_", "").replace("{", "").replace("}", "").split())
     if not name or len(name) > 40:
@@ -209,7 +210,7 @@ def _without_ones(symbol: str) -> str:
 
 @lru_cache(maxsize=1024)
 def setting_of_hall(hall: str) -> GroupSetting | None:
-    """Return the setting of a Hall symbol, tabulated or not; None where it is none."""
+    """Return the setting of a Hall symbol, tabulated or not; None if it is not one."""
     text = " ".join(hall.replace("_", " ").split())
     if not text or len(text) > 60:
         return None
@@ -228,7 +229,7 @@ def setting_of_hall(hall: str) -> GroupSetting | None:
 
 @lru_cache(maxsize=1024)
 def setting_of_operations(operations: tuple[str, ...]) -> GroupSetting:
-    """Return the group that a list of operations makes.
+    """Return the group formed by a list of operations.
 
     Parameters
     ----------
@@ -238,7 +239,7 @@ def setting_of_operations(operations: tuple[str, ...]) -> GroupSetting:
     Raises
     ------
     ValueError
-        Where one is no operation, or the list is no group: an operation is missing or wrong.
+        If an entry is not an operation, or the list is not a group (one is missing or wrong).
     """
     if len(operations) > MAX_OPERATIONS:
         raise ValueError(f"{len(operations)} symmetry operations are more than any group has")
@@ -281,14 +282,14 @@ def _known_group(rotations: NDArray[np.int64], translations: NDArray[np.int64]) 
         found = gemmi.find_spacegroup_by_ops(group)
     except (RuntimeError, ValueError):
         return None
-    # gemmi completes a list by what it takes for centring: all have to be listed
+    # gemmi adds operations that it derives from the centring: here all must be listed
     return found if found is not None and len(found.operations()) == len(ops) else None
 
 
 def _check_group(
     rotations: NDArray[np.int64], translations: NDArray[np.int64], rows: dict[tuple[int, ...], None]
 ) -> None:
-    """Raise ValueError where products of operations are missing from the list."""
+    """Raise ValueError if products of operations are missing from the list."""
     if (1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0) not in rows:
         raise ValueError("the symmetry operations do not include x,y,z: the list is incomplete")
     for rotation, translation in zip(rotations, translations, strict=True):
@@ -314,7 +315,7 @@ def _number_of(rotations: NDArray[np.int64], translations: NDArray[np.int64]) ->
 
 
 def distinct_settings(settings: Sequence[GroupSetting]) -> list[GroupSetting]:
-    """Return the settings without those whose operations an earlier one has."""
+    """Return the settings without those that have the same operations as an earlier one."""
     found: dict[frozenset[tuple[int, ...]], GroupSetting] = {}
     for setting in settings:
         found.setdefault(setting.key, setting)

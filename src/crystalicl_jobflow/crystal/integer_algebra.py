@@ -1,4 +1,4 @@
-"""Integer linear algebra under the space-group tables."""
+"""Integer linear algebra for the space-group tables."""
 
 from __future__ import annotations
 

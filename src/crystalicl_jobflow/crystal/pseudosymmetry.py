@@ -1,9 +1,9 @@
-"""A quick look for symmetry that a crystal nearly has beyond its space group.
+"""A quick test for approximate symmetry of a crystal beyond its space group.
 
-An operation that lifts a group G has, up to operations of G, a rotation that represents
-one of G's cosets in the point group of the lattice, and moves one chosen atom onto an
-atom of its species. Those are few; each is tried on one atom of every orbit. Where all
-fail by far, a symmetry search would find G and need not be made.
+An operation that extends a group G to a supergroup has, up to operations of G, a rotation that
+represents one of G's cosets in the point group of the lattice, and moves one chosen atom onto an
+atom of its species. There are few of these; each is tried on one atom of every orbit. If all fail
+by a wide margin, a symmetry search would find G and can be skipped.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def may_be_higher(
     orbits: Sequence[NDArray[np.float64]],
     species: Sequence[str],
 ) -> bool:
-    """Tell whether a crystal might be found to have more symmetry than its group.
+    """Return whether a symmetry search might find more symmetry than the crystal's group.
 
     Parameters
     ----------
@@ -60,14 +60,14 @@ def may_be_higher(
         name: parts[0] if len(parts) == 1 else np.concatenate(parts)
         for name, parts in atoms.items()
     }
-    # species of few atoms first: they refuse most at the least cost
+    # species with few atoms first: they exclude most operations at the least cost
     ordered = sorted(zip(species, orbits, strict=True), key=lambda pair: len(targets[pair[0]]))
     anchors = targets[ordered[0][0]]
     rotations = _coset_rotations(number, holohedry)  # the identity first
     moved = anchors[0] @ rotations.transpose(0, 2, 1)  # (rotations, 3)
     shifts = anchors - moved[:, None]  # (rotations, anchors, 3)
     keep = np.ones(shifts.shape[:2], dtype=bool)
-    # by the identity and a vector of the lattice nothing is gained
+    # the identity with a lattice vector is no additional symmetry
     gaps = shifts[0][:, None] - _centring_vectors(number)
     keep[0] = (np.abs(gaps - np.rint(gaps)).max(2) > wyckoff.SAME_POINT).all(1)
     which, _ = np.nonzero(keep)
@@ -84,7 +84,7 @@ def may_be_higher(
 
 
 def _holohedry(number: int, lengths: Sequence[float]) -> int | None:
-    """Return a group with all rotations the lattice might be taken to have, None if unknown.
+    """Return a group with all rotations that the lattice may approximately have, or None.
 
     Known are those of the system itself and of cells with (nearly) equal lengths.
     """

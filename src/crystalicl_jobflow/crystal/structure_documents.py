@@ -1,4 +1,4 @@
-"""Structures from the dictionaries in which files and stores hold them."""
+"""Structures from the dictionaries that are kept in files and stores."""
 
 from __future__ import annotations
 
@@ -23,16 +23,15 @@ _MAX_DEPTH = 8
 def structure_from_dict(document: Mapping[str, Any]) -> Structure:
     """Build a structure from its dictionary without importing what the dictionary names.
 
-    ``Structure.from_dict`` of pymatgen decodes the properties of sites with monty, which
-    imports any module that they name and calls its classes. Here only the known fields are
-    handed to it: lattice, sites, charge, properties. Magnetic moments and arrays among the
-    properties become plain numbers.
+    ``Structure.from_dict`` of pymatgen decodes the properties of sites with monty, which imports
+    any module that they name and calls its classes. Here only the known fields are passed to it:
+    lattice, sites, charge, properties. Magnetic moments and arrays among the properties become
+    plain numbers.
 
     Parameters
     ----------
     document
-        What ``Structure.as_dict()`` returns, e.g. from a JSON file or a store. It is not
-        changed.
+        What ``Structure.as_dict()`` returns, e.g. from a JSON file or a store. It is not modified.
 
     Returns
     -------
@@ -42,7 +41,7 @@ def structure_from_dict(document: Mapping[str, Any]) -> Structure:
     Raises
     ------
     ValueError
-        If it is no such dictionary, or names an object that a crystal does not hold; one line.
+        If it is not such a dictionary, or names an object that is not part of a crystal; one line.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""A name for a crystal's cell and sites, by which results are kept and sets are ordered."""
+"""A hash of a crystal's cell and sites, used as key of results and to order sets."""
 
 from __future__ import annotations
 

@@ -1,12 +1,11 @@
 """From a structure to its space group, standard cell and one site per orbit.
 
-spglib decides, since the metrics are defined with it, but moyopy is several times
-faster and agrees with it on nearly every crystal. Where it does not, either two
-tolerances of moyopy differ as well, or moyopy finds a triclinic or monoclinic group in
-a cell that spglib, which is laxer about lattices, takes for a higher one. So moyopy
-answers above those two systems when it says the same at both tolerances. On the MP-20,
-Perov-5 and Carbon-24 test files 4, 0 and 0 such answers differ from spglib's (of 3,564,
-1,919 and 1,048).
+spglib decides, since the metrics are defined with it, but moyopy is several times faster and
+agrees with it on nearly every crystal. Where it does not, either two tolerances of moyopy differ
+as well, or moyopy finds a triclinic or monoclinic group in a cell that spglib, which is laxer
+about lattices, takes for a higher one. So moyopy's result is used above those two systems if it is
+the same at both tolerances. On the MP-20, Perov-5 and Carbon-24 test files 4, 0 and 0 such answers
+differ from spglib's (of 3,564, 1,919 and 1,048).
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ SYMPREC = 0.1
 ANGLE_TOLERANCE = 5.0
 #: moyopy's answer is taken where it is the same at this share of the tolerance, ...
 _SECOND_FACTOR = 0.5
-#: ... which need not be asked of a crystal that is off its symmetry by less than this share:
+#: ... which is not tested for a crystal whose deviation from symmetry is below this share:
 #: of 5,200 in the test files of MP-20, Perov-5 and Carbon-24 none had another group there.
 _EXACT = 0.03
 #: And where the group's number is above this, the last monoclinic one.
@@ -44,10 +43,10 @@ _TIGHTER = (1.0, 0.3, 0.1, 0.01, 0.001)
 #: position), smaller tolerances are tried, fractional; see `wyckoff.SNAP_TOLERANCE`.
 _SNAP_TOLERANCES = (SNAP_TOLERANCE, SNAP_TOLERANCE / 3, SNAP_TOLERANCE / 10, SNAP_TOLERANCE / 100)
 _SETTING = moyopy.Setting.spglib()
-#: Newer versions of spglib can be told to raise this; older ones only ever return None.
+#: Newer versions of spglib can be set to raise this; older ones only return None.
 _SPGLIB_ERROR: type[Exception] = getattr(spglib, "SpglibError", RuntimeError)
 
-# moyopy remarks on non-primitive input cells, which concern operations we do not use.
+# moyopy warns of non-primitive input cells; this concerns operations that we do not use.
 logging.getLogger("moyo").setLevel(logging.ERROR)
 logging.getLogger("moyopy").setLevel(logging.ERROR)
 
@@ -95,8 +94,8 @@ def standard_cell(
     labels
         One integer per atom; equal integers are the same species. Shape (n,).
     symprec
-        Tolerance in Å. Where nothing consistent is found, smaller ones are tried, and
-        in the end the crystal is described in P1.
+        Tolerance in Å. Where nothing consistent is found, smaller ones are tried, and finally P1
+        is used.
 
     Raises
     ------
@@ -127,7 +126,7 @@ def has_group(
     labels: NDArray[np.integer[Any]],
     number: int,
 ) -> bool:
-    """Tell whether a crystal's group at `SYMPREC` is this one; spglib has the last word.
+    """Return whether a crystal's group at `SYMPREC` is this one; spglib decides.
 
     Parameters
     ----------
@@ -169,7 +168,7 @@ def spglib_dataset(
     angle_tolerance
         Degrees; below 0 spglib judges angles by `symprec` too.
     """
-    if cell_fault(lattice, frac_coords) is not None:  # spglib could end the process
+    if cell_fault(lattice, frac_coords) is not None:  # spglib could crash the process
         return None
     cell: Any = (lattice, frac_coords, labels)  # spglib's annotation names lists only
     try:
@@ -183,8 +182,8 @@ def structure_dataset(
 ) -> Any:
     """Return what spglib finds in a structure, or None where it finds nothing.
 
-    The group is that of pymatgen's ``SpacegroupAnalyzer(structure, symprec)``; spglib is
-    asked directly, which is several times faster.
+    The group is that of pymatgen's ``SpacegroupAnalyzer(structure, symprec)``; spglib is called
+    directly, which is several times faster.
 
     Parameters
     ----------
@@ -270,7 +269,7 @@ def _deviation(
     basis: NDArray[np.float64],
     positions: NDArray[np.float64],
 ) -> float:
-    """Return how far, in Å, a crystal is off the symmetry that was found.
+    """Return the largest deviation, in Å, of a crystal from the symmetry that was found.
 
     Parameters
     ----------
@@ -317,7 +316,7 @@ def _in_conventional_cell(
 ) -> NDArray[np.int64]:
     """Return orbit sizes in the conventional cell from those in the input cell.
 
-    A size that is no whole number comes back as 0, which no orbit has.
+    A size that is not a whole number is returned as 0, which no orbit has.
     """
     sizes = counts * (n_primitive * centring_multiplicity(number))
     return np.where(sizes % n_input == 0, sizes // n_input, 0)

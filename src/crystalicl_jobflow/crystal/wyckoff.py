@@ -53,10 +53,10 @@ __all__ = [
     "wyckoff_positions",
 ]
 
-#: Largest fractional change (max-norm) under an operation that still counts as staying
-#: put. Two decimals are right to 0.005 per coordinate and an operation can triple that;
-#: 0.1 was measured to merge sites that are distinct, 0.005 to split sites that are not.
-#: Just off the grid of two decimals, so that rounding errors never decide a comparison.
+#: Largest fractional displacement (max-norm) by an operation that counts as none. Two decimals are
+#: right to 0.005 per coordinate and an operation can triple that; 0.1 was measured to merge sites
+#: that are distinct, 0.005 to split sites that are not. Just off the grid of two decimals, so that
+#: rounding errors never decide a comparison.
 SNAP_TOLERANCE = 0.03 - 1e-6
 #: Rounds of averaging; nearly every site is stable after one or two.
 SNAP_ROUNDS = 4
@@ -138,7 +138,7 @@ class WyckoffPosition:
 
 @dataclass(frozen=True, eq=False)
 class Normalizer:
-    """The other descriptions of one and the same crystal in one space group.
+    """The equivalent descriptions of the same crystal in one space group.
 
     Attributes
     ----------
@@ -185,7 +185,7 @@ def _tables() -> list[dict[str, Any]]:
 
 
 def _table(number: int) -> dict[str, Any]:
-    symbol(number)  # refuses what is no group
+    symbol(number)  # raises an error for an invalid number
     return _tables()[number - 1]
 
 
@@ -233,11 +233,11 @@ def normalizer(number: int) -> Normalizer:
 
 
 def snap(frac_coords: ArrayLike, number: int, tol: float = SNAP_TOLERANCE) -> SnapResult:
-    """Move points onto the Wyckoff positions that they are meant to be on.
+    """Move points onto the Wyckoff positions that they are close to.
 
     Every operation that moves a point by less than `tol` is taken to leave it in place,
     and the point is averaged over them; this is repeated until nothing moves.
-    `SGS.build` uses this very function, so it tells what a text decodes to.
+    `SGS.build` uses this function, so it gives the points that a text decodes to.
 
     Parameters
     ----------
@@ -293,7 +293,7 @@ def orbit(
     if stabilizer_mask is None:
         moves = images - point
         stabilizer_mask = np.abs(moves - np.rint(moves)).max(1) < SAME_POINT
-    # Which images coincide depends on the stabilizer alone, so it is found out once.
+    # Which images coincide depends only on the stabilizer, so it is determined once.
     key = (number, stabilizer_mask.tobytes())
     index = _ORBIT_INDEX.get(key)
     if index is None:
@@ -361,7 +361,7 @@ def _positions_by_multiplicity(
 def on_first_triplets(
     images: NDArray[np.float64], positions: Sequence[WyckoffPosition]
 ) -> NDArray[np.bool_]:
-    """Tell of points of shape (n, m, 3) whether they lie on n positions' first triplets."""
+    """Return whether points, shape (n, m, 3), lie on the first triplets of n positions."""
     rows = np.array([position.padded_annihilator for position in positions])  # (n, 3, 3)
     shifts = np.array([position.translation for position in positions])
     gap = (images - shifts[:, None]) @ rows.transpose(0, 2, 1)

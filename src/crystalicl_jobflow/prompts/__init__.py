@@ -1,4 +1,4 @@
-"""The prompts; nothing else in the package writes one.
+"""The prompts; all prompts of the package are written here.
 
 The template 'crystalicl' is the CrystalICL paper's, byte for byte as its appendix G shows it:
 lines are joined by single newlines, every line of a crystal begins with ``###``, and a

@@ -1,8 +1,8 @@
 """CrysText's prompts: the Alpaca form (Taori et al., 2023) around a material description.
 
-CrysText asks for a CIF by composition and space group, or by the energy above the convex
-hull, without demonstrations. Its published weights were asked in these words. What it has
-no words for (other texts, demonstrations, properties to be predicted) follows its manner.
+CrysText asks for a CIF by composition and space group, or by the energy above the convex hull,
+without demonstrations. This is the wording used with its published weights. Parts that CrysText
+does not cover (other texts, demonstrations, property prediction) are worded in the same style.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def alpaca_crystal_prompt(
     text_format
         'sgs', 'sgsw', 'xyz' or 'cif'.
     by_stability
-        Whether the energy above the hull is asked for.
+        Whether the condition includes the energy above the hull.
     """
     contents = _CONTENTS[text_format]
     if by_stability:

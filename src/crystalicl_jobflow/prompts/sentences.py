@@ -1,4 +1,4 @@
-"""The sentences that say what is asked for and what a known crystal is, by template."""
+"""The sentences for conditions and for known crystals, by template."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from crystalicl_jobflow.schemas import PROPERTIES, Condition, Demonstration, Ran
 TEMPLATES = ("crystalicl", "alpaca")
 """Names of the prompt templates: the CrystalICL paper's, and CrysText's Alpaca form."""
 
-# The order of the sentences is the paper's example's; what the paper does not ask for follows.
+# Sentences in the order of the paper's example, then those that the paper does not have.
 _ORDER = ("formula", "e_above_hull", "space_group", "formation_energy_per_atom", "band_gap")
 
 _WORDING: dict[str, dict[str, str]] = {
@@ -19,7 +19,7 @@ _WORDING: dict[str, dict[str, str]] = {
         "elements": "The elements include {}.",
         "num_sites": "The number of sites is {}.",
     },
-    # the first two and the energy above hull are CrysText's, the others follow their manner
+    # the first two and the energy above hull are CrysText's, the others follow their style
     "alpaca": {
         "formula": "Material composition is {}.",
         "space_group": "It has a space group number {}.",
@@ -33,16 +33,16 @@ _WORDING: dict[str, dict[str, str]] = {
 
 
 def check_template(template: str) -> None:
-    """Raise ValueError, in one line, where there is no template of this name."""
+    """Raise ValueError, in one line, if there is no template of this name."""
     if template not in TEMPLATES:
         raise ValueError(f"template {template!r} is not one of {', '.join(TEMPLATES)}")
 
 
 def asked_values(condition: Condition) -> dict[str, str]:
-    """Return what a prompt says of a condition: name → value as text, in a prompt's order.
+    """Return the parts of a condition that a prompt states: name → value as text, in order.
 
-    A range is named by its middle, or by its bound where it is half-open. Of the ways to
-    name the elements only the most exact one is said.
+    A range is named by its middle, or by its bound where it is half-open. Of the ways to name the
+    elements only the most specific one is stated.
     """
     values: dict[str, str] = {}
     if condition.formula is not None:
@@ -70,7 +70,7 @@ def asked_values(condition: Condition) -> dict[str, str]:
 
 
 def condition_sentences(condition: Condition, *, template: str = "crystalicl") -> str:
-    """Return the sentences that say what is asked for; empty for an empty condition.
+    """Return the sentences that state a condition; empty for an empty condition.
 
     A range is named by its middle, or by its bound where it is half-open.
 
@@ -106,14 +106,14 @@ def _sentence(name: str, value: str, template: str) -> str:
 def demonstration_sentences(
     demonstration: Demonstration, condition: Condition, *, template: str = "crystalicl"
 ) -> str:
-    """Describe a known crystal by the same kinds of sentences that the condition asks.
+    """Describe a known crystal with the same kinds of sentences as the condition.
 
     Parameters
     ----------
     demonstration
         The known crystal; a property it has no value for is left out.
     condition
-        What is asked for: decides which sentences appear.
+        The condition; decides which sentences appear.
     template
         'crystalicl' or 'alpaca'.
 

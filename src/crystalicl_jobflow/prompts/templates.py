@@ -13,7 +13,7 @@ from crystalicl_jobflow.prompts.sentences import (
 from crystalicl_jobflow.schemas import PROPERTIES, Condition, Demonstration, find_property
 
 MAX_SHOTS = 5
-"""Most demonstrations in one prompt."""
+"""Maximum number of demonstrations in one prompt."""
 
 RESPONSE = "### Response:"
 

@@ -31,7 +31,7 @@ class SGSSite:
 
 @dataclass(frozen=True)
 class SGSCrystal:
-    """What an SGS text says: group, conventional cell (Å, degrees), one site per orbit."""
+    """Contents of an SGS text: group, conventional cell (Å, degrees), one site per orbit."""
 
     space_group_number: int
     lengths: tuple[float, float, float]

@@ -1,4 +1,4 @@
-"""What every text format can do, and what reading a text gives."""
+"""Interface of the text formats, and the result of reading a text."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class ParsedText:
     structure
         The crystal.
     declared_group
-        Number of the space group that the text states; None in formats that state none.
+        Number of the space group stated in the text; None in formats without one.
     """
 
     structure: Structure
@@ -34,7 +34,7 @@ class CrystalText(Protocol):
     name
         ``sgs``, ``sgsw``, ``xyz`` or ``cif``.
     declares_group
-        Whether `read` tells the space group that a text states.
+        Whether `read` returns the space group stated in a text.
     """
 
     name: str

@@ -1,10 +1,10 @@
-"""One description for one crystal.
+"""A unique description of a crystal.
 
 A space group leaves freedom in how a crystal is written down: which point of an orbit,
 which of several equivalent origins and axes (the cosets of the group in its Euclidean
 normalizer), where the origin lies along a polar axis. Of all these the description is
 chosen whose Wyckoff letters, and then whose written coordinates, come first in order.
-The same crystal so gives the same text however its atoms or its origin were chosen.
+So the same crystal gives the same text, however its atoms or its origin were chosen.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _Site = tuple[tuple[int, ...], int, NDArray[np.float64]]
 
 
 def written(frac_coords: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Return coordinates as whole hundredths in 0 to 99; halves go up, whatever the noise."""
+    """Return coordinates as whole hundredths in 0 to 99; halves are rounded up despite noise."""
     return np.floor(frac_coords * COORDINATE_STEPS + 0.5 + 1e-5).astype(np.int64) % COORDINATE_STEPS
 
 
@@ -106,7 +106,7 @@ class _Choices:
         self.letters = letters
         self.fixed = [_fixed_point(position) for position in positions]
         self.polar = normalizer.polar if normalizer.polar.any() else None
-        # what is free in one description is free in all
+        # orbits that are free in one description are free in all
         free = [i for i, letter in enumerate(letters[0]) if self.fixed[letter] is None]
         self.row_of = {i: row for row, i in enumerate(free)}
         self.n_free = len(free)
@@ -137,7 +137,7 @@ class _Choices:
     def sites(
         self, row: int, ranks: Sequence[int], shift: NDArray[np.float64] | None
     ) -> list[_Site]:
-        """Return the first point of every orbit, with what it is ordered by."""
+        """Return the first point of every orbit, with its sort key."""
         sites: list[_Site] = []
         for i, letter in enumerate(self.letters[row]):
             known = self.fixed[letter]

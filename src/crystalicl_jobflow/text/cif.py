@@ -1,8 +1,8 @@
 """CIF texts: written and read with pymatgen.
 
-Crystals are written with their space group and one site of each orbit, as CrystaLLM and
-CrysText train on (pymatgen's `CifWriter` with a symmetry tolerance). The short text that
-models are trained on is written here: CrystaLLM's standardisation of the same fields.
+Crystals are written with their space group and one site of each orbit, as CrystaLLM and CrysText
+train on (pymatgen's `CifWriter` with a symmetry tolerance). The short text for training follows
+CrystaLLM's standardisation of the same fields.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ SITE_FIELDS = tuple(
 
 
 _OPERATION_NAMES = ("_symmetry_equiv_pos_as_xyz", "_space_group_symop_operation_xyz")
-#: A symmetry operation has at most so many characters, its number in the list included.
+#: Maximum number of characters of a symmetry operation, including its number in the list.
 _MAX_OPERATION = 100
 _LONG_NUMBER = re.compile(rf"\d[\d.]{{{MAX_NUMBER_CHARACTERS},}}")
 #: Tolerances tried, as shares of the one asked for, until name and operations agree.
@@ -101,10 +101,10 @@ class CIFFormat:
     def format(self, crystal: SGSCrystal) -> str:
         """Write a crystal as models learn it: short, without symmetry operations.
 
-        As CrystaLLM standardises pymatgen's text (Antunes et al. 2024, Methods): the cell's
-        whole composition in the block's name, four decimals, and the space group by its
-        symbol, whose operations a reader puts in. CrystaLLM leaves one operation as a place
-        holder and names the atoms' properties before; here neither is written.
+        As CrystaLLM standardises pymatgen's text (Antunes et al. 2024, Methods): the cell's whole
+        composition in the block's name, four decimals, and the space group by its symbol, whose
+        operations a reader puts in. CrystaLLM keeps one operation as a placeholder and lists
+        properties of the atoms before; here neither is written.
 
         Parameters
         ----------
@@ -164,7 +164,7 @@ class CIFFormat:
         return self.read(text).structure
 
     def read(self, text: str) -> ParsedText:
-        """Read the one crystal in a text; the group that a CIF names is not checked.
+        """Read the one crystal in a text; the space group named in a CIF is not checked.
 
         Raises
         ------
@@ -182,7 +182,7 @@ class CIFFormat:
                 parser = CifParser.from_str(cif, occupancy_tolerance=OCCUPANCY_TOLERANCE)
                 structures = parser.parse_structures(primitive=False, on_error="raise")
             except Exception as error:
-                # pymatgen raises whatever a malformed value makes it stumble over
+                # pymatgen raises many kinds of errors for malformed values
                 raise TextError(
                     FailureReason.BAD_CIF, f"the CIF cannot be read: {one_line(error)}"
                 ) from error
@@ -195,9 +195,9 @@ class CIFFormat:
 
 
 def numbers_fault(cif: str) -> str | None:
-    """Say which number, symmetry operation or size of a CIF is out of bounds.
+    """Describe the number, symmetry operation or size of a CIF that is out of bounds.
 
-    pymatgen takes cubic time in the digits of a symmetry operation, and reads what it is given.
+    pymatgen's time is cubic in the digits of a symmetry operation, and it sets no limit.
 
     Parameters
     ----------
@@ -240,7 +240,7 @@ def _listed_operations(cif: str) -> list[str]:
 
 
 def _check(structure: Structure, rotations: Sequence[NDArray[np.float64]]) -> None:
-    """Refuse a crystal out of bounds, and a cell that its operations do not leave as it is."""
+    """Raise an error for a crystal out of bounds or a cell that its operations do not preserve."""
     fault = num_sites_fault(len(structure))
     if fault is not None:
         raise TextError(FailureReason.TOO_MANY_ATOMS, fault)
@@ -286,7 +286,7 @@ def with_operations(block: str) -> str:
     )
     try:
         number = wyckoff.number(found[1].strip("'\"")) if found else None
-    except ValueError:  # another setting, or no group: pymatgen knows
+    except ValueError:  # another setting, or not a group: left to pymatgen
         number = None
     return block if number is None else block + _operation_loop(number)
 
@@ -302,7 +302,7 @@ def _operation_loop(number: int) -> str:
 
 
 def _has_its_operations(text: str) -> bool:
-    """Tell whether a text of pymatgen's lists as many operations as its group has.
+    """Return whether a text of pymatgen's lists as many operations as its group has.
 
     pymatgen takes the name from the crystal and the operations from its idealised cell, which
     at the same tolerance may be of a higher group (Cu(SbO3)2, mp-554658): read again, such a
@@ -359,7 +359,7 @@ def _one_block(text: str) -> list[Line]:
 
 
 def _without_words_after(block: list[Line]) -> list[Line]:
-    """Cut a block after its atom loop, where what follows is no CIF."""
+    """Cut a block after its atom loop, if the following lines are not CIF."""
     content = [line for line in block if line.text.strip() and not line.text.startswith("```")]
     for name in ("length_a", "length_b", "length_c", "angle_alpha", "angle_beta", "angle_gamma"):
         if not any(line.text.split()[0] == f"_cell_{name}" for line in content):

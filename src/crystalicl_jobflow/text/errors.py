@@ -7,14 +7,14 @@ from crystalicl_jobflow.utils.errors import CrystalICLError
 
 
 class TextError(CrystalICLError, ValueError):
-    """A text is not one readable crystal, or a crystal has no text.
+    """A text is not one readable crystal, or a crystal cannot be written as text.
 
     Attributes
     ----------
     reason
         Reason code, for documents and counts.
     line
-        Line of the text, counted from 1, or None where no line is to blame.
+        Line of the text with the fault, counted from 1, or None.
     declared_group
         Number of the space group that the text states, where that could be read.
     """

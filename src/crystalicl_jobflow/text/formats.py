@@ -37,9 +37,8 @@ def crystal_text(crystal: SGSCrystal, text_format: str = "sgs") -> str:
     crystal
         Group, cell and sites.
     text_format
-        'sgs'; 'sgsw' with the Wyckoff position (``Mg 4a``) on the element line; 'xyz' with
-        every atom of the Niggli-reduced primitive cell, the cell that CrystalLLM's data
-        come in; 'cif'.
+        'sgs'; 'sgsw' with the Wyckoff position (``Mg 4a``) on the element line; 'xyz' with every
+        atom of the Niggli-reduced primitive cell, the cell of CrystalLLM's data; 'cif'.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Reading the lines of a text that a model may have surrounded with noise."""
+"""Reading the lines of an SGS crystal that a model may have surrounded with other text."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ Triple = tuple[float, float, float]
 
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)", re.ASCII)
 _LETTER = re.compile(r"(.*\S)\s+\d*([a-zA])")
-#: Longer lines name no species: twelve elements that share a site take less.
+#: Maximum length of a species line; twelve elements that share a site take less.
 _MAX_SPECIES = 120
 
 
 @dataclass(frozen=True)
 class Line:
-    """A line with content: its number in the text, from 1, and what it says."""
+    """A line with content: its number in the text, from 1, and its characters."""
 
     number: int
     text: str
 
 
 def content_lines(text: str) -> list[Line]:
-    """Return the lines that say something, without ``###`` and surrounding spaces.
+    """Return the lines with content, without ``###`` and surrounding spaces.
 
     Raises
     ------
@@ -62,7 +62,7 @@ def content_lines(text: str) -> list[Line]:
 def numbers(line: Line) -> list[float] | None:
     """Return the numbers of a line that holds nothing else, or None.
 
-    A number with too many characters comes back as infinite, which is out of all bounds.
+    A number with too many characters is returned as infinity, which is out of all bounds.
     """
     tokens = line.text.replace(",", " ").split()
     if not tokens or not all(_NUMBER.fullmatch(token) for token in tokens):
@@ -77,7 +77,7 @@ def triple(line: Line) -> Triple | None:
 
 
 def is_group(line: Line) -> bool:
-    """Tell whether a line names a space group and nothing else."""
+    """Return whether a line names a space group and nothing else."""
     try:
         wyckoff.number(line.text)
     except ValueError:
@@ -142,7 +142,7 @@ def read_crystal_lines(
 
 
 def _no_start(lines: Sequence[Line]) -> TextError:
-    """Say why no crystal begins anywhere."""
+    """Return the error that explains why no crystal was found."""
     for i in range(1, len(lines) - 1):
         if triple(lines[i]) is not None and triple(lines[i + 1]) is not None:
             return TextError(
@@ -198,7 +198,7 @@ def read_angles(line: Line, *, is_last: bool = False) -> Triple:
 
 
 def check_cell(number: int, lengths: Triple, angles: Triple, line: Line) -> None:
-    """Refuse a cell that its space group cannot have, and angles that span no volume.
+    """Raise an error for a cell that its space group cannot have, or angles without a volume.
 
     Parameters
     ----------
@@ -224,7 +224,7 @@ def check_cell(number: int, lengths: Triple, angles: Triple, line: Line) -> None
 
 
 def cell_against_group(number: int, lengths: Triple, angles: Triple) -> str | None:
-    """Say why a group in the standard setting cannot have a cell, beyond rounding.
+    """Describe why a group in the standard setting cannot have a cell, rounding allowed for.
 
     Lengths at one decimal and whole degrees may each be off by half a step; a step is allowed.
 

@@ -1,6 +1,6 @@
 """How numbers are written in SGS and XYZ texts.
 
-Halves go up, whatever the floating-point noise, so that a value such as 1/8 always gives
+Halves are rounded up despite floating-point noise, so that a value such as 1/8 always gives
 the same text.
 """
 
@@ -10,10 +10,10 @@ import math
 from collections.abc import Iterable
 
 LENGTH_STEP = 0.1
-"""Å between two written cell lengths."""
+"""Step between written cell lengths in Å."""
 
 ANGLE_STEP = 1.0
-"""Degrees between two written angles."""
+"""Step between written angles in degrees."""
 
 
 def format_lengths(lengths: Iterable[float]) -> str:

@@ -1,9 +1,9 @@
 """Rounding that does not change the space group.
 
-A crystal that is nearly more symmetric than it is may become so when its coordinates are
-rounded to two decimals (z = 0.487 between two mirror images becomes 0.49, and the
-mirror is found at 0.1 Å). That happens to about one crystal in two hundred. Its text then
-gets the smallest change of one written number, by a step or a few, that keeps the group.
+A crystal with an approximate higher symmetry may acquire it when its coordinates are rounded to
+two decimals (z = 0.487 between two mirror images becomes 0.49, and the mirror is found at 0.1 Å).
+That happens to about one crystal in two hundred. Its text then gets the smallest change of one
+written number, by a step or a few, that keeps the group.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from crystalicl_jobflow.crystal.symmetry import has_group
 if TYPE_CHECKING:
     from crystalicl_jobflow.text.asymmetric_unit import SGSCrystal
 
-#: Steps by which a written number may be moved: hundredths, tenths of an Å, degrees.
+#: Steps by which a written number can be changed: hundredths, tenths of an Å, degrees.
 _STEPS = (-1, 1, -2, 2, -3, 3)
-#: Changes that are tried before a text is left as rounding makes it.
+#: Maximum number of changes tried before the rounded text is kept.
 _MAX_TRIALS = 60
 
 
@@ -50,7 +50,7 @@ def keep_group(crystal: SGSCrystal) -> SGSCrystal:
 
 
 def _cannot_be_lifted(crystal: SGSCrystal) -> bool:
-    """Tell whether rounding cannot matter: nothing is free but the scale or c/a."""
+    """Return whether rounding cannot matter: only the scale or c/a is free."""
     if crystal.space_group_number < 143:
         return False
     free = {
@@ -78,7 +78,7 @@ def _rounded(crystal: SGSCrystal) -> SGSCrystal:
 
 
 def _keeps(rounded: SGSCrystal, crystal: SGSCrystal) -> bool:
-    """Tell whether a rounded crystal decodes to the same orbits and the same group."""
+    """Return whether a rounded crystal decodes to the same orbits and the same group."""
     number = crystal.space_group_number
     lengths, angles = wyckoff.constrain_lattice(rounded.lengths, rounded.angles, number)
     snapped = wyckoff.snap([site.frac_coords for site in rounded.sites], number)
@@ -107,7 +107,7 @@ def _keeps(rounded: SGSCrystal, crystal: SGSCrystal) -> bool:
 
 
 def _changes(rounded: SGSCrystal, crystal: SGSCrystal) -> Iterator[tuple[float, SGSCrystal]]:
-    """Yield changed crystals with how far, in Å, the changed number is from the true one."""
+    """Yield changed crystals, with the deviation of the changed number from the true one in Å."""
     system = wyckoff.crystal_system(crystal.space_group_number)
     for step in _STEPS:
         for i, site in enumerate(rounded.sites):
@@ -125,7 +125,7 @@ def _changes(rounded: SGSCrystal, crystal: SGSCrystal) -> Iterator[tuple[float, 
         for axis, length in enumerate(rounded.lengths):
             lengths = (*rounded.lengths[:axis], length + step / 10, *rounded.lengths[axis + 1 :])
             if axis != 2 and system not in ("triclinic", "monoclinic", "orthorhombic"):
-                continue  # a alone cannot change there, and c / a says enough
+                continue  # a cannot change alone there, and c / a is enough
             yield (
                 abs(lengths[axis] - crystal.lengths[axis]),
                 replace(rounded, lengths=triple(lengths)),

@@ -89,7 +89,7 @@ class SGSFormat:
         Raises
         ------
         TextError
-            As for `decode`; it knows the stated group where only the building failed.
+            As for `decode`; it includes the stated group if only building the cell failed.
         """
         crystal = self.parse(text)
         try:
@@ -253,7 +253,7 @@ def _onto_letter(point: NDArray[np.float64], site: SGSSite, number: int) -> NDAr
 
 
 def _snaps_onto(point: NDArray[np.float64], position: wyckoff.WyckoffPosition, number: int) -> bool:
-    """Tell whether a point lands on a position without being told to (in several steps)."""
+    """Return whether a point snaps to a position by itself (in several steps)."""
     snapped = wyckoff.snap(point[None], number)
     index = wyckoff.wyckoff_index(snapped.frac_coords, number, snapped.multiplicity)[0]
     return bool(index >= 0 and wyckoff.wyckoff_positions(number)[index].letter == position.letter)

@@ -1,4 +1,4 @@
-"""Species as they stand in texts: ``Mg``, or ``Cu0.75 Au0.25`` where a site is shared."""
+"""Species as written in texts: ``Mg``, or ``Cu0.75 Au0.25`` where a site is shared."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def read_species(text: str) -> tuple[str, Composition]:
     if not amounts:
         raise ValueError("no element")
     total = sum(amounts.values())
-    # an occupancy that would be written as 0 is none
+    # an occupancy that would be written as 0 is not allowed
     if total > 1 + _SUM_TOLERANCE or round(min(amounts.values()), OCCUPANCY_DECIMALS) <= 0:
         raise ValueError(f"the occupancies of {text!r} add up to {total:g}")
     if total > 1:  # by rounding

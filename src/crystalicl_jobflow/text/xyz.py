@@ -47,7 +47,7 @@ class XYZFormat:
     def format(self, crystal: SGSCrystal) -> str:
         """Write every atom of an analysed crystal's Niggli-reduced primitive cell.
 
-        That is the cell that CrystalLLM's data come in.
+        This is the cell of CrystalLLM's data.
         """
         structure = SGS.build(crystal)
         # the crystal is exactly symmetric: a loose tolerance could only find a false translation
@@ -88,7 +88,7 @@ class XYZFormat:
 
 
 def _start(content: Sequence[reading.Line]) -> int:
-    """Return where the lengths stand: the one place with two lines of numbers in a row."""
+    """Return the index of the lengths: the one place with two consecutive lines of numbers."""
     starts = [
         i
         for i in range(len(content) - 1)

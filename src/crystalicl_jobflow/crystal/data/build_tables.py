@@ -1,10 +1,9 @@
 """Write ``space_groups.json``: the Wyckoff positions of the 230 groups and their normalizers.
 
-Run as ``python -m crystalicl_jobflow.crystal.data.build_tables``; needed only when the
-setting of the texts changes. Nothing is typed in by hand: operations come from
-spglib's database (lowest Hall number of each group), letters and first coordinate
-triplets from moyopy, which is asked about dummy crystals that occupy every kind of
-position, and normalizers from a search over a grid of 1/24.
+Run as ``python -m crystalicl_jobflow.crystal.data.build_tables``; needed only when the setting of
+the texts changes. Nothing is typed in by hand: operations come from spglib's database (lowest Hall
+number of each group), letters and first coordinate triplets from moyopy's analysis of dummy
+crystals that occupy every kind of position, and normalizers from a search over a grid of 1/24.
 
 The result is checked before it is written: 1731 positions in all (International
 Tables for Crystallography A), and every point that was tried lies on exactly one
@@ -148,7 +147,7 @@ def _proper_rotations(lattice: NDArray[Any]) -> NDArray[Any]:
 
 
 def _polar_axes(rotations: NDArray[Any]) -> list[int]:
-    """Return for each axis whether the origin may be moved along it by any amount."""
+    """Return for each axis whether the origin can be moved along it by any amount."""
     return [int(all(np.array_equal(r[:, i], np.eye(3)[i]) for r in rotations)) for i in range(3)]
 
 

@@ -210,8 +210,7 @@ class Packing:
         return np.asarray(np.einsum("ijk,ijk->ij", every, every).min(1))
 
     def room(self, orbit: Floats, radius: float) -> float:
-        """Return the smallest ratio of an orbit's distances to their minima: below 1 it is too
-        close.
+        """Return the smallest ratio of an orbit's distances to their minima; too close below 1.
 
         Parameters
         ----------
