@@ -33,7 +33,7 @@ _READABLE = frozenset(
         FailureReason.SYMMETRY_NOT_FOUND,
     }
 )
-"""Reasons for which a draw is rejected although it is a crystal."""
+"""Reasons for which a draw is rejected although it can be read as a crystal."""
 
 RATE_MEANINGS: dict[str, str] = {
     "parsed": "read as one crystal / candidates",
@@ -55,12 +55,12 @@ RATE_MEANINGS: dict[str, str] = {
     "match_any_valid": "the same with valid candidates only / references",
     **PREDICTION_MEANINGS,
 }
-"""What each rate divides by what. A rate named after something asked for (``formula``,
-``band_gap``, …) is: met / candidates for which it was asked."""
+"""Numerator and denominator of each rate. A rate named after a part of the condition (``formula``,
+``band_gap``, …) is: met / candidates for which it was requested."""
 
 
 def rate_meaning(name: str) -> str | None:
-    """Return what a rate divides by what, or None for a name that nothing gives a meaning.
+    """Return numerator and denominator of a rate in words, or None for an unknown name.
 
     Examples
     --------
@@ -99,27 +99,27 @@ def evaluate(
         Validated candidates, see `validate_completion`.
     references
         True structures: by candidate id or by request index, or a sequence aligned with the
-        candidates. Candidates without one do not enter the match rates.
+        candidates. Candidates without one are not included in the match rates.
     matches
         Comparisons with the references where they were made before, one per candidate.
     unique
-        Whether to compare the candidates with each other, which costs most of the time
-        where many have one formula.
+        Whether to compare the candidates with each other, which takes most of the time if many
+        have the same formula.
     metre
-        Whether candidates are compared with all references of their composition, too.
+        Whether to compare candidates with all references of their composition as well.
     processes
-        Processes for the comparisons.
+        Number of processes for the comparisons.
     progress
         Called with (matched, to be matched) while references are compared.
 
     Returns
     -------
     Evaluation
-        Rates as :data:`RATE_MEANINGS` states them, each with count and of; a text that is no
-        crystal counts as a failure of everything. What could not be judged at all (a property
-        that nothing predicted) has a rate of None of 0; where only some candidates could not
-        be judged, those count as failures, and ``metrics["not_judged:<name>"]`` says how
-        many they are.
+        Rates as defined in :data:`RATE_MEANINGS`, each with count and of; a text without a
+        readable crystal counts as a failure in every rate. If no candidate could be judged (a
+        property without predictions), the rate is None and its denominator 0; if only some
+        candidates could not be judged, they count as failures, and
+        ``metrics["not_judged:<name>"]`` is their number.
 
     Raises
     ------
@@ -160,7 +160,7 @@ def evaluate(
     metrics.update({f"rejected:{reason}": float(n) for reason, n in sorted(rejected.items())})
     reasons = Counter(str(c.failure_reason) for c in candidates if c.failure_reason is not None)
     tolerances: dict[str, float | str] = {**check_tolerances(), **evaluation_tolerances()}
-    for candidate in candidates:  # what the checks were made with, not what is default now
+    for candidate in candidates:  # the settings of the checks, not the current defaults
         tolerances.update(candidate.provenance.tolerances)
     return Evaluation(
         num_candidates=len(candidates),
@@ -210,7 +210,7 @@ def _share(candidates: Sequence[Candidate], test: Callable[[Candidate], bool | N
 
 
 def _all_asked(candidates: Iterable[Candidate]) -> list[str]:
-    """Return all that was asked of any candidate, in the order conditions name it."""
+    """Return all parts requested of any candidate, in the order of conditions."""
     names: dict[str, None] = {}
     for candidate in candidates:
         names.update(dict.fromkeys(asked_for(candidate.condition)))
@@ -224,7 +224,7 @@ def _success_rate(
     parsed: Sequence[bool],
     metrics: dict[str, float | None],
 ) -> Rate:
-    """Count successes; note how many could not be judged."""
+    """Count successes, and those that could not be judged."""
     unjudged = sum(outcome is None for outcome in outcomes)
     if unjudged:
         metrics[f"not_judged:{name}"] = float(unjudged)
@@ -233,7 +233,7 @@ def _success_rate(
         for outcome, is_crystal in zip(outcomes, parsed, strict=True)
     )
     if unjudged and not judged_crystals:
-        return Rate.from_counts(0, 0)  # nothing predicts it: no rate, rather than a rate of 0
+        return Rate.from_counts(0, 0)  # no predictions: no rate, rather than a rate of 0
     return Rate.from_counts(sum(outcome is True for outcome in outcomes), len(outcomes))
 
 
@@ -252,7 +252,7 @@ def _unique_rate(
 
 
 def structure_row(candidate: Candidate) -> dict[str, Any]:
-    """Return what a candidate itself says, by column.
+    """Return the values known from a candidate alone, by column.
 
     Columns are those of :data:`crystalicl_jobflow.schemas.STRUCTURE_COLUMNS`; those of
     metrics that compare or compute more are absent.

@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class BaseSize:
-    """Size of a base model.
+    """Size and dropout of a base model.
 
     Parameters
     ----------
     hidden_size, num_layers, num_heads, intermediate_size
         Of the Llama architecture.
     dropout
-        Of the layers' outputs and the embeddings, in training only. Without it a model
-        of this size learns its few ten thousand crystals by heart.
+        Dropout of the layers' outputs and the embeddings, in training only. Without it a model of
+        this size memorises its few ten thousand crystals.
     """
 
     hidden_size: int = 192
@@ -55,8 +55,8 @@ def build_base_model(
     Returns
     -------
     transformers.LlamaForCausalLM
-        In float32, with dropout hooked onto it while it trains; saved, it is a plain
-        Llama. Tokens of numbers begin near those of near numbers.
+        In float32, with dropout added by hooks during training; saved, it is a plain Llama.
+        Embeddings of similar numbers start close to each other.
     """
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
@@ -116,13 +116,13 @@ def train_base(
     instructions
         What it learns.
     folder
-        Where checkpoints, log and the model go; an interrupted training there is continued.
+        Folder of checkpoints, log and model; an interrupted training there is continued.
     settings, size
-        How, and how large.
+        Training settings and model size.
     validation
         Instructions whose loss is logged.
     start
-        Folder of a trained model to begin from instead of random weights.
+        Folder of a trained model to start from instead of random weights.
     progress
         Called with each line of the log.
 
@@ -162,7 +162,7 @@ def save_base(
     Parameters
     ----------
     model, tokenizer
-        What is written.
+        Model and tokenizer to be saved.
     folder
         Where.
     dtype
@@ -188,10 +188,10 @@ def save_base(
 
 
 def _smooth_numbers(model: Any, tokenizer: Any, generator: torch.Generator) -> None:
-    """Begin the embeddings of numbers as smooth random functions of their values.
+    """Initialise the embeddings of numbers as smooth random functions of their values.
 
-    A length that occurs in two crystals of thousands then shares what its neighbours
-    have learned. Random Fourier features over several scales; coordinates are periodic.
+    A length that occurs in only two of thousands of crystals then profits from its neighbours.
+    Random Fourier features over several scales; coordinates are periodic.
     """
     import torch
 

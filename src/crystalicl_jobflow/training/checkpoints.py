@@ -1,4 +1,4 @@
-"""What a training keeps on disk: how far it came, its checkpoint and its log."""
+"""Files of a training: its progress, checkpoint and log."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     import torch
 
 CHECKPOINT = "checkpoint.pt"
-"""Weights that are trained, optimisers and `TrainingState`; what a killed run continues from."""
+"""Trained weights, optimisers and `TrainingState`, from which a killed run continues."""
 
 LOG = "log.jsonl"
-"""One JSON line for every few steps and every validation."""
+"""Log with one JSON line for every few steps and every validation."""
 
 ARGUMENTS = "training_args.json"
 """Settings, data, versions."""
@@ -30,7 +30,7 @@ BEST = "best"
 
 @dataclass
 class TrainingState:
-    """How far a training has come; everything needed to continue from there.
+    """Progress of a training, with everything needed to continue.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ class TrainingState:
     epoch, chunk, batch
         Place in the data: the next batch to be read.
     tokens, learned_tokens
-        Read so far, without padding; of these, those that were learned.
+        Tokens read so far, without padding, and those of them that were learned.
     seconds
         Wall time over all runs.
     history
@@ -47,13 +47,13 @@ class TrainingState:
     splits
         Pieces into which each batch is cut to fit into memory.
     best_loss, best_step
-        Lowest validation loss (nats per token), and where it was.
+        Lowest validation loss (nats per token), and its step.
     stale
-        Validations since then.
+        Number of validations since then.
     stopped
         Whether patience ran out.
     left_out
-        Instructions of all epochs that were too long to be read.
+        Number of instructions, over all epochs, that were too long and left out.
     """
 
     step: int = 0
@@ -112,12 +112,12 @@ def load_checkpoint(path: Path, model: Any, optimizers: Sequence[Any]) -> Traini
     path
         The checkpoint's file; read without running code from it.
     model, optimizers
-        Get their parameters and states back.
+        Receive their parameters and states.
 
     Raises
     ------
     ValueError
-        If it is the checkpoint of another model, or of other optimisers.
+        If the checkpoint belongs to another model or other optimisers.
     """
     import torch
 
@@ -166,7 +166,7 @@ def append_log(folder: Path, line: Mapping[str, float]) -> None:
 
 
 def rewind_log(folder: Path, step: int) -> None:
-    """Forget what a killed run logged after its last checkpoint: it will be done again."""
+    """Remove what a killed run logged after its last checkpoint: these steps are repeated."""
     if not (folder / LOG).is_file():
         return
     kept = [line for line in read_log(folder) if line["step"] <= step]
@@ -175,7 +175,7 @@ def rewind_log(folder: Path, step: int) -> None:
 
 @contextmanager
 def without_bars() -> Iterator[None]:
-    """Keep transformers from drawing a progress bar for every file that it writes."""
+    """Keep transformers from showing a progress bar for every file that it writes."""
     from transformers.utils import logging
 
     shown = logging.is_progress_bar_enabled()
@@ -188,7 +188,7 @@ def without_bars() -> Iterator[None]:
 
 
 def restore_best(folder: Path) -> None:
-    """Put the best model in the place of the last one."""
+    """Replace the last model by the best one."""
     for part in sorted((folder / BEST).iterdir()):
         shutil.rmtree(folder / part.name, ignore_errors=True)
         shutil.copytree(part, folder / part.name)

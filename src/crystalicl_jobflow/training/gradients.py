@@ -1,4 +1,4 @@
-"""Losses and gradients of batches, in as many pieces as the memory asks for."""
+"""Losses and gradients of batches, split into pieces that fit into memory."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class StepLoss:
-    """What one step's batches gave.
+    """Result of the batches of one step.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ def response_loss(model: Any, token_ids: torch.Tensor, labels: torch.Tensor) -> 
 
 
 def count_learned(rows: Sequence[EncodedRow]) -> int:
-    """Return how many tokens of the rows are learned; a row's first one never is."""
+    """Return the number of learned tokens in the rows; a row's first token is never learned."""
     return sum(sum(row.learned[1:]) for row in rows)
 
 
@@ -101,13 +101,13 @@ def compute_gradients(
 ) -> StepLoss:
     """Add up the gradients of the mean loss over all learned tokens of the batches.
 
-    Where the memory does not suffice, the batches are cut into twice as many pieces and
-    begun again: the gradient is the same but for rounding and dropout.
+    If memory is insufficient, the batches are cut into twice as many pieces and started again: the
+    gradient is the same apart from rounding and dropout.
 
     Parameters
     ----------
     model
-        The model; its gradients are empty before.
+        The model; its gradients must be empty.
     batches
         Batches of one optimiser step; more than one is gradient accumulation.
     pad_id
@@ -115,7 +115,7 @@ def compute_gradients(
     seed
         Of the dropout.
     splits
-        Pieces of each batch to begin with.
+        Initial number of pieces of each batch.
     bf16
         Whether to compute in bfloat16 where that is safe (autocast).
 
@@ -130,7 +130,7 @@ def compute_gradients(
 
     most = max(len(rows) for rows in batches)
     while True:
-        # dropout depends on the step alone, so that a resumed training is the same
+        # dropout depends only on the step, so that a resumed training is the same
         torch.manual_seed(seed)
         try:
             return StepLoss(_accumulate(model, batches, pad_id, splits=splits, bf16=bf16), splits)

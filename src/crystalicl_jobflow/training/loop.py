@@ -1,4 +1,4 @@
-"""The loop that trains base models and adapters alike: resumable, in bounded time."""
+"""The training loop for base models and adapters: resumable, with optional time limit."""
 
 from __future__ import annotations
 
@@ -46,21 +46,21 @@ __all__ = [
 ]
 
 REDRAW_AFTER = 60.0
-"""Shortest time (s) between two drawings of the loss curve while a training runs."""
+"""Minimum time (s) between two updates of the loss curve during training."""
 
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """What a training gave.
+    """Result of a training.
 
     Parameters
     ----------
     state
-        Where it ended.
+        Final state.
     finished
-        Whether it came to its end: of the schedule, or of the patience.
+        Whether it is complete, by the schedule or by the patience.
     folder
-        Where it lives.
+        Folder of the training.
     """
 
     state: TrainingState

@@ -28,7 +28,7 @@ class LoraSettings:
     rank, alpha, dropout
         Of the adapter.
     target_modules
-        Names of the layers that get one; None for all linear layers but the output.
+        Names of the layers that get one; None for all linear layers except the output.
     quantization
         '4bit' (QLoRA: NF4 with double quantisation, Dettmers et al. 2023) or '8bit' for
         the base model, on a GPU with bitsandbytes; None for none.
@@ -75,7 +75,7 @@ def load_base(base_model: str | Path, settings: LoraSettings) -> tuple[Any, Any]
     Parameters
     ----------
     base_model
-        Name on the Hugging Face hub, folder, or 'embedded' for the model that ships.
+        Name on the Hugging Face hub, folder, or 'embedded' for the model in this package.
     settings
         Precision, quantisation, device.
 
@@ -116,12 +116,12 @@ def _device(settings: LoraSettings) -> str:
 
 
 def check_lora(settings: LoraSettings) -> dict[str, Any]:
-    """Check what can be checked before data or a model are read.
+    """Check settings before data or a model are read.
 
     Returns
     -------
     dict
-        Precision, quantisation and place, as ``from_pretrained`` takes them.
+        Precision, quantisation and device, as arguments of ``from_pretrained``.
 
     Raises
     ------
@@ -232,7 +232,7 @@ def train_lora(
     instructions
         What it learns.
     folder
-        Where checkpoints and log go; the adapter is in ``folder / 'adapter'``.
+        Folder of checkpoints and log; the adapter is in ``folder / 'adapter'``.
     lora, settings
         The adapter, and the training.
     validation
@@ -252,7 +252,7 @@ def train_lora(
 
     lora = lora or LoraSettings()
     if lora.quantization is not None and settings.optimizer == "adamw":
-        # as QLoRA's paper trains: the optimiser's state may leave the GPU at peaks of memory
+        # as in QLoRA's paper: the optimiser's state can leave the GPU at memory peaks
         settings = replace(settings, optimizer="paged_adamw")
     torch.manual_seed(settings.seed)
     model, tokenizer = load_base(base_model, lora)
@@ -280,7 +280,7 @@ def train_lora(
 
 
 def _record_adapter(folder: Path, arguments: dict[str, Any]) -> None:
-    """Write what is tuned; refuse a folder in which something else was begun."""
+    """Record what is tuned; raise an error if the folder holds another training."""
     path = folder / LORA_ARGUMENTS
     if path.is_file() and (folder / CHECKPOINT).is_file():
         before = json.loads(path.read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""Model cards, written from what trainings leave behind."""
+"""Model cards, written from the files of trainings."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ SHOWN_RATES = (
     "composition_valid",
     "match",
 )
-"""Rates of a benchmark that a card shows, in this order."""
+"""Benchmark rates shown in a card, in this order."""
 
 SHOWN_BEGINNINGS = ("match_at_",)
-"""Beginnings of the rates of structure prediction that it shows as well."""
+"""Prefixes of the rates of structure prediction that are shown as well."""
 
 SHOWN_NUMBERS = {
     "rms": ("metrics", "rms"),
@@ -57,7 +57,7 @@ def model_card(
     metrics: Mapping[str, str | Path] | None = None,
     notes: str = "",
 ) -> str:
-    """Write the model card from what the trainings left behind.
+    """Write the model card from the files of trainings.
 
     Parameters
     ----------
@@ -135,7 +135,7 @@ def training_card(
             f" parameters that writes crystals as {text} text."
         )
         head = {"library_name": "transformers"}
-    # as JSON, which YAML contains: names may hold what YAML would read otherwise
+    # as JSON, a subset of YAML: names may contain characters that YAML would interpret
     front = "".join(f"{name}: {json.dumps(value)}\n" for name, value in head.items())
     parts = [
         f"---\n{front}pipeline_tag: text-generation\ntags: [crystalicl, materials]\n---",
@@ -176,7 +176,7 @@ def write_training_card(
 
 
 def with_figures(card: str, metrics: Mapping[str, Mapping[str, Any]]) -> str:
-    """Return a card with measured figures at its end.
+    """Return a card with measured values at its end.
 
     Parameters
     ----------
@@ -342,7 +342,7 @@ def _figures(documents: Mapping[str, Mapping[str, Any]]) -> str:
     measured: list[Mapping[str, Any]] = [item["rates"] for item in documents.values()]
     there = dict.fromkeys(name for rates in measured for name in rates)
     names = [name for name in SHOWN_RATES if name in there]
-    # with one sample a condition, these say the same as the rate of all candidates
+    # with one sample per condition, these equal the rate of all candidates
     names += [
         name
         for name in there

@@ -95,14 +95,14 @@ def _paged_adamw() -> Any:
 def build_optimizers(
     model: torch.nn.Module, *, name: str, learning_rate: float, weight_decay: float
 ) -> list[torch.optim.Optimizer]:
-    """Build what trains a model's trainable parameters.
+    """Build the optimisers of a model's trainable parameters.
 
     Parameters
     ----------
     model
         The model.
     name
-        'adamw'; 'paged_adamw' for bitsandbytes' whose state may leave a GPU's memory; or
+        'adamw'; 'paged_adamw' for that of bitsandbytes, whose state may leave a GPU's memory; or
         'muon' for the matrices of the layers, and AdamW for the rest.
     learning_rate
         Peak learning rate.

@@ -1,4 +1,4 @@
-"""The embedded model as it ships: files packed small."""
+"""Package the embedded model: files of small size."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 LARGEST = 40_000_000
-"""Most bytes that base model and adapter may have together."""
+"""Maximum total size of base model and adapter in bytes."""
 
 
 def pack(
@@ -18,14 +18,14 @@ def pack(
     dtype: str = "float16",
     base_name: str = "embedded",
 ) -> int:
-    """Write a base model and its adapter as they ship.
+    """Write a base model and its adapter as they are distributed.
 
     Parameters
     ----------
     base, adapter
         Folders of a trained base model and of its adapter.
     out
-        Gets ``base`` and ``adapter``; what is there is replaced.
+        Folder for ``base`` and ``adapter``; existing ones are replaced.
     dtype
         Precision of the base model's weights; the adapter keeps its own.
     base_name
@@ -39,8 +39,8 @@ def pack(
     Raises
     ------
     ValueError
-        If a folder holds no model or adapter, the precision is not known, or all is
-        larger than `LARGEST`.
+        If a folder holds no model or adapter, the precision is unknown, or the total size exceeds
+        `LARGEST`.
     """
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer

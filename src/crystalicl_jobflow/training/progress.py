@@ -1,4 +1,4 @@
-"""What a person follows a training by: lines of words, and the loss curve as a picture."""
+"""Progress of a training for the user: readable lines, and the loss curve as a picture."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ CURVE = "loss.png"
 
 
 def progress_words(*, epochs: int) -> Callable[[Mapping[str, float]], str]:
-    """Return a function that turns a log line into words for a person.
+    """Return a function that turns a log entry into a readable line.
 
     Parameters
     ----------
     epochs
-        Of the whole training.
+        Number of epochs of the whole training.
 
     Examples
     --------
@@ -36,7 +36,7 @@ def progress_words(*, epochs: int) -> Callable[[Mapping[str, float]], str]:
         if "splits" in line:
             return f"{words[0]}  out of memory: batches are cut into {line['splits']:g} pieces"
         words += [f"epoch {int(line['epoch']) + 1}/{epochs}", f"loss {line['loss']:.3f}"]
-        # since the last line, so that a resumed training tells what it does now
+        # since the last line, so that a resumed training shows its current speed
         seconds = line["seconds"] - last.get("seconds", 0.0)
         if seconds > 0:
             rate = (line["tokens"] - last.get("tokens", 0.0)) / seconds
@@ -116,7 +116,7 @@ def _points(lines: list[dict[str, float]], name: str) -> tuple[list[float], list
 
 
 def _show_epochs(axes: Any, log: list[dict[str, float]]) -> None:
-    """Mark where epochs begin, where these are few enough to be told apart."""
+    """Mark the start of epochs, if these are few enough to be distinguished."""
     starts: dict[float, float] = {}
     for line in log:
         starts.setdefault(line["epoch"], line["step"])

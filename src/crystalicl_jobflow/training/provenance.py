@@ -1,4 +1,4 @@
-"""What a training was made from: its files with their hashes and licences, its settings."""
+"""Provenance of a training: its files with their hashes and licences, and its settings."""
 
 from __future__ import annotations
 
@@ -85,14 +85,14 @@ def describe_data(
     *,
     licences: Mapping[str, str] | None = None,
 ) -> DataFile:
-    """Hash what was learned from, and look up its source.
+    """Hash a source of training data, and look up its origin and licence.
 
     Parameters
     ----------
     data
         A file, or any other source that crystals came from.
     crystals
-        Those that came from it; needed where it is no file.
+        The crystals from it; needed if it is not a file.
     licences
         By name, with or without endings: the licence, where it is not one of the public data
         sets of `KNOWN_DATA` or differs from theirs.
@@ -105,7 +105,7 @@ def describe_data(
                 digest.update(block)
                 size += len(block)
     else:
-        # no user name or password of an address
+        # leave out user name and password of an address
         name = str(data).rstrip("/").rsplit("/", 1)[-1].rsplit("@", 1)[-1]
         documents = (item.demonstration for item in crystals)
         for line in sorted(f"{item.demonstration_id}\t{item.text!r}\n" for item in documents):
@@ -126,7 +126,7 @@ def record_data(folder: str | Path, files: Sequence[DataFile]) -> None:
     Raises
     ------
     ValueError
-        If the folder holds a begun training on other data.
+        If the folder holds a training on other data.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -142,7 +142,7 @@ def record_data(folder: str | Path, files: Sequence[DataFile]) -> None:
 
 
 def read_data(folder: str | Path) -> list[DataFile]:
-    """Return the files of a training; none where it recorded none."""
+    """Return the files of a training; empty if none were recorded."""
     path = Path(folder) / DATA
     if not path.is_file():
         return []
@@ -150,7 +150,7 @@ def read_data(folder: str | Path) -> list[DataFile]:
 
 
 def package_versions() -> dict[str, str]:
-    """Return the versions of what a training depends on, where installed."""
+    """Return the versions of the packages on which a training depends, where installed."""
     return {"python": platform.python_version(), **installed_versions(_PACKAGES)}
 
 
@@ -169,7 +169,7 @@ def record_arguments(
     folder
         The training's folder.
     settings
-        How it runs.
+        Settings of the training.
     batches
         What is learned.
     model

@@ -1,4 +1,4 @@
-"""From files of crystals to trained models: what the command line runs."""
+"""Train models from files of crystals; used by the command line."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ from crystalicl_jobflow.training.model_card import write_training_card
 from crystalicl_jobflow.training.provenance import DataFile, describe_data, record_data
 
 MAX_ORBITS = 12
-"""Most Wyckoff orbits of a crystal that the embedded model learns."""
+"""Maximum number of Wyckoff orbits of crystals that the embedded model learns."""
 
 VALIDATION_MIXTURE = Mixture(kinds={"zero-shot": 1.0}, conditions={"group": 1.0})
-"""How validation crystals are asked for: by formula and space group, without examples."""
+"""Mixture of the validation: by formula and space group, without examples."""
 
 
 @dataclass(frozen=True)
 class Split:
-    """Crystals to learn from, and crystals held out.
+    """Crystals for training, and crystals held out.
 
     Parameters
     ----------
     training
-        To learn from; shares no reduced formula with the validation.
+        Crystals for training; these share no reduced formula with the validation.
     validation
         Held out, from the first file only.
     skipped
@@ -54,7 +54,7 @@ class Split:
 
 @dataclass(frozen=True)
 class Lesson:
-    """What a model learns from, ready to be trained on.
+    """Training and validation instructions of a model.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ def load_split(
     seed: int = 0,
     licences: Mapping[str, str] | None = None,
 ) -> Split:
-    """Read crystals and hold some formulas out.
+    """Read crystals and hold out some formulas.
 
     Parameters
     ----------
@@ -96,7 +96,7 @@ def load_split(
     validation_share
         Share of the first source's reduced formulas that is held out, of all sources.
     seed
-        Chooses the formulas.
+        Seed of the choice of formulas.
     licences
         By name of a file or store: its licence, as in `describe_data`.
 
@@ -137,7 +137,7 @@ def validation_instructions(
     template: str = "crystalicl",
     limit: int = 256,
 ) -> list[Instruction]:
-    """Ask for held-out crystals by formula and group, zero-shot.
+    """Build zero-shot instructions for held-out crystals, by formula and group.
 
     Parameters
     ----------
@@ -146,7 +146,7 @@ def validation_instructions(
     text_format, template
         As in `InstructionSet`.
     limit
-        Instructions, at most.
+        Maximum number of instructions.
     """
     asked = InstructionSet(
         crystals[:limit],
@@ -169,7 +169,7 @@ def crystal_lesson(
     template: str = "crystalicl",
     require_fingerprints: bool = False,
 ) -> Lesson:
-    """Make a lesson of crystals: a fresh draw of instructions for every epoch.
+    """Make a lesson from crystals: instructions are drawn anew for every epoch.
 
     Parameters
     ----------
@@ -178,7 +178,7 @@ def crystal_lesson(
     text_format, mixture, weights, variation, seed, template
         As in `InstructionSet`; weights by file name without ending.
     require_fingerprints
-        Whether to refuse strategies that need fingerprints where there are none.
+        Whether to raise an error for strategies that need fingerprints where there are none.
     """
     instructions = InstructionSet(
         split.training,
@@ -206,7 +206,7 @@ def file_lesson(
     data: Sequence[DataFile] = (),
     limit: int = 256,
 ) -> Lesson:
-    """Make a lesson of an instruction file.
+    """Make a lesson from an instruction file.
 
     Parameters
     ----------
@@ -216,13 +216,13 @@ def file_lesson(
     validation_share
         Share of the formulas whose instructions are held out.
     seed
-        Of the order of the instructions; the held-out formulas are always the same.
+        Seed of the order of the instructions; the held-out formulas are always the same.
     licences
         As in `load_split`.
     data
         Where the instructions' crystals come from, for the card.
     limit
-        Instructions whose loss is measured, at most.
+        Maximum number of instructions whose loss is measured.
 
     Raises
     ------
@@ -252,7 +252,7 @@ def base_recipe(
     lesson
         What it learns from.
     folder
-        Where the training lives; the model ends in ``folder / 'model'``.
+        Folder of the training; the model is saved in ``folder / 'model'``.
     settings, size, start, progress
         As in `train_base`.
     """
@@ -289,7 +289,7 @@ def lora_recipe(
     base_model
         Name on the Hugging Face hub, or folder.
     folder
-        Where the training lives; the adapter ends in ``folder / 'adapter'``.
+        Folder of the training; the adapter is saved in ``folder / 'adapter'``.
     settings, lora, base_name, progress
         As in `train_lora`.
     """

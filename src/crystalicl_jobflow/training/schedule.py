@@ -18,28 +18,28 @@ class LoopSettings:
         'adamw', 'muon', or 'paged_adamw' (bitsandbytes, on a GPU: its state may leave the
         GPU's memory).
     schedule
-        'cosine' to nothing, or 'stable': constant, and linear to nothing over the last
+        'cosine' to zero, or 'stable': constant, then linear to zero over the last
         ``decay_share``.
     warmup_steps
         Steps of linear warm-up.
     decay_share
-        Of the whole training, for 'stable'.
+        Share of the whole training, for 'stable'.
     weight_decay, max_grad_norm
         Regularisation.
     epochs
         Passes over the instruction set.
     time_limit
-        Seconds of training, at most; None for no limit. With a limit the schedule follows
-        the clock where that is ahead of the epochs, so that it always ends annealed.
+        Maximum training time in s; None for no limit. With a limit the schedule follows the clock
+        if that is ahead of the epochs, so that the learning rate always decays fully.
     tokens_per_batch, max_tokens
         Tokens in a batch, padding included, and in a row; longer rows are left out.
     accumulate
-        Batches of one optimiser step.
+        Number of batches per optimiser step.
     bf16
         Whether to compute in bfloat16 where that is safe (autocast); weights and
         optimiser keep their precision.
     learn_examples
-        Whether crystals shown in prompts are learned too.
+        Whether crystals shown in prompts are learned as well.
     checkpoint_every
         Seconds between checkpoints.
     validate_every
@@ -85,7 +85,7 @@ class LoopSettings:
 
     @property
     def validates_at_checkpoints(self) -> bool:
-        """Whether validations follow the clock; they cannot where they decide anything."""
+        """Whether validations follow the clock; not if the training's result depends on them."""
         return self.validate_every is None and self.patience is None
 
 

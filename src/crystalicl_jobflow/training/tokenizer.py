@@ -3,11 +3,11 @@ r"""A word-level tokenizer for crystal texts and prompts.
 Every word of the SGS text is one token, and so is every fixed phrase of the prompts: a
 space-group line, an element line, a coordinate, a length, an angle, ``The spacegroup number
 is 221.``. A zero-shot prompt then costs about ten tokens and a crystal 7 + 4 n for n orbits.
-A variant of the tokenizer knows the words of CIF texts besides.
-Nothing is normalised away: decoding the ids of an ASCII text gives the text back, character
+A variant of the tokenizer also knows the words of CIF texts.
+Nothing is normalised: decoding the ids of an ASCII text gives the text back, character
 by character, because every printable character is a token as well.
 
-A word carries what stands before it: ``'\n### Ca'`` (a line's first word), ``' 0.50'`` (a
+A word includes the characters before it: ``'\n### Ca'`` (a line's first word), ``' 0.50'`` (a
 later one), ``'Ca'`` (within a formula).
 """
 
@@ -35,14 +35,14 @@ SPECIAL_TOKENS = (PAD, BOS, EOS, UNK)
 """Special tokens; their ids are their places here."""
 
 LINE = "\n### "
-"""What begins every line of a response."""
+"""Prefix of every line of a response."""
 
 MAX_LENGTH = 80.0
 """Longest cell edge (Å) with a token of its own; longer ones are spelled in characters."""
 ANGLES = (20, 160)
 """Smallest and largest cell angle (degrees) with a token of its own."""
 MAX_POSITIONS = 2048
-"""Longest row, in tokens, that the tokenizer's model is made for."""
+"""Longest row, in tokens, for which the tokenizer's model is made."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class WordFamily:
     words
         All tokens of the kind.
     pattern
-        Finds exactly the words, and only where they stand as whole words.
+        Finds exactly the words, and only as whole words.
     values
         Number that each word writes, or None where it writes none.
     """
@@ -74,7 +74,7 @@ def word_families(text_format: str = "sgs") -> tuple[WordFamily, ...]:
     Parameters
     ----------
     text_format
-        'sgs', which serves SGSW and XYZ as well, or 'cif' for the words of CIF texts too.
+        'sgs', which also covers SGSW and XYZ, or 'cif' to include the words of CIF texts.
     """
     elements = [Element.from_Z(number).symbol for number in range(1, 119)]
     symbols = [wyckoff.symbol(number) for number in range(1, 231)]
@@ -89,7 +89,7 @@ def word_families(text_format: str = "sgs") -> tuple[WordFamily, ...]:
     coordinates = [f"{index / 100:.2f}" for index in range(100)]
     lengths = [f"{index / 10:.1f}" for index in range(10, round(MAX_LENGTH * 10) + 1)]
     angles = [str(angle) for angle in range(ANGLES[0], ANGLES[1] + 1)]
-    end = r"(?![\w.+/-])"  # a longer number or symbol is another word
+    end = r"(?![\w.+/-])"  # a longer number or symbol is a different word
     families = [WordFamily("phrase", *_literal(_phrases()))]
     for start in (LINE, " ", ""):
         sentences = [f"{start}The spacegroup number is {number}." for number in range(1, 231)]
@@ -113,7 +113,7 @@ def word_families(text_format: str = "sgs") -> tuple[WordFamily, ...]:
     ]
     if text_format == "cif":
         families += _cif_families(symbols, elements, coordinates)
-    # what begins other words comes after them
+    # words that are prefixes of others come after them
     openings = [f"{start}The spacegroup number is " for start in (LINE, " ", "")]
     families.append(WordFamily("opening", *_literal([*openings, LINE])))
     characters = tuple(c for c in string.printable if c.isprintable() or c in "\n\t\r")
@@ -128,7 +128,7 @@ def build_tokenizer(text_format: str = "sgs") -> PreTrainedTokenizerFast:
     Parameters
     ----------
     text_format
-        Text that it is for: 'sgs', 'sgsw', 'xyz' or 'cif'.
+        Text format: 'sgs', 'sgsw', 'xyz' or 'cif'.
 
     Returns
     -------
@@ -239,7 +239,7 @@ def _literal(words: list[str]) -> tuple[tuple[str, ...], str]:
 
 
 def _alternatives(words: list[str]) -> str:
-    """Return a pattern of the words, a longer one before the one that begins it."""
+    """Return a pattern of the words, with longer ones before their prefixes."""
     ordered = sorted(words, key=lambda word: (-len(word), word))
     return f"(?:{'|'.join(re.escape(word) for word in ordered)})"
 
@@ -259,7 +259,7 @@ def _phrases() -> list[str]:
             for example in middle:
                 found[example.removeprefix("\n### @")] = None
             found[task] = None
-            # the same where nothing is asked for: the task begins its line
+            # the same for an empty condition: the task starts its line
             found[f"\n###{task}"] = None
     for name, spec in PROPERTIES.items():
         lines = property_prompt(name, "@").split("\n### ")

@@ -1,1 +1,1 @@
-"""What models learn from: crystals, mixtures, instructions, batches."""
+"""Training data: crystals, mixtures, instructions, batches."""

@@ -1,9 +1,9 @@
-"""Other descriptions of one and the same crystal, to learn from.
+"""Equivalent descriptions of the same crystal, for data augmentation.
 
-`canonical` chooses one of the many ways in which a space group lets a crystal be written
-down. Here any of them is drawn: a coset of the group in its Euclidean normalizer (another
-origin or other axes), an origin along polar axes, a point of each orbit, an order of the
-orbits. All decode to the same crystal.
+`canonical` chooses one of the many ways to describe a crystal in its space group. Here one is
+drawn at random: a coset of the group in its Euclidean normalizer (another origin or other axes),
+an origin along polar axes, a point of each orbit, an order of the orbits. All decode to the same
+crystal.
 """
 
 from __future__ import annotations
@@ -34,21 +34,21 @@ def equivalent_description(
     crystal
         As `SGSFormat.analyze` gives it, points exactly on their Wyckoff positions.
     rng
-        Draws the choices.
+        Random generator of the choices.
     origin
         Whether the origin and the axes may change: a coset of the space group in its
         proper Euclidean normalizer for a cell of general metric (International Tables
         for Crystallography A, section 3.5), and a shift in whole hundredths along polar
         axes. Cell lengths and angles stay as they are.
     representatives
-        Whether another point of each orbit may stand for it.
+        Whether each orbit may be represented by another of its points.
     order
         Whether the orbits may be written in another order.
 
     Returns
     -------
     SGSCrystal
-        Same group, cell and multiplicities; letters as the new origin names them.
+        Same group, cell and multiplicities; letters for the new origin.
     """
     number = crystal.space_group_number
     points = np.array([site.frac_coords for site in crystal.sites], dtype=float).reshape(-1, 3)

@@ -1,4 +1,4 @@
-"""From instructions to rows of token ids and batches of rows of like length."""
+"""Convert instructions to rows of token ids and batches of rows of similar length."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ IGNORED = -100
 
 
 class InstructionSource(Protocol):
-    """Where a training's instructions come from: `InstructionSet`, `InstructionFile`."""
+    """Source of a training's instructions: `InstructionSet` or `InstructionFile`."""
 
     seed: int
     text_format: str
@@ -59,13 +59,13 @@ def encode_instruction(
     instruction
         Prompt and response.
     examples
-        Whether the crystals shown in the prompt are learned too, not only the response.
-        Each of them stands after its own condition, so it is a fair lesson.
+        Whether the crystals shown in the prompt are learned as well as the response. Each of them
+        follows its own condition, so they are valid training examples.
 
     Returns
     -------
     EncodedRow
-        Begins with exactly the ids of the prompt alone, as generation does.
+        Starts with exactly the ids of the prompt alone, as in generation.
     """
     prompt = tokenizer(instruction.prompt, return_offsets_mapping=bool(instruction.examples))
     ids = list(prompt["input_ids"])
@@ -75,8 +75,8 @@ def encode_instruction(
             for place, (left, right) in enumerate(prompt["offset_mapping"]):
                 if start <= left and right <= end and right > left:
                     learned[place] = True
-    # The whole text first: sentencepiece tokenizers put a blank before a text that is
-    # tokenised apart. Where the border falls within a token, there is no other way.
+    # The whole text first: sentencepiece tokenizers add a blank before a text that is tokenised
+    # separately. Only where the border is inside a token is this unavoidable.
     whole = list(tokenizer(instruction.prompt + instruction.response)["input_ids"])
     if whole[-1] == tokenizer.eos_token_id:
         whole.pop()
@@ -91,7 +91,7 @@ def encode_instruction(
 def make_batches(
     rows: Sequence[EncodedRow], *, tokens_per_batch: int, max_tokens: int, rng: random.Random
 ) -> list[list[EncodedRow]]:
-    """Group rows of like length; batches come in random order.
+    """Group rows of similar length; batches are in random order.
 
     Parameters
     ----------
@@ -128,7 +128,7 @@ def collate(rows: Sequence[EncodedRow], pad_id: int) -> tuple[torch.Tensor, torc
     -------
     token_ids, labels : torch.Tensor
         Shape (rows, longest), int64; labels are `IGNORED` where nothing is learned. No
-        attention mask is needed: attention looks back only, and padding stands behind.
+        attention mask is needed: attention is causal, and padding comes last.
     """
     import torch
 
@@ -148,7 +148,7 @@ class InstructionBatches:
     Parameters
     ----------
     instructions
-        Where they come from.
+        Source of the instructions.
     tokenizer
         A fast ``transformers`` tokenizer with an end token.
     tokens_per_batch, max_tokens
@@ -156,7 +156,7 @@ class InstructionBatches:
     examples
         As in `encode_instruction`.
     chunk
-        Instructions that are drawn and sorted by length at once.
+        Number of instructions that are drawn and sorted by length at once.
     """
 
     def __init__(
@@ -196,7 +196,7 @@ class InstructionBatches:
         Parameters
         ----------
         epoch, chunk
-            Which part of the training.
+            Identify the part of the training.
         batches
             Its batches.
         """

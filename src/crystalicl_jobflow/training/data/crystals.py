@@ -1,4 +1,4 @@
-"""Crystals to learn from: read once, analysed once, kept beside their properties."""
+"""Training crystals: read and analysed once, and kept with their properties."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from pymatgen.core import Structure
 
 ID_COLUMNS = ("material_id", "id")
-"""Columns that may hold a row's name, the first that is there."""
+"""Columns that may hold a row's name; the first one present is used."""
 
 _PACKAGES = ("crystalicl-jobflow", "moyopy", "pymatgen", "spglib")
-"""Packages whose versions decide what is found in a file."""
+"""Packages whose versions affect the crystals read from a file."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class TrainingCrystal:
     demonstration
         Formula, group, properties and SGS text, as the pool holds them.
     crystal
-        What its texts say, for every variant of the text.
+        The analysed crystal, from which its texts are written in any format.
     """
 
     demonstration: Demonstration
@@ -73,7 +73,7 @@ def training_crystal(
     name
         Its id; with the source unique.
     source
-        Where it comes from.
+        Source of the crystal.
     properties
         Values of registered properties, in their units.
 
@@ -118,13 +118,13 @@ def read_training_crystals(
         CSV files, gzipped or not. Columns that a registered property names
         (`PropertySpec.name` or an alias) become properties.
     cache
-        Folder that keeps the analysed crystals of each file as JSON; None for no cache. What
-        was made of other contents of the file or by other versions, or was changed since, is
-        made anew.
+        Folder that keeps the analysed crystals of each file as JSON; None for no cache. Entries
+        made from other contents of the file or by other versions, or modified since, are made
+        again.
     workers
-        Processes that analyse.
+        Number of processes for the analysis.
     limit
-        Rows of each file, at most; None for all.
+        Maximum number of rows of each file; None for all.
 
     Returns
     -------
@@ -165,7 +165,7 @@ def read_training_crystals(
 def _read_cache(
     path: Path, mark: Mapping[str, Any]
 ) -> tuple[list[TrainingCrystal], list[SkippedRow]] | None:
-    """Return what a cache keeps; None where it is missing, damaged, or of another source."""
+    """Return the contents of a cache; None if it is missing, damaged, or from another source."""
     try:
         head, body = path.read_text(encoding="utf-8").split("\n", 1)
         if json.loads(head) != {**mark, "sha256": text_hash(body)}:
@@ -187,7 +187,7 @@ def _write_cache(
 
 
 class _Cached(BaseModel):
-    """What a cache keeps of a file."""
+    """Contents of a cache for one file."""
 
     crystals: list[TrainingCrystal]
     skipped: list[SkippedRow]
@@ -241,5 +241,5 @@ def _analyse(task: tuple[int, CsvRow, str]) -> TrainingCrystal | SkippedRow:
             source=source,
             properties=properties,
         )
-    except Exception as error:  # a row that cannot be read is reported, the rest goes in
+    except Exception as error:  # a row that cannot be read is reported, the others are kept
         return SkippedRow(source, index, f"{type(error).__name__}: {error}")

@@ -1,9 +1,8 @@
-"""Instruction sets as JSONL files that other trainers read, and read back for our own.
+"""Instruction sets as JSONL files, for other trainers and for `InstructionFile`.
 
-One JSON object a line with the columns ``prompt`` and ``completion`` (the names by which
-trl and axolotl take a pair and learn the completion only), ``kind``, ``crystal_id``,
-``formula``, ``demonstration_ids`` and ``examples``. Beside FILE.jsonl lies FILE.info.json:
-how the set was made.
+One JSON object a line with the columns ``prompt`` and ``completion`` (the names with which trl and
+axolotl train on the completion only), ``kind``, ``crystal_id``, ``formula``, ``demonstration_ids``
+and ``examples``. Beside FILE.jsonl lies FILE.info.json: a description of how the set was made.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ COLUMNS = (
 
 
 def info_path(path: str | Path) -> Path:
-    """Return where the description of an instruction file lies."""
+    """Return the path of an instruction file's description."""
     path = Path(path)
     return path.with_name(path.name.removesuffix(".jsonl") + ".info.json")
 
@@ -43,7 +42,7 @@ def export_instructions(
 ) -> dict[str, Any]:
     """Write an instruction set as JSONL.
 
-    The same crystals, settings and seed give the same bytes, whatever the crystals' order.
+    The same crystals, settings and seed give the same bytes in any order of the crystals.
 
     Parameters
     ----------
@@ -52,17 +51,17 @@ def export_instructions(
     path
         The file, ending in ``.jsonl``; replaced where it exists.
     epochs
-        Draws of one instruction per crystal, so many after each other; None for the full
+        Number of consecutive draws of one instruction per crystal; None for the full
         set: every kind of instruction for each crystal, in shuffled order.
     more
         Further fields of the description.
     progress
-        Called with (crystals done, crystals in all).
+        Called with (number of finished crystals, total number).
 
     Returns
     -------
     dict
-        The description that lies beside the file: counts by kind, settings, SHA-256.
+        The description that is saved beside the file: counts by kind, settings, SHA-256.
 
     Raises
     ------
@@ -87,7 +86,7 @@ def export_instructions(
         row = _row(instruction, formulas[instruction.crystal_id])
         lines.append(json.dumps(row, ensure_ascii=False) + "\n")
     if epochs is None:
-        # the instructions about one crystal stand together until here
+        # up to here the instructions about one crystal are consecutive
         random.Random(f"{instructions.seed}:shuffle").shuffle(lines)
     content = "".join(lines).encode("utf-8")
     info = {
@@ -141,11 +140,11 @@ def _row(instruction: Instruction, formula: str) -> dict[str, Any]:
 
 
 class InstructionFile:
-    """Instructions from a JSONL file, to be trained on like an `InstructionSet`.
+    """Instructions from a JSONL file, for training like an `InstructionSet`.
 
-    Every epoch is a pass over all lines, in an order of its own. Lines are read from the
-    file as they are needed; ``prompt`` and ``completion`` are enough, so files of other
-    tools serve as well.
+    Every epoch is a pass over all lines, in an order of its own. Lines are read from the file as
+    they are needed; ``prompt`` and ``completion`` are enough, so files of other tools can be used
+    as well.
 
     Parameters
     ----------
@@ -159,15 +158,15 @@ class InstructionFile:
     Attributes
     ----------
     crystals
-        Ids of the crystals that it is about, sorted.
+        Ids of the crystals of the instructions, sorted.
     text_format, template, mixture, weights, variation
-        As the file's description says; the defaults where there is none.
+        From the file's description; defaults if there is none.
 
     Raises
     ------
     ValueError
-        If the file does not exist, is empty, or a line is no instruction; one line that
-        names it.
+        If the file does not exist, is empty, or a line is not an instruction; one line that names
+        it.
     """
 
     def __init__(
@@ -216,14 +215,14 @@ class InstructionFile:
             return _instruction(json.loads(file.readline()), self.path, index + 1)
 
     def split(self, share: float, *, seed: int = 0) -> tuple[InstructionFile, list[Instruction]]:
-        """Hold the instructions about some formulas out, as `load_split` does.
+        """Hold out the instructions about some formulas, as `load_split` does.
 
         Parameters
         ----------
         share
             Share of the formulas that is held out, within [0, 1).
         seed
-            Chooses them.
+            Seed of their choice.
 
         Returns
         -------
@@ -257,7 +256,7 @@ class InstructionFile:
                     instruction = _instruction(row, self.path, number)
                     self._offsets.append(offset)
                     self._ids.append(instruction.crystal_id)
-                    # without a formula every line is a compound of its own
+                    # without a formula every line counts as a separate compound
                     self._formulas.append(str(row.get("formula") or instruction.crystal_id))
                 offset += len(line)
 

@@ -1,8 +1,8 @@
-"""Hybrid instruction sets: what a model is shown while it learns.
+"""Hybrid instruction sets for training.
 
-For each training crystal: the zero-shot instruction, few-shot instructions with the
-strategies of choosing demonstrations mixed, and property-prediction instructions
-(CrystalICL, section 3.3).
+For each training crystal there are the zero-shot instruction, few-shot instructions with mixed
+strategies of choosing demonstrations, and property-prediction instructions (CrystalICL, section
+3.3).
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from crystalicl_jobflow.training.data.mixtures import (
 )
 
 _FALLBACKS = {"F": "R", "FR": "R", "CF": "C", "CFR": "CR"}
-"""What is drawn instead of a strategy that needs fingerprints where there are none."""
+"""Replacements of strategies that need fingerprints, where there are none."""
 
 
 @dataclass(frozen=True)
@@ -55,16 +55,16 @@ class Instruction:
     prompt
         Up to and with ``### Response:``.
     response
-        What follows, from its first character (a line end or a blank) on.
+        The text after it, starting with a line end or a blank.
     kind
         'zero-shot', 'few-shot C' (with the strategy; 'few-shot C for CF' where there are no
         fingerprints to serve the one asked for) or 'property'.
     crystal_id
-        The crystal it is about.
+        The target crystal.
     demonstration_ids
-        The crystals it shows.
+        The crystals shown as examples.
     examples
-        Where in the prompt the shown crystals' texts stand, as (start, end).
+        Positions of the shown crystals' texts in the prompt, as (start, end).
     """
 
     prompt: str
@@ -76,7 +76,7 @@ class Instruction:
 
 
 class InstructionSet:
-    """Instructions about training crystals, a fresh draw for every epoch.
+    """Instructions about training crystals, drawn anew for every epoch.
 
     What is drawn for a crystal depends on the seed, the epoch, its id and the set of all
     crystals, not on their order.
@@ -84,7 +84,7 @@ class InstructionSet:
     Parameters
     ----------
     crystals
-        The crystals to be asked for; also the demonstrations. Their ids are unique.
+        The target crystals; also used as demonstrations. Their ids are unique.
     text_format
         'sgs', 'sgsw', 'xyz' or 'cif'.
     mixture
@@ -92,12 +92,12 @@ class InstructionSet:
     seed
         Seed of all draws; the same seed gives the same instructions.
     weights
-        By source: the share of its crystals that each epoch asks for (0 to 1); sources
-        not named have 1.
+        By source: the share of its crystals that are targets in each epoch (0 to 1); 1 for sources
+        not named.
     pool
-        Index of the same crystals; None to build it from them, with those fingerprints
-        that their demonstrations hold. Without any, F is drawn as R and CF as C, and the
-        kind of the instruction says so ('few-shot R for F').
+        Index of the same crystals; None to build it from them, with the fingerprints in their
+        demonstrations. Without any, F is drawn as R and CF as C, and the kind of the instruction
+        says so ('few-shot R for F').
     variation
         Which instructions are about varied or made-up crystals; None for none.
     template
@@ -106,12 +106,12 @@ class InstructionSet:
     Attributes
     ----------
     fallbacks
-        Strategies of the mixture that the crystals cannot serve, and what is drawn instead.
+        Strategies of the mixture that are impossible with these crystals, and their replacements.
 
     Raises
     ------
     ValueError
-        If format or template are not known, or an id comes twice; one line.
+        If format or template is unknown, or an id occurs twice; one line.
     """
 
     def __init__(
@@ -157,7 +157,7 @@ class InstructionSet:
             self.fallbacks = {name: used for name, used in _FALLBACKS.items() if name in asked}
 
     def require_fingerprints(self) -> None:
-        """Refuse strategies that need fingerprints where there are none.
+        """Raise an error for strategies that need fingerprints where there are none.
 
         Raises
         ------
@@ -205,7 +205,7 @@ class InstructionSet:
         kinds = {name for name, share in self.mixture.kinds.items() if share > 0}
 
         def stream(what: str) -> random.Random:
-            # of its own for each kind: an ablation leaves the other kinds as they are
+            # one per kind, so that an ablation does not change the other kinds
             return random.Random(f"{self.seed}:full:{demonstration.demonstration_id}:{what}")
 
         if "zero-shot" in kinds:
@@ -236,7 +236,7 @@ class InstructionSet:
         return self._texts[index]
 
     def _crystal(self, index: int, rng: random.Random, strategy: str | None = None) -> Instruction:
-        """Ask for a crystal, with demonstrations where there is a strategy and it finds some."""
+        """Build an instruction for a crystal, with demonstrations if a strategy finds some."""
         asked = self.crystals[index]
         made_up, replaced = self.variation.made_up, self.variation.substitute
         if strategy is not None and made_up and rng.random() < made_up:
@@ -273,10 +273,10 @@ class InstructionSet:
     def _made_up(
         self, shown: TrainingCrystal, asked: TrainingCrystal, strategy: str, rng: random.Random
     ) -> Instruction:
-        """Ask for a made-up crystal: another of its structure stands among the examples."""
+        """Build an instruction for a made-up crystal, with one of its structure as an example."""
         condition = draw_condition(asked.demonstration, "group", rng)
         used = self.fallbacks.get(strategy, strategy)
-        # alone in half of them: what there is to learn stands out, in short rows
+        # the only example in half of them: rows are short and the pattern is clear
         shots = draw(self.mixture.shots, rng) if rng.random() < 0.5 else 1
         others = self._choose(asked.demonstration, condition, used, shots, rng)
         examples = [(self.crystals[other].demonstration, self.text(other)) for other in others]
@@ -316,12 +316,12 @@ class InstructionSet:
             kind,
             demonstration.demonstration_id,
             tuple(other.demonstration_id for other, _ in shown),
-            # beside what is made up, only the response is to be learned
+            # with made-up crystals, only the response is to be learned
             () if demonstration.source == MADE_UP else tuple(spans),
         )
 
     def _described(self, index: int, rng: random.Random) -> str:
-        """Return a crystal's text, in another description as often as asked for."""
+        """Return a crystal's text, in another description with the configured probability."""
         if self.variation.augment and rng.random() < self.variation.augment:
             other = equivalent_description(self.crystals[index].crystal, rng)
             return crystal_text(other, self.text_format)
@@ -342,7 +342,7 @@ class InstructionSet:
             strategy=strategy,  # type: ignore[arg-type]
             shots=shots,
             seed=rng.getrandbits(32),
-            # the same compound from another source would give the answer away
+            # the same compound from another source would reveal the answer
             exclude_ids=self._compounds[asked.formula, asked.space_group],
         )
         ids = (self.pool.columns.ids[row] for row in chosen.rows)

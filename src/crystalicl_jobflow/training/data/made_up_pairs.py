@@ -1,8 +1,8 @@
-"""Made-up crystals in pairs of one structure, to teach a model to read what it is shown.
+"""Pairs of made-up crystals with one structure, to teach a model to use its examples.
 
-Real crystals can be known by heart, or guessed from their elements; a small model then
-never looks at the demonstrations. Here cell, free coordinates and elements are drawn anew:
-what the crystal asked for looks like, only the one beside it tells.
+Real crystals can be memorised, or guessed from their elements; a small model then ignores the
+demonstrations. Here cell, free coordinates and elements are drawn anew, so the target crystal can
+only be derived from the other one of its pair.
 """
 
 from __future__ import annotations
@@ -26,32 +26,32 @@ from crystalicl_jobflow.training.data.augmentation import equivalent_description
 from crystalicl_jobflow.training.data.crystals import TrainingCrystal, training_crystal
 
 SPREAD = 10
-"""How far replacements may be by Mendeleev number (Pettifor's chemical scale)."""
+"""Maximum difference in Mendeleev number of replacements (Pettifor's chemical scale)."""
 
 
 MOST_Z = 94
-"""Heaviest replacement: plutonium, the last element that is common in the data."""
+"""Heaviest replacement element: plutonium, the last one that is common in the data."""
 
 
 MADE_UP = "made up"
 """Source of made-up crystals."""
 
 STRAIN = 0.25
-"""Most that a cell length changes, as the logarithm of the ratio."""
+"""Maximum change of a cell length, as the logarithm of the ratio."""
 
 TURN = 10.0
-"""Most that a free angle changes (degrees)."""
+"""Maximum change of a free angle (degrees)."""
 
 SHIFT = 0.15
-"""Most that each free coordinate of an orbit changes (fractional)."""
+"""Maximum change of each free coordinate of an orbit (fractional)."""
 
 DESCRIBED_ANEW = 0.5
-"""Share of the pairs in another description than the canonical one."""
+"""Share of the pairs that are not in the canonical description."""
 
 
 SHARED = 0.4
-"""Share of the second crystal's elements that are those of the first: lines that begin alike
-are the easiest to carry over, and what a model learns to carry over first."""
+"""Share of the second crystal's elements that are those of the first: lines with the same start
+are the easiest to copy, and a model learns to copy them first."""
 
 
 def made_up_pair(
@@ -64,16 +64,16 @@ def made_up_pair(
     item
         An ordered crystal: group, Wyckoff positions and stoichiometry are its own.
     rng
-        Draws everything else.
+        Random generator for everything else.
 
     Returns
     -------
     tuple of TrainingCrystal or None
-        Two crystals with the same coordinates, angles and ratios of lengths, each with
-        elements similar to the crystal's, in the same order of electronegativity, some of
-        them in both, and the volume that their atoms as spheres ask for. They need not
-        be sensible: atoms may come close, and their symmetry may be higher than written.
-        None where no such elements are found.
+        Two crystals with the same coordinates, angles and ratios of lengths, each with elements
+        similar to the crystal's, in the same order of electronegativity, some of them in both, and
+        the volume that corresponds to their atoms as spheres. They need not be realistic: atoms
+        may be close, and their symmetry may be higher than written. None if no such elements are
+        found.
     """
     crystal = item.crystal
     number = crystal.space_group_number
@@ -112,7 +112,7 @@ def _another_cell(
 def _other_elements(
     elements: tuple[str, ...], kept: dict[str, str], rng: random.Random
 ) -> dict[str, str] | None:
-    """Return similar elements in the same order of electronegativity, in which texts go."""
+    """Return similar elements in the same order of electronegativity, the order of texts."""
     ordered = sorted(elements, key=element_rank)
     for _ in range(20):
         drawn = [kept.get(symbol) or rng.choice(near_elements(symbol)) for symbol in ordered]
@@ -166,7 +166,7 @@ def substitute(
     item
         An ordered crystal.
     rng
-        Draws the replacements.
+        Random generator of the replacements.
     spread
         Greatest difference of Mendeleev numbers between an element and its replacement.
 
@@ -195,7 +195,7 @@ def substitute(
             source="substituted",
             properties={},
         )
-    except ValueError:  # spglib or the text refuse it
+    except ValueError:  # spglib or the text format rejects it
         return None
     if found.demonstration.space_group != item.demonstration.space_group:
         return None
@@ -204,7 +204,7 @@ def substitute(
 
 @cache
 def near_elements(symbol: str, spread: int = SPREAD) -> tuple[str, ...]:
-    """Return the elements that may stand for one, itself among them, by atomic number.
+    """Return the elements that may replace one, including itself, by atomic number.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What instruction sets are mixed of: kinds, conditions, strategies and shots."""
+"""Mixtures of instruction sets: kinds, conditions, strategies and shots."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ _Key = TypeVar("_Key")
 KINDS = ("zero-shot", "few-shot", "property")
 """Kinds of instructions (CrystalICL, sections 3.2 and 3.3)."""
 CONDITIONS = ("group", "formula", "all", "subset", "empty")
-"""Ways of asking for a known crystal, see `draw_condition`."""
+"""Kinds of conditions for a known crystal, see `draw_condition`."""
 STRATEGIES = ("C", "F", "CF", "R", "CR", "FR", "CFR")
 """Ways of choosing demonstrations."""
 
 
 @dataclass(frozen=True)
 class Mixture:
-    """Shares of what an instruction set holds.
+    """Shares of the parts of an instruction set.
 
     Parameters
     ----------
     kinds
         Kinds of instructions.
     conditions
-        What a crystal is asked by: 'group' formula and space group; 'formula'; 'all'
-        formula, space group and every property known of it (the paper's example);
-        'subset' any of what is known; 'empty' nothing.
+        Conditions by which a crystal is requested: 'group' formula and space group; 'formula';
+        'all' formula, space group and every property known of it (the paper's example); 'subset'
+        any of what is known; 'empty' nothing.
     strategies
         How demonstrations are chosen.
     shots
@@ -39,7 +39,7 @@ class Mixture:
     Raises
     ------
     ValueError
-        If a name is not known, a share is negative, or all shares of a part are zero.
+        If a name is unknown, a share is negative, or all shares of a part are zero.
     """
 
     kinds: Mapping[str, float] = field(
@@ -75,14 +75,14 @@ class Variation:
     augment
         Of the zero-shot and property instructions: the crystal is written in another,
         symmetry-equivalent description (`equivalent_description`). Few-shot instructions
-        keep the canonical one, so that the examples show what is wanted.
+        keep the canonical one, so that the examples show the expected form.
     substitute
         Of the few-shot instructions: they ask for a crystal whose elements are replaced
-        (`made_up_pairs.substitute`), so that it cannot be known by heart.
+        (`made_up_pairs.substitute`), so that it cannot be memorised.
     made_up
         Of the few-shot instructions: they are about made-up crystals
-        (`made_up_pairs.made_up_pair`), and one of the crystals shown has the structure
-        asked for.
+        (`made_up_pairs.made_up_pair`), and one of the crystals shown has the structure of the
+        target.
     """
 
     augment: float = 0.0
@@ -101,13 +101,13 @@ def _check(what: str, shares: Mapping[_Key, float], known: tuple[_Key, ...]) -> 
 
 
 BASE_MIXTURE = Mixture()
-"""What the embedded base model learns from: mostly crystals, some with demonstrations."""
+"""Mixture for the embedded base model: mostly crystals, some with demonstrations."""
 
 HYBRID_MIXTURE = Mixture(
     kinds={"zero-shot": 0.45, "few-shot": 0.50, "property": 0.05},
     shots={1: 0.4, 2: 0.2, 3: 0.4},
 )
-"""The hybrid instruction set that the adapter learns from."""
+"""Mixture of the hybrid instruction set for the adapter."""
 
 FEW_SHOT_MIXTURE = Mixture(
     kinds={"zero-shot": 0.27, "few-shot": 0.70, "property": 0.03},
@@ -115,8 +115,8 @@ FEW_SHOT_MIXTURE = Mixture(
     strategies={"C": 0.9, "R": 0.1},
     shots={1: 0.4, 2: 0.2, 3: 0.4},
 )
-"""Mostly demonstrations that meet the condition: a small model learns to use what it is
-shown only when it is shown much of it."""
+"""Mostly demonstrations that meet the condition: a small model learns to use demonstrations only
+if it sees many of them."""
 
 MIXTURES = {"base": BASE_MIXTURE, "hybrid": HYBRID_MIXTURE, "few-shot": FEW_SHOT_MIXTURE}
 """Mixtures by name, as the command line knows them."""
@@ -131,7 +131,7 @@ def ablate(mixture: Mixture, ablation: str) -> Mixture:
     Parameters
     ----------
     mixture
-        What is ablated.
+        The complete mixture.
     ablation
         'only-C', 'only-F', 'only-CF' or 'only-random': few-shot instructions choose their
         demonstrations in this way only, the other kinds stay. 'no-auxiliary': no property
@@ -140,7 +140,7 @@ def ablate(mixture: Mixture, ablation: str) -> Mixture:
     Raises
     ------
     ValueError
-        If there is no such ablation, or it leaves nothing.
+        If there is no such ablation, or no instructions remain.
     """
     if ablation not in ABLATIONS:
         raise ValueError(f"ablation {ablation!r} is not one of {', '.join(ABLATIONS)}")
@@ -154,17 +154,17 @@ def ablate(mixture: Mixture, ablation: str) -> Mixture:
 
 
 def by_structure(ablation: str | None) -> bool:
-    """Tell whether an ablation makes no sense without fingerprints."""
+    """Return whether an ablation is meaningless without fingerprints."""
     return ablation in ("only-F", "only-CF")
 
 
 def draw(shares: Mapping[_Key, float], rng: random.Random) -> _Key:
-    """Draw one of the names by their shares."""
+    """Draw one of the names with probabilities given by their shares."""
     return rng.choices(list(shares), list(shares.values()))[0]
 
 
 def draw_condition(demonstration: Demonstration, kind: str, rng: random.Random) -> Condition:
-    """Ask for a known crystal.
+    """Draw a condition that a known crystal meets.
 
     Parameters
     ----------
@@ -173,7 +173,7 @@ def draw_condition(demonstration: Demonstration, kind: str, rng: random.Random) 
     kind
         One of the keys of `Mixture.conditions`.
     rng
-        Draws the subsets.
+        Random generator of the subsets.
     """
     formula, group = demonstration.formula, demonstration.space_group
     properties = dict(demonstration.properties)

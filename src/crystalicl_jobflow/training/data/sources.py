@@ -30,7 +30,7 @@ class TrainingData:
     crystals
         In the order of the sources and their rows; ids are unique.
     skipped
-        Rows and documents that could not be read.
+        Rows and documents that could not be read, with reasons.
     """
 
     crystals: list[TrainingCrystal]
@@ -38,7 +38,7 @@ class TrainingData:
 
     @property
     def num_fingerprints(self) -> int:
-        """How many crystals have a CrystalNN fingerprint."""
+        """Number of crystals with a CrystalNN fingerprint."""
         return sum(item.demonstration.fingerprint is not None for item in self.crystals)
 
 
@@ -50,7 +50,7 @@ def read_training_data(
     limit: int | None = None,
     max_orbits: int | None = None,
 ) -> TrainingData:
-    """Read crystals from CSV files, pools, and what pools are built from.
+    """Read crystals from CSV files, pools, and the sources of pools.
 
     Parameters
     ----------
@@ -63,14 +63,14 @@ def read_training_data(
     workers
         Processes that analyse.
     limit
-        Crystals of each source, at most; None for all.
+        Maximum number of crystals of each source; None for all.
     max_orbits
         Crystals with more Wyckoff orbits are left out; None for no limit.
 
     Raises
     ------
     ValueError
-        If a source cannot be opened, none holds a crystal, or an id comes twice; one line.
+        If a source cannot be opened, none holds a crystal, or an id occurs twice; one line.
     """
     crystals: list[TrainingCrystal] = []
     skipped: list[SkippedRow] = []
@@ -95,7 +95,7 @@ def read_training_data(
 
 
 def _open(spec: StoreSpec) -> StoreSpec:
-    """Return the pool that is named, or one in memory of the crystals that are."""
+    """Return the named pool, or one in memory of the named crystals."""
     if isinstance(spec, str | Path):
         from crystalicl_jobflow.retrieval.opening import PROTOTYPES, open_embedded_pool
 
@@ -123,7 +123,7 @@ def read_pool(
     workers
         Processes that analyse.
     limit
-        Crystals, at most.
+        Maximum number of crystals.
 
     Returns
     -------
@@ -163,5 +163,5 @@ def _from_document(document: Mapping[str, Any]) -> TrainingCrystal | str:
             SGS.decode(demonstration.text) if structure is None else structure_from_dict(structure)
         )
         return TrainingCrystal(demonstration, SGS.analyze(crystal, demonstration.symprec))
-    except Exception as error:  # a document that cannot be read is reported, the rest goes in
+    except Exception as error:  # a document that cannot be read is reported, the others are kept
         return f"{type(error).__name__}: {' '.join(str(error).split())}"
