@@ -93,7 +93,7 @@ def _site(site: Any) -> dict[str, Any]:
 
 
 def _check_class(part: Mapping[str, Any], kind: str) -> None:
-    """Refuse a part that says it is something else; one that says nothing is taken."""
+    """Raise an error for a part with another class name; parts without one are accepted."""
     module, name = part.get("@module"), part.get("@class")
     if "@callable" in part or (
         (module is not None or name is not None)

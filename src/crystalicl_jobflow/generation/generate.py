@@ -66,7 +66,7 @@ def generate_for_retrievals(
         saved. None stores nothing.
     **writing
         Fields of `Writing`: ``sampling`` (with ``best_of`` k, sample s is the most probable of
-        the draws k s to k s + k - 1, those that are no crystal last), ``text_format``,
+        the draws k s to k s + k - 1, draws that are not crystals last), ``text_format``,
         ``template`` and ``constrain`` (what no constraint exists for, a text format or an empty
         vocabulary, is written freely).
 

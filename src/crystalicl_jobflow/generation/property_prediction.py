@@ -76,7 +76,7 @@ def predict_property(
     progress
         Called with the number of finished answers and the total number.
     **writing
-        Fields of `Writing`: ``sampling``, how answers are drawn (the likeliest one, `GREEDY`,
+        Fields of `Writing`: ``sampling``, how answers are drawn (the most likely one, `GREEDY`,
         where it is left out, or `DRAWN` where there are several); ``text_format`` and
         ``template``, in which the model is shown the crystal; ``constrain``, whether it can
         write nothing but a number that the property can have.

@@ -77,7 +77,7 @@ def condition_sentences(condition: Condition, *, template: str = "crystalicl") -
     Parameters
     ----------
     condition
-        What is asked for.
+        The requested condition.
     template
         'crystalicl' or 'alpaca'.
 

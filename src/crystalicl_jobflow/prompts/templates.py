@@ -79,7 +79,7 @@ def crystal_prompt(
     Parameters
     ----------
     condition
-        What is asked for; an empty condition gives the unconditional prompt.
+        The requested condition; an empty one gives the unconditional prompt.
     demonstrations
         Known crystals to show, at most five: documents of the pool, or pairs of
         (condition sentences, crystal text). None gives the zero-shot prompt.

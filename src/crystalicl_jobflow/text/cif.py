@@ -54,7 +54,7 @@ _OPERATION_NAMES = ("_symmetry_equiv_pos_as_xyz", "_space_group_symop_operation_
 #: Maximum number of characters of a symmetry operation, including its number in the list.
 _MAX_OPERATION = 100
 _LONG_NUMBER = re.compile(rf"\d[\d.]{{{MAX_NUMBER_CHARACTERS},}}")
-#: Tolerances tried, as shares of the one asked for, until name and operations agree.
+#: Tolerances tried, as fractions of the requested one, until name and operations agree.
 _TIGHTER = (1.0, 0.3, 0.1, 0.01)
 
 

@@ -112,7 +112,7 @@ def train(
     ------
     ValueError
         If there is nothing to learn, a patience without a validation, a checkpoint of
-        another model, a row too large for the memory, or a loss that is no number.
+        another model, a row too large for the memory, or a loss that is not a number.
     """
     import torch
 
@@ -142,7 +142,7 @@ def fit(
     save: Callable[[Path], None] | None = None,
     progress: Callable[[dict[str, float]], None] | None = None,
 ) -> TrainingResult:
-    """Train a model on instructions: `train` with batches as the settings ask for.
+    """Train a model on instructions: `train` with batches according to the settings.
 
     Parameters
     ----------
@@ -252,7 +252,7 @@ class _Training:
         return every == 0 or (every is None and self.settings.patience is not None)
 
     def _groups(self, rows: list[list[EncodedRow]]) -> Iterator[list[list[EncodedRow]]]:
-        """Yield the batches of each step from where the state stands, and move it on."""
+        """Yield the batches of each step, starting from the state, and update it."""
         state = self.state
         while state.batch < len(rows):
             group = rows[state.batch : state.batch + self.settings.accumulate]

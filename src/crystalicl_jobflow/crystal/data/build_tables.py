@@ -1,8 +1,8 @@
 """Write ``space_groups.json``: the Wyckoff positions of the 230 groups and their normalizers.
 
 Run as ``python -m crystalicl_jobflow.crystal.data.build_tables``; needed only when the setting of
-the texts changes. Nothing is typed in by hand: operations come from spglib's database (lowest Hall
-number of each group), letters and first coordinate triplets from moyopy's analysis of dummy
+the texts changes. No values are entered by hand: operations come from spglib's database (lowest
+Hall number of each group), letters and first coordinate triplets from moyopy's analysis of dummy
 crystals that occupy every kind of position, and normalizers from a search over a grid of 1/24.
 
 The result is checked before it is written: 1731 positions in all (International

@@ -1,7 +1,7 @@
 """Constrained decoding: symmetry and composition by construction.
 
 While a model writes a crystal, only tokens are offered that can still become one with
-the formula, the space group and the number of atoms asked for.
+the requested formula, space group and number of atoms.
 
 >>> from crystalicl_jobflow.schemas import Condition
 >>> constraint = build_constraint(Condition(formula="CaTiO3", space_group=221))

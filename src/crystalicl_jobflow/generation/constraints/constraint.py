@@ -49,7 +49,7 @@ class SGSConstraint:
     Attributes
     ----------
     condition
-        What is asked for.
+        The requested condition.
     options
         Limits.
     text_format
@@ -221,7 +221,7 @@ def build_constraint(
     Parameters
     ----------
     condition
-        What is asked for.
+        The requested condition.
     options
         Limits; by default those of `ConstraintOptions`.
     text_format

@@ -224,7 +224,7 @@ def build_trie(vocabulary: TokenVocabulary, alphabet: frozenset[str]) -> dict[st
 
 
 class VocabularyTables:
-    """Field tables of one vocabulary, made when first asked for.
+    """Field tables of one vocabulary, made when first needed.
 
     Parameters
     ----------

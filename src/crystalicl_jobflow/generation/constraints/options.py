@@ -15,7 +15,7 @@ cells rounded to one decimal."""
 
 RADII_FRACTION = 0.5
 """Default minimum distance as a fraction of the sum of two atomic radii: CrystalICL's
-structural validity asks for half the sum."""
+structural validity requires half the sum."""
 
 MIN_VOLUME_PER_ATOM = 4.0
 """Default least cell volume per atom in Å³; diamond, with the highest number density, has 5.7."""

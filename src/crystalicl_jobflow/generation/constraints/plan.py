@@ -159,7 +159,7 @@ class Plan:
         left
             Fixed positions that can still be occupied, as bits.
         most
-            Atoms in the primitive cell, at most.
+            Maximum number of atoms in the primitive cell.
         orbits
             Orbits written.
         """

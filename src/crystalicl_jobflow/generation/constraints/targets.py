@@ -282,7 +282,7 @@ def target_of(condition: Condition, writable: Collection[str] = ELEMENTS) -> Tar
     Parameters
     ----------
     condition
-        What is asked for.
+        The requested condition.
     writable
         Elements that the model can write.
     """

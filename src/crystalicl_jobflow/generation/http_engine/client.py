@@ -48,7 +48,7 @@ class RequestError(CrystalICLError):
     status
         HTTP status; None where there was no readable answer.
     retry_after
-        Pause in s that the server asks for.
+        Pause in s requested by the server.
     is_outage
         Whether the server could not be reached at all.
     """
@@ -85,7 +85,7 @@ class ServerClient:
     options
         Time-outs and retries.
     concurrency
-        Connections at once, at most.
+        Maximum number of simultaneous connections.
 
     Raises
     ------

@@ -1,7 +1,7 @@
 "use strict";
 // One viewer, and so one WebGL context, serves all crystals: browsers allow about sixteen.
-// It moves to the crystal that the reader points at; the others show the picture of how they
-// were left, or the still picture that the page came with.
+// It moves to the crystal under the pointer; the others show their last view as a picture,
+// or the initial picture of the page.
 (() => {
   document.documentElement.classList.remove("no-script");
   const data = JSON.parse(document.getElementById("data").textContent);

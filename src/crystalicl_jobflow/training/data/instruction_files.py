@@ -227,8 +227,8 @@ class InstructionFile:
         Returns
         -------
         training, validation
-            The training part shows none of the held-out formulas' crystals as the one
-            asked for. The validation part holds crystals only, no property prediction.
+            In the training part no crystal with a held-out formula is the target. The validation
+            part holds crystals only, no property prediction.
 
         Raises
         ------

@@ -58,7 +58,7 @@ class Instruction:
         The text after it, starting with a line end or a blank.
     kind
         'zero-shot', 'few-shot C' (with the strategy; 'few-shot C for CF' where there are no
-        fingerprints to serve the one asked for) or 'property'.
+        fingerprints for the intended strategy) or 'property'.
     crystal_id
         The target crystal.
     demonstration_ids
