@@ -36,6 +36,13 @@ def test_nucleus_ends_with_the_token_that_reaches_top_p(top_p: float, nucleus: s
     assert {chosen(u, top_p=top_p) for u in np.linspace(0, 0.999, 200)} == nucleus
 
 
+def test_nucleus_is_complete_where_its_sum_is_exactly_top_p() -> None:
+    logits = np.log(np.array([[0.25, 0.5, 0.25]]))  # halves and quarters are exact in float64
+    uniforms = np.linspace(0, 0.999, 50)
+    drawn = draw(np.repeat(logits, 50, axis=0), uniforms, temperature=1.0, top_p=0.5)
+    assert set(drawn.columns.tolist()) == {1}
+
+
 def test_top_k_keeps_the_likeliest() -> None:
     assert {chosen(u, top_k=2) for u in np.linspace(0, 0.999, 200)} == {0, 2}
     # the nucleus is taken of what top-k leaves: 0.5 of 0.75 is below 0.7

@@ -286,6 +286,7 @@ def test_memory_that_runs_out_halves_the_batch_and_changes_no_text(
     expected = generator.generate(requests, sampling, accept=accept)
     original = generator.causal.forward
     calls = 0
+    rows: list[int] = []  # in each call
     errors: list[Exception] = [
         torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"),
         RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory"),
@@ -295,6 +296,7 @@ def test_memory_that_runs_out_halves_the_batch_and_changes_no_text(
     def forward(input_ids: torch.Tensor, **options: Any) -> torch.Tensor:
         nonlocal calls
         calls += 1
+        rows.append(len(input_ids))
         logits = original(input_ids, **options)  # fails after the cache has been written
         if calls in (2, 20, 33) and errors:
             raise errors.pop(0)
@@ -307,6 +309,8 @@ def test_memory_that_runs_out_halves_the_batch_and_changes_no_text(
         requests, sampling, accept=accept, progress=lambda done, total: progress.append(done)
     )
     assert not errors
+    assert rows[1] == 16
+    assert max(rows[2:]) == 8  # half as many after the first failure
     assert generator.batch_size == 2
     assert answers == expected
     assert progress == list(range(21))
