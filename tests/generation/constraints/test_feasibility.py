@@ -19,6 +19,7 @@ from crystalicl_jobflow.generation.constraints.budget import (
     Budget,
     amounts_of,
     anonymous_amounts,
+    atoms_asked,
     counts_of,
     next_steps,
 )
@@ -34,7 +35,7 @@ from crystalicl_jobflow.generation.constraints.targets import (
     FormulaTarget,
     SystemTarget,
 )
-from crystalicl_jobflow.schemas import Condition
+from crystalicl_jobflow.schemas import Condition, Range
 
 GROUPS = st.sampled_from([1, 2, 10, 47, 62, 99, 123, 139, 164, 166, 191, 194, 215, 221, 225, 227])
 
@@ -186,6 +187,14 @@ def test_suggested_groups_are_possible_and_near() -> None:
         check_feasible(Condition(formula="CaTiO3", space_group=227), fewer)
 
 
+def test_bounds_between_whole_numbers_are_rounded_inwards() -> None:
+    assert atoms_asked(Range(min=6.5, max=9.5), 60) == (7, 9)
+    assert atoms_asked(Range(min=6.5, max=6.9), 60) == (7, 6)  # nothing in between
+    assert atoms_asked(Range(min=6, max=9), 8) == (6, 8)
+    with pytest.raises(ImpossibleConditionError):
+        build_constraint(Condition(num_sites={"min": 6.5, "max": 6.9}))
+
+
 def test_formats_without_a_constraint_have_none() -> None:
     condition = Condition(formula="NaCl")
     assert build_constraint(condition, text_format="xyz") is None
@@ -201,6 +210,8 @@ def test_the_constraint_describes_itself() -> None:
     assert "\n" not in words
     for part in ("sgs", "CaTiO3", "space group 221", "5 to 10 atoms", "0.7 Å"):
         assert part in words
+    # spheres of 1.80, 1.40 and three times 0.60 Å: 0.6 * 38.64 Å³ / 5
+    assert "at least 4.64 Å³ per atom" in words
     plain = ConstraintOptions(
         min_distance=None, min_volume_per_atom=None, min_sphere_volume_ratio=None
     )
