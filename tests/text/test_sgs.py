@@ -150,12 +150,14 @@ def test_polar_groups_have_their_origin_at_the_first_site(axes: int) -> None:
 def test_order_and_origin_of_the_atoms_do_not_change_the_text(number: int, seed: int) -> None:
     crystal, _ = random_crystal(number, seed)
     structure = SGS.build(crystal)
-    if len(structure) > 100:
-        return
+    if len(structure) > 100 or len(structure.get_neighbor_list(0.5)[0]):
+        return  # atoms on top of each other have no sensible group
     text = SGS.encode(structure)
     sites = list(structure)
-    random.Random(seed).shuffle(sites)
+    chance = random.Random(seed)
+    chance.shuffle(sites)
     shuffled = Structure.from_sites(sites)
+    shuffled.translate_sites(range(len(sites)), [chance.random() for _ in range(3)])
     assert SGS.encode(shuffled).split("\n")[0] == text.split("\n")[0]
     # where spglib chooses another cell the lengths say so, and the text is another
     if SGS.encode(shuffled).split("\n")[:3] == text.split("\n")[:3]:
