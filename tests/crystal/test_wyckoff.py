@@ -63,10 +63,23 @@ def test_aliases(name: str, number: int) -> None:
     assert wyckoff.number(name) == number
 
 
-@pytest.mark.parametrize("name", ["I2/a", "P2_1/n", "Pbnm", "0", "231", "", "Na", "x"])
+@pytest.mark.parametrize("name", ["I2/a", "P2_1/n", "Pbnm", "", "Na", "x"])
 def test_other_settings_and_nonsense_are_refused(name: str) -> None:
-    with pytest.raises(ValueError, match="space group"):
+    message = f"^no space group is called '{name}' in the standard setting$"
+    with pytest.raises(ValueError, match=message):
         wyckoff.number(name)
+
+
+@pytest.mark.parametrize("name", ["0", "231"])
+def test_numbers_of_no_group_are_refused(name: str) -> None:
+    message = f"^space group {name}: the number must lie between 1 and 230$"
+    with pytest.raises(ValueError, match=message):
+        wyckoff.number(name)
+
+
+def test_coordinates_that_round_to_one_are_zero() -> None:
+    wrapped = wyckoff.wrap(np.array([1 - 1e-12, -1e-12, 1.0, -0.25, 2.5, 1 - 1e-6]))
+    assert wrapped.tolist() == [0.0, 0.0, 0.0, 0.75, 0.5, 1 - 1e-6]
 
 
 @pytest.mark.parametrize(

@@ -93,14 +93,15 @@ def test_old_and_new_symbols_name_the_group(symbol: str, number: int) -> None:
 
 
 @pytest.mark.parametrize("symbol", ["I2/a", "P2_1/n", "P21/n"])
-def test_symbols_of_other_settings_are_not_taken_for_the_standard_one(symbol: str) -> None:
-    """Coordinates differ between settings, so the name must not be silently mapped."""
-    try:
-        number = Condition(space_group=symbol).space_group
-    except ValueError:
-        return
-    # a condition asks for a group, not for a setting: the number itself is right
-    assert number in (14, 15)
+def test_other_settings_that_pymatgen_does_not_know_are_refused(symbol: str) -> None:
+    with pytest.raises(ValueError, match=f"space group '{symbol}' is not a known symbol"):
+        Condition(space_group=symbol)
+
+
+@pytest.mark.parametrize(("symbol", "number"), [("Pbnm", 62), ("P112_1/b", 14), ("Fd-3m:2", 227)])
+def test_other_settings_that_pymatgen_knows_name_their_group(symbol: str, number: int) -> None:
+    # a condition asks for a group, not for coordinates in a setting
+    assert Condition(space_group=symbol).space_group == number
 
 
 def test_label_names_what_is_asked() -> None:
