@@ -82,6 +82,7 @@ def standard_cell(
     labels: NDArray[np.integer[Any]],
     *,
     symprec: float = SYMPREC,
+    partly_occupied: bool = False,
 ) -> StandardCell:
     """Find the space group of a crystal and bring it into the standard setting.
 
@@ -96,6 +97,10 @@ def standard_cell(
     symprec
         Tolerance in Å. Where nothing consistent is found, smaller ones are tried, and finally P1
         is used.
+    partly_occupied
+        Whether sites may be closer to their images than atoms can be: smaller snap tolerances
+        are then tried before the symmetry is given up. Whole atoms are snapped as a text with
+        two decimals is when it is read again, so that it gives the same crystal.
 
     Raises
     ------
@@ -106,7 +111,7 @@ def standard_cell(
     if fault is not None:
         raise ValueError(fault)
     for found in _candidates(lattice, frac_coords, labels, symprec):
-        for tolerance in _SNAP_TOLERANCES:
+        for tolerance in _SNAP_TOLERANCES if partly_occupied else _SNAP_TOLERANCES[:1]:
             snapped = snap(found.frac_coords, found.number, tolerance)
             if np.array_equal(snapped.multiplicity, found.multiplicity):
                 return StandardCell(

@@ -114,7 +114,11 @@ class SGSFormat:
         labels = np.array([label[name] for name in names], dtype=np.intc)
         matrix = np.array(structure.lattice.matrix, dtype=float)
         cell = standard_cell(
-            matrix, np.array(structure.frac_coords, dtype=float), labels, symprec=symprec
+            matrix,
+            np.array(structure.frac_coords, dtype=float),
+            labels,
+            symprec=symprec,
+            partly_occupied=not structure.is_ordered,
         )
         described = canonical_sites(
             cell.number, cell.frac_coords, cell.multiplicity, cell.labels.tolist()
