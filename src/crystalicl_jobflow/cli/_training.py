@@ -105,6 +105,12 @@ _LESSON_OPTIONS = (
         help="Share of crystals asked for with demonstrations that are made up together with"
         " one of these, of the same structure.",
     ),
+    click.option(
+        "--aligned",
+        is_flag=True,
+        help="Write crystals asked for with demonstrations in the description of these, where"
+        " they have the same structure.",
+    ),
 )
 
 _LOOP_OPTIONS = (
@@ -135,6 +141,11 @@ _LOOP_OPTIONS = (
         show_default=True,
         help="Time between checkpoints, from which a killed training goes on.",
     ),
+    click.option(
+        "--decay-share",
+        type=click.FloatRange(0, 1),
+        help="Last share of the training over which the learning rate goes to nothing.",
+    ),
     click.option("--seed", type=int, default=0, show_default=True),
     click.option("--threads", type=click.IntRange(1), help="Torch threads."),
     click.option(
@@ -156,7 +167,7 @@ def training_options(
     own = (
         default(
             "--mixture",
-            click.Choice(["base", "hybrid", "few-shot"]),
+            click.Choice(["base", "hybrid", "few-shot", "copy"]),
             mixture,
             "Instructions: mostly zero-shot, half or most of them with demonstrations.",
         ),
@@ -180,12 +191,13 @@ def loop_settings(defaults: LoopSettings, options: dict[str, Any]) -> LoopSettin
     """Return the settings that the options ask for."""
     from dataclasses import replace
 
-    minutes = options["minutes"]
+    minutes, decay = options["minutes"], options["decay_share"]
     same = ("learning_rate", "epochs", "max_tokens", "accumulate", "bf16", "patience")
     return replace(
         defaults,
         time_limit=None if minutes is None else 60 * minutes,
         tokens_per_batch=options["batch_tokens"],
+        decay_share=defaults.decay_share if decay is None else decay,
         checkpoint_every=60 * options["checkpoint_minutes"],
         **{name: options[name] for name in (*same, "validate_every", "seed", "threads")},
     )
@@ -243,6 +255,7 @@ def load_lesson(options: dict[str, Any]) -> Lesson:
         augment=options["augment"],
         substitute=options["substitute"],
         made_up=options["made_up"],
+        aligned=options["aligned"],
         seed=options["seed"],
         require_fingerprints=by_structure(ablation),
     )

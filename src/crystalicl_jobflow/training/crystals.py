@@ -6,7 +6,8 @@ import csv
 import gzip
 import pickle
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
     from pymatgen.core import Structure
 
 ID_COLUMNS = ("material_id", "id")
-"""Columns that may hold a row's name, the first that is there."""
+"""Columns that may hold a row's name, the first that is there; where several rows have the
+same, their numbers are added."""
 
 
 @dataclass(frozen=True)
@@ -174,17 +176,26 @@ def _read_file(
     path: Path, *, workers: int, limit: int | None
 ) -> tuple[list[TrainingCrystal], list[SkippedRow]]:
     source = _stem(path)
-    tasks = ((index, row, source) for index, row in enumerate(islice(_rows(path), limit)))
+    names = Counter(_name(row) for row in islice(_rows(path), limit))
+    tasks = (
+        (index, row, source, _name(row) if names[_name(row)] == 1 else f"{_name(row)}-{index}")
+        for index, row in enumerate(islice(_rows(path), limit))
+    )
     results = list(parallel_map(_analyse, tasks, processes=workers, batch_size=64))
     crystals = [result for result in results if isinstance(result, TrainingCrystal)]
     return crystals, [result for result in results if isinstance(result, SkippedRow)]
 
 
-def _analyse(task: tuple[int, dict[str, str], str]) -> TrainingCrystal | SkippedRow:
+def _name(row: Mapping[str, str]) -> str:
+    """Return what a row calls itself; some data sets write the same into every row."""
+    return next((row[column] for column in ID_COLUMNS if row.get(column)), "")
+
+
+def _analyse(task: tuple[int, dict[str, str], str, str]) -> TrainingCrystal | SkippedRow:
     from pymatgen.core import Structure
 
-    index, row, source = task
-    name = next((row[column] for column in ID_COLUMNS if row.get(column)), str(index))
+    index, row, source, name = task
+    name = name.removeprefix("-") or str(index)
     properties: dict[str, float] = {}
     try:
         for column, value in row.items():

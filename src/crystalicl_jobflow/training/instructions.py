@@ -25,6 +25,8 @@ from crystalicl_jobflow.prompts import (
 from crystalicl_jobflow.retrieval.index import DemonstrationIndex
 from crystalicl_jobflow.retrieval.selection import select
 from crystalicl_jobflow.schemas import PROPERTIES, Condition, Demonstration
+from crystalicl_jobflow.text import SGSCrystal
+from crystalicl_jobflow.text.alignment import align_all
 from crystalicl_jobflow.text.augmentation import equivalent_description
 from crystalicl_jobflow.text.writing import WRITTEN_FORMATS, crystal_text
 from crystalicl_jobflow.training.crystals import TrainingCrystal
@@ -32,6 +34,7 @@ from crystalicl_jobflow.training.made_up import MADE_UP, made_up_pair
 from crystalicl_jobflow.training.mixtures import (
     ABLATIONS,
     BASE_MIXTURE,
+    COPY_MIXTURE,
     FEW_SHOT_MIXTURE,
     HYBRID_MIXTURE,
     MIXTURES,
@@ -108,6 +111,11 @@ class InstructionSet:
     made_up
         Share of the few-shot instructions (0 to 1) about made-up crystals
         (`made_up.made_up_pair`): one of the crystals shown has the structure asked for.
+    aligned
+        Whether the crystals of a few-shot instruction are written in the description of the
+        first one shown, where they have its structure (`alignment.align_all`): what is to be
+        copied then stands line by line. The share ``augment`` of those first ones is in
+        another description than the canonical one. For SGS and SGSW texts only.
     template
         'crystalicl' or 'alpaca', see `crystalicl_jobflow.prompts`.
     require_fingerprints
@@ -137,6 +145,7 @@ class InstructionSet:
         augment: float = 0.0,
         substitute: float = 0.0,
         made_up: float = 0.0,
+        aligned: bool = False,
         template: str = "crystalicl",
         require_fingerprints: bool = False,
     ) -> None:
@@ -148,6 +157,7 @@ class InstructionSet:
         self.augment = augment
         self.substitute = substitute
         self.made_up = made_up
+        self.aligned = aligned and text_format in ("sgs", "sgsw")
         self.crystals = list(crystals)
         self.text_format = text_format
         self.mixture = mixture
@@ -246,7 +256,7 @@ class InstructionSet:
         """Ask for a crystal, with demonstrations where there is a strategy and it finds some."""
         asked = self.crystals[index]
         if strategy is not None and self.made_up and rng.random() < self.made_up:
-            pair = made_up_pair(asked, rng)
+            pair = made_up_pair(asked, rng, aligned=self.aligned)
             if pair is not None:
                 return self._made_up(*pair, strategy, rng)
         other_elements = None
@@ -264,17 +274,25 @@ class InstructionSet:
                 kind = f"few-shot {used}" + (f" for {strategy}" if used != strategy else "")
             elif other_elements is not None:
                 return self._crystal(index, rng)
-        if shown and other_elements is not None:
-            text = crystal_text(other_elements.crystal, self.text_format)
+        documents = [self.crystals[other].demonstration for other in shown]
+        if shown and self.aligned:
+            crystals = [self.crystals[other].crystal for other in shown]
+            *texts, text = self._alike([*crystals, (other_elements or asked).crystal], rng)
         else:
-            text = self.text(index) if shown else self._described(index, rng)
-        return self._asked(
-            demonstration,
-            condition,
-            text,
-            kind,
-            [(self.crystals[other].demonstration, self.text(other)) for other in shown],
-        )
+            texts = [self.text(other) for other in shown]
+            if shown and other_elements is not None:
+                text = crystal_text(other_elements.crystal, self.text_format)
+            else:
+                text = self.text(index) if shown else self._described(index, rng)
+        pairs = list(zip(documents, texts, strict=True))
+        return self._asked(demonstration, condition, text, kind, pairs)
+
+    def _alike(self, crystals: Sequence[SGSCrystal], rng: random.Random) -> list[str]:
+        """Return the texts of crystals in one description, as far as they have one structure."""
+        first, *others = crystals
+        if self.augment and rng.random() < self.augment:
+            first = equivalent_description(first, rng, order=rng.random() < 0.5)
+        return [crystal_text(item, self.text_format) for item in align_all([first, *others])]
 
     def _made_up(
         self, shown: TrainingCrystal, asked: TrainingCrystal, strategy: str, rng: random.Random
@@ -285,18 +303,21 @@ class InstructionSet:
         # alone in half of them: what there is to learn stands out, in short rows
         shots = draw(self.mixture.shots, rng) if rng.random() < 0.5 else 1
         others = self._choose(asked.demonstration, condition, used, shots, rng)
-        examples = [(self.crystals[other].demonstration, self.text(other)) for other in others]
-        examples.insert(
-            rng.randrange(max(1, len(examples))),
-            (shown.demonstration, crystal_text(shown.crystal, self.text_format)),
-        )
+        examples = [self.crystals[other] for other in others]
+        examples.insert(rng.randrange(max(1, len(examples))), shown)
         del examples[max(1, len(others)) :]
+        crystals = [item.crystal for item in (*examples, asked)]
+        if self.aligned:
+            texts = [crystal_text(item, self.text_format) for item in align_all(crystals)]
+        else:
+            texts = [crystal_text(item, self.text_format) for item in crystals]
+        documents = [item.demonstration for item in examples]
         return self._asked(
             asked.demonstration,
             condition,
-            crystal_text(asked.crystal, self.text_format),
+            texts[-1],
             "few-shot made up",
-            examples,
+            list(zip(documents, texts[:-1], strict=True)),
         )
 
     def _asked(
@@ -376,6 +397,7 @@ def _spans(prompt: str, shown: Sequence[str]) -> Iterator[tuple[int, int]]:
 __all__ = [
     "ABLATIONS",
     "BASE_MIXTURE",
+    "COPY_MIXTURE",
     "FEW_SHOT_MIXTURE",
     "HYBRID_MIXTURE",
     "MIXTURES",

@@ -45,7 +45,7 @@ are the easiest to carry over, and what a model learns to carry over first."""
 
 
 def made_up_pair(
-    item: TrainingCrystal, rng: random.Random
+    item: TrainingCrystal, rng: random.Random, *, aligned: bool = False
 ) -> tuple[TrainingCrystal, TrainingCrystal] | None:
     """Make up two crystals of one structure.
 
@@ -55,12 +55,16 @@ def made_up_pair(
         An ordered crystal: group, Wyckoff positions and stoichiometry are its own.
     rng
         Draws everything else.
+    aligned
+        Whether the second crystal is written as the first one is, whatever the order of its
+        elements by electronegativity.
 
     Returns
     -------
     tuple of TrainingCrystal or None
         Two crystals with the same coordinates, angles and ratios of lengths, each with
-        elements similar to the crystal's, in the same order of electronegativity, some of
+        elements similar to the crystal's, in the same order of electronegativity (unless
+        ``aligned``), some of
         them in both, and the volume that their atoms as spheres ask for. They need not
         be sensible: atoms may come close, and their symmetry may be higher than written.
         None where no such elements are found.
@@ -82,7 +86,7 @@ def made_up_pair(
     if first is None:
         return None
     kept = {old: new for old, new in first.items() if rng.random() < SHARED}
-    second = _other_elements(item.demonstration.elements, kept, rng)
+    second = _other_elements(item.demonstration.elements, kept, rng, ordered=not aligned)
     if second is None:
         return None
     return _with_elements(item, shape, first), _with_elements(item, shape, second)
@@ -100,14 +104,20 @@ def _another_cell(
 
 
 def _other_elements(
-    elements: tuple[str, ...], kept: dict[str, str], rng: random.Random
+    elements: tuple[str, ...],
+    kept: dict[str, str],
+    rng: random.Random,
+    *,
+    ordered: bool = True,
 ) -> dict[str, str] | None:
-    """Return similar elements in the same order of electronegativity, in which texts go."""
-    ordered = sorted(elements, key=element_rank)
+    """Return similar elements, in the same order of electronegativity, in which texts go."""
+    names = sorted(elements, key=element_rank)
     for _ in range(20):
-        drawn = [kept.get(symbol) or rng.choice(near_elements(symbol)) for symbol in ordered]
-        if len(set(drawn)) == len(drawn) and drawn == sorted(drawn, key=element_rank):
-            return dict(zip(ordered, drawn, strict=True))
+        drawn = [kept.get(symbol) or rng.choice(near_elements(symbol)) for symbol in names]
+        if len(set(drawn)) < len(drawn):
+            continue
+        if not ordered or drawn == sorted(drawn, key=element_rank):
+            return dict(zip(names, drawn, strict=True))
     return None
 
 

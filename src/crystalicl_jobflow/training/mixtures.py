@@ -15,7 +15,7 @@ KINDS = ("zero-shot", "few-shot", "property")
 """Kinds of instructions (CrystalICL, sections 3.2 and 3.3)."""
 CONDITIONS = ("group", "formula", "all", "subset", "empty")
 """Ways of asking for a known crystal, see `draw_condition`."""
-STRATEGIES = ("C", "F", "CF", "R", "CR", "FR", "CFR")
+STRATEGIES = ("C", "F", "CF", "R", "CR", "FR", "CFR", "CE")
 """Ways of choosing demonstrations."""
 
 
@@ -94,7 +94,20 @@ FEW_SHOT_MIXTURE = Mixture(
 """Mostly demonstrations that meet the condition: a small model learns to use what it is
 shown only when it is shown much of it."""
 
-MIXTURES = {"base": BASE_MIXTURE, "hybrid": HYBRID_MIXTURE, "few-shot": FEW_SHOT_MIXTURE}
+COPY_MIXTURE = Mixture(
+    kinds={"zero-shot": 0.27, "few-shot": 0.67, "property": 0.06},
+    conditions={"group": 0.70, "formula": 0.12, "all": 0.09, "subset": 0.06, "empty": 0.03},
+    strategies={"CE": 0.75, "C": 0.17, "CR": 0.03, "R": 0.05},
+    shots={1: 0.35, 2: 0.15, 3: 0.5},
+)
+"""As `FEW_SHOT_MIXTURE`, with the demonstrations that come nearest (CE) in most of them."""
+
+MIXTURES = {
+    "base": BASE_MIXTURE,
+    "hybrid": HYBRID_MIXTURE,
+    "few-shot": FEW_SHOT_MIXTURE,
+    "copy": COPY_MIXTURE,
+}
 """Mixtures by name, as the command line knows them."""
 
 ABLATIONS = ("only-C", "only-F", "only-CF", "only-random", "no-auxiliary")

@@ -170,6 +170,7 @@ def crystal_lesson(
     augment: float = 0.0,
     substitute: float = 0.0,
     made_up: float = 0.0,
+    aligned: bool = False,
     seed: int = 0,
     template: str = "crystalicl",
     require_fingerprints: bool = False,
@@ -180,7 +181,7 @@ def crystal_lesson(
     ----------
     split
         Of `load_split`.
-    text_format, mixture, weights, augment, substitute, made_up, seed, template
+    text_format, mixture, weights, augment, substitute, made_up, aligned, seed, template
         As in `InstructionSet`; weights by file name without ending.
     require_fingerprints
         As in `InstructionSet`.
@@ -194,6 +195,7 @@ def crystal_lesson(
         augment=augment,
         substitute=substitute,
         made_up=made_up,
+        aligned=aligned,
         template=template,
         require_fingerprints=require_fingerprints,
     )

@@ -178,6 +178,7 @@ def record_arguments(
         "augment": getattr(source, "augment", 0.0),
         "substitute": getattr(source, "substitute", 0.0),
         "made_up": getattr(source, "made_up", 0.0),
+        "aligned": getattr(source, "aligned", False),
         "validation_instructions": validation_rows,
         "trained_parameters": sum(p.numel() for p in trainable(model).values()),
         "parameters": sum(p.numel() for p in model.parameters()),

@@ -1,0 +1,511 @@
+"""A crystal in the description of another one of the same structure.
+
+Each crystal has a description of its own that comes first (`canonical`), which depends on
+its elements and on digits that hardly differ. Two crystals of one structure may so be
+written from other origins, along other axes, with their orbits in another order. Here one
+of them is written the way the other one is: line for line, with the coordinates as near
+as they can be. What is to be copied then stands where it is looked for.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from itertools import permutations, product
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crystalicl_jobflow.schemas.space_groups import crystal_system
+from crystalicl_jobflow.text import spacegroups
+from crystalicl_jobflow.text.lattice import lattice_matrix, lattice_parameters
+from crystalicl_jobflow.text.numbers import triple
+from crystalicl_jobflow.text.sgs import SGSCrystal
+
+MOST_ORBITS = 60
+"""Crystals with more orbits are not aligned: it would take too long."""
+
+MOST_STRAIN = 0.35
+"""Most that a length differs along other axes, as the logarithm of the ratio."""
+
+MOST_TURN = 15.0
+"""Most that an angle differs along other axes (degrees)."""
+
+STRAIN_COST = 3.0
+"""What a unit of strain counts beside a displacement (Å)."""
+
+SAME = 0.02
+"""Distance (Å) from which on nothing nearer is looked for."""
+
+NEAR = 0.3
+"""Distance (Å) from which on no other axes are tried."""
+
+_FEW = 4
+_FAR = 1e6
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """A crystal in another one's description.
+
+    Parameters
+    ----------
+    crystal
+        The same crystal; its sites are in the order of the other one's.
+    distance
+        Mean distance of its sites from the other one's (Å), and the strain between the
+        cells times `STRAIN_COST`.
+    """
+
+    crystal: SGSCrystal
+    distance: float
+
+
+def with_positions(crystal: SGSCrystal) -> SGSCrystal | None:
+    """Put the sites of a read text on their Wyckoff positions.
+
+    Returns
+    -------
+    SGSCrystal or None
+        With multiplicities and letters; None where a site is on no position.
+    """
+    if all(site.wyckoff_letter and site.multiplicity for site in crystal.sites):
+        return crystal
+    number = crystal.space_group_number
+    snapped = spacegroups.snap([site.frac_coords for site in crystal.sites], number)
+    indices = spacegroups.wyckoff_index(snapped.frac_coords, number, snapped.multiplicity)
+    if (indices < 0).any():
+        return None
+    positions = spacegroups.wyckoff_positions(number)
+    points = spacegroups.wrap(snapped.frac_coords)
+    sites = [
+        replace(
+            site,
+            frac_coords=triple(point),
+            multiplicity=positions[index].multiplicity,
+            wyckoff_letter=positions[index].letter,
+        )
+        for site, point, index in zip(crystal.sites, points, indices, strict=True)
+    ]
+    return replace(crystal, sites=tuple(sites))
+
+
+def align(crystal: SGSCrystal, reference: SGSCrystal) -> Alignment | None:
+    """Write a crystal in the description of another one.
+
+    Tried are the cosets of the group in its normalizer, origins along polar axes, other
+    axes of like lengths (permutations in orthorhombic cells, other bases in monoclinic
+    and triclinic ones) and all ways of putting elements of the one beside those of the
+    other; each orbit goes to one on the same Wyckoff position, by the nearest of its
+    points.
+
+    Parameters
+    ----------
+    crystal, reference
+        As `SGSFormat.analyze` or `with_positions` give them.
+
+    Returns
+    -------
+    Alignment or None
+        The nearest one; None where the groups differ, or no description of the crystal has
+        the orbits of the other one.
+    """
+    number = reference.space_group_number
+    count = len(reference.sites)
+    if (
+        crystal.space_group_number != number
+        or len(crystal.sites) != count
+        or not 0 < count <= MOST_ORBITS
+    ):
+        return None
+    target = _Target.of(reference)
+    points = np.array([site.frac_coords for site in crystal.sites], dtype=float)
+    species = [site.species for site in crystal.sites]
+    if sorted(Counter(species).values()) != sorted(Counter(target.species).values()):
+        return None
+    matrix = lattice_matrix(crystal.lengths, crystal.angles)
+    best: tuple[float, SGSCrystal] | None = None
+    for axes in _axes(number, matrix, target.matrix):
+        turned = axes.points(points)
+        letters = _letters(turned, crystal, number, changed=axes.changed)
+        if letters is None:
+            continue
+        for coset in _cosets(species, letters, target, number):
+            moved = coset.points(turned, number)
+            for shift in _shifts(moved, coset, target, number):
+                shifted = moved + shift
+                found = _assign(shifted, coset, target, number)
+                distance = found.distance + axes.strain * STRAIN_COST
+                if best is None or distance < best[0] - 1e-6:
+                    best = distance, _written(crystal, axes, coset, found)
+                if distance < SAME:
+                    return Alignment(best[1], best[0])
+        if best is not None and best[0] < NEAR:
+            break
+    return None if best is None else Alignment(best[1], best[0])
+
+
+def align_all(
+    crystals: Sequence[SGSCrystal], *, nearest: bool = True
+) -> list[SGSCrystal]:
+    """Write each crystal in the description of one before it.
+
+    Parameters
+    ----------
+    crystals
+        The first stays as it is. Each other one is written as the first before it that it
+        can be aligned to, or stays as it is.
+    nearest
+        Whether the last one, the answer, is written as the nearest before it instead,
+        where the first is not near (`NEAR`).
+    """
+    done: list[SGSCrystal] = []
+    for place, crystal in enumerate(crystals):
+        best: Alignment | None = None
+        for other in done:
+            found = align(crystal, other)
+            if found is not None and (best is None or found.distance < best.distance - 1e-6):
+                best = found
+            last = nearest and place == len(crystals) - 1
+            if best is not None and (not last or best.distance < NEAR):
+                break
+        done.append(crystal if best is None else best.crystal)
+    return done
+
+
+@dataclass(frozen=True, eq=False)
+class _Target:
+    """What a crystal is aligned to."""
+
+    points: NDArray[np.float64]
+    letters: tuple[str, ...]
+    species: tuple[str, ...]
+    #: Numbers of the pairs of species and letter that there are, and that of each orbit.
+    kinds: dict[tuple[str, str], int]
+    kind_of: NDArray[np.intp]
+    matrix: NDArray[np.float64]
+    metric: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, crystal: SGSCrystal) -> _Target:
+        matrix = lattice_matrix(crystal.lengths, crystal.angles)
+        letters = tuple(site.wyckoff_letter or "" for site in crystal.sites)
+        species = tuple(site.species for site in crystal.sites)
+        kinds: dict[tuple[str, str], int] = {}
+        kind_of = [
+            kinds.setdefault(kind, len(kinds)) for kind in zip(species, letters, strict=True)
+        ]
+        return cls(
+            np.array([site.frac_coords for site in crystal.sites], dtype=float),
+            letters,
+            species,
+            kinds,
+            np.array(kind_of, dtype=np.intp),
+            matrix,
+            matrix @ matrix.T,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class _Axes:
+    """Other axes for a crystal: ``x' = rotation @ x + translation``."""
+
+    rotation: NDArray[np.int64]
+    translation: NDArray[np.float64]
+    matrix: NDArray[np.float64]
+    strain: float
+    changed: bool
+
+    def points(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.asarray(points @ self.rotation.T + self.translation)
+
+
+@dataclass(frozen=True, eq=False)
+class _Coset:
+    """An origin and axes of the Euclidean normalizer, with elements put beside elements."""
+
+    index: int
+    letters: tuple[str, ...]
+    #: For each orbit of the crystal, the species of the target that it stands for.
+    stands_for: tuple[str, ...]
+
+    def points(self, points: NDArray[np.float64], number: int) -> NDArray[np.float64]:
+        normalizer = spacegroups.normalizer(number)
+        rotated = points @ normalizer.rotations[self.index].T
+        return np.asarray(rotated + normalizer.translations[self.index])
+
+
+@dataclass(frozen=True, eq=False)
+class _Assigned:
+    """Orbits of a crystal in the order of the target's, and their nearest points."""
+
+    order: NDArray[np.intp]
+    points: NDArray[np.float64]
+    distance: float
+
+
+def _axes(
+    number: int, matrix: NDArray[np.float64], target: NDArray[np.float64]
+) -> Iterator[_Axes]:
+    """Yield the axes of a crystal as they are, then others in which its cell is alike."""
+    lengths, angles = _shape(matrix)
+    goal_lengths, goal_angles = _shape(target)
+    strain = float(np.abs(lengths - goal_lengths).mean())
+    eye = np.eye(3, dtype=np.int64)
+    yield _Axes(eye, np.zeros(3), matrix, strain, changed=False)
+    others = _other_axes(number)
+    if not others[0].size:
+        return
+    rotations, translations, inverses = others
+    # rows of a matrix are the cell's vectors: x' = P x takes them to inv(P).T @ rows
+    cells = inverses.transpose(0, 2, 1) @ matrix
+    lengths, angles = _shapes(cells)
+    gaps = np.abs(lengths - goal_lengths)
+    turns = np.abs(angles - goal_angles).max(1)
+    strains = gaps.mean(1) + turns / 90.0
+    near = np.flatnonzero((gaps.max(1) < MOST_STRAIN) & (turns < MOST_TURN))
+    for row in near[np.argsort(strains[near], kind="stable")][:_FEW]:
+        yield _Axes(
+            rotations[row],
+            translations[row],
+            cells[row],
+            float(gaps[row].mean()),
+            changed=True,
+        )
+
+
+def _shape(matrix: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    lengths, angles = _shapes(matrix[None])
+    return lengths[0], angles[0]
+
+
+def _shapes(cells: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return logarithms of lengths at unit volume, and angles (degrees); shapes (n, 3)."""
+    lengths = np.linalg.norm(cells, axis=2)
+    units = cells / lengths[:, :, None]
+    cosines = np.stack(
+        [
+            (units[:, 1] * units[:, 2]).sum(1),
+            (units[:, 0] * units[:, 2]).sum(1),
+            (units[:, 0] * units[:, 1]).sum(1),
+        ],
+        axis=1,
+    )
+    volumes = np.abs(np.linalg.det(cells))
+    logs = np.log(lengths) - np.log(volumes)[:, None] / 3
+    return logs, np.degrees(np.arccos(np.clip(cosines, -1, 1)))
+
+
+@cache
+def _other_axes(
+    number: int,
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return changes of axes that leave the group's operations as they are.
+
+    Returns
+    -------
+    rotations, translations, inverses : numpy.ndarray
+        Proper, shapes (n, 3, 3), (n, 3) and (n, 3, 3); without those that are no other
+        axes (sign changes). Empty where a group's axes are all told apart.
+    """
+    system = crystal_system(number)
+    empty = np.zeros((0, 3, 3), dtype=np.int64), np.zeros((0, 3)), np.zeros((0, 3, 3))
+    if system == "orthorhombic":
+        candidates = _signed_permutations()
+    elif system == "monoclinic":
+        candidates = _monoclinic_bases()
+    elif system == "triclinic":
+        candidates = _triclinic_bases()
+    else:
+        return empty
+    found = []
+    for rotation in candidates:
+        shift = _normalizing_shift(number, rotation)
+        if shift is not None:
+            found.append((rotation, shift))
+    if not found:
+        return empty
+    rotations = np.array([rotation for rotation, _ in found])
+    inverses = np.rint(np.linalg.inv(rotations.astype(float)))
+    return rotations, np.array([shift for _, shift in found]), inverses
+
+
+def _signed_permutations() -> list[NDArray[np.int64]]:
+    """Return one proper matrix for each permutation of three axes but the identity."""
+    found = []
+    for order in list(permutations(range(3)))[1:]:
+        matrix = np.eye(3, dtype=np.int64)[list(order)]
+        found.append(matrix if np.linalg.det(matrix) > 0 else -matrix)
+    return found
+
+
+def _monoclinic_bases() -> list[NDArray[np.int64]]:
+    found = []
+    for a, b, c, d in product((-1, 0, 1), repeat=4):
+        size = a * d - b * c
+        if abs(size) != 1 or (abs(a), b, c, abs(d)) == (1, 0, 0, 1):
+            continue
+        found.append(np.array([[a, 0, b], [0, size, 0], [c, 0, d]], dtype=np.int64))
+    return found
+
+
+def _triclinic_bases() -> list[NDArray[np.int64]]:
+    entries = np.array(list(product((-1, 0, 1), repeat=9)), dtype=np.int64).reshape(-1, 3, 3)
+    proper = entries[np.rint(np.linalg.det(entries)) == 1]
+    return [matrix for matrix in proper if not np.array_equal(matrix, np.eye(3))]
+
+
+def _normalizing_shift(number: int, rotation: NDArray[np.int64]) -> NDArray[np.float64] | None:
+    """Return the origin shift with which a change of axes maps a group onto itself."""
+    if number <= 2:  # identity and inversion alone
+        return np.zeros(3)
+    group = spacegroups.operations(number)
+    inverse = np.rint(np.linalg.inv(rotation)).astype(np.int64)
+    turned = rotation @ group.rotations @ inverse
+    known = {
+        (tuple(w.ravel()), tuple(np.rint(t * 24).astype(int) % 24))
+        for w, t in zip(group.rotations, group.translations, strict=True)
+    }
+    linear = {key[0] for key in known}
+    if any(tuple(w.ravel()) not in linear for w in turned):
+        return None
+    eye = np.eye(3)
+    steps = (0.0, 0.25, 0.5, 0.75) if number not in (43, 70) else tuple(np.arange(8) / 8)
+    for shift in product(steps, repeat=3):
+        vector = np.array(shift)
+        translations = group.translations @ rotation.T + (eye - turned) @ vector
+        whole = np.rint(translations * 24).astype(int) % 24
+        if all(
+            (tuple(w.ravel()), tuple(t)) in known for w, t in zip(turned, whole, strict=True)
+        ):
+            return vector
+    return None
+
+
+def _letters(
+    points: NDArray[np.float64], crystal: SGSCrystal, number: int, *, changed: bool
+) -> list[str] | None:
+    """Return the Wyckoff letters of a crystal's orbits."""
+    if not changed:
+        return [site.wyckoff_letter or "" for site in crystal.sites]
+    sizes = np.array([site.multiplicity or 0 for site in crystal.sites])
+    indices = spacegroups.wyckoff_index(points, number, sizes)
+    if (indices < 0).any():
+        return None
+    positions = spacegroups.wyckoff_positions(number)
+    return [positions[index].letter for index in indices]
+
+
+def _cosets(
+    species: Sequence[str], letters: Sequence[str], target: _Target, number: int
+) -> Iterator[_Coset]:
+    """Yield the cosets, and what stands for what, under which the orbits are the target's."""
+    goal: dict[str, Counter[str]] = {}
+    for name, letter in zip(target.species, target.letters, strict=True):
+        goal.setdefault(name, Counter())[letter] += 1
+    names = list(dict.fromkeys(species))
+    for index, mapping in enumerate(spacegroups.normalizer(number).letters):
+        new = tuple(mapping[letter] for letter in letters)
+        own: dict[str, Counter[str]] = {name: Counter() for name in names}
+        for name, letter in zip(species, new, strict=True):
+            own[name][letter] += 1
+        for match in _matches(names, own, goal, frozenset()):
+            yield _Coset(index, new, tuple(match[name] for name in species))
+
+
+def _matches(
+    names: Sequence[str],
+    own: dict[str, Counter[str]],
+    goal: dict[str, Counter[str]],
+    taken: frozenset[str],
+) -> Iterator[dict[str, str]]:
+    if not names:
+        yield {}
+        return
+    for other, counts in goal.items():
+        if other not in taken and counts == own[names[0]]:
+            for rest in _matches(names[1:], own, goal, taken | {other}):
+                yield {names[0]: other, **rest}
+
+
+def _shifts(
+    points: NDArray[np.float64], coset: _Coset, target: _Target, number: int
+) -> Iterator[NDArray[np.float64]]:
+    """Yield origins along polar axes: one orbit of the rarest kind is put where one is."""
+    polar = spacegroups.normalizer(number).polar
+    if not polar.any():
+        yield np.zeros(3)
+        return
+    kinds = Counter(zip(target.species, target.letters, strict=True))
+    rarest = min(kinds, key=lambda kind: (kinds[kind], kind))
+    anchor = next(
+        i
+        for i, kind in enumerate(zip(coset.stands_for, coset.letters, strict=True))
+        if kind == rarest
+    )
+    images = spacegroups.operations(number).apply(points[anchor : anchor + 1])[0]
+    goals = target.points[
+        [i for i, kind in enumerate(zip(target.species, target.letters, strict=True)) if kind == rarest]
+    ]
+    gaps = goals[:, None] - images[None]
+    gaps -= np.rint(gaps)
+    aside = np.where(polar, 0.0, np.abs(gaps)).max(-1).ravel()
+    shifts = np.where(polar, gaps, 0.0).reshape(-1, 3)
+    seen: set[tuple[float, ...]] = set()
+    for row in np.argsort(aside, kind="stable"):
+        if aside[row] > max(0.25, aside.min() + 1e-6) or len(seen) >= 4 * _FEW:
+            return
+        key = tuple(np.round(shifts[row] % 1.0, 3) % 1.0)
+        if key not in seen:
+            seen.add(key)
+            yield shifts[row]
+
+
+def _assign(
+    points: NDArray[np.float64], coset: _Coset, target: _Target, number: int
+) -> _Assigned:
+    """Put each orbit to one of the target's on the same position, the nearest altogether."""
+    images = spacegroups.operations(number).apply(points)  # (n, operations, 3)
+    count = len(points)
+    own = [target.kinds[kind] for kind in zip(coset.stands_for, coset.letters, strict=True)]
+    rows, columns = np.nonzero(np.array(own)[:, None] == target.kind_of[None])
+    gaps = target.points[columns][:, None] - images[rows]  # (pairs, operations, 3)
+    gaps -= np.rint(gaps)
+    squares = ((gaps @ target.metric) * gaps).sum(2)
+    # of points as near, always the same one, whatever the noise
+    first = np.argmin(np.round(squares, 9), axis=1)
+    pairs = np.arange(len(first))
+    costs = np.full((count, count), _FAR)
+    costs[rows, columns] = np.sqrt(np.maximum(squares[pairs, first], 0.0))
+    nearest = np.zeros((count, count, 3))
+    nearest[rows, columns] = target.points[columns] - gaps[pairs, first]
+    order = np.empty(count, dtype=np.intp)
+    if len(rows) == count:  # each orbit is the only one of its kind
+        order[columns] = rows
+    else:
+        from scipy.optimize import linear_sum_assignment
+
+        own_rows, own_columns = linear_sum_assignment(costs)
+        order[own_columns] = own_rows
+    at = np.arange(count)
+    return _Assigned(order, nearest[order, at], float(costs[order, at].mean()))
+
+
+def _written(
+    crystal: SGSCrystal, axes: _Axes, coset: _Coset, found: _Assigned
+) -> SGSCrystal:
+    lengths, angles = crystal.lengths, crystal.angles
+    if axes.changed:
+        lengths, angles = lattice_parameters(axes.matrix)
+    points = spacegroups.wrap(found.points)
+    sites = [
+        replace(
+            crystal.sites[index],
+            frac_coords=triple(point),
+            wyckoff_letter=coset.letters[index],
+        )
+        for index, point in zip(found.order, points, strict=True)
+    ]
+    return replace(crystal, lengths=lengths, angles=angles, sites=tuple(sites))
