@@ -69,6 +69,14 @@ _LESSON_OPTIONS = (
         help="Crystals with more Wyckoff orbits are left out.",
     ),
     click.option(
+        "--exclude",
+        type=FILE,
+        multiple=True,
+        metavar="CSV",
+        help="File to test on: crystals with the formula and space group of one of its rows are"
+        " left out.",
+    ),
+    click.option(
         "--weight",
         "weights",
         multiple=True,
@@ -238,11 +246,15 @@ def load_lesson(options: dict[str, Any]) -> Lesson:
         max_orbits=options["max_orbits"],
         validation_share=options["validation"],
         licences=licences,
+        exclude=options["exclude"],
     )
     note(
         f"{len(split.training)} crystals to learn from, {len(split.validation)} held out,"
         f" {len(split.skipped)} rows skipped"
     )
+    if options["exclude"]:
+        taken = sum(item.taken_out for item in split.data)
+        note(f"{taken} crystals taken out, which are in the files to test on")
     for row in split.skipped[:5]:
         note(f"{row.source} row {row.row}: {row.reason}")
     mixture, ablation = MIXTURES[options["mixture"]], options["ablation"]

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from crystalicl_jobflow.retrieval.parallel import parallel_map
 from crystalicl_jobflow.schemas import PROPERTIES, Demonstration, find_property
 from crystalicl_jobflow.text import SGS, SGSCrystal
+from crystalicl_jobflow.text.symmetry import group_number
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 ID_COLUMNS = ("material_id", "id")
 """Columns that may hold a row's name, the first that is there; where several rows have the
 same, their numbers are added."""
+
+EXACT_SYMPREC = 0.01
+"""Å; the tighter tolerance at which crystals are told apart by their group."""
 
 
 @dataclass(frozen=True)
@@ -35,10 +39,13 @@ class TrainingCrystal:
         Formula, group, properties and SGS text, as the pool holds them.
     crystal
         What its texts say, for every variant of the text.
+    exact_group
+        Space group at `EXACT_SYMPREC`, where the structure was at hand.
     """
 
     demonstration: Demonstration
     crystal: SGSCrystal
+    exact_group: int | None = None
 
     @property
     def num_orbits(self) -> int:
@@ -77,6 +84,7 @@ def training_crystal(
         If the crystal cannot be written as text.
     """
     crystal = SGS.analyze(structure)
+    exact = group_number(structure, EXACT_SYMPREC)
     composition = structure.composition
     cell_sites = sum(site.multiplicity or 0 for site in crystal.sites)
     centring = {"P": 1, "A": 2, "B": 2, "C": 2, "I": 2, "F": 4, "R": 3}
@@ -94,6 +102,7 @@ def training_crystal(
             text=SGS.format(crystal),
         ),
         crystal,
+        exact,
     )
 
 
@@ -136,7 +145,7 @@ def read_training_crystals(
     for path in map(Path, paths):
         if not path.is_file():
             raise ValueError(f"{path} is not a file")
-        kept = None if cache is None else Path(cache) / f"{_stem(path)}.{limit or 'all'}.pickle"
+        kept = None if cache is None else Path(cache) / f"{_stem(path)}.{limit or 'all'}.2.pickle"
         if kept is not None and kept.is_file() and kept.stat().st_mtime > path.stat().st_mtime:
             # a file that this very function wrote; nobody else's pickles are read
             found, lost = pickle.loads(kept.read_bytes())

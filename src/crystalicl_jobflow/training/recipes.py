@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from crystalicl_jobflow.stores import StoreSpec
@@ -42,7 +42,7 @@ class Split:
     skipped
         Rows that could not be read.
     data
-        Where they come from.
+        Where they come from, and the files that were kept out.
     """
 
     training: list[TrainingCrystal]
@@ -80,6 +80,7 @@ def load_split(
     validation_share: float = 0.05,
     seed: int = 0,
     licences: Mapping[str, str] | None = None,
+    exclude: Sequence[str | Path] = (),
 ) -> Split:
     """Read crystals and hold some formulas out.
 
@@ -98,33 +99,45 @@ def load_split(
         Chooses the formulas.
     licences
         By name of a file or store: its licence, as in `describe_data`.
+    exclude
+        CSV files to test on: crystals with the reduced formula and the space group of one
+        of their rows are taken out (see `exclusion`); how many is told with each file.
 
     Raises
     ------
     ValueError
         If a file cannot be read, or nothing is left to learn from.
     """
+    from crystalicl_jobflow.training.exclusion import read_compounds, without_compounds
     from crystalicl_jobflow.training.sources import read_training_data
 
     found = [
         read_training_data([item], cache=cache, workers=workers, limit=limit, max_orbits=max_orbits)
         for item in data
     ]
+    excluded = read_compounds(exclude, cache=cache, workers=workers)
+    allowed = [without_compounds(part.crystals, excluded) for part in found]
     held_out = choose_formulas(
-        (crystal.demonstration.formula for crystal in found[0].crystals),
+        (crystal.demonstration.formula for crystal in allowed[0]),
         validation_share,
         seed=seed,
     )
-    training = without_formulas([item for part in found for item in part.crystals], held_out)
+    training = without_formulas([item for part in allowed for item in part], held_out)
     if not training:
         raise ValueError("no crystal is left to learn from")
     return Split(
         training,
-        [item for item in found[0].crystals if item.demonstration.formula in held_out],
+        [item for item in allowed[0] if item.demonstration.formula in held_out],
         [row for part in found for row in part.skipped],
-        tuple(
-            describe_data(item, part.crystals, licences=licences)
-            for item, part in zip(data, found, strict=True)
+        (
+            *(
+                replace(
+                    describe_data(item, part.crystals, licences=licences),
+                    taken_out=len(part.crystals) - len(kept),
+                )
+                for item, part, kept in zip(data, found, allowed, strict=True)
+            ),
+            *(replace(describe_data(path, licences=licences), guarded=True) for path in exclude),
         ),
     )
 
