@@ -135,7 +135,8 @@ class CsvSource:
     """A CSV file, gzipped or not, with a ``cif`` column and property columns.
 
     Ids come from ``material_id`` (or ``id``); plain numbers get the file's name before
-    them, so that several files fit into one pool. Columns of known properties are taken
+    them, so that several files fit into one pool, and an id of several rows gets their
+    numbers behind it. Columns of known properties are taken
     under any of their names.
 
     Raises
@@ -169,8 +170,11 @@ class CsvSource:
     def records(self) -> Iterator[Record]:
         """Yield a record per row."""
         id_column = next((name for name in _ID_COLUMNS if name in self.columns), None)
+        times = Counter((row.get(id_column) or "").strip() for row in self._rows() if id_column)
         for index, row in enumerate(self._rows()):
             own = (row.get(id_column) or "").strip() if id_column else ""
+            if times[own] > 1 and own:
+                own = f"{own}-{index}"
             if not own:
                 own = f"row-{index}"
             record_id = own if own[0].isalpha() and "-" in own else f"{self.name}-{own}"

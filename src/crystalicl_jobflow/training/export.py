@@ -102,6 +102,7 @@ def export_instructions(
         "augment": instructions.augment,
         "substitute": instructions.substitute,
         "made_up": instructions.made_up,
+        "aligned": instructions.aligned,
         "fallbacks": instructions.fallbacks,
         "sha256": hashlib.sha256(content).hexdigest(),
         **(more or {}),

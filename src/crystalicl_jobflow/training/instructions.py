@@ -49,6 +49,12 @@ _FALLBACKS = {"F": "R", "FR": "R", "CF": "C", "CFR": "CR"}
 """What is drawn instead of a strategy that needs fingerprints where there are none."""
 
 
+LEARNED_FIRST = 0.3
+"""Share of the aligned few-shot instructions in which the first crystal shown is learned too.
+Nothing tells what it looks like; the others are to be copied from it, and learning that is
+drowned by what cannot be known."""
+
+
 @dataclass(frozen=True)
 class Instruction:
     """A prompt and the response that a model is to give.
@@ -285,7 +291,8 @@ class InstructionSet:
             else:
                 text = self.text(index) if shown else self._described(index, rng)
         pairs = list(zip(documents, texts, strict=True))
-        return self._asked(demonstration, condition, text, kind, pairs)
+        first = not self.aligned or rng.random() < LEARNED_FIRST
+        return self._asked(demonstration, condition, text, kind, pairs, first=first)
 
     def _alike(self, crystals: Sequence[SGSCrystal], rng: random.Random) -> list[str]:
         """Return the texts of crystals in one description, as far as they have one structure."""
@@ -327,8 +334,14 @@ class InstructionSet:
         text: str,
         kind: str,
         shown: Sequence[tuple[Demonstration, str]],
+        *,
+        first: bool = True,
     ) -> Instruction:
-        """Put an instruction together; ``shown`` are the examples and their texts."""
+        """Put an instruction together.
+
+        ``shown`` are the examples and their texts, ``first`` tells whether the first one is
+        to be learned as well as the others.
+        """
         pairs = [
             (demonstration_sentences(other, condition, template=self.template), written)
             for other, written in shown
@@ -336,7 +349,7 @@ class InstructionSet:
         prompt = crystal_prompt(
             condition, pairs, text_format=self.text_format, template=self.template
         )
-        spans = _spans(prompt, [shown_text(item, template=self.template) for _, item in pairs])
+        spans = list(_spans(prompt, [shown_text(item, template=self.template) for _, item in pairs]))
         return Instruction(
             prompt,
             response_text(text, template=self.template),
@@ -344,7 +357,7 @@ class InstructionSet:
             demonstration.demonstration_id,
             tuple(other.demonstration_id for other, _ in shown),
             # beside what is made up, only the response is to be learned
-            () if demonstration.source == MADE_UP else tuple(spans),
+            () if demonstration.source == MADE_UP else tuple(spans if first else spans[1:]),
         )
 
     def _described(self, index: int, rng: random.Random) -> str:
