@@ -93,7 +93,9 @@ def test_axes_of_like_lengths_change_places() -> None:
     ids=["another group", "other orbits"],
 )
 def test_what_has_another_structure_is_left(other: SGSCrystal) -> None:
-    salt = Structure.from_spacegroup("Fm-3m", Lattice.cubic(5.6), ["Na", "Cl"], [[0] * 3, [0.5] * 3])
+    salt = Structure.from_spacegroup(
+        "Fm-3m", Lattice.cubic(5.6), ["Na", "Cl"], [[0] * 3, [0.5] * 3]
+    )
     assert align(SGS.analyze(salt), other) is None
     fewer = SGSCrystal(other.space_group_number, other.lengths, other.angles, other.sites[:1])
     assert align(fewer, other) is None
@@ -102,7 +104,9 @@ def test_what_has_another_structure_is_left(other: SGSCrystal) -> None:
 def test_each_is_written_as_the_first_one() -> None:
     rng = random.Random(2)
     first = equivalent_description(rutile("Sn"), rng)
-    salt = Structure.from_spacegroup("Fm-3m", Lattice.cubic(5.6), ["Na", "Cl"], [[0] * 3, [0.5] * 3])
+    salt = Structure.from_spacegroup(
+        "Fm-3m", Lattice.cubic(5.6), ["Na", "Cl"], [[0] * 3, [0.5] * 3]
+    )
     odd = SGS.analyze(salt)
     done = align_all([first, odd, rutile("Ti"), rutile("Ru")])
     assert done[0] is first

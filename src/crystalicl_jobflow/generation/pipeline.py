@@ -18,12 +18,11 @@ from crystalicl_jobflow.generation.base import (
     TextGenerator,
 )
 from crystalicl_jobflow.generation.best_of import keep_most_probable, of_samples
+from crystalicl_jobflow.generation.prompting import retrieval_prompt
 from crystalicl_jobflow.generation.unfinished import UnfinishedWork, draw_missing, task_content
-from crystalicl_jobflow.prompts import crystal_prompt
 from crystalicl_jobflow.schemas import (
     Completion,
     Condition,
-    Demonstration,
     FailureReason,
     Generation,
     Retrieval,
@@ -32,7 +31,6 @@ from crystalicl_jobflow.schemas import (
 
 if TYPE_CHECKING:
     from crystalicl_jobflow.generation.constraints import ConstraintOptions
-    from crystalicl_jobflow.text import SGSCrystal
 
 
 class GenerationTask(BaseModel):
@@ -233,7 +231,7 @@ def generate_for_retrievals(
     best_of = sampling.best_of
     requests = [
         GenerationRequest(
-            prompt=_prompt(retrieval, text_format, template),
+            prompt=retrieval_prompt(retrieval, text_format, template),
             num_samples=task.num_samples * best_of,
             key=task.key,
             constraint=constraint,
@@ -360,58 +358,6 @@ def _parse_failure(text: str, text_format: str) -> FailureReason | None:
         # as in the validation: a reader's unforeseen failure must not lose the whole run
         return FailureReason.AMBIGUOUS
     return None
-
-
-def _prompt(retrieval: Retrieval, text_format: str, template: str) -> str:
-    """Return the prompt; what its crystals have in common stands in the same lines.
-
-    The pool's SGS texts are rewritten where another format is asked.
-    """
-    if not retrieval.demonstrations:
-        return crystal_prompt(retrieval.condition, text_format=text_format, template=template)
-    from crystalicl_jobflow.prompts import demonstration_sentences
-
-    pairs = [
-        (demonstration_sentences(demonstration, retrieval.condition, template=template), text)
-        for demonstration, text in zip(
-            retrieval.demonstrations, _shown(retrieval.demonstrations, text_format), strict=True
-        )
-    ]
-    return crystal_prompt(retrieval.condition, pairs, text_format=text_format, template=template)
-
-
-def _shown(demonstrations: Sequence[Demonstration], text_format: str) -> list[str]:
-    """Return the texts of demonstrations as training writes them.
-
-    In SGS each is written in the description of the first one, where it has its structure:
-    what is to be copied then stands line by line.
-    """
-    from crystalicl_jobflow.text import SGS, TextError
-    from crystalicl_jobflow.text.alignment import align_all, with_positions
-    from crystalicl_jobflow.text.writing import crystal_text
-
-    if text_format != "sgs":
-        # another cell or other digits would be news to the model
-        return [
-            crystal_text(SGS.analyze(item.structure or SGS.decode(item.text), item.symprec), text_format)
-            for item in demonstrations
-        ]
-    crystals: list[SGSCrystal] = []
-    places: list[int] = []
-    for place, item in enumerate(demonstrations):
-        try:
-            crystal = with_positions(SGS.parse(item.text))
-        except TextError:
-            continue
-        if crystal is not None:
-            crystals.append(crystal)
-            places.append(place)
-    texts = [item.text for item in demonstrations]
-    aligned = align_all(crystals, nearest=False)
-    for place, before, after in zip(places, crystals, aligned, strict=True):
-        if after is not before:
-            texts[place] = SGS.format(after)
-    return texts
 
 
 def _numbered(completion: Completion, task: GenerationTask, number: int) -> Completion:

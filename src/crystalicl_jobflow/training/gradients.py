@@ -68,9 +68,7 @@ def _is_plain(head: Any, states: torch.Tensor) -> bool:
     )
 
 
-def _head_loss(
-    states: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor
-) -> torch.Tensor:
+def _head_loss(states: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """Return the mean cross-entropy after an output layer.
 
     The same as ``cross_entropy(states @ weight.T, targets)``. The gradient with respect to
@@ -91,9 +89,7 @@ def _head_loss(
             sums = logits.exp_().sum(1, keepdim=True)
             loss = (sums.log() - right).mean()
             logits /= sums * len(targets)
-            logits.scatter_add_(
-                1, targets[:, None], torch.full_like(right, -1.0 / len(targets))
-            )
+            logits.scatter_add_(1, targets[:, None], torch.full_like(right, -1.0 / len(targets)))
             ctx.save_for_backward(states, weight, logits)
             return loss
 

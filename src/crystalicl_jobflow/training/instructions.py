@@ -349,7 +349,9 @@ class InstructionSet:
         prompt = crystal_prompt(
             condition, pairs, text_format=self.text_format, template=self.template
         )
-        spans = list(_spans(prompt, [shown_text(item, template=self.template) for _, item in pairs]))
+        spans = list(
+            _spans(prompt, [shown_text(item, template=self.template) for _, item in pairs])
+        )
         return Instruction(
             prompt,
             response_text(text, template=self.template),
