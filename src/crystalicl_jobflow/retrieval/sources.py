@@ -173,13 +173,11 @@ class CsvSource:
         times = Counter((row.get(id_column) or "").strip() for row in self._rows() if id_column)
         for index, row in enumerate(self._rows()):
             own = (row.get(id_column) or "").strip() if id_column else ""
-            if times[own] > 1 and own:
-                own = f"{own}-{index}"
+            record_id = own if own[:1].isalpha() and "-" in own else f"{self.name}-{own}"
             if not own:
-                own = f"row-{index}"
-            record_id = own if own[0].isalpha() and "-" in own else f"{self.name}-{own}"
-            if own.startswith("row-"):
-                record_id = f"{self.name}-{own}"
+                record_id = f"{self.name}-row-{index}"
+            elif times[own] > 1:
+                record_id = f"{self.name}-{own}-{index}"
             cif = (row.get("cif") or "").strip()
             error = None if cif else "the cif column is empty"
             yield Record(record_id, cif or None, known_properties(row), error)
