@@ -96,6 +96,12 @@ class SamplingParams(Document):
         description="Texts drawn for each sample, of which the most probable is kept; all of"
         " them cost.",
     )
+    copy_bias: float = Field(
+        0.0,
+        ge=0,
+        description="Nats by which constrained texts are drawn towards what the demonstrations"
+        " hold at the same place, before the temperature; 0 for the model alone.",
+    )
 
 
 class ModelInfo(Document):
