@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import importlib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -264,6 +266,38 @@ def test_every_vasp_and_force_field_job_is_known():
     assert {worker_of(item) for item in dft} == {"cluster"}
     assert {worker_of(item) for item in fields} == {"cpu"}
     assert len(step_functions("vasp")) == len(set(step_functions("vasp"))) >= 4
+
+
+def test_a_maker_that_was_tried_beside_is_not_named_in_the_flow(tmp_path, monkeypatch):
+    """Whoever reads the Flow, a server above all, could not import it."""
+    pytest.importorskip("atomate2")
+    from atomate2.forcefields.jobs import ForceFieldRelaxMaker
+
+    (tmp_path / "tried_beside.py").write_text(
+        "from atomate2.forcefields.jobs import ForceFieldRelaxMaker\n"
+        "class OwnMaker(ForceFieldRelaxMaker):\n"
+        "    def make(self, structure, prev_dir=None):\n"
+        "        return super().make(structure, prev_dir)\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    own = importlib.import_module("tried_beside").OwnMaker
+    monkeypatch.setattr(own, "__module__", "__main__")  # as in a notebook
+    monkeypatch.setattr(own.make, "__module__", "__main__")
+    for module, named in (("__main__", False), ("tried_beside", False), ("tried_beside", True)):
+        monkeypatch.setattr(own, "__module__", module)
+        monkeypatch.setattr(own.make, "__module__", module)
+        relax = RelaxMaker(own() if named else ForceFieldRelaxMaker())
+        flow = Flow([first := crystals(), relax.make(first.output)])
+        assign_workers(flow, default="login", forcefield="cpu")
+        filters = [
+            update.get("function_filter") for item in flow.jobs for update in item.config_updates
+        ]
+        modules = {function.__module__ for function in filters if function}
+        assert "atomate2.forcefields.md" in modules
+        assert (module in modules) is named
+    monkeypatch.undo()
+    del own
+    gc.collect()  # or later tests find the class
 
 
 def test_training_and_its_trial():

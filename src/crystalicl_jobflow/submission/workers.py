@@ -8,10 +8,14 @@ lets every job, whenever it is made, go by what it does.
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib.metadata import packages_distributions
 from typing import Any, Literal, TypedDict, Unpack
 
 from jobflow import Flow, Job
+from monty.json import MontyEncoder
 
 from crystalicl_jobflow.utils.messages import first_line
 
@@ -80,8 +84,9 @@ def assign_workers(
     A job's step follows from its function, whatever its name: ``retrieval`` is
     `RetrieveMaker` and `InstructionsMaker` (what reads pools), ``generation`` is
     `GenerateMaker` and the parts of a benchmark, ``training`` is `TrainMaker`,
-    ``forcefield`` is every force field's Maker of atomate2, ``vasp`` every VASP Maker, and
-    both what `RelaxMaker` makes for that level. All others, the gathering of a divided
+    ``forcefield`` is every force field's Maker of atomate2, ``vasp`` every VASP Maker
+    (those of other installed packages and those in the Flow, too), and both what
+    `RelaxMaker` makes for that level. All others, the gathering of a divided
     generation and what fans out relaxations above all, go to ``default``.
 
     What was set on a job for another worker before is replaced; set what is special to a
@@ -161,10 +166,13 @@ def assign_workers(
         return _settings(manager, worker or default, options.get(step, {}))
 
     _set_config(flow, settings("default", default))
+    known = _known_modules(flow)
     for step, worker in by_step.items():
         if worker is None and step not in options:
             continue
         for function in step_functions(step):
+            if not known(function.__module__):
+                continue
             _set_config(flow, settings(step, worker), function_filter=function)
         for name in STEP_NAMES.get(step, ()):
             _set_config(flow, settings(step, worker), name_filter=name)
@@ -316,6 +324,17 @@ def _makes(base: type) -> Iterator[Callable[..., Any]]:
             continue
         seen.add(make)
         yield make
+
+
+def _known_modules(flow: Flow | Job) -> Callable[[str], bool]:
+    """Return whether whoever can read a Flow can import a module.
+
+    A Maker that was only tried in a notebook or script beside must not be named in the Flow:
+    the server that stores it, and its workers, know no such module.
+    """
+    installed = {"atomate2", "crystalicl_jobflow", *packages_distributions()}
+    mentioned = set(re.findall(r'"@module": "([^"]*)"', json.dumps(flow, cls=MontyEncoder)))
+    return lambda module: module in mentioned or module.partition(".")[0] in installed
 
 
 def _options(
