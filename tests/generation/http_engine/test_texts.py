@@ -28,6 +28,9 @@ from reciting import NO_CRYSTAL, OVERLAPPING, PEROVSKITE, ROCK_SALT
 
 SALT = Condition(formula="NaCl", space_group=225)
 
+CUTS = ["length", "abort", "repetition", "error", "content_filter", "tool_calls", "eos", None]
+"""What servers give as the end of a text that did not end properly; None: they give nothing."""
+
 
 def generator(server: ModelServer, **options: Any) -> HTTPGenerator:
     # one at a time: the servers here give their replies in turn
@@ -62,10 +65,8 @@ def ask(
     ("reply", "finished"),
     [
         (completion("a", finish="stop"), True),
-        (completion("a", finish="length"), False),
-        (completion("a", finish="abort"), False),
-        (completion("a", finish=None), True),
-        (completion("a", finish="eos"), True),
+        (Reply(body={"choices": [{"text": "a"}], "usage": {"completion_tokens": 7}}), False),
+        *((completion("a", finish=reason), False) for reason in CUTS),
     ],
 )
 def test_the_end_is_the_servers(reply: Reply, finished: bool) -> None:
@@ -184,13 +185,23 @@ class TestConstraints:
         assert str(checked.constraint).endswith("all checked on finished texts")
         assert free.constraint is None
 
-    def test_texts_that_are_cut_off_are_drawn_again(self) -> None:
-        replies = [completion(response_text(ROCK_SALT), finish="length")] * 2
+    @pytest.mark.parametrize("reason", CUTS)
+    def test_texts_that_are_cut_off_are_drawn_again(self, reason: str | None) -> None:
+        replies = [completion(response_text(ROCK_SALT), finish=reason)] * 2
         with ModelServer(lambda body: replies.pop() if replies else
                          completion(response_text(ROCK_SALT))) as server:  # fmt: skip
             (item,) = ask(server).completions
         assert item.rejected == {"truncated": 2}
         assert item.finished
+
+    def test_a_text_that_is_always_cut_off_is_recorded_as_cut(self) -> None:
+        cut = completion(response_text(ROCK_SALT), finish="content_filter")
+        with ModelServer(lambda body: cut) as server:
+            generation = ask(server, sampling=SamplingParams(max_redraws=1))
+        (candidate,) = build_candidates([generation])
+        assert generation.completions[0].flaw is FailureReason.TRUNCATED
+        assert candidate.failure_reason is FailureReason.TRUNCATED
+        assert not candidate.valid
 
     def test_an_impossible_condition_is_told_before_the_server_is_asked(self) -> None:
         from crystalicl_jobflow.generation.constraints import ImpossibleConditionError

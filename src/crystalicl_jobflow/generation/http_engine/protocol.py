@@ -17,6 +17,9 @@ from crystalicl_jobflow.schemas import SamplingParams
 COMPLETIONS = "/completions"
 CHAT = "/chat/completions"
 
+PROPER_END = "stop"
+"""The one ``finish_reason`` of a text that the model or a stop sequence brought to its end."""
+
 _NO_TOP_K = -1  # for all of the programs below
 _PLAIN: dict[ServerKind, dict[str, float]] = {
     "vllm": {"min_p": 0.0, "repetition_penalty": 1.0},
@@ -36,7 +39,7 @@ class Answer:
     text
         Cut where a model starts another exchange.
     finished
-        Whether the model ended it.
+        Whether the model ended it; not where the server names another reason or none.
     num_tokens
         As counted by the server, including the end token; 0 where it does not count.
     log_prob
@@ -129,7 +132,8 @@ def read_answer(answer: Mapping[str, Any], *, is_chat: bool) -> Answer:
         text = ""  # a refusal, or nothing but reasoning
     if not isinstance(text, str):
         raise RequestError("the server's answer is no completion: it has no text")
-    finished = choice.get("finish_reason") not in ("length", "abort")
+    # 'length', 'abort', 'repetition', 'error', 'content_filter', … cut a text; null tells nothing
+    finished = choice.get("finish_reason") == PROPER_END
     cut = [text.find(marker) for marker in STOP_MARKERS if marker in text]
     if cut:
         text, finished = text[: min(cut)].rstrip(), True
