@@ -20,8 +20,16 @@ from maggma.stores import MemoryStore, MongoStore
 from crystalicl_jobflow.candidates import CandidateBuilder, find_documents, open_candidate_store
 from crystalicl_jobflow.candidates.writing import retrying
 from crystalicl_jobflow.cli import cli
+from crystalicl_jobflow.flows import TrainFlowMaker
 from crystalicl_jobflow.generation import GenerationRequest
-from crystalicl_jobflow.jobs import RetrieveMaker
+from crystalicl_jobflow.jobs import (
+    EvaluateMaker,
+    InstructionsMaker,
+    RelaxMaker,
+    RetrieveMaker,
+    SelectMaker,
+    TrainMaker,
+)
 from crystalicl_jobflow.schemas import ModelInfo, SamplingParams
 from crystalicl_jobflow.stores import load_job_store, open_store, store_label
 from crystalicl_jobflow.utils.redaction import RedactingFilter, has_secrets, redact, redact_document
@@ -327,10 +335,46 @@ class TestDocuments:
             RetrieveMaker(pool=pool)
         assert PASSWORD not in str(error.value)
 
+    @pytest.mark.parametrize(
+        "source",
+        [
+            URI,
+            ["train.csv", URI],
+            {"type": "MongoStore", "database": "d", "username": "u", "password": PASSWORD},
+            MongoStore("d", "c", username="u", password=PASSWORD),
+            MongoStore("d", "c", username="u", password=PASSWORD).as_dict(),
+        ],
+        ids=["uri", "list", "configuration", "store", "serialised"],
+    )
+    @pytest.mark.parametrize(
+        ("maker", "arguments"),
+        [
+            (TrainMaker(), ["data"]),
+            (InstructionsMaker(), ["data"]),
+            (TrainFlowMaker(instructions_maker=None), ["data"]),
+            (SelectMaker(), ["candidates", "known"]),
+            (EvaluateMaker(), ["candidates", "known"]),
+            (EvaluateMaker(), ["candidates", "reference_set"]),
+            (RelaxMaker(SelectMaker()), ["crystals", "known"]),
+        ],
+        ids=lambda value: value if isinstance(value, list) else type(value).__name__,
+    )
+    def test_no_source_of_crystals_takes_a_password_with_it(self, maker, arguments, source):
+        given = {name: [] for name in arguments[:-1]} | {arguments[-1]: source}
+        with pytest.raises(ValueError, match=r"write \$\{NAME\}") as error:
+            maker.make(**given)
+        assert PASSWORD not in str(error.value)
+        with pytest.raises(ValueError, match=r"write \$\{NAME\}"):
+            maker.make(*given.values())
+
+    def test_sources_without_a_password_are_taken(self):
+        spec = {"type": "MongoStore", "database": "d", "password": "${POOL_PASSWORD}"}
+        made = TrainMaker().make(["train.csv", spec, "mongodb://alice@host/d/c"])
+        assert made.function_args[0][1] == spec
+        assert made.maker == TrainMaker()
+
     @pytest.mark.parametrize("field", ["hull", "cache"])
     def test_an_evaluation_does_not_take_a_password_with_it(self, field):
-        from crystalicl_jobflow.jobs import EvaluateMaker
-
         with pytest.raises(ValueError, match=r"write \$\{NAME\}") as error:
             EvaluateMaker(**{field: URI})
         assert PASSWORD not in str(error.value)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from maggma.core import Store
 from pymatgen.core import Structure
 
 from crystalicl_jobflow.schemas import Candidate, Condition, Generation, Retrieval
@@ -18,9 +21,67 @@ from crystalicl_jobflow.schemas.generation import GenerateDoc
 from crystalicl_jobflow.schemas.retrieval import RetrieveDoc
 from crystalicl_jobflow.schemas.stored_candidate import CandidateRelaxation, RelaxDoc
 from crystalicl_jobflow.utils.progress import Progress, StageProgress
+from crystalicl_jobflow.utils.redaction import refuse_secrets
 
 if TYPE_CHECKING:
     from crystalicl_jobflow.datasets.crystal_data import CrystalData
+
+MakeT = TypeVar("MakeT", bound=Callable[..., Any])
+
+
+def without_secrets(*names: str) -> Callable[[MakeT], MakeT]:
+    """Let a Maker's ``make`` refuse sources of crystals that hold a password.
+
+    Whatever a job is given is stored with it, so the check comes before there is a job. Put it
+    above jobflow's ``@job``.
+
+    Parameters
+    ----------
+    *names
+        Arguments that may name or describe a store, or be a list of such; their crystals and
+        references to other jobs are not searched.
+    """
+
+    def decorate(make: MakeT) -> MakeT:
+        signature = inspect.signature(make)
+
+        @wraps(make)
+        def checked(*args: Any, **kwargs: Any) -> Any:
+            given = signature.bind(*args, **kwargs).arguments
+            for name in names:
+                for item in _as_list(given.get(name)):
+                    refuse_stored_secrets(item, f"{name!r}")
+            return make(*args, **kwargs)
+
+        return checked  # type: ignore[return-value]  # it has make's signature
+
+    return decorate
+
+
+def refuse_stored_secrets(value: Any, what: str) -> None:
+    """Refuse a store's URI, configuration or object that holds a password.
+
+    Parameters
+    ----------
+    value
+        What a job is given: refused are URIs, configurations (``type`` or ``@class`` names
+        a store) and stores; crystals, other documents and references to jobs pass.
+    what
+        What to call it in the message.
+
+    Raises
+    ------
+    ValueError
+        If it holds a secret; one line without it.
+    """
+    if isinstance(value, Store):
+        refuse_secrets(value.as_dict(), what)
+    elif isinstance(value, str | Path):
+        refuse_secrets(str(value), what)
+    elif isinstance(value, Mapping) and (
+        "type" in value or str(value.get("@class", "")).endswith("Store")
+    ):
+        refuse_secrets(value, what)
 
 
 def as_conditions(value: Any) -> list[Condition]:

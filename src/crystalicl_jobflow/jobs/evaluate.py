@@ -15,6 +15,7 @@ from crystalicl_jobflow.jobs._inputs import (
     as_crystals,
     as_relaxations,
     log_stages,
+    without_secrets,
 )
 from crystalicl_jobflow.schemas.base import DATA
 from crystalicl_jobflow.schemas.evaluation import EvaluateDoc
@@ -88,6 +89,7 @@ class EvaluateMaker(Maker):
         for place in (self.hull, self.cache):
             refuse_secrets(place, "the store")
 
+    @without_secrets("references", "reference_set", "known")
     @job(output_schema=EvaluateDoc, data=DATA)
     def make(
         self,

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from jobflow import CURRENT_JOB, Flow, Job, JobConfig, Maker, OnMissing, Response, job
 
-from crystalicl_jobflow.jobs._inputs import as_chosen
+from crystalicl_jobflow.jobs._inputs import as_chosen, without_secrets
 from crystalicl_jobflow.jobs.relaxations import HullSettings, gather_relaxations, relax_together
 from crystalicl_jobflow.jobs.retrieve import lasting_store
 from crystalicl_jobflow.schemas.base import DATA
@@ -130,6 +130,7 @@ class RelaxMaker(Maker):
             return self.stage
         return "forcefield" if is_force_field(self.relax_maker) else "dft"
 
+    @without_secrets("known")
     # Without pass_manager_config=False every relaxation would land on this job's worker.
     @job(
         output_schema=RelaxDoc,

@@ -13,6 +13,7 @@ from crystalicl_jobflow.jobs._inputs import (
     as_crystals,
     as_relaxations,
     log_progress,
+    without_secrets,
 )
 from crystalicl_jobflow.schemas import Evaluation
 from crystalicl_jobflow.schemas.base import DATA
@@ -88,6 +89,7 @@ class SelectMaker(Maker):
             per_condition=self.per_condition,
         )
 
+    @without_secrets("known")
     @job(
         output_schema=SelectDoc,
         data=DATA,

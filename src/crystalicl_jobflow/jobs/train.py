@@ -13,6 +13,7 @@ from typing import Any, Literal
 from jobflow import CURRENT_JOB, JobConfig, Maker, OnMissing, job
 from monty.json import jsanitize
 
+from crystalicl_jobflow.jobs._inputs import without_secrets
 from crystalicl_jobflow.jobs.instructions import INSTRUCTIONS
 from crystalicl_jobflow.schemas import Evaluation
 from crystalicl_jobflow.schemas.training import (
@@ -110,6 +111,7 @@ class TrainMaker(Maker):
         plain: dict[str, Any] = jsanitize(super().as_dict(), strict=True)
         return plain
 
+    @without_secrets("data")
     @job(output_schema=TrainDoc)
     def make(self, data: Any) -> TrainDoc:
         """Train.
