@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 from importlib.metadata import version
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -123,6 +127,45 @@ def test_without_matcalc_one_line_says_what_to_install(
     monkeypatch.setattr(elements, "find_spec", lambda _name: None)
     with pytest.raises(ImportError, match=r"pip install \"crystalicl-jobflow\[matcalc\]\""):
         load_references(emt)
+
+
+def test_the_elements_files_are_read_as_plain_data(
+    copper: Structure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "elemental_refs"
+    folder.mkdir()
+    spec = SimpleNamespace(origin=str(tmp_path / "__init__.py"))
+    monkeypatch.setattr(elements, "find_spec", lambda _name: spec)
+    wide = copper.copy()
+    wide.scale_lattice(60.0)
+    tables: dict[str, dict[str, Any]] = {
+        "MP-PBE": {
+            "Cu": {
+                "structure": [wide.as_dict(), copper.as_dict()],
+                "energy_per_atom": [-3.5, -3.7],
+            }
+        },
+        "MatPES-PBE": {
+            "Cu": {"structure": wide.as_dict(), "energy_per_atom": -9.0},
+            "Ag": {"structure": wide.as_dict(), "energy_per_atom": -2.8},
+        },
+    }
+
+    def write() -> None:
+        for name, table in tables.items():
+            path = folder / f"{name}-Element-Refs.json.gz"
+            path.write_bytes(gzip.compress(json.dumps(table).encode()))
+
+    write()
+    found = elements.elemental_structures()
+    assert set(found) == {"Cu", "Ag"}
+    assert (found["Cu"].dft_energy, found["Cu"].source) == (-3.7, "MP-PBE")
+    assert found["Cu"].structure == copper
+    assert (found["Ag"].dft_energy, found["Ag"].source) == (-2.8, "MatPES-PBE")
+    tables["MatPES-PBE"]["Ag"]["structure"] = {"@module": "os", "@callable": "getcwd"}
+    write()
+    with pytest.raises(ValueError, match="is not a crystal's structure"):
+        elements.elemental_structures()
 
 
 def test_the_elements_structures_are_their_ground_states() -> None:

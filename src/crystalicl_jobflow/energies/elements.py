@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
 from pymatgen.core import Structure
+
+from crystalicl_jobflow.crystal.structure_documents import structure_from_dict
 
 
 @dataclass(frozen=True)
@@ -45,9 +49,6 @@ def elemental_structures() -> dict[str, ElementalStructure]:
     ImportError
         If matcalc is missing, with what to install.
     """
-    # its objects are decoded, for they are files of an installed package: code anyway
-    from monty.serialization import loadfn
-
     # not imported: that takes seconds, and only its files are needed
     spec = find_spec("matcalc")
     if spec is None or spec.origin is None:
@@ -58,12 +59,15 @@ def elemental_structures() -> dict[str, ElementalStructure]:
     found: dict[str, ElementalStructure] = {}
     for source in ("MP-PBE", "MatPES-PBE"):
         path = Path(spec.origin).with_name("elemental_refs") / f"{source}-Element-Refs.json.gz"
-        for symbol, entry in loadfn(path).items():
+        with gzip.open(path, "rt", encoding="utf-8") as file:
+            entries = json.load(file)
+        for symbol, entry in entries.items():
             if symbol in found:
                 continue
             structures, energies = entry["structure"], entry["energy_per_atom"]
             if not isinstance(structures, list):
                 structures, energies = [structures], [energies]
             energy, place = min((float(value), place) for place, value in enumerate(energies))
-            found[symbol] = ElementalStructure(structures[place], energy, source)
+            structure = structure_from_dict(structures[place])
+            found[symbol] = ElementalStructure(structure, energy, source)
     return found
