@@ -231,9 +231,9 @@ def test_occupancies_above_the_tolerance_are_refused() -> None:
         (["inf", 5, 5, 90, 90, 90], "_cell_length_a is no finite number: 'inf'"),
         (["1e400", 5, 5, 90, 90, 90], "_cell_length_a is no finite number"),
         ([5, 5, "9" * 2000, 90, 90, 90], "_cell_length_c has 2000 characters"),
-        ([1e-8, 5, 5, 90, 90, 90], "must lie between 0.5 and 1000"),
-        ([5, 5, 5, 0, 90, 90], "angles 0 90 90 make no cell"),
-        ([5, 5, 5, 90, 30, 150], "angles 90 30 150 make no cell"),
+        ([1e-8, 5, 5, 90, 90, 90], "is not between 0.5 and 1000"),
+        ([5, 5, 5, 0, 90, 90], "no cell has the angles 0 90 90"),
+        ([5, 5, 5, 90, 30, 150], "no cell has the angles 90 30 150"),
         ([5, 5, "?", 90, 90, 90], "the CIF has no _cell_length_c"),
     ],
 )

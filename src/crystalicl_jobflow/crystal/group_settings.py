@@ -18,12 +18,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from crystalicl_jobflow.crystal.space_groups import number as number_by_name
+from crystalicl_jobflow.thresholds import MAX_OPERATIONS
 
 DENOMINATOR = 24
 """Translations are in units of a lattice vector divided by this number."""
-
-MAX_OPERATIONS = 1_000
-"""Longest list of operations that is accepted; the largest space groups have 192."""
 
 MAX_OPERATION_LENGTH = 60
 """Maximum number of characters of one operation; the longest in use have about 30."""

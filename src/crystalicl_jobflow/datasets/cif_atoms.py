@@ -10,11 +10,8 @@ from itertools import zip_longest
 
 from pymatgen.core import Element
 
-from crystalicl_jobflow.datasets.cif_block import MAX_COORDINATE, CifBlock, is_null, read_number
-from crystalicl_jobflow.thresholds import OCCUPANCY_TOLERANCE
-
-MAX_SITES = 2_000
-"""Sites of a cell, at most."""
+from crystalicl_jobflow.datasets.cif_block import CifBlock, is_null, read_number
+from crystalicl_jobflow.thresholds import MAX_COORDINATE, MAX_SITES, OCCUPANCY_TOLERANCE
 
 ISOTOPES = {"D": "H", "T": "H"}
 """Deuterium and tritium are read as the hydrogen that they are."""

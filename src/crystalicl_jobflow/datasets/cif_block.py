@@ -9,17 +9,8 @@ from typing import Any
 
 import gemmi
 
-MAX_TEXT = 1_000_000
-"""Characters of one crystal's text, at most; a cell of 2,000 sites has about 200,000."""
-
-MAX_NUMBER_LENGTH = 30
-"""Characters of one number, at most; a double has 24."""
-
-MIN_LENGTH, MAX_LENGTH = 0.5, 1_000.0
-"""Å: cell lengths lie between these."""
-
-MAX_COORDINATE = 10.0
-"""Fractional coordinates lie between this and its negative."""
+from crystalicl_jobflow.crystal.bounds import angles_fault, lengths_fault
+from crystalicl_jobflow.thresholds import MAX_NUMBER_CHARACTERS, MAX_TEXT_SIZE
 
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?(?:\(\d+\))?")
 #: Tags whose values have blanks and are written without quotes by some programs.
@@ -108,9 +99,9 @@ def read_number(text: str, what: str) -> float:
     Raises
     ------
     ValueError
-        Where it is no finite number, or has more than `MAX_NUMBER_LENGTH` characters.
+        Where it is no finite number, or has more than `MAX_NUMBER_CHARACTERS` characters.
     """
-    if len(text) > MAX_NUMBER_LENGTH:
+    if len(text) > MAX_NUMBER_CHARACTERS:
         raise ValueError(f"{what} has {len(text)} characters: {text[:20]}...")
     if _NUMBER.fullmatch(text) is None:
         raise ValueError(f"{what} is no finite number: {text!r}")
@@ -122,19 +113,9 @@ def read_number(text: str, what: str) -> float:
 
 def check_cell(cell: list[float] | tuple[float, ...]) -> None:
     """Raise ValueError where three lengths in Å and three angles in degrees make no cell."""
-    for axis, length in zip("abc", cell[:3], strict=True):
-        if not MIN_LENGTH <= length <= MAX_LENGTH:
-            raise ValueError(
-                f"cell length {axis} of {length:g} Å: it must lie between {MIN_LENGTH:g} and"
-                f" {MAX_LENGTH:g} Å"
-            )
-    cosines = [math.cos(math.radians(angle)) for angle in cell[3:]]
-    a, b, c = cosines
-    if any(not 0 < angle < 180 for angle in cell[3:]) or (
-        1 - a * a - b * b - c * c + 2 * a * b * c < 1e-4
-    ):
-        angles = " ".join(f"{angle:g}" for angle in cell[3:])
-        raise ValueError(f"cell angles {angles} make no cell")
+    fault = lengths_fault(cell[:3]) or angles_fault(cell[3:])
+    if fault is not None:
+        raise ValueError(fault)
 
 
 def read_block(text: str) -> CifBlock:
@@ -146,10 +127,10 @@ def read_block(text: str) -> CifBlock:
         Where the text is no CIF, or no block of it has atoms; one line, with gemmi's line.
     """
     text = plain_lines(text)
-    if len(text) > MAX_TEXT:
+    if len(text) > MAX_TEXT_SIZE:
         text = _TEXT_FIELD.sub("?", text)
-    if len(text) > MAX_TEXT:
-        raise ValueError(f"the CIF has {len(text)} characters, more than {MAX_TEXT}")
+    if len(text) > MAX_TEXT_SIZE:
+        raise ValueError(f"the CIF has {len(text)} characters, more than {MAX_TEXT_SIZE}")
     document = _parsed(text)
     blocks = [_fields(block) for block in document]
     with_atoms = [block for block in blocks if any(_has_atoms(tag) for tag in block.values)]

@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pymatgen.core import Element, Lattice, Structure
 
-from crystalicl_jobflow.datasets.cif_atoms import ISOTOPES, MAX_SITES
-from crystalicl_jobflow.datasets.cif_block import MAX_COORDINATE, check_cell
+from crystalicl_jobflow.datasets.cif_atoms import ISOTOPES
+from crystalicl_jobflow.datasets.cif_block import check_cell
 from crystalicl_jobflow.datasets.cif_contents import Stated, compare_formula, read_formula
 from crystalicl_jobflow.datasets.cif_placement import SAME_PLACE
 from crystalicl_jobflow.datasets.cif_reader import ReadCrystal
+from crystalicl_jobflow.thresholds import MAX_COORDINATE, MAX_SITES
 
 _CELL = [f"_cell_length_{x}" for x in "abc"] + [
     f"_cell_angle_{x}" for x in ("alpha", "beta", "gamma")

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from pymatgen.core import Lattice, Structure
 
 from crystalicl_jobflow.crystal.group_settings import DENOMINATOR, GroupSetting
-from crystalicl_jobflow.datasets.cif_atoms import MAX_SITES, ListedAtom
-from crystalicl_jobflow.thresholds import MIN_DISTANCE, OCCUPANCY_TOLERANCE
+from crystalicl_jobflow.datasets.cif_atoms import ListedAtom
+from crystalicl_jobflow.thresholds import MAX_SITES, MIN_DISTANCE, OCCUPANCY_TOLERANCE
 
 SAME_PLACE = 0.01
 """Å; atoms closer than this are at one place and share it. A choice of this package."""

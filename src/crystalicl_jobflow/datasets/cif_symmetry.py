@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from crystalicl_jobflow.crystal.group_settings import (
-    MAX_OPERATIONS,
     GroupSetting,
     distinct_settings,
     setting_of_hall,
@@ -16,6 +15,7 @@ from crystalicl_jobflow.crystal.group_settings import (
     settings_of_symbol,
 )
 from crystalicl_jobflow.datasets.cif_block import CifBlock
+from crystalicl_jobflow.thresholds import MAX_OPERATIONS
 
 _HERMANN_MAUGUIN = (
     "_space_group_name_h-m_alt", "_symmetry_space_group_name_h-m", "_space_group_name_h-m_full",

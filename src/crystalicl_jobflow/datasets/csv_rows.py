@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from crystalicl_jobflow.datasets.cif_block import MAX_TEXT
+from crystalicl_jobflow.thresholds import MAX_TEXT_SIZE
 from crystalicl_jobflow.utils.messages import one_line
 
 
@@ -95,7 +95,7 @@ class CsvFile:
         A quote that is left open swallows the rows behind it; the next line that looks like
         the start of a row is where reading continues.
         """
-        csv.field_size_limit(4 * MAX_TEXT)
+        csv.field_size_limit(4 * MAX_TEXT_SIZE)
         lines = _Lines()
         try:
             with self._open() as file:
@@ -141,11 +141,11 @@ class CsvFile:
         if len(cells) > number or len(cells) <= self._column:
             problem = f"line {start}: the row has {len(cells)} fields, the header {number}"
             return CsvRow(start, {}, problem)
-        long = next((i for i, cell in enumerate(cells) if len(cell) > MAX_TEXT), None)
+        long = next((i for i, cell in enumerate(cells) if len(cell) > MAX_TEXT_SIZE), None)
         if long is not None:
             problem = (
                 f"line {start}: column {self.columns[long]!r} has {len(cells[long])} characters,"
-                f" more than {MAX_TEXT}"
+                f" more than {MAX_TEXT_SIZE}"
             )
             return CsvRow(start, {}, problem)
         return CsvRow(start, dict(zip(self.columns, cells, strict=False)))
@@ -175,7 +175,7 @@ class CsvFile:
 
 def _why(error: str, start: int, last: int) -> str:
     if "field larger" in error:
-        return f"line {start}: a field has more than {4 * MAX_TEXT} characters"
+        return f"line {start}: a field has more than {4 * MAX_TEXT_SIZE} characters"
     what = "a quote is left open" if last > start else "its quotes do not match"
     return f"line {start}: {what}: lines {start} to {last} are skipped"
 

@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 from pymatgen.core import Element, Structure
 
-from crystalicl_jobflow.datasets.cif_atoms import ISOTOPES, MAX_SITES
-from crystalicl_jobflow.datasets.cif_block import MAX_TEXT, plain_lines
+from crystalicl_jobflow.datasets.cif_atoms import ISOTOPES
+from crystalicl_jobflow.datasets.cif_block import plain_lines
 from crystalicl_jobflow.datasets.cif_reader import ReadCrystal, read_cif_block
 from crystalicl_jobflow.datasets.structure_checks import check_structure, structure_of_mapping
+from crystalicl_jobflow.thresholds import MAX_SITES, MAX_TEXT_SIZE
 from crystalicl_jobflow.utils.messages import one_line
 
 MAX_BYTES = 50_000_000
@@ -182,8 +183,8 @@ def read_poscar(text: str) -> ReadCrystal:
     """
     from pymatgen.io.vasp import Poscar
 
-    if len(text) > MAX_TEXT:
-        raise ValueError(f"the POSCAR has {len(text)} characters, more than {MAX_TEXT}")
+    if len(text) > MAX_TEXT_SIZE:
+        raise ValueError(f"the POSCAR has {len(text)} characters, more than {MAX_TEXT_SIZE}")
     lines = text.split("\n")
     counts = [token for line in lines[5:25] for token in line.split() if token.isdecimal()]
     if any(len(token) > 6 or int(token) > MAX_SITES for token in counts):
@@ -226,8 +227,8 @@ def _with_ase(text: str, kind: str) -> ReadCrystal:
         from ase.io import read
     except ImportError:
         raise ValueError(f"files of the kind {kind} need ase: pip install ase") from None
-    if len(text) > MAX_TEXT:
-        raise ValueError(f"the file has {len(text)} characters, more than {MAX_TEXT}")
+    if len(text) > MAX_TEXT_SIZE:
+        raise ValueError(f"the file has {len(text)} characters, more than {MAX_TEXT_SIZE}")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 from pymatgen.core import DummySpecies, Structure
 
+from crystalicl_jobflow.crystal.bounds import lattice_fault, num_sites_fault
 from crystalicl_jobflow.crystal.structure_documents import structure_from_dict
-from crystalicl_jobflow.datasets.cif_atoms import MAX_SITES
-from crystalicl_jobflow.datasets.cif_block import check_cell
 from crystalicl_jobflow.datasets.cif_reader import ReadCrystal
 from crystalicl_jobflow.thresholds import OCCUPANCY_TOLERANCE
 
@@ -39,8 +38,9 @@ def structure_of_mapping(document: Mapping[str, Any]) -> ReadCrystal:
     sites = document.get("sites")
     if not isinstance(sites, list | tuple):
         return check_structure(structure_from_dict(document))
-    if len(sites) > MAX_SITES:
-        raise ValueError(f"the structure has {len(sites)} sites, more than {MAX_SITES}")
+    fault = num_sites_fault(len(sites))
+    if fault is not None:
+        raise ValueError(fault)
     lost: Counter[str] = Counter()
     plain = [_plain_site(site, lost) for site in sites]
     # slabs, StructureNL and other kinds of structure say their crystal in the same two fields
@@ -65,9 +65,9 @@ def check_structure(structure: Structure) -> ReadCrystal:
     """
     if not len(structure):
         raise ValueError("the structure has no sites")
-    if len(structure) > MAX_SITES:
-        raise ValueError(f"the structure has {len(structure)} sites, more than {MAX_SITES}")
-    check_cell([*structure.lattice.abc, *structure.lattice.angles])
+    fault = num_sites_fault(len(structure)) or lattice_fault(structure.lattice.matrix)
+    if fault is not None:
+        raise ValueError(fault)
     for place, site in enumerate(structure):
         for species, share in site.species.items():
             if isinstance(species, DummySpecies):
