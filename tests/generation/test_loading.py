@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from crystalicl_jobflow.generation import GenerationError, GenerationRequest, load_generator
-from crystalicl_jobflow.generation import loading as module
+from crystalicl_jobflow.generation import model_places as module
 from crystalicl_jobflow.generation.loading import package_versions
 from crystalicl_jobflow.schemas import SamplingParams
 from crystalicl_jobflow.utils.hashing import folder_hash

@@ -13,7 +13,7 @@ from pymatgen.core import Structure
 
 from crystalicl_jobflow.candidates import CandidateBuilder, open_candidate_store, query_candidates
 from crystalicl_jobflow.flows import CrystalGenerationFlowMaker
-from crystalicl_jobflow.generation.loading import EMBEDDED_FOLDER
+from crystalicl_jobflow.generation.model_places import EMBEDDED_FOLDER
 from crystalicl_jobflow.jobs import GenerateMaker, RetrieveMaker
 from crystalicl_jobflow.retrieval import fill_pool
 from crystalicl_jobflow.schemas import Condition, SamplingParams

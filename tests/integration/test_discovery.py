@@ -21,7 +21,7 @@ from crystalicl_jobflow.candidates import (
     read_document,
 )
 from crystalicl_jobflow.flows import CrystalGenerationFlowMaker, DiscoveryFlowMaker
-from crystalicl_jobflow.generation.loading import EMBEDDED_FOLDER
+from crystalicl_jobflow.generation.model_places import EMBEDDED_FOLDER
 from crystalicl_jobflow.jobs import GenerateMaker, RetrieveMaker
 from crystalicl_jobflow.schemas import SamplingParams
 from crystalicl_jobflow.schemas.stored_candidate import CandidateDoc

@@ -8,7 +8,7 @@ import pytest
 from transformers import AutoTokenizer
 
 from crystalicl_jobflow.generation import GenerationRequest, load_generator
-from crystalicl_jobflow.generation.loading import EMBEDDED_FOLDER
+from crystalicl_jobflow.generation.model_places import EMBEDDED_FOLDER
 from crystalicl_jobflow.prompts import crystal_prompt
 from crystalicl_jobflow.schemas import Condition, SamplingParams
 from crystalicl_jobflow.text import SGS, TextError

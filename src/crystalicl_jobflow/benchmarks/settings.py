@@ -64,7 +64,7 @@ class ModelChoice(Document):
 
     def identity(self) -> dict[str, Any]:
         """Return what decides the model's texts, with hashes of weights in folders."""
-        from crystalicl_jobflow.generation.loading import model_hashes
+        from crystalicl_jobflow.generation.model_places import model_hashes
 
         return {
             "base": self.base_model,

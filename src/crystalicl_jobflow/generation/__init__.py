@@ -12,11 +12,8 @@ from crystalicl_jobflow.generation.base import (
     TextGenerator,
     TokenVocabulary,
 )
-from crystalicl_jobflow.generation.loading import (
-    check_model_files,
-    load_generator,
-    package_versions,
-)
+from crystalicl_jobflow.generation.loading import load_generator, package_versions
+from crystalicl_jobflow.generation.model_places import check_model_files
 from crystalicl_jobflow.generation.resuming import UnfinishedWork
 from crystalicl_jobflow.generation.writing import Writing
 

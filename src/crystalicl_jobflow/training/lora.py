@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from crystalicl_jobflow.generation.loading import EMBEDDED_FOLDER
+from crystalicl_jobflow.generation.model_places import EMBEDDED_FOLDER
 from crystalicl_jobflow.settings import EMBEDDED_MODEL
 from crystalicl_jobflow.training.checkpoints import CHECKPOINT, without_bars
 from crystalicl_jobflow.training.data.batches import InstructionSource

@@ -1,0 +1,166 @@
+"""What the name of a model stands for: which engines, and where its files are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from crystalicl_jobflow.generation.base import GenerationError
+from crystalicl_jobflow.generation.http_engine import is_server
+from crystalicl_jobflow.generation.substitution import SUBSTITUTION_MODEL
+from crystalicl_jobflow.settings import EMBEDDED_MODEL
+from crystalicl_jobflow.utils.hashing import folder_hash
+
+NO_ADAPTER = "none"
+"""Adapter name that selects the base model alone, also for the embedded one."""
+
+EMBEDDED_FOLDER = Path(__file__).parent / "embedded"
+"""Folder of the model that ships with the package, with ``base`` and ``adapter``."""
+
+_NO_NETWORK = {
+    "ConnectError",
+    "ConnectionError",
+    "LocalEntryNotFoundError",
+    "OfflineModeIsEnabled",
+}
+
+
+def proposers(base_model: str) -> list[str]:
+    """Return the names in a list such as 'embedded+substitution'; a path is one name."""
+    if Path(base_model).exists():
+        return [base_model]
+    return [part for part in base_model.split("+") if part] or [base_model]
+
+
+def _language_models(base_model: str) -> list[str]:
+    return [part for part in proposers(base_model) if part != SUBSTITUTION_MODEL]
+
+
+def base_place(base_model: str) -> str:
+    """Return the folder of a base model, or its name on the hub."""
+    return str(EMBEDDED_FOLDER / "base") if base_model == EMBEDDED_MODEL else str(base_model)
+
+
+def adapter_place(base_model: str, adapter: str | None) -> str | None:
+    """Return the folder of the adapter that goes with a base model, or its name on the hub.
+
+    Parameters
+    ----------
+    base_model, adapter
+        As :func:`~crystalicl_jobflow.generation.load_generator` takes them.
+
+    Returns
+    -------
+    str or None
+        None for no adapter.
+    """
+    if adapter is None and base_model == EMBEDDED_MODEL:
+        adapter = EMBEDDED_MODEL
+    if adapter is None or adapter.lower() == NO_ADAPTER:
+        return None
+    return str(EMBEDDED_FOLDER / "adapter") if adapter == EMBEDDED_MODEL else str(adapter)
+
+
+def shown_name(adapter: str) -> str:
+    """Return the name of an adapter as records and messages give it."""
+    return EMBEDDED_MODEL if adapter == str(EMBEDDED_FOLDER / "adapter") else adapter
+
+
+def model_hashes(base_model: str, adapter: str | None = None) -> dict[str, str | None]:
+    """Return hashes of the weights that :func:`load_generator` would read from folders.
+
+    Parameters
+    ----------
+    base_model, adapter
+        As :func:`load_generator` takes them.
+
+    Returns
+    -------
+    dict
+        ``base_hash`` and ``adapter_hash``, of the first model in a list; None for models on the
+        hub, or for no adapter.
+    """
+    hashes: dict[str, str | None] = {"base_hash": None, "adapter_hash": None}
+    for model in _language_models(base_model)[:1]:
+        place = adapter_place(model, adapter)
+        hashes["base_hash"] = folder_hash(base_place(model))
+        hashes["adapter_hash"] = None if place is None else folder_hash(place)
+    return hashes
+
+
+def check_model_files(base_model: str, adapter: str | None = None) -> None:
+    """Raise an error if :func:`load_generator` would not find a model or adapter; loads nothing.
+
+    Parameters
+    ----------
+    base_model, adapter
+        As :func:`load_generator` takes them; model servers are not looked for.
+
+    Raises
+    ------
+    GenerationError
+        If a folder lacks its configuration, or a name is neither on this machine nor available
+        from the hub; one line.
+    """
+    for model in _language_models(base_model):
+        if is_server(model):
+            continue
+        check_file(base_place(model), model, "model", "config.json")
+        place = adapter_place(model, adapter)
+        if place is not None:
+            check_file(place, shown_name(place), "adapter", "adapter_config.json")
+
+
+def check_file(place: str, name: str, what: str, file: str) -> None:
+    """Check that a model or adapter is there.
+
+    Parameters
+    ----------
+    place
+        A folder or a name on the hub.
+    name, what
+        Name of the model, and whether it is a 'model' or an 'adapter', for the message.
+    file
+        File that every one of them has.
+
+    Raises
+    ------
+    GenerationError
+        If the file is missing; one line.
+    """
+    if is_path(place):
+        if not Path(place, file).is_file():
+            raise GenerationError(f"{what} {name!r} not found: {place} has no {file}")
+        return
+    from transformers.utils import cached_file
+
+    try:
+        cached_file(place, file)
+    except Exception as error:
+        raise GenerationError(f"{what} {name!r} cannot be loaded: {load_failure(error)}") from error
+
+
+def is_path(name: str) -> bool:
+    """Return whether a name means a folder: names on the hub are 'model' or 'owner/model'."""
+    return Path(name).exists() or name.startswith((".", "/", "~")) or name.count("/") > 1
+
+
+def load_failure(error: BaseException) -> str:
+    """Return the first informative line of a library's error."""
+    words = str(error)
+    kinds = {type(item).__name__ for item in _chain(error)}
+    if kinds & _NO_NETWORK:
+        return "it is not on this machine and the Hugging Face hub cannot be reached"
+    if kinds & {"RepositoryNotFoundError", "HFValidationError"}:
+        return "no such folder, and no such model on the Hugging Face hub (or no access to it)"
+    lines = [line.strip() for line in words.splitlines() if line.strip()]
+    if len(lines) > 1 and lines[0].endswith(":"):
+        return f"{lines[0]} {lines[1]}"
+    return lines[0] if lines else type(error).__name__
+
+
+def _chain(error: BaseException | None) -> list[BaseException]:
+    found: list[BaseException] = []
+    while error is not None and error not in found:
+        found.append(error)
+        error = error.__cause__ or error.__context__
+    return found
