@@ -89,7 +89,7 @@ def test_where_nothing_can_be_written_no_work_begins(
 
     monkeypatch.setattr("crystalicl_jobflow.cli.generate.open_pool", begin)
     monkeypatch.setattr("crystalicl_jobflow.cli.demo._fill_pool", begin)
-    monkeypatch.setattr("crystalicl_jobflow.cli.evaluate.load_candidates", begin)
+    monkeypatch.setattr("crystalicl_jobflow.candidates.load_candidates", begin)
     monkeypatch.setattr("crystalicl_jobflow.retrieval.fill_pool", begin)
     file = tmp_path / "file"
     file.write_text("mine")

@@ -11,43 +11,16 @@ from maggma.stores import MemoryStore
 
 from crystalicl_jobflow.candidates.blobs import BlobStore, blobs_for
 from crystalicl_jobflow.candidates.contributions import SOURCES, Part, candidate_part, job_parts
-from crystalicl_jobflow.candidates.indexes import CANDIDATE_INDEXES, CANDIDATE_KEY, ensure_indexes
+from crystalicl_jobflow.candidates.indexes import CANDIDATE_KEY, ensure_indexes
 from crystalicl_jobflow.candidates.writing import retrying, write_parts
 from crystalicl_jobflow.schemas import Candidate
-from crystalicl_jobflow.stores import StoreSpec, connect_store, open_store, refuse_code
+from crystalicl_jobflow.stores import connect_store, refuse_code
 from crystalicl_jobflow.stores.serial_builder import SerialBuilder
-from crystalicl_jobflow.stores.sqlite.store import SQLiteStore
 from crystalicl_jobflow.utils.messages import first_line
 from crystalicl_jobflow.utils.redaction import redact
 
 if TYPE_CHECKING:
     from jobflow import JobStore
-
-CANDIDATES = "candidates"
-"""Name of the collection that holds the candidates."""
-
-
-def open_candidate_store(spec: StoreSpec, *, must_exist: bool = False) -> Store:
-    """Open a store of candidates, in any form :func:`~crystalicl_jobflow.stores.open_store` takes.
-
-    Parameters
-    ----------
-    spec
-        Path, URI, configuration or store. ``FILE.sqlite`` is what to take without a server:
-        it has indexes.
-    must_exist
-        Refuse a file or folder that does not exist instead of creating it.
-
-    Raises
-    ------
-    ValueError
-        If the spec is not understood; one line.
-    """
-    store = open_store(spec, CANDIDATES, key=CANDIDATE_KEY, must_exist=must_exist)
-    if isinstance(store, SQLiteStore):
-        store.indexes = [list(fields) for fields in CANDIDATE_INDEXES]
-        ensure_indexes(store)
-    return store
 
 
 def store_candidates(
@@ -127,7 +100,7 @@ class CandidateBuilder(SerialBuilder):
     Examples
     --------
     >>> from jobflow import SETTINGS
-    >>> from crystalicl_jobflow.candidates.builder import CandidateBuilder, open_candidate_store
+    >>> from crystalicl_jobflow.candidates import CandidateBuilder, open_candidate_store
     >>> builder = CandidateBuilder(SETTINGS.JOB_STORE, open_candidate_store("memory:"))
     >>> builder.run()  # doctest: +SKIP
     """

@@ -46,9 +46,10 @@ def collect(job_store: str, store: str, query: str | None, rebuild: bool) -> Non
     from crystalicl_jobflow.candidates import CandidateBuilder, open_candidate_store
     from crystalicl_jobflow.stores import load_job_store
 
+    jobs = load_job_store(job_store, read_only=True)
     target = open_candidate_store(store)
     before = target.count()
-    builder = CandidateBuilder(load_job_store(job_store), target, query=criteria, rebuild=rebuild)
+    builder = CandidateBuilder(jobs, target, query=criteria, rebuild=rebuild)
     builder.run()
     after = target.count()
     click.echo(

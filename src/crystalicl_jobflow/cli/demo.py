@@ -57,7 +57,7 @@ def demo(out: Path, samples: int, seed: int) -> None:
     note("Loading libraries ...")
     started = time.perf_counter()
     # here, so that the first words come before the seconds that these imports take
-    from crystalicl_jobflow.candidates.builder import CandidateBuilder, open_candidate_store
+    from crystalicl_jobflow.candidates import CandidateBuilder, open_candidate_store
     from crystalicl_jobflow.schemas import Condition
     from crystalicl_jobflow.stores import load_job_store
 

@@ -85,6 +85,7 @@ def evaluate(source: str, out: Path, **options: Any) -> None:
     the column request_index, or else by their position: row 0 is the truth of request 0.
     With --no-aligned, and for candidates that were asked for nothing, they are a set.
     """
+    from crystalicl_jobflow.candidates import load_candidates
     from crystalicl_jobflow.cli import _candidates
     from crystalicl_jobflow.evaluation import (
         EvaluationOptions,
@@ -169,33 +170,6 @@ def _truths(spec: str | None, candidates: list[Candidate]) -> dict[str | int, St
     from crystalicl_jobflow.evaluation.truths import read_truths
 
     return read_truths(spec, candidates)
-
-
-def load_candidates(source: str) -> list[Candidate]:
-    """Read candidates from a file, a folder that holds one, or a store.
-
-    Raises
-    ------
-    UserError
-        If there is nothing of the kind.
-    """
-    from crystalicl_jobflow.cli import _candidates
-
-    path = Path(source)
-    if path.is_dir() and (path / _candidates.CANDIDATES).is_file():
-        path = path / _candidates.CANDIDATES
-    if path.name.endswith(".jsonl"):
-        # not through a store: it would keep one of two equal draws, and lose the order
-        if not path.is_file():
-            raise UserError(f"{path} does not exist")
-        from crystalicl_jobflow.candidates.files import read_candidates
-
-        return read_candidates(path)
-    if "://" not in source and not path.exists():
-        raise UserError(f"{source} does not exist")
-    from crystalicl_jobflow.candidates import open_candidate_store, query_candidates
-
-    return query_candidates(open_candidate_store(source))
 
 
 def _print(evaluation: Evaluation) -> None:

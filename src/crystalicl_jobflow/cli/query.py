@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +13,6 @@ from crystalicl_jobflow.cli._console import note, stdout_console
 from crystalicl_jobflow.cli._options import split_properties
 
 if TYPE_CHECKING:
-    from maggma.core import Store
-
     from crystalicl_jobflow.candidates import CandidateQuery
 
 TABLE_LIMIT = 200
@@ -94,7 +91,12 @@ def query(source: str, **options: Any) -> None:
         raise UserError("--fields cannot be combined with --format cif")
     question = read_query(options)
 
-    from crystalicl_jobflow.candidates import Access, count_documents, find_documents
+    from crystalicl_jobflow.candidates import (
+        Access,
+        count_documents,
+        find_documents,
+        open_candidates,
+    )
     from crystalicl_jobflow.cli import _candidates
 
     fields = None
@@ -104,7 +106,7 @@ def query(source: str, **options: Any) -> None:
         fields = list(_candidates.TABLE_FIELDS)
     elif output == "cif":
         fields = ["structure", "formula_pretty", "symmetry"]
-    store = open_candidates(Path(source), source)
+    store = open_candidates(source)
     if options["count"]:
         click.echo(count_documents(store, question, patience=0))
         return
@@ -169,30 +171,3 @@ def _print_table(documents: list[dict[str, Any]], fields: list[str] | None) -> N
     else:
         console.print(_candidates.field_table(documents, fields))
     console.print(f"{len(documents)} candidates")
-
-
-def open_candidates(path: Path, spec: str) -> Store:
-    """Open a candidates store, or read a candidates file into one in memory.
-
-    Raises
-    ------
-    UserError
-        If there is nothing of the kind.
-    """
-    from crystalicl_jobflow.candidates import open_candidate_store, store_candidates
-    from crystalicl_jobflow.cli import _candidates
-
-    if path.is_dir() and (path / _candidates.CANDIDATES).is_file():
-        path = path / _candidates.CANDIDATES
-    if path.name.endswith(".jsonl"):
-        if not path.is_file():
-            raise UserError(f"{path} does not exist")
-        store = open_candidate_store("memory:")
-        written = datetime.fromtimestamp(path.stat().st_mtime, UTC)
-        from crystalicl_jobflow.candidates.files import read_candidates
-
-        store_candidates(read_candidates(path), store, updated=written)
-        return store
-    if "://" not in spec and not path.exists():
-        raise UserError(f"{spec} does not exist")
-    return open_candidate_store(spec)

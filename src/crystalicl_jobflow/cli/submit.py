@@ -20,11 +20,6 @@ if TYPE_CHECKING:
     from crystalicl_jobflow.schemas.flow_files import FlowFile, ManagerName
     from crystalicl_jobflow.submission import DescribedFlow
 
-STORE_FILE = "store.yaml"
-"""Job store of a local run, as ``crystalicl collect`` takes it."""
-
-CANDIDATES_STORE = "candidates.sqlite"
-
 RESULT = "result.json"
 """What the Flow returns after a local run: rates, tables, a summary, a model card."""
 
@@ -131,6 +126,7 @@ def _run(described: DescribedFlow, out: Path) -> None:
     from monty.json import jsanitize
 
     from crystalicl_jobflow.candidates import CandidateBuilder, open_candidate_store
+    from crystalicl_jobflow.candidates.opening import CANDIDATES_STORE
     from crystalicl_jobflow.cli._console import step_lines
     from crystalicl_jobflow.stores import store_label
     from crystalicl_jobflow.submission import run_here
@@ -150,7 +146,7 @@ def _run(described: DescribedFlow, out: Path) -> None:
     found = candidates.count()
     if found:
         note(f"{found} candidates in {out / CANDIDATES_STORE}; see them with:")
-        note(f"  crystalicl query {out / CANDIDATES_STORE}")
+        note(f"  crystalicl query {out}")
     note(f"Outputs of the jobs: {store_label(store.docs_store)}")
     if done["failed"]:
         raise click.ClickException(f"not done: {', '.join(done['failed'])}")
@@ -175,6 +171,7 @@ def _job_store(described: DescribedFlow, out: Path) -> JobStore:
     """Return the job store that the file names, or two JSON files in the run's folder."""
     import yaml
 
+    from crystalicl_jobflow.candidates.opening import JOB_STORE_FILE
     from crystalicl_jobflow.stores import load_job_store
 
     file: FlowFile = described.file
@@ -191,5 +188,5 @@ def _job_store(described: DescribedFlow, out: Path) -> JobStore:
             "data": {"type": "JSONStore", "paths": str(folder / "outputs_data.json")}
         },
     }
-    write_text(out / STORE_FILE, yaml.safe_dump(document, sort_keys=False))
+    write_text(out / JOB_STORE_FILE, yaml.safe_dump(document, sort_keys=False))
     return load_job_store(document)

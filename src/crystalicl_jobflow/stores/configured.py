@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from maggma.core import Store
 from maggma.stores import GridFSStore, JSONStore, MongoStore, MontyStore
 
+from crystalicl_jobflow.stores.embedded import only_read
 from crystalicl_jobflow.stores.sqlite.store import SQLiteStore
 from crystalicl_jobflow.stores.store_classes import (
     STORE_CLASSES,
@@ -35,7 +36,9 @@ MAX_FILE_BYTES = 1_000_000
 _JOB_STORE_OPTIONS = ("save", "load")
 
 
-def load_job_store(spec: str | Path | Mapping[str, Any] | JobStore) -> JobStore:
+def load_job_store(
+    spec: str | Path | Mapping[str, Any] | JobStore, *, read_only: bool = False
+) -> JobStore:
     """Open a jobflow job store from a configuration as ``jobflow.yaml`` has it.
 
     Relative paths of JSON and Monty stores become absolute: jobs run in folders of their
@@ -46,6 +49,9 @@ def load_job_store(spec: str | Path | Mapping[str, Any] | JobStore) -> JobStore:
     spec
         Path of a YAML or JSON file, or a dict, with ``docs_store`` and
         ``additional_stores``; or a JobStore, taken as it is.
+    read_only
+        Open files and folders for reading only: nothing is written, and what does not exist
+        is refused.
 
     Raises
     ------
@@ -65,11 +71,14 @@ def load_job_store(spec: str | Path | Mapping[str, Any] | JobStore) -> JobStore:
         raise ValueError(f"{where} has no 'docs_store'; see the files in stores/")
     check_plain(loaded, where)
     _check_job_store(loaded, where)
-    docs = from_mapping(loaded["docs_store"], "outputs", "uuid", f"{where}, docs_store", False)
+    docs = from_mapping(loaded["docs_store"], "outputs", "uuid", f"{where}, docs_store", read_only)
     additional = {
-        name: from_mapping(item, f"outputs_{name}", "blob_uuid", f"{where}, {name}", False)
+        name: from_mapping(item, f"outputs_{name}", "blob_uuid", f"{where}, {name}", read_only)
         for name, item in (loaded.get("additional_stores") or {}).items()
     }
+    if read_only:
+        for store in (docs, *additional.values()):
+            only_read(store)
     options = {name: loaded[name] for name in _JOB_STORE_OPTIONS if name in loaded}
     return JobStore(docs, additional_stores=additional, **options)
 

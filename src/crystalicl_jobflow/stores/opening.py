@@ -15,7 +15,7 @@ from maggma.stores import MongoStore
 
 from crystalicl_jobflow.stores.configured import expanded, from_mapping, load_file
 from crystalicl_jobflow.stores.documents import connect_store
-from crystalicl_jobflow.stores.embedded import JSONStore, MemoryStore, MontyStore
+from crystalicl_jobflow.stores.embedded import JSONStore, MemoryStore, MontyStore, only_read
 from crystalicl_jobflow.stores.sqlite.store import SQLiteStore
 from crystalicl_jobflow.utils.redaction import redact
 
@@ -40,6 +40,7 @@ def open_store(
     *,
     key: str = DEMONSTRATION_KEY,
     must_exist: bool = False,
+    read_only: bool = False,
     connect: bool = True,
 ) -> Store:
     """Open the maggma store that a user names.
@@ -62,6 +63,9 @@ def open_store(
         Key field of the store, where the spec names none.
     must_exist
         Refuse a file or folder that does not exist instead of creating it.
+    read_only
+        Open for reading only: nothing is written, and what does not exist is refused. A
+        maggma Store is taken as it is.
     connect
         Whether to connect the store. One that is connected already is left alone.
 
@@ -75,14 +79,17 @@ def open_store(
     ValueError
         If the spec is none of these, or something named in it is missing; one line.
     """
+    must_exist = must_exist or read_only
     if isinstance(spec, Store):
-        store = spec
+        store, read_only = spec, False
     elif isinstance(spec, Mapping):
         store = from_mapping(dict(spec), collection, key, "the store configuration", must_exist)
     elif isinstance(spec, str | Path):
         store = _from_text(str(spec), collection, key, must_exist)
     else:
         raise ValueError(f"a store cannot be opened from {type(spec).__name__}; give {_FORMS}")
+    if read_only:
+        store = only_read(store)
     if connect:
         connect_store(store)
     return store

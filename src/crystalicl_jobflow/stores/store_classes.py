@@ -39,7 +39,7 @@ STORE_ARGUMENTS: Mapping[str, frozenset[str]] = {
                                "file_writable", "collection_name"},
         "MontyStore": _EVERY | {"collection_name", "database_path", "database_name", "storage",
                                 "storage_kwargs", "client_kwargs"},
-        "SQLiteStore": _EVERY | {"path", "collection_name", "indexes"},
+        "SQLiteStore": _EVERY | {"path", "collection_name", "indexes", "read_only"},
         "MongoStore": _MONGO,
         "MongoURIStore": _MONGO,
         "GridFSStore": _SERVER | {"compression", "ensure_metadata", "searchable_fields"},

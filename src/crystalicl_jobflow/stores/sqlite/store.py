@@ -29,6 +29,7 @@ from crystalicl_jobflow.stores.sqlite.mongo_to_sql import (
     sanitized,
     translate,
 )
+from crystalicl_jobflow.stores.sqlite.read_only import ReadOnlyTables
 from crystalicl_jobflow.stores.sqlite.tables import SQLiteTables
 
 BUSY_SECONDS = 120.0
@@ -53,6 +54,8 @@ class SQLiteStore(Store):
         Key field, unique.
     indexes
         Indexes as sequences of fields (dotted below others), made when connecting.
+    read_only
+        Whether nothing is ever written: no file beside this one, no index, no document.
     **kwargs
         For maggma's Store.
 
@@ -73,9 +76,11 @@ class SQLiteStore(Store):
         *,
         key: str = "task_id",
         indexes: Sequence[Sequence[str]] = (),
+        read_only: bool = False,
         **kwargs: Any,
     ) -> None:
         self.path = str(path)
+        self.read_only = read_only
         self.collection_name = collection_name
         self.indexes = [list(fields) for fields in indexes]
         self._opened: SQLiteTables | None = None
@@ -98,6 +103,8 @@ class SQLiteStore(Store):
             raise StoreError(  # type: ignore[no-untyped-call]  # an exception of maggma's
                 "Must connect SQLiteStore before attempting to use it"
             )
+        if isinstance(self._opened, ReadOnlyTables):
+            self._opened.follow_writers()
         return self._opened
 
     @property
@@ -110,9 +117,13 @@ class SQLiteStore(Store):
         Raises
         ------
         ValueError
-            If the file is no SQLite database.
+            If the file is no SQLite database; of a store that is only read, also if it is
+            missing or holds no such collection.
         """
         if self._opened is not None and not force_reset:
+            return
+        if self.read_only:
+            self._opened = ReadOnlyTables(self.path, self.collection_name, self.key)
             return
         connection = sqlite3.connect(
             self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
@@ -138,7 +149,15 @@ class SQLiteStore(Store):
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Read and write as one: other writers wait, and an exception undoes everything."""
+        """Read and write as one: other writers wait, and an exception undoes everything.
+
+        Raises
+        ------
+        ValueError
+            If the store was opened for reading only.
+        """
+        if self.read_only:
+            raise ValueError(f"store {self.path} was opened for reading only")
         with self._lock:
             if self._in_transaction:
                 yield
