@@ -46,6 +46,15 @@ def test_the_prototypes_are_those_of_pymatgen() -> None:
         assert Structure.from_dict(dict(record.crystal)) == entry["snl"].structure  # type: ignore[arg-type]
 
 
+def test_an_id_of_several_rows_gets_their_numbers(tmp_path: Path) -> None:
+    cif = ROCK_SALT.to(fmt="cif").replace('"', '""')
+    rows = "".join(f'{name},"{cif}"\n' for name in ("mp", "mp-1", "mp", ""))
+    path = tmp_path / "several.csv"
+    path.write_text(f"material_id,cif\n{rows}")
+    ids = [record.record_id for record in CsvSource(path).records()]
+    assert ids == ["several-mp-0", "mp-1", "several-mp-2", "several-row-3"]
+
+
 def test_columns_of_mp_20_are_recognised(shared_data: Path) -> None:
     source = open_source(shared_data / "mp_20_test.csv.gz")
     assert isinstance(source, CsvSource)

@@ -111,6 +111,25 @@ def test_demonstrations_are_rewritten_for_another_text_format():
     assert generation.prompt.count("### 90 90 90") + generation.prompt.count("### 60 60 60") == 1
 
 
+def test_demonstrations_are_shown_in_the_description_of_the_first():
+    cell = "Fm-3m\n5.5 5.5 5.5\n90 90 90\n"
+    fluorite = cell + "Ca\n0.00 0.00 0.00\nF\n0.25 0.25 0.25"
+    # with the other origin, and in the other order
+    shifted = cell + "Cl\n0.25 0.25 0.25\nSr\n0.50 0.50 0.50"
+    alone = "Pm-3m\n3.3 3.3 3.3\n90 90 90\nPo\n0.00 0.00 0.00"
+
+    def documents(*texts: str) -> list[Demonstration]:
+        return [
+            rock_salt().model_copy(update={"demonstration_id": str(number), "text": text})
+            for number, text in enumerate(texts)
+        ]
+
+    asked = retrieval(CONDITIONS[0], *documents(fluorite, shifted, alone))
+    (generation,) = generate_for_retrievals([asked], RecitingGenerator(), constrain=False)
+    alike = fluorite.replace("Ca", "Sr").replace("F\n", "Cl\n")
+    assert generation.prompt == crystal_prompt(CONDITIONS[0], documents(fluorite, alike, alone))
+
+
 def test_a_condition_has_the_same_texts_alone_and_in_company():
     together = generate_for_retrievals(
         [retrieval(item) for item in CONDITIONS],

@@ -113,3 +113,23 @@ def test_bfloat16_is_near_and_leaves_the_weights_in_float32(model, batches, toke
     assert rough.loss == pytest.approx(exact, rel=2e-2)
     assert all(values.dtype == torch.float32 for values in found.values())
     assert evaluate_loss(model, rows, pad_id, bf16=True) == pytest.approx(exact, rel=2e-2)
+
+
+def test_the_loss_of_a_plain_head_is_the_cross_entropy(model, tokenizer) -> None:
+    torch.manual_seed(0)
+    weight = model.get_output_embeddings().weight
+    states = torch.randn(50, weight.shape[1], requires_grad=True)
+    targets = torch.randint(0, len(weight), (50,))
+    results = []
+    for loss in (
+        module._head_loss(states, weight, targets),
+        torch.nn.functional.cross_entropy(states @ weight.T, targets),
+    ):
+        states.grad = weight.grad = None
+        (loss * 0.3).backward()
+        results.append((loss.detach(), states.grad.clone(), weight.grad.clone()))
+    for found, expected in zip(*results, strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-7)
+    with torch.no_grad():
+        quiet = module._head_loss(states, weight, targets)
+    torch.testing.assert_close(quiet, results[0][0])

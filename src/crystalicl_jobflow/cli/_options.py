@@ -215,6 +215,15 @@ def sampling_options(command: Command) -> Command:
                 metavar="K",
                 help="Draw K texts for each sample and keep the most probable; K times the work.",
             ),
+            click.option(
+                "--copy-bias",
+                type=click.FloatRange(0),
+                default=0.0,
+                show_default=True,
+                metavar="NATS",
+                help="Draw constrained texts towards what the demonstrations hold at the same"
+                " place.",
+            ),
         ],
         command,
     )
@@ -225,7 +234,7 @@ def read_sampling(options: Mapping[str, Any]) -> SamplingParams:
     from crystalicl_jobflow.schemas import SamplingParams
 
     names = ("seed", "temperature", "top_p", "max_new_tokens", "max_redraws", "best_of")
-    return SamplingParams(**{name: options[name] for name in names})
+    return SamplingParams(**{name: options[name] for name in (*names, "copy_bias")})
 
 
 def model_options(command: Command) -> Command:

@@ -182,6 +182,23 @@ def spglib_dataset(
         return None
 
 
+def group_number(structure: Structure, symprec: float = SYMPREC) -> int:
+    """Return the space-group number of a structure, as its text would declare it.
+
+    Parameters
+    ----------
+    structure
+        Crystal, ordered or not.
+    symprec
+        Tolerance in Å.
+    """
+    kinds: dict[object, int] = {}
+    labels = np.array([kinds.setdefault(site.species, len(kinds) + 1) for site in structure])
+    matrix = np.array(structure.lattice.matrix, dtype=float)
+    points = np.array(structure.frac_coords, dtype=float)
+    return standard_cell(matrix, points, labels, symprec=symprec).number
+
+
 def structure_dataset(
     structure: Structure, *, symprec: float = SYMPREC, angle_tolerance: float = ANGLE_TOLERANCE
 ) -> Any:

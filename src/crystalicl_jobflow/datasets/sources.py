@@ -13,7 +13,7 @@ from typing import Any, Protocol, cast, runtime_checkable
 
 from maggma.core import Store
 
-from crystalicl_jobflow.datasets.csv_rows import CsvFile
+from crystalicl_jobflow.datasets.csv_rows import CsvFile, CsvRow
 from crystalicl_jobflow.datasets.files import (
     crystal_file_kind,
     crystal_name,
@@ -150,7 +150,8 @@ class CsvSource:
     """A CSV file, gzipped or not, with a ``cif`` column and property columns.
 
     Ids come from ``material_id`` (or ``id``); plain numbers get the file's name before
-    them, so that several files fit into one pool. Columns of known properties are taken
+    them, so that several files fit into one pool, and an id of several rows gets their
+    numbers behind it. Columns of known properties are taken
     under any of their names.
 
     Raises
@@ -175,13 +176,19 @@ class CsvSource:
     def records(self) -> Iterator[Record]:
         """Yield a record per row; one for each broken row, too."""
         id_column = next((name for name in _ID_COLUMNS if name in self.columns), None)
+
+        def own_id(row: CsvRow) -> str:
+            return (row.fields.get(id_column) or "").strip() if id_column else ""
+
+        times = Counter(map(own_id, self.file.rows()))
         for index, row in enumerate(self.file.rows()):
-            own = (row.fields.get(id_column) or "").strip() if id_column else ""
-            if not own:
-                own = f"row-{index}"
-            record_id = own if own[0].isalpha() and "-" in own else f"{self.name}-{own}"
-            if own.startswith("row-"):
-                record_id = f"{self.name}-{own}"
+            own = own_id(row)
+            if not own or own.startswith("row-"):
+                record_id = f"{self.name}-{own or f'row-{index}'}"
+            elif times[own] > 1:
+                record_id = f"{self.name}-{own}-{index}"
+            else:
+                record_id = own if own[0].isalpha() and "-" in own else f"{self.name}-{own}"
             cif = (row.fields.get("cif") or "").strip()
             error = row.error or (None if cif else "the cif column is empty")
             yield Record(record_id, cif or None, known_properties(row.fields), error)

@@ -14,11 +14,11 @@ from crystalicl_jobflow.generation.base import (
     RowConstraint,
     TextGenerator,
 )
+from crystalicl_jobflow.generation.prompting import retrieval_prompt
 from crystalicl_jobflow.generation.resuming import UnfinishedWork, draw_missing, task_content
 from crystalicl_jobflow.generation.rows import severity
 from crystalicl_jobflow.generation.tasks import GenerationTask, _numbered, plan_tasks
 from crystalicl_jobflow.generation.writing import Writing, WritingOptions
-from crystalicl_jobflow.prompts import crystal_prompt
 from crystalicl_jobflow.schemas import (
     Completion,
     Condition,
@@ -109,7 +109,7 @@ def generate_for_retrievals(
     best_of = sampling.best_of
     requests = [
         GenerationRequest(
-            prompt=_prompt(retrieval, text_format, template),
+            prompt=retrieval_prompt(retrieval, text_format, template),
             num_samples=task.num_samples * best_of,
             key=task.key,
             constraint=constraint,
@@ -246,35 +246,6 @@ def accept_texts(
         return None
 
     return accept
-
-
-def _prompt(retrieval: Retrieval, text_format: str, template: str) -> str:
-    """Return the prompt; the pool's SGS texts are converted where another format is requested."""
-    if text_format == "sgs" or not retrieval.demonstrations:
-        return crystal_prompt(
-            retrieval.condition,
-            retrieval.demonstrations,
-            text_format=text_format,
-            template=template,
-        )
-    from crystalicl_jobflow.prompts import demonstration_sentences
-    from crystalicl_jobflow.text import SGS
-    from crystalicl_jobflow.text.formats import crystal_text
-
-    pairs = [
-        (
-            demonstration_sentences(demonstration, retrieval.condition, template=template),
-            # as in training: the model has never seen other cells or numbers of digits
-            crystal_text(
-                SGS.analyze(
-                    demonstration.structure or SGS.decode(demonstration.text), demonstration.symprec
-                ),
-                text_format,
-            ),
-        )
-        for demonstration in retrieval.demonstrations
-    ]
-    return crystal_prompt(retrieval.condition, pairs, text_format=text_format, template=template)
 
 
 def keep_most_probable(completions: Sequence[Completion], best_of: int) -> list[Completion]:

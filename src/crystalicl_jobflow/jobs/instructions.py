@@ -37,13 +37,18 @@ class InstructionsMaker(Maker):
     template
         Words of the prompts: 'crystalicl' or 'alpaca'.
     mixture
-        Name of a mixture: 'base', 'hybrid' or 'few-shot'.
+        Name of a mixture: 'base', 'hybrid', 'few-shot' or 'copy'.
     ablation
         One of the ablations of the paper's table 3, e.g. 'only-C'; None for none.
     epochs
         Draws of one instruction per crystal; None for every kind of each crystal.
     augment
         Share of crystals in another symmetry-equivalent description.
+    aligned
+        Whether crystals asked for with demonstrations are written in the description of
+        these.
+    exclude
+        CSV files to test on, whose compounds are kept out.
     max_orbits, limit
         Crystals with more Wyckoff orbits, or beyond so many of a source, are left out.
     seed
@@ -69,6 +74,8 @@ class InstructionsMaker(Maker):
     ablation: str | None = None
     epochs: int | None = None
     augment: float = 0.0
+    aligned: bool = False
+    exclude: list[str] = field(default_factory=list)
     max_orbits: int | None = None
     limit: int | None = None
     seed: int = 0
@@ -122,6 +129,7 @@ class InstructionsMaker(Maker):
             max_orbits=self.max_orbits,
             validation_share=0.0,
             licences=self.licences,
+            exclude=self.exclude,
         )
         made = InstructionSet(
             split.training,
@@ -129,7 +137,7 @@ class InstructionsMaker(Maker):
             template=self.template,
             mixture=mixture,
             seed=self.seed,
-            variation=Variation(augment=self.augment),
+            variation=Variation(augment=self.augment, aligned=self.aligned),
         )
         if by_structure(self.ablation):
             made.require_fingerprints()

@@ -58,8 +58,10 @@ class TrainMaker(Maker):
         The adapter, or the base model.
     start
         Folder of a trained model from which 'base' begins.
-    text_format, mixture, augment, substitute, made_up, weights, max_orbits, limit, cache, workers
+    text_format, mixture, augment, substitute, made_up, aligned, weights, max_orbits, limit
         Where crystals are given instead of instructions: as for the command line.
+    exclude, cache, workers
+        The same: files to test on, whose compounds are kept out; analysed crystals.
     validation_share
         Share of the formulas that is held out.
 
@@ -91,6 +93,8 @@ class TrainMaker(Maker):
     augment: float = 0.0
     substitute: float = 0.0
     made_up: float = 0.0
+    aligned: bool = False
+    exclude: list[str] = field(default_factory=list)
     weights: dict[str, float] = field(default_factory=dict)
     validation_share: float = 0.05
     max_orbits: int | None = None
@@ -179,13 +183,14 @@ class TrainMaker(Maker):
             max_orbits=self.max_orbits,
             validation_share=self.validation_share,
             licences=self.licences,
+            exclude=self.exclude,
         )
         return crystal_lesson(
             split,
             text_format=self.text_format,
             mixture=MIXTURES[self.mixture],
             weights=self.weights,
-            variation=Variation(self.augment, self.substitute, self.made_up),
+            variation=Variation(self.augment, self.substitute, self.made_up, self.aligned),
             seed=seed,
         )
 

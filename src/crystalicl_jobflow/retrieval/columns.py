@@ -49,7 +49,7 @@ class Blob:
         return bytes(self.data[self.offsets[i] : self.offsets[i + 1]]).decode()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Codes:
     """A column of repeating texts: a number each, and the texts they stand for.
 

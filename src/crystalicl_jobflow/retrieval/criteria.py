@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 from pymatgen.core import Composition
 
-from crystalicl_jobflow.retrieval.columns import element_bits
+from crystalicl_jobflow.retrieval.columns import Codes, element_bits
 from crystalicl_jobflow.retrieval.index import DemonstrationIndex
 from crystalicl_jobflow.schemas import Condition, Range
 
@@ -230,14 +231,52 @@ def element_distances(
         return None
     amounts, wanted = _mendeleev(condition.formula)
     formulas = index.columns.formula
-    codes, places = np.unique(formulas.codes[rows], return_inverse=True)
-    found = np.full(len(codes), np.inf)
-    for at, code in enumerate(codes.tolist()):
-        others, numbers = _mendeleev(formulas.vocabulary[code])
-        if others == amounts:
+    known = _ELEMENTS.get(formulas)
+    if known is None:
+        known = _ELEMENTS[formulas] = _Elements(len(formulas.vocabulary))
+    return known.distances(formulas.codes[rows], formulas.vocabulary, amounts, wanted)
+
+
+class _Elements:
+    """Mendeleev numbers of a column's formulas, looked up when first asked for.
+
+    Parameters
+    ----------
+    count
+        Number of different formulas.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._amounts: dict[tuple[float, ...], int] = {}
+        # which amounts a formula has, -1 where that has not been looked up
+        self._kind = np.full(count, -1, dtype=np.int32)
+        self._numbers = np.zeros((count, 8))
+
+    def distances(
+        self,
+        codes: NDArray[np.integer[Any]],
+        vocabulary: Sequence[str],
+        amounts: tuple[float, ...],
+        wanted: tuple[float, ...],
+    ) -> NDArray[np.float64]:
+        """Return the sums of differences from what is asked; infinite for other amounts."""
+        for code in np.unique(codes[self._kind[codes] < 0]).tolist():
+            found, numbers = _mendeleev(vocabulary[code])
+            if len(numbers) > self._numbers.shape[1]:
+                wider = np.zeros((len(self._numbers), len(numbers)))
+                wider[:, : self._numbers.shape[1]] = self._numbers
+                self._numbers = wider
+            self._kind[code] = self._amounts.setdefault(found, len(self._amounts))
             # both are sorted within equal amounts, which is the best one-to-one matching
-            found[at] = sum(abs(a - b) for a, b in zip(numbers, wanted, strict=True))
-    return found[places]
+            self._numbers[code, : len(numbers)] = numbers
+        gaps = np.full(len(codes), np.inf)
+        same = np.flatnonzero(self._kind[codes] == self._amounts.get(amounts, -2))
+        if len(same):
+            gaps[same] = np.abs(self._numbers[codes[same], : len(wanted)] - wanted).sum(1)
+        return gaps
+
+
+_ELEMENTS: WeakKeyDictionary[Codes, _Elements] = WeakKeyDictionary()
 
 
 @lru_cache(maxsize=200_000)

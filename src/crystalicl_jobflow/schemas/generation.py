@@ -28,6 +28,12 @@ class SamplingParams(Document):
         description="Texts drawn for each sample, of which the most probable is kept; all of"
         " them cost.",
     )
+    copy_bias: float = Field(
+        0.0,
+        ge=0,
+        description="Nats added to the scores of tokens that copy a demonstration at the same"
+        " place, in constrained texts, before the temperature; 0 for the model alone.",
+    )
 
 
 class ModelInfo(Document):

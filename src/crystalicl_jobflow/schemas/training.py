@@ -34,6 +34,8 @@ class DataRecord(Document):
     size: int = Field(description="In bytes.")
     source: str = ""
     licence: str = ""
+    guarded: bool = Field(False, description="A file to test on, that was kept out.")
+    taken_out: int = Field(0, description="Crystals kept out, which files to test on hold.")
 
 
 class InstructionsDoc(Document):

@@ -48,8 +48,60 @@ def response_loss(model: Any, token_ids: torch.Tensor, labels: torch.Tensor) -> 
     hidden = body(input_ids=token_ids, use_cache=False).last_hidden_state
     targets = labels[:, 1:]
     learned = targets != IGNORED
-    logits = causal.get_output_embeddings()(hidden[:, :-1][learned])
-    return torch.nn.functional.cross_entropy(logits.float(), targets[learned])
+    head = causal.get_output_embeddings()
+    states = hidden[:, :-1][learned]
+    if _is_plain(head, states):
+        return _head_loss(states, head.weight, targets[learned])
+    return torch.nn.functional.cross_entropy(head(states).float(), targets[learned])
+
+
+def _is_plain(head: Any, states: torch.Tensor) -> bool:
+    """Tell whether an output layer is one matrix in single precision, trained as it is."""
+    import torch
+
+    return (
+        type(head) is torch.nn.Linear
+        and head.bias is None
+        and head.weight.dtype == states.dtype == torch.float32
+        and not torch.is_autocast_enabled(states.device.type)
+        and states.device.type == "cpu"
+    )
+
+
+def _head_loss(states: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Return the mean cross-entropy after an output layer.
+
+    The same as ``cross_entropy(states @ weight.T, targets)``. The gradient with respect to
+    the logits is made in their place: the vocabulary is wide, and on a processor each pass
+    over the logits costs as much as a layer.
+    """
+    import torch
+
+    if not torch.is_grad_enabled():
+        return torch.nn.functional.cross_entropy(states @ weight.T, targets)
+
+    class HeadLoss(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, states: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+            logits = states @ weight.T
+            logits -= logits.amax(1, keepdim=True)
+            right = logits.gather(1, targets[:, None])
+            sums = logits.exp_().sum(1, keepdim=True)
+            loss = (sums.log() - right).mean()
+            logits /= sums * len(targets)
+            logits.scatter_add_(1, targets[:, None], torch.full_like(right, -1.0 / len(targets)))
+            ctx.save_for_backward(states, weight, logits)
+            return loss
+
+        @staticmethod
+        def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            states, weight, slopes = ctx.saved_tensors
+            (scale,) = gradients
+            return (slopes @ weight) * scale, (slopes.T @ states) * scale
+
+    # torch leaves this method without types
+    loss: torch.Tensor = HeadLoss.apply(states, weight)  # type: ignore[no-untyped-call]
+    return loss
 
 
 def count_learned(rows: Sequence[EncodedRow]) -> int:

@@ -223,8 +223,24 @@ def _data(folders: Sequence[Path]) -> str:
     rows = "\n".join(
         f"| {item.name} | {item.source or '-'} | {item.licence} | `{item.sha256}` |"
         for item in files.values()
+        if not item.guarded
     )
-    return f"## Data\n\n| file | source | licence | SHA-256 |\n|---|---|---|---|\n{rows}"
+    table = f"## Data\n\n| file | source | licence | SHA-256 |\n|---|---|---|---|\n{rows}"
+    return _join([table, _guarded(list(files.values()))])
+
+
+def _guarded(files: Sequence[DataFile]) -> str:
+    """Say what was kept out of the training, and how many crystals that took."""
+    guards = [f"`{item.name}` (`{item.sha256}`)" for item in files if item.guarded]
+    if not guards:
+        return ""
+    counts = [f"{item.taken_out} of {item.name}" for item in files if item.taken_out]
+    total = sum(item.taken_out for item in files)
+    return (
+        "Crystals with the reduced formula and the space group (at symprec 0.1 or 0.01) of a row"
+        f" of {', '.join(guards)} were taken out: {total:,}"
+        + (f" ({', '.join(counts)})." if counts else ".")
+    )
 
 
 def _training(folder: Path) -> str:
@@ -244,6 +260,11 @@ def _training(folder: Path) -> str:
         "symmetry-equivalent descriptions": _share(arguments.get("augment"), "zero-shot"),
         "substituted elements": _share(arguments.get("substitute"), "few-shot"),
         "made-up crystals": _share(arguments.get("made_up"), "few-shot"),
+        "one description": (
+            "crystals of few-shot instructions are written as the first one shown"
+            if arguments.get("aligned")
+            else None
+        ),
         **_adapter(folder),
         "trained parameters": f"{arguments['trained_parameters']:,}",
         "epochs": f"{last['epoch']} whole ones of {settings['epochs']}",

@@ -70,6 +70,10 @@ class DataFile:
         Where the data come from; empty where that is not known.
     licence
         Of the data.
+    guarded
+        Whether it was not learned from: its crystals were taken out of the other files.
+    taken_out
+        Crystals of this file that were taken out because a guarded file holds them.
     """
 
     name: str
@@ -77,6 +81,8 @@ class DataFile:
     size: int
     source: str = ""
     licence: str = UNKNOWN_LICENCE
+    guarded: bool = False
+    taken_out: int = 0
 
 
 def describe_data(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Unpack
 
 from crystalicl_jobflow.stores import StoreSpec
 from crystalicl_jobflow.training.base_model import BaseSize, train_base
@@ -22,6 +23,9 @@ from crystalicl_jobflow.training.loop import LoopSettings, TrainingResult
 from crystalicl_jobflow.training.lora import PAPER_LOOP, LoraSettings, train_lora
 from crystalicl_jobflow.training.model_card import write_training_card
 from crystalicl_jobflow.training.provenance import DataFile, describe_data, record_data
+
+if TYPE_CHECKING:
+    from crystalicl_jobflow.training.data.sources import ReadingOptions
 
 MAX_ORBITS = 12
 """Maximum number of Wyckoff orbits of crystals that the embedded model learns."""
@@ -43,7 +47,7 @@ class Split:
     skipped
         Rows that could not be read.
     data
-        Where they come from.
+        Where they come from, and the files that were kept out.
     """
 
     training: list[TrainingCrystal]
@@ -74,13 +78,11 @@ class Lesson:
 def load_split(
     data: Sequence[StoreSpec],
     *,
-    cache: str | Path | None = None,
-    workers: int = 1,
-    limit: int | None = None,
-    max_orbits: int | None = MAX_ORBITS,
     validation_share: float = 0.05,
     seed: int = 0,
     licences: Mapping[str, str] | None = None,
+    exclude: Sequence[str | Path] = (),
+    **reading: Unpack[ReadingOptions],
 ) -> Split:
     """Read crystals and hold out some formulas.
 
@@ -89,43 +91,54 @@ def load_split(
     data
         CSV files with a column ``cif``, pools, CIF files and folders, as in
         `read_training_data`; validation comes from the first.
-    cache, workers, limit
-        As in `read_training_data`.
-    max_orbits
-        Crystals with more Wyckoff orbits are left out; None for no limit.
     validation_share
         Share of the first source's reduced formulas that is held out, of all sources.
     seed
         Seed of the choice of formulas.
     licences
         By name of a file or store: its licence, as in `describe_data`.
+    exclude
+        CSV files to test on: crystals with the reduced formula and the space group of one
+        of their rows are taken out (see `exclusion`), and their number stands with each file.
+    **reading
+        As in `read_training_data`; crystals with more than `MAX_ORBITS` Wyckoff orbits are left
+        out unless ``max_orbits`` is given.
 
     Raises
     ------
     ValueError
         If a file cannot be read, or nothing is left to learn from.
     """
+    from crystalicl_jobflow.training.data.exclusion import read_compounds, without_compounds
     from crystalicl_jobflow.training.data.sources import read_training_data
 
-    found = [
-        read_training_data([item], cache=cache, workers=workers, limit=limit, max_orbits=max_orbits)
-        for item in data
-    ]
+    options: ReadingOptions = {"max_orbits": MAX_ORBITS, **reading}
+    found = [read_training_data([item], **options) for item in data]
+    excluded = read_compounds(
+        exclude, cache=options.get("cache"), workers=options.get("workers", 1)
+    )
+    allowed = [without_compounds(part.crystals, excluded) for part in found]
     held_out = choose_formulas(
-        (crystal.demonstration.formula for crystal in found[0].crystals),
+        (crystal.demonstration.formula for crystal in allowed[0]),
         validation_share,
         seed=seed,
     )
-    training = without_formulas([item for part in found for item in part.crystals], held_out)
+    training = without_formulas([item for part in allowed for item in part], held_out)
     if not training:
         raise ValueError("no crystal is left to learn from")
     return Split(
         training,
-        [item for item in found[0].crystals if item.demonstration.formula in held_out],
+        [item for item in allowed[0] if item.demonstration.formula in held_out],
         [row for part in found for row in part.skipped],
-        tuple(
-            describe_data(item, part.crystals, licences=licences)
-            for item, part in zip(data, found, strict=True)
+        (
+            *(
+                replace(
+                    describe_data(item, part.crystals, licences=licences),
+                    taken_out=len(part.crystals) - len(kept),
+                )
+                for item, part, kept in zip(data, found, allowed, strict=True)
+            ),
+            *(replace(describe_data(path, licences=licences), guarded=True) for path in exclude),
         ),
     )
 

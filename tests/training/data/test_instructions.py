@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import random
-from collections import Counter
+from collections import Counter, defaultdict
 
 import pytest
 
 from crystalicl_jobflow.prompts import prefix_lines, response_text
 from crystalicl_jobflow.schemas import Condition
 from crystalicl_jobflow.text import SGS
+from crystalicl_jobflow.text.alignment import align, with_positions
 from crystalicl_jobflow.text.formats import crystal_text
 from crystalicl_jobflow.training import BASE_MIXTURE, HYBRID_MIXTURE, InstructionSet, Mixture
 from crystalicl_jobflow.training.data.instructions import draw_condition
+from crystalicl_jobflow.training.data.mixtures import Variation
 
 FEW_SHOT = Mixture(kinds={"few-shot": 1.0}, conditions={"group": 1.0}, strategies={"C": 1.0})
 
@@ -153,3 +155,33 @@ def test_an_unknown_variant_is_refused(prototypes) -> None:
         InstructionSet(prototypes, text_format="poscar")
     with pytest.raises(ValueError, match="'vicuna' is not one of crystalicl, alpaca"):
         InstructionSet(prototypes, template="vicuna")
+
+
+def test_what_is_to_be_copied_stands_line_by_line(prototypes) -> None:
+    mixture = Mixture(
+        kinds={"few-shot": 1.0}, conditions={"group": 1.0}, strategies={"CE": 1.0}, shots={3: 1.0}
+    )
+    structures = defaultdict(list)
+    for item in prototypes:
+        letters = [site.wyckoff_letter for site in item.crystal.sites]
+        structures[item.crystal.space_group_number, *sorted(letters)].append(item)
+    alike = [item for items in structures.values() if len(items) > 1 for item in items]
+    by_id = {item.demonstration.demonstration_id: item.demonstration for item in alike}
+    variation = Variation(augment=1.0, aligned=True)
+    instructions = InstructionSet(alike, mixture=mixture, variation=variation)
+    written = found = moved = 0
+    for instruction in instructions.epoch(0):
+        asked = by_id[instruction.crystal_id]
+        crystal = SGS.decode(instruction.response)
+        assert crystal.composition.reduced_formula == asked.formula
+        moved += instruction.response != response_text(asked.text)
+        (start, end), *_ = instruction.examples
+        first = with_positions(SGS.parse(instruction.prompt[start:end]))
+        last = with_positions(SGS.parse(instruction.response))
+        aligned = align(last, first)
+        if aligned is not None:
+            written += SGS.format(aligned.crystal) == SGS.format(last)
+            found += 1
+    assert found > 3
+    assert written > 0.8 * found
+    assert moved > 3

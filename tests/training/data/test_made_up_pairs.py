@@ -163,3 +163,20 @@ def test_the_same_seed_gives_the_same_instructions(prototypes: list[TrainingCrys
     )
     assert list(one.epoch(2)) == list(two.epoch(2))
     assert {i.kind for i in one.epoch(2)} >= {"few-shot made up"}
+
+
+def test_the_second_is_written_as_the_first_whatever_its_elements(
+    prototypes: list[TrainingCrystal],
+) -> None:
+    rng = random.Random(4)
+    pairs = [made_up_pair(item, rng, aligned=True) for item in prototypes]
+    out_of_order = 0
+    for shown, asked in (pair for pair in pairs if pair is not None):
+        mapping: dict[str, str] = {}
+        for first, second in zip(shown.crystal.sites, asked.crystal.sites, strict=True):
+            assert first.frac_coords == second.frac_coords
+            assert mapping.setdefault(first.species, second.species) == second.species
+        names = sorted(mapping, key=element_rank)
+        drawn = [mapping[name] for name in names]
+        out_of_order += drawn != sorted(drawn, key=element_rank)
+    assert out_of_order > 10

@@ -49,11 +49,25 @@ def tokenizer(out: Path, text_format: str) -> None:
 @click.option("--hidden-size", type=click.IntRange(8), default=192, show_default=True)
 @click.option("--layers", type=click.IntRange(1), default=6, show_default=True)
 @click.option(
+    "--dropout",
+    type=click.FloatRange(0, 1, max_open=True),
+    default=0.1,
+    show_default=True,
+    help="Of the layers' outputs and the embeddings, while it trains.",
+)
+@click.option(
     "--start",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Trained model to begin from.",
 )
-def base(out: Path, hidden_size: int, layers: int, start: Path | None, **options: Any) -> None:
+def base(
+    out: Path,
+    hidden_size: int,
+    layers: int,
+    dropout: float,
+    start: Path | None,
+    **options: Any,
+) -> None:
     """Train a small Llama from scratch on crystals (DATA) or instructions.
 
     DATA are CSV files with a column cif, pools, or folders of CIF files. Run again with
@@ -78,6 +92,7 @@ def base(out: Path, hidden_size: int, layers: int, start: Path | None, **options
             num_layers=layers,
             num_heads=hidden_size // 32,
             intermediate_size=8 * round(hidden_size / 3),
+            dropout=dropout,
         ),
         start=start,
         progress=_options.show(settings),

@@ -70,6 +70,14 @@ _LESSON_OPTIONS = (
         help="Crystals with more Wyckoff orbits are left out.",
     ),
     click.option(
+        "--exclude",
+        type=FILE,
+        multiple=True,
+        metavar="CSV",
+        help="File to test on: crystals with the formula and space group of one of its rows are"
+        " left out.",
+    ),
+    click.option(
         "--weight",
         "weights",
         multiple=True,
@@ -106,6 +114,12 @@ _LESSON_OPTIONS = (
         help="Share of crystals asked for with demonstrations that are made up together with"
         " one of these, of the same structure.",
     ),
+    click.option(
+        "--aligned",
+        is_flag=True,
+        help="Write crystals asked for with demonstrations in the description of these, where"
+        " they have the same structure.",
+    ),
 )
 
 _LOOP_OPTIONS = (
@@ -136,6 +150,11 @@ _LOOP_OPTIONS = (
         show_default=True,
         help="Time between checkpoints, from which a killed training continues.",
     ),
+    click.option(
+        "--decay-share",
+        type=click.FloatRange(0, 1),
+        help="Last share of the training over which the learning rate goes to nothing.",
+    ),
     click.option("--seed", type=int, default=0, show_default=True),
     click.option("--threads", type=click.IntRange(1), help="Torch threads."),
     click.option(
@@ -157,7 +176,7 @@ def training_options(
     own = (
         default(
             "--mixture",
-            click.Choice(["base", "hybrid", "few-shot"]),
+            click.Choice(["base", "hybrid", "few-shot", "copy"]),
             mixture,
             "Instructions: mostly zero-shot, half or most of them with demonstrations.",
         ),
@@ -181,12 +200,13 @@ def loop_settings(defaults: LoopSettings, options: dict[str, Any]) -> LoopSettin
     """Return the settings that the options ask for."""
     from dataclasses import replace
 
-    minutes = options["minutes"]
+    minutes, decay = options["minutes"], options["decay_share"]
     same = ("learning_rate", "epochs", "max_tokens", "accumulate", "bf16", "patience")
     return replace(
         defaults,
         time_limit=None if minutes is None else 60 * minutes,
         tokens_per_batch=options["batch_tokens"],
+        decay_share=defaults.decay_share if decay is None else decay,
         checkpoint_every=60 * options["checkpoint_minutes"],
         **{name: options[name] for name in (*same, "validate_every", "seed", "threads")},
     )
@@ -227,11 +247,15 @@ def load_lesson(options: dict[str, Any]) -> Lesson:
         max_orbits=options["max_orbits"],
         validation_share=options["validation"],
         licences=licences,
+        exclude=options["exclude"],
     )
     note(
         f"{len(split.training)} crystals to learn from, {len(split.validation)} held out,"
         f" {len(split.skipped)} rows skipped"
     )
+    if options["exclude"]:
+        taken = sum(item.taken_out for item in split.data)
+        note(f"{taken} crystals taken out, which are in the files to test on")
     for row in split.skipped[:5]:
         note(f"{row.source} row {row.row}: {row.reason}")
     mixture, ablation = MIXTURES[options["mixture"]], options["ablation"]
@@ -241,7 +265,9 @@ def load_lesson(options: dict[str, Any]) -> Lesson:
         template=options["template"],
         mixture=mixture if ablation is None else ablate(mixture, ablation),
         weights=weights,
-        variation=Variation(options["augment"], options["substitute"], options["made_up"]),
+        variation=Variation(
+            options["augment"], options["substitute"], options["made_up"], options["aligned"]
+        ),
         seed=options["seed"],
         require_fingerprints=by_structure(ablation),
     )

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _Name = TypeVar("_Name", str, int)
 
-MIXTURE_NAMES = ("base", "hybrid", "few-shot")
+MIXTURE_NAMES = ("base", "hybrid", "few-shot", "copy")
 ABLATION_NAMES = ("only-C", "only-F", "only-CF", "only-random", "no-auxiliary")
 
 
@@ -68,7 +68,7 @@ ABLATION_NAMES = ("only-C", "only-F", "only-CF", "only-random", "no-auxiliary")
     "strategies",
     multiple=True,
     metavar="NAME=SHARE",
-    help="How demonstrations are chosen: C, F, CF, R.",
+    help="How demonstrations are chosen: C, F, CF, R, CE.",
 )
 @click.option("--shots", multiple=True, metavar="K=SHARE", help="How many demonstrations.")
 @click.option(
@@ -82,6 +82,20 @@ ABLATION_NAMES = ("only-C", "only-F", "only-CF", "only-random", "no-auxiliary")
     default=0.0,
     show_default=True,
     help="Share of crystals written in another symmetry-equivalent description.",
+)
+@click.option(
+    "--aligned",
+    is_flag=True,
+    help="Write crystals asked for with demonstrations in the description of these, where they"
+    " have the same structure.",
+)
+@click.option(
+    "--exclude",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    multiple=True,
+    metavar="CSV",
+    help="File to test on: crystals with the formula and space group of one of its rows are left"
+    " out.",
 )
 @click.option("--max-orbits", type=click.IntRange(1), help="Leave crystals with more orbits out.")
 @click.option("--limit", type=click.IntRange(1), help="Crystals of each source, at most.")
@@ -105,6 +119,7 @@ def instructions(data: tuple[str, ...], out: Path, **options: Any) -> None:
     train lora --instructions` reads the file as well. A pool brings fingerprints for the
     strategies F and CF; a CSV has none.
     """
+    from crystalicl_jobflow.training.data.exclusion import read_compounds, without_compounds
     from crystalicl_jobflow.training.data.instruction_files import export_instructions
     from crystalicl_jobflow.training.data.instructions import InstructionSet
     from crystalicl_jobflow.training.data.mixtures import Variation
@@ -124,13 +139,24 @@ def instructions(data: tuple[str, ...], out: Path, **options: Any) -> None:
     note(f"{len(found.crystals)} crystals, {len(found.skipped)} rows skipped")
     for row in found.skipped[:5]:
         note(f"{row.source} row {row.row}: {row.reason}")
+    excluded = read_compounds(
+        options["exclude"], cache=options["cache"], workers=options["workers"]
+    )
+    crystals = without_compounds(found.crystals, excluded)
+    if options["exclude"]:
+        note(
+            f"{len(found.crystals) - len(crystals)} crystals taken out, which are in the files to"
+            " test on"
+        )
+    if not crystals:
+        raise ValueError("no crystal is left to learn from")
     made = InstructionSet(
-        found.crystals,
+        crystals,
         text_format=options["text_format"],
         template=options["template"],
         mixture=mixture,
         seed=options["seed"],
-        variation=Variation(augment=options["augment"]),
+        variation=Variation(augment=options["augment"], aligned=options["aligned"]),
     )
     if explicit:
         made.require_fingerprints()
@@ -145,6 +171,8 @@ def instructions(data: tuple[str, ...], out: Path, **options: Any) -> None:
                 "data": [Path(item).name for item in data],
                 "ablation": options["ablation"],
                 "skipped": len(found.skipped),
+                "excluded": [path.name for path in options["exclude"]],
+                "taken_out": len(found.crystals) - len(crystals),
             },
             progress=report,
         )

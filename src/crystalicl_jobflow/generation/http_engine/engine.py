@@ -125,8 +125,8 @@ class HTTPGenerator:
         ------
         GenerationError
             Before the first text: if the server cannot be reached, refuses the key or lacks model
-            or route, if a constraint works on tokens only, or if ``best_of`` needs probabilities
-            that the server does not report. One line.
+            or route, if a constraint works on tokens only, if ``best_of`` needs probabilities
+            that the server does not report, or if there is a copy bias. One line.
         """
         checks = [_check(request) for request in requests]
         self._server = None  # the server may have changed since the last call
@@ -135,6 +135,8 @@ class HTTPGenerator:
             raise GenerationError(
                 f"best of {sampling.best_of}: {server.kind} servers do not tell log-probabilities"
             )
+        if sampling.copy_bias:
+            raise GenerationError("a model server draws its texts itself and has no copy bias")
         run = _Run(self, server, requests, sampling, checks)
         return run.finish(accept, progress, on_completion)
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from crystalicl_jobflow.generation.copying import CopyPrior
 from crystalicl_jobflow.generation.random_streams import Draw, draw
 from crystalicl_jobflow.generation.rows import Row
 from crystalicl_jobflow.generation.transformers_engine.model import CausalModel
@@ -31,6 +32,9 @@ class TokenSampler:
         self._sampling = sampling
         self.tolerance = tolerance
         self._barred: torch.Tensor | None = None
+        self._prior: CopyPrior | None = None
+        if sampling.copy_bias:
+            self._prior = CopyPrior(model.vocabulary, sampling.copy_bias)
 
     def advance(self, rows: Sequence[Row], logits: torch.Tensor, slots: Sequence[int]) -> None:
         """Let every row take its next token, or end.
@@ -160,7 +164,8 @@ class TokenSampler:
             count = len(choices[place])
             ids[line, :count] = choices[place]
             padding[line, count:] = True
-        scores = self._gather(logits, [slots[place] for place in pending], ids)
+        bonus = self._bonus([rows[place] for place in pending], ids)
+        scores = self._gather(logits, [slots[place] for place in pending], ids) + bonus
         scores[padding] = -np.inf
         used = np.array([rows[place].numbers_used for place in pending])
         exact = np.zeros(len(pending), dtype=bool)
@@ -173,7 +178,7 @@ class TokenSampler:
             for order in np.flatnonzero(drawn.doubtful & ~exact[lines]).tolist():
                 line = int(lines[order])
                 alone = self._model.read_alone(rows[pending[line]].context)
-                fresh = self._gather(alone[None], [0], ids[[line]])[0]
+                fresh = self._gather(alone[None], [0], ids[[line]])[0] + bonus[line]
                 # tokens rejected before stay out
                 scores[line] = np.where(np.isneginf(scores[line]), -np.inf, fresh)
                 exact[line] = True
@@ -193,6 +198,12 @@ class TokenSampler:
                     else:
                         refused.append(line)
             lines = np.array(refused, dtype=int)
+
+    def _bonus(self, rows: Sequence[Row], ids: np.ndarray) -> np.ndarray:
+        """Return what the choices' scores are raised by, shape of ``ids``."""
+        if self._prior is None:
+            return np.zeros(ids.shape)
+        return np.stack([self._prior.bonus(row, line) for row, line in zip(rows, ids, strict=True)])
 
     def _offer(self, row: Row, token: int, numbers_used: int) -> bool:
         assert row.state is not None

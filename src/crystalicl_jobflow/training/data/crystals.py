@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel
 
 from crystalicl_jobflow.crystal.formula import crystal_composition
+from crystalicl_jobflow.crystal.symmetry import group_number
 from crystalicl_jobflow.datasets.csv_rows import CsvFile, CsvRow
 from crystalicl_jobflow.datasets.records import read_crystal
 from crystalicl_jobflow.schemas import PROPERTIES, Demonstration, find_property
@@ -25,7 +27,14 @@ if TYPE_CHECKING:
     from pymatgen.core import Structure
 
 ID_COLUMNS = ("material_id", "id")
-"""Columns that may hold a row's name; the first one present is used."""
+"""Columns that may hold a row's name; the first one present is used. Row numbers are added to a
+name that several rows share."""
+
+EXACT_SYMPREC = 0.01
+"""Tighter tolerance (Å) at which the groups of crystals are compared, beside that of the texts."""
+
+CACHE_VERSION = 2
+"""Raised when what is kept of a crystal changes."""
 
 _PACKAGES = ("crystalicl-jobflow", "moyopy", "pymatgen", "spglib")
 """Packages whose versions affect the crystals read from a file."""
@@ -41,10 +50,13 @@ class TrainingCrystal:
         Formula, group, properties and SGS text, as the pool holds them.
     crystal
         The analysed crystal, from which its texts are written in any format.
+    exact_group
+        Space group at `EXACT_SYMPREC`; None where only a text is known.
     """
 
     demonstration: Demonstration
     crystal: SGSCrystal
+    exact_group: int | None = None
 
     @property
     def num_orbits(self) -> int:
@@ -83,6 +95,7 @@ def training_crystal(
         If the crystal cannot be written as text.
     """
     crystal = SGS.analyze(structure)
+    exact = group_number(structure, EXACT_SYMPREC)
     composition = crystal_composition(structure)
     cell_sites = sum(site.multiplicity or 0 for site in crystal.sites)
     centring = {"P": 1, "A": 2, "B": 2, "C": 2, "I": 2, "F": 4, "R": 3}
@@ -100,6 +113,7 @@ def training_crystal(
             text=SGS.format(crystal),
         ),
         crystal,
+        exact,
     )
 
 
@@ -148,6 +162,7 @@ def read_training_crystals(
         else:
             kept = Path(cache) / f"{_stem(path)}.{limit or 'all'}.json"
             mark = {
+                "version": CACHE_VERSION,
                 "source_sha256": file_hash(path),
                 "limit": limit,
                 "versions": installed_versions(_PACKAGES),
@@ -209,8 +224,12 @@ def _read_file(
     path: Path, *, workers: int, limit: int | None
 ) -> tuple[list[TrainingCrystal], list[SkippedRow]]:
     source = _stem(path)
-    rows = CsvFile(path).rows()
-    tasks = ((index, row, source) for index, row in enumerate(islice(rows, limit)))
+    file = CsvFile(path)
+    times = Counter(_name(row) for row in islice(file.rows(), limit))
+    tasks = (
+        (index, row, source, "" if times[_name(row)] == 1 else f"-{index}")
+        for index, row in enumerate(islice(file.rows(), limit))
+    )
     results = list(
         parallel_map(_analyse, tasks, processes=workers, batch_size=64, on_death=_lost_row)
     )
@@ -218,17 +237,22 @@ def _read_file(
     return crystals, [result for result in results if isinstance(result, SkippedRow)]
 
 
-def _lost_row(task: tuple[int, CsvRow, str]) -> SkippedRow:
-    index, _, source = task
+def _name(row: CsvRow) -> str:
+    """Return a row's own name; some data sets write the same name into every row."""
+    return next((row.fields[column] for column in ID_COLUMNS if row.fields.get(column)), "")
+
+
+def _lost_row(task: tuple[int, CsvRow, str, str]) -> SkippedRow:
+    index, _, source, _ = task
     return SkippedRow(source, index, DIED)
 
 
-def _analyse(task: tuple[int, CsvRow, str]) -> TrainingCrystal | SkippedRow:
-    index, read, source = task
+def _analyse(task: tuple[int, CsvRow, str, str]) -> TrainingCrystal | SkippedRow:
+    index, read, source, number = task
     if read.error is not None:
         return SkippedRow(source, index, read.error)
     row = read.fields
-    name = next((row[column] for column in ID_COLUMNS if row.get(column)), str(index))
+    name = f"{_name(read)}{number}".removeprefix("-") or str(index)
     properties: dict[str, float] = {}
     try:
         for column, value in row.items():

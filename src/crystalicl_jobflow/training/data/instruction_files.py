@@ -12,7 +12,7 @@ import json
 import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -180,9 +180,11 @@ class InstructionFile:
         self.text_format = str(self.info.get("text_format", "sgs"))
         self.template = str(self.info.get("template", "crystalicl"))
         self.weights: dict[str, float] = dict(self.info.get("weights", {}))
-        self.variation = Variation(
-            **{item.name: float(self.info.get(item.name, 0.0)) for item in fields(Variation)}
+        augment, substitute, made_up = (
+            float(self.info.get(name, 0.0)) for name in ("augment", "substitute", "made_up")
         )
+        aligned = bool(self.info.get("aligned", False))
+        self.variation = Variation(augment, substitute, made_up, aligned)
         self.mixture = _read_mixture(self.info.get("mixture"))
         self._offsets: list[int] = []
         self._ids: list[str] = []

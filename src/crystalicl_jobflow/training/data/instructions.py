@@ -25,6 +25,8 @@ from crystalicl_jobflow.prompts import (
 from crystalicl_jobflow.retrieval.index import DemonstrationIndex
 from crystalicl_jobflow.retrieval.strategies import select
 from crystalicl_jobflow.schemas import PROPERTIES, Condition, Demonstration
+from crystalicl_jobflow.text import SGSCrystal
+from crystalicl_jobflow.text.alignment import align_all
 from crystalicl_jobflow.text.formats import WRITTEN_FORMATS, crystal_text
 from crystalicl_jobflow.training.data.augmentation import equivalent_description
 from crystalicl_jobflow.training.data.crystals import TrainingCrystal
@@ -32,6 +34,7 @@ from crystalicl_jobflow.training.data.made_up_pairs import MADE_UP, made_up_pair
 from crystalicl_jobflow.training.data.mixtures import (
     ABLATIONS,
     BASE_MIXTURE,
+    COPY_MIXTURE,
     FEW_SHOT_MIXTURE,
     HYBRID_MIXTURE,
     MIXTURES,
@@ -44,6 +47,12 @@ from crystalicl_jobflow.training.data.mixtures import (
 
 _FALLBACKS = {"F": "R", "FR": "R", "CF": "C", "CFR": "CR"}
 """Replacements of strategies that need fingerprints, where there are none."""
+
+
+LEARNED_FIRST = 0.3
+"""Share of the aligned few-shot instructions in which the first crystal shown is learned too.
+It cannot be known in advance, while the others are copies of it; with a higher share, the loss of
+what cannot be known hides what is to be learned."""
 
 
 @dataclass(frozen=True)
@@ -132,6 +141,7 @@ class InstructionSet:
                 f"text format {text_format!r} is not one of {', '.join(WRITTEN_FORMATS)}"
             )
         self.variation = variation or Variation()
+        self.aligned = self.variation.aligned and text_format in ("sgs", "sgsw")
         self.crystals = list(crystals)
         self.text_format = text_format
         self.mixture = mixture
@@ -240,7 +250,7 @@ class InstructionSet:
         asked = self.crystals[index]
         made_up, replaced = self.variation.made_up, self.variation.substitute
         if strategy is not None and made_up and rng.random() < made_up:
-            pair = made_up_pair(asked, rng)
+            pair = made_up_pair(asked, rng, aligned=self.aligned)
             if pair is not None:
                 return self._made_up(*pair, strategy, rng)
         other_elements = None
@@ -258,17 +268,26 @@ class InstructionSet:
                 kind = f"few-shot {used}" + (f" for {strategy}" if used != strategy else "")
             elif other_elements is not None:
                 return self._crystal(index, rng)
-        if shown and other_elements is not None:
-            text = crystal_text(other_elements.crystal, self.text_format)
+        documents = [self.crystals[other].demonstration for other in shown]
+        if shown and self.aligned:
+            crystals = [self.crystals[other].crystal for other in shown]
+            *texts, text = self._alike([*crystals, (other_elements or asked).crystal], rng)
         else:
-            text = self.text(index) if shown else self._described(index, rng)
-        return self._asked(
-            demonstration,
-            condition,
-            text,
-            kind,
-            [(self.crystals[other].demonstration, self.text(other)) for other in shown],
-        )
+            texts = [self.text(other) for other in shown]
+            if shown and other_elements is not None:
+                text = crystal_text(other_elements.crystal, self.text_format)
+            else:
+                text = self.text(index) if shown else self._described(index, rng)
+        pairs = list(zip(documents, texts, strict=True))
+        first = not self.aligned or rng.random() < LEARNED_FIRST
+        return self._asked(demonstration, condition, text, kind, pairs, first=first)
+
+    def _alike(self, crystals: Sequence[SGSCrystal], rng: random.Random) -> list[str]:
+        """Return the texts of crystals in one description, as far as they have one structure."""
+        first, *others = crystals
+        if self.variation.augment and rng.random() < self.variation.augment:
+            first = equivalent_description(first, rng, order=rng.random() < 0.5)
+        return [crystal_text(item, self.text_format) for item in align_all([first, *others])]
 
     def _made_up(
         self, shown: TrainingCrystal, asked: TrainingCrystal, strategy: str, rng: random.Random
@@ -279,18 +298,21 @@ class InstructionSet:
         # the only example in half of them: rows are short and the pattern is clear
         shots = draw(self.mixture.shots, rng) if rng.random() < 0.5 else 1
         others = self._choose(asked.demonstration, condition, used, shots, rng)
-        examples = [(self.crystals[other].demonstration, self.text(other)) for other in others]
-        examples.insert(
-            rng.randrange(max(1, len(examples))),
-            (shown.demonstration, crystal_text(shown.crystal, self.text_format)),
-        )
+        examples = [self.crystals[other] for other in others]
+        examples.insert(rng.randrange(max(1, len(examples))), shown)
         del examples[max(1, len(others)) :]
+        crystals = [item.crystal for item in (*examples, asked)]
+        if self.aligned:
+            texts = [crystal_text(item, self.text_format) for item in align_all(crystals)]
+        else:
+            texts = [crystal_text(item, self.text_format) for item in crystals]
+        documents = [item.demonstration for item in examples]
         return self._asked(
             asked.demonstration,
             condition,
-            crystal_text(asked.crystal, self.text_format),
+            texts[-1],
             "few-shot made up",
-            examples,
+            list(zip(documents, texts[:-1], strict=True)),
         )
 
     def _asked(
@@ -300,8 +322,14 @@ class InstructionSet:
         text: str,
         kind: str,
         shown: Sequence[tuple[Demonstration, str]],
+        *,
+        first: bool = True,
     ) -> Instruction:
-        """Put an instruction together; ``shown`` are the examples and their texts."""
+        """Put an instruction together.
+
+        ``shown`` are the examples and their texts, ``first`` tells whether the first one is
+        to be learned as well as the others.
+        """
         pairs = [
             (demonstration_sentences(other, condition, template=self.template), written)
             for other, written in shown
@@ -309,7 +337,9 @@ class InstructionSet:
         prompt = crystal_prompt(
             condition, pairs, text_format=self.text_format, template=self.template
         )
-        spans = _spans(prompt, [shown_text(item, template=self.template) for _, item in pairs])
+        spans = list(
+            _spans(prompt, [shown_text(item, template=self.template) for _, item in pairs])
+        )
         return Instruction(
             prompt,
             response_text(text, template=self.template),
@@ -317,7 +347,7 @@ class InstructionSet:
             demonstration.demonstration_id,
             tuple(other.demonstration_id for other, _ in shown),
             # with made-up crystals, only the response is to be learned
-            () if demonstration.source == MADE_UP else tuple(spans),
+            () if demonstration.source == MADE_UP else tuple(spans if first else spans[1:]),
         )
 
     def _described(self, index: int, rng: random.Random) -> str:
@@ -370,6 +400,7 @@ def _spans(prompt: str, shown: Sequence[str]) -> Iterator[tuple[int, int]]:
 __all__ = [
     "ABLATIONS",
     "BASE_MIXTURE",
+    "COPY_MIXTURE",
     "FEW_SHOT_MIXTURE",
     "HYBRID_MIXTURE",
     "MIXTURES",

@@ -55,7 +55,7 @@ are the easiest to copy, and a model learns to copy them first."""
 
 
 def made_up_pair(
-    item: TrainingCrystal, rng: random.Random
+    item: TrainingCrystal, rng: random.Random, *, aligned: bool = False
 ) -> tuple[TrainingCrystal, TrainingCrystal] | None:
     """Make up two crystals of one structure.
 
@@ -65,15 +65,18 @@ def made_up_pair(
         An ordered crystal: group, Wyckoff positions and stoichiometry are its own.
     rng
         Random generator for everything else.
+    aligned
+        Whether the second crystal is written like the first one, whatever the order of its
+        elements by electronegativity.
 
     Returns
     -------
     tuple of TrainingCrystal or None
         Two crystals with the same coordinates, angles and ratios of lengths, each with elements
-        similar to the crystal's, in the same order of electronegativity, some of them in both, and
-        the volume that corresponds to their atoms as spheres. They need not be realistic: atoms
-        may be close, and their symmetry may be higher than written. None if no such elements are
-        found.
+        similar to the crystal's, in the same order of electronegativity (unless ``aligned``), some
+        of them in both, and the volume that corresponds to their atoms as spheres. They need not
+        be realistic: atoms may be close, and their symmetry may be higher than written. None if
+        no such elements are found.
     """
     crystal = item.crystal
     number = crystal.space_group_number
@@ -92,7 +95,7 @@ def made_up_pair(
     if first is None:
         return None
     kept = {old: new for old, new in first.items() if rng.random() < SHARED}
-    second = _other_elements(item.demonstration.elements, kept, rng)
+    second = _other_elements(item.demonstration.elements, kept, rng, ordered=not aligned)
     if second is None:
         return None
     return _with_elements(item, shape, first), _with_elements(item, shape, second)
@@ -110,14 +113,20 @@ def _another_cell(
 
 
 def _other_elements(
-    elements: tuple[str, ...], kept: dict[str, str], rng: random.Random
+    elements: tuple[str, ...],
+    kept: dict[str, str],
+    rng: random.Random,
+    *,
+    ordered: bool = True,
 ) -> dict[str, str] | None:
-    """Return similar elements in the same order of electronegativity, the order of texts."""
-    ordered = sorted(elements, key=element_rank)
+    """Return similar elements, in the same order of electronegativity (that of texts) if asked."""
+    names = sorted(elements, key=element_rank)
     for _ in range(20):
-        drawn = [kept.get(symbol) or rng.choice(near_elements(symbol)) for symbol in ordered]
-        if len(set(drawn)) == len(drawn) and drawn == sorted(drawn, key=element_rank):
-            return dict(zip(ordered, drawn, strict=True))
+        drawn = [kept.get(symbol) or rng.choice(near_elements(symbol)) for symbol in names]
+        if len(set(drawn)) < len(drawn):
+            continue
+        if not ordered or drawn == sorted(drawn, key=element_rank):
+            return dict(zip(names, drawn, strict=True))
     return None
 
 

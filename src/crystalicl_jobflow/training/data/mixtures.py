@@ -15,7 +15,7 @@ KINDS = ("zero-shot", "few-shot", "property")
 """Kinds of instructions (CrystalICL, sections 3.2 and 3.3)."""
 CONDITIONS = ("group", "formula", "all", "subset", "empty")
 """Kinds of conditions for a known crystal, see `draw_condition`."""
-STRATEGIES = ("C", "F", "CF", "R", "CR", "FR", "CFR")
+STRATEGIES = ("C", "F", "CF", "R", "CR", "FR", "CFR", "CE")
 """Ways of choosing demonstrations."""
 
 
@@ -68,7 +68,7 @@ class Mixture:
 
 @dataclass(frozen=True)
 class Variation:
-    """Shares of instructions about varied or made-up crystals, each from 0 to 1.
+    """Shares of instructions about varied or made-up crystals, from 0 to 1, and their descriptions.
 
     Parameters
     ----------
@@ -83,11 +83,17 @@ class Variation:
         Of the few-shot instructions: they are about made-up crystals
         (`made_up_pairs.made_up_pair`), and one of the crystals shown has the structure of the
         target.
+    aligned
+        Whether the crystals of a few-shot instruction are written in the description of the
+        first one shown, where they have its structure (`alignment.align_all`): what is to be
+        copied then stands line by line. The share ``augment`` of those first ones is in
+        another description than the canonical one. For SGS and SGSW texts only.
     """
 
     augment: float = 0.0
     substitute: float = 0.0
     made_up: float = 0.0
+    aligned: bool = False
 
 
 def _check(what: str, shares: Mapping[_Key, float], known: tuple[_Key, ...]) -> None:
@@ -118,7 +124,20 @@ FEW_SHOT_MIXTURE = Mixture(
 """Mostly demonstrations that meet the condition: a small model learns to use demonstrations only
 if it sees many of them."""
 
-MIXTURES = {"base": BASE_MIXTURE, "hybrid": HYBRID_MIXTURE, "few-shot": FEW_SHOT_MIXTURE}
+COPY_MIXTURE = Mixture(
+    kinds={"zero-shot": 0.27, "few-shot": 0.67, "property": 0.06},
+    conditions={"group": 0.70, "formula": 0.12, "all": 0.09, "subset": 0.06, "empty": 0.03},
+    strategies={"CE": 0.75, "C": 0.17, "CR": 0.03, "R": 0.05},
+    shots={1: 0.35, 2: 0.15, 3: 0.5},
+)
+"""As `FEW_SHOT_MIXTURE`, with the demonstrations that come nearest (CE) in most of them."""
+
+MIXTURES = {
+    "base": BASE_MIXTURE,
+    "hybrid": HYBRID_MIXTURE,
+    "few-shot": FEW_SHOT_MIXTURE,
+    "copy": COPY_MIXTURE,
+}
 """Mixtures by name, as the command line knows them."""
 
 ABLATIONS = ("only-C", "only-F", "only-CF", "only-random", "no-auxiliary")

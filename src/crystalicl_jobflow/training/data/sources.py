@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from crystalicl_jobflow.crystal.structure_documents import structure_from_dict
 from crystalicl_jobflow.schemas import Demonstration
@@ -40,6 +40,15 @@ class TrainingData:
     def num_fingerprints(self) -> int:
         """Number of crystals with a CrystalNN fingerprint."""
         return sum(item.demonstration.fingerprint is not None for item in self.crystals)
+
+
+class ReadingOptions(TypedDict, total=False):
+    """How crystals are read, for :func:`read_training_data`; what is left out has its default."""
+
+    cache: str | Path | None
+    workers: int
+    limit: int | None
+    max_orbits: int | None
 
 
 def read_training_data(
