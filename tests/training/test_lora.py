@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -20,6 +21,7 @@ from crystalicl_jobflow.training import (
 )
 from crystalicl_jobflow.training.base_model import save_base
 from crystalicl_jobflow.training.lora import load_base, quantization_config
+from crystalicl_jobflow.utils.hashing import folder_hash
 
 from .conftest import TINY
 
@@ -83,6 +85,8 @@ def test_the_adapter_lowers_the_loss_and_names_its_base(tmp_path, instructions, 
     assert '"base_model_name_or_path": "embedded"' in config
     assert '"r": 8' in config
     assert '"lora_alpha": 32' in config
+    record = json.loads((tmp_path / "adapter" / "base_model.json").read_text())
+    assert record == {"base_model": "embedded", "revision": None, "weights": folder_hash(llama)}
 
 
 def test_gradient_checkpointing_changes_memory_only(tmp_path, instructions, llama) -> None:

@@ -33,6 +33,7 @@ def test_all_files_are_there_and_small() -> None:
         "base/tokenizer_config.json",
         "adapter/adapter_config.json",
         "adapter/adapter_model.safetensors",
+        "adapter/base_model.json",
     } == names
     assert sum(path.stat().st_size for path in files) <= LARGEST
     assert json.loads((EMBEDDED_FOLDER / "base" / "config.json").read_text())["model_type"] == (

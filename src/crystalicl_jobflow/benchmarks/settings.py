@@ -46,6 +46,9 @@ class ModelChoice(Document):
     adapter: str | None = Field(default_factory=lambda: SETTINGS.ADAPTER)
     revision: str | None = None
     adapter_revision: str | None = None
+    allow_other_base: bool = Field(
+        False, description="Whether to take an adapter that was made for another base model."
+    )
     device: str = Field(default_factory=lambda: SETTINGS.DEVICE)
     dtype: str = "auto"
     quantization: str | None = None

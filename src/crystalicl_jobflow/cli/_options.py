@@ -248,6 +248,11 @@ def model_options(command: Command) -> Command:
                 " several with + between them.  [default: settings]",
             ),
             click.option("--adapter", help="LoRA adapter: a name or a path."),
+            click.option(
+                "--allow-other-base",
+                is_flag=True,
+                help="Take the adapter though it was made for another base model.",
+            ),
             click.option("--device", help="auto, cpu, cuda, cuda:1, …  [default: settings]"),
             click.option("--dtype", help="float32, bfloat16 or float16.  [default: by device]"),
             click.option("--quantization", type=click.Choice(["4bit", "8bit"])),
@@ -302,6 +307,7 @@ def read_generator(options: Mapping[str, Any]) -> TextGenerator:
         quantization=options.get("quantization"),
         batch_size=options.get("batch_size") or SETTINGS.BATCH_SIZE,
         num_threads=SETTINGS.NUM_THREADS,
+        allow_other_base=bool(options.get("allow_other_base")),
         server=read_server(options),
     )
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, TypedDict, Unpack
 
+from crystalicl_jobflow.generation.adapter_base import AdapterBase
 from crystalicl_jobflow.generation.base import GenerationError, TextGenerator
 from crystalicl_jobflow.generation.http_engine import ServerOptions, is_server, parse_address
 from crystalicl_jobflow.generation.model_places import (
@@ -14,7 +15,6 @@ from crystalicl_jobflow.generation.model_places import (
     adapter_place,
     base_place,
     proposers,
-    shown_name,
 )
 from crystalicl_jobflow.generation.several import SeveralGenerators
 from crystalicl_jobflow.generation.substitution import SUBSTITUTION_MODEL, SubstitutionGenerator
@@ -44,6 +44,7 @@ class LoadOptions(TypedDict, total=False):
     num_threads: int | None
     revision: str | None
     adapter_revision: str | None
+    allow_other_base: bool
 
 
 _DEFAULTS: LoadOptions = {
@@ -54,6 +55,7 @@ _DEFAULTS: LoadOptions = {
     "num_threads": None,
     "revision": None,
     "adapter_revision": None,
+    "allow_other_base": False,
 }
 
 
@@ -78,7 +80,7 @@ def load_generator(
         (`SubstitutionGenerator`). Several, with '+' between them, take turns.
     adapter
         Name or folder of a LoRA adapter. None: no adapter, except for 'embedded', which
-        has its own; 'none': no adapter in any case.
+        has its own; 'none': no adapter in any case. A tokenizer beside it is used.
     device
         Torch device ('cpu', 'cuda', 'cuda:1', …); 'auto': the GPU if there is one.
     dtype
@@ -92,6 +94,8 @@ def load_generator(
         Torch threads while generating; None leaves torch's own choice.
     revision, adapter_revision
         Branch, tag or commit on the hub.
+    allow_other_base
+        Whether to take an adapter that was made for another base model; the record says so.
     server
         Options of a model server, see
         :class:`~crystalicl_jobflow.generation.http_engine.ServerOptions`; those of the settings
@@ -180,7 +184,10 @@ def _load(
 ) -> TextGenerator:
     """Load a model; `given` is its `LoadOptions` as JSON, by which the cache knows it."""
     # here, not above: `crystalicl --help` needs no torch
-    from crystalicl_jobflow.generation.transformers_engine.adapters import with_adapter
+    from crystalicl_jobflow.generation.transformers_engine.adapters import (
+        AdapterChoice,
+        with_adapter,
+    )
     from crystalicl_jobflow.generation.transformers_engine.generator import TransformersGenerator
     from crystalicl_jobflow.generation.transformers_engine.pretrained import (
         load_base_model,
@@ -195,22 +202,35 @@ def _load(
     base_revision = getattr(model.config, "_commit_hash", None) or folder_hash(base)
     if quantization is None:
         model.to(device)
-    adapter_commit = None
-    if adapter is not None:
-        model, adapter_commit = with_adapter(
-            model, adapter, base_name, asked["adapter_revision"], merge=quantization is None
-        )
-    model.eval()
     info = ModelInfo(
         engine="transformers",
         base_model=base_name,
         base_revision=base_revision,
-        adapter=None if adapter is None else shown_name(adapter),
-        adapter_revision=adapter_commit,
         device=str(model.device),
         dtype=str(model.dtype).removeprefix("torch."),
         quantization=quantization,
     )
+    if adapter is not None:
+        commit = getattr(model.config, "_commit_hash", None)
+        weights = None if commit else base_revision
+        choice = AdapterChoice(
+            adapter,
+            asked["adapter_revision"],
+            AdapterBase(base_name, commit, weights),
+            base,
+            asked["allow_other_base"],
+        )
+        adapted = with_adapter(model, tokenizer, choice, merge=quantization is None)
+        model, tokenizer = adapted.model, adapted.tokenizer
+        info = info.model_copy(
+            update={
+                "adapter": choice.name,
+                "adapter_revision": adapted.revision,
+                "adapter_base": adapted.base_name,
+                "adapter_base_check": adapted.base_check,
+            }
+        )
+    model.eval()
     return TransformersGenerator(
         model,
         tokenizer,

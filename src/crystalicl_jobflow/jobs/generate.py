@@ -57,6 +57,8 @@ class GenerateMaker(Maker):
         ``http://host:8000/v1#model`` is one on an OpenAI-compatible server.
     revision, adapter_revision
         Branch, tag or commit of either on the hub.
+    allow_other_base
+        Whether to take an adapter that was made for another base model; the record says so.
     device
         Torch device; 'auto' takes a GPU where there is one.
     dtype
@@ -108,6 +110,7 @@ class GenerateMaker(Maker):
     adapter: str | None = field(default_factory=lambda: SETTINGS.ADAPTER)
     revision: str | None = None
     adapter_revision: str | None = None
+    allow_other_base: bool = False
     device: str = field(default_factory=lambda: SETTINGS.DEVICE)
     dtype: str = "auto"
     quantization: str | None = None
@@ -217,6 +220,7 @@ class GenerateMaker(Maker):
             num_threads=self.num_threads,
             revision=self.revision,
             adapter_revision=self.adapter_revision,
+            allow_other_base=self.allow_other_base,
             server=self.server,
         )
         folder = resume_folder()

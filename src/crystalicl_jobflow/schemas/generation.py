@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field, field_validator
 
 from crystalicl_jobflow.schemas.base import Batched, Document
@@ -9,6 +11,10 @@ from crystalicl_jobflow.schemas.condition import Condition
 from crystalicl_jobflow.schemas.reasons import FailureReason
 from crystalicl_jobflow.schemas.retrieval import Strategy
 from crystalicl_jobflow.utils.redaction import redact
+
+BaseCheck = Literal["weights", "name", "unknown", "differs"]
+"""How an adapter's base model compares with the one loaded: the same weights, the same name,
+nothing to compare, or another one."""
 
 
 class SamplingParams(Document):
@@ -44,11 +50,19 @@ class ModelInfo(Document):
     base_revision: str | None = Field(None, description="Hub revision or hash of the files.")
     adapter: str | None = None
     adapter_revision: str | None = None
+    adapter_base: str | None = Field(
+        None, description="Base model that the adapter was made for, as it says itself."
+    )
+    adapter_base_check: BaseCheck | None = Field(
+        None,
+        description="How that compares with the base model used: the same weights, the same name,"
+        " nothing to compare; 'differs': another one, taken because the user allowed it.",
+    )
     device: str = "cpu"
     dtype: str = "float32"
     quantization: str | None = None
 
-    @field_validator("base_model", "adapter", "device")
+    @field_validator("base_model", "adapter", "adapter_base", "device")
     @classmethod
     def _hide_secrets(cls, value: str | None) -> str | None:
         """Hide secrets: a model may be the address of a server, and this document is stored."""

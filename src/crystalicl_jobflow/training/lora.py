@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from crystalicl_jobflow.generation.adapter_base import record_base
 from crystalicl_jobflow.generation.model_places import EMBEDDED_FOLDER
 from crystalicl_jobflow.settings import EMBEDDED_MODEL
 from crystalicl_jobflow.training.checkpoints import CHECKPOINT, without_bars
@@ -232,7 +233,8 @@ def train_lora(
     instructions
         What it learns.
     folder
-        Folder of checkpoints and log; the adapter is in ``folder / 'adapter'``.
+        Folder of checkpoints and log; the adapter is in ``folder / 'adapter'``, with a hash of
+        its base model's weights beside it (``base_model.json``).
     lora, settings
         The adapter, and the training.
     validation
@@ -266,6 +268,7 @@ def train_lora(
     def save(place: Path) -> None:
         with without_bars():
             model.save_pretrained(place / "adapter", safe_serialization=True)
+        record_base(place / "adapter", base_model, name=base_name, model=model)
 
     return fit(
         model,

@@ -45,6 +45,7 @@ def pack(
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    from crystalicl_jobflow.generation.adapter_base import record_base
     from crystalicl_jobflow.training.base_model import save_base
 
     base, adapter, out = Path(base), Path(adapter), Path(out)
@@ -67,6 +68,7 @@ def pack(
     config["base_model_name_or_path"] = base_name
     text = json.dumps(config, indent=2, sort_keys=True) + "\n"
     (out / "adapter" / "adapter_config.json").write_text(text, encoding="utf-8")
+    record_base(out / "adapter", out / "base", name=base_name)
     files = [path for path in out.rglob("*") if path.is_file()]
     for path in files:
         path.chmod(0o644)  # safetensors writes for the owner alone

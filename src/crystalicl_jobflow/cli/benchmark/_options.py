@@ -206,6 +206,7 @@ def read_model(options: Mapping[str, Any], **changes: Any) -> ModelChoice:
     chosen = {
         "base_model": options.get("model"),
         "adapter": options.get("adapter"),
+        "allow_other_base": options.get("allow_other_base"),
         "device": options.get("device"),
         "dtype": options.get("dtype"),
         "quantization": options.get("quantization"),

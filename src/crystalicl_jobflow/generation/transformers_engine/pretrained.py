@@ -138,4 +138,6 @@ def load_base_model(
     finally:
         if bars:
             logging.enable_progress_bar()
+    if getattr(model, "_hf_peft_config_loaded", False):  # the record would not name it
+        raise GenerationError(f"model {name!r} brings an adapter along: name it as the adapter")
     return tokenizer, model
