@@ -80,14 +80,13 @@ QUESTIONS: dict[str, tuple[dict[str, Any], str, Keep]] = {
 def parts(count: int) -> Iterator[Part]:
     """Yield what jobs would say of made-up candidates."""
     energies = ("energy_above_hull", "formation_energy_per_atom", "band_gap")
-    columns = {"energy_above_hull": "e_above_hull"}
     for document in synthetic_documents(count):
         generated = document["generated"]
         if generated is not None:
             generated = {
                 **generated, "structure": document["structure"], "density": document["density"],
             }  # fmt: skip
-        row = {columns.get(name, name): document[name] for name in energies}
+        row = {name: document[name] for name in energies}
         row |= {"novel": document["is_novel"], "unique": document["is_unique"]}
         row |= {"stable": document["is_stable"], "metastable": document["is_metastable"]}
         origin = {

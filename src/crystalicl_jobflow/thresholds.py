@@ -164,7 +164,7 @@ def _stable_enough(value: float, target: float) -> bool:
 PROPERTY_RULES: dict[str, Callable[[float, float], bool]] = {
     "formation_energy_per_atom": _same_sign,
     "band_gap": _near_gap,
-    "e_above_hull": _stable_enough,
+    "energy_above_hull": _stable_enough,
 }
 """Property name → ``rule(value, target)``: whether the value meets the condition's.
 
@@ -201,7 +201,7 @@ def check_tolerances(symprec: float = SYMPREC) -> dict[str, float | str]:
         "oxidation_states_set": OXIDATION_STATES_SET,
         "composition_rule": "CDVAE smact_validity: Pauling test, all-metal alloys pass",
         "band_gap": BAND_GAP_TOLERANCE,
-        "e_above_hull": E_ABOVE_HULL_TOLERANCE,
+        "energy_above_hull": E_ABOVE_HULL_TOLERANCE,
         "formation_energy_per_atom": "same sign",
         "other_properties_relative": RELATIVE_TOLERANCE,
     }

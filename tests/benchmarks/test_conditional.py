@@ -115,7 +115,7 @@ def test_an_impossible_row_is_written_freely_and_named(dataset: Path) -> None:
     ("options", "words"),
     [
         ({"condition": ["colour"]}, "cannot ask for 'colour'"),
-        ({"condition": ["e_above_hull"]}, "has no e_above_hull"),
+        ({"condition": ["energy_above_hull"]}, "has no energy_above_hull"),
     ],
 )
 def test_mistakes(dataset: Path, options: dict, words: str) -> None:

@@ -103,8 +103,8 @@ def test_rows_are_drawn_with_the_seed(salts: Path) -> None:
 
 def test_mistakes_are_one_line(salts: Path) -> None:
     options: dict[str, Any] = {"generator": Fixed()}
-    with pytest.raises(ValueError, match=r"salts\.csv has no e_above_hull"):
-        property_benchmark(salts, "e_above_hull", baseline="none", **options)
+    with pytest.raises(ValueError, match=r"salts\.csv has no energy_above_hull"):
+        property_benchmark(salts, "energy_above_hull", baseline="none", **options)
     with pytest.raises(ValueError, match="needs training data"):
         property_benchmark(salts, "band_gap", **options)
     with pytest.raises(ValueError, match="baseline 'forest' is not one of magpie, median, none"):

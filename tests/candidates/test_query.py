@@ -97,7 +97,7 @@ QUESTIONS = {
         lambda d: d["energy_above_hull"] is not None and d["energy_above_hull"] <= 0.1,
     ),
     "alias": (
-        {"properties": {"e_above_hull": (0.1, 0.2)}},
+        {"properties": {"energy_above_hull": (0.1, 0.2)}},
         lambda d: d["energy_above_hull"] is not None and 0.1 <= d["energy_above_hull"] <= 0.2,
     ),
     "negative": (

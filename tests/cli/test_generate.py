@@ -120,7 +120,7 @@ def test_flags_of_every_field_make_the_condition(run: Run, tmp_path: Path) -> No
     result = run(
         "generate", "--condition", document, "--chemsys", "O-Ti-Ca", "--elements", "Ca,O",
         "--anonymous-formula", "ABC3", "--space-group", "Pm-3m,62", "--num-sites", "2:20",
-        "--property", "e_above_hull=:0.1", "--samples", 1, "--shots", 0, "--no-constrain",
+        "--property", "energy_above_hull=:0.1", "--samples", 1, "--shots", 0, "--no-constrain",
         "--out", tmp_path / "run",
     )  # fmt: skip
     assert result.exit_code == 0, result.output
@@ -130,7 +130,7 @@ def test_flags_of_every_field_make_the_condition(run: Run, tmp_path: Path) -> No
         "elements": ["Ca", "O"],
         "space_group": [62, 221],
         "num_sites": {"min": 2.0, "max": 20.0},
-        "properties": {"band_gap": 1.0, "e_above_hull": {"max": 0.1}},
+        "properties": {"band_gap": 1.0, "energy_above_hull": {"max": 0.1}},
     }
 
 

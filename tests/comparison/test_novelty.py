@@ -289,7 +289,7 @@ def test_sun_by_hand() -> None:
         None,  # no crystal, whatever energy comes with it
     ]
     energies = [0.3, 0.0, -0.01, -0.2, 0.05, None, -9.0]
-    found = discover(samples, references=[caesium_chloride(4.0)], e_above_hull=energies)
+    found = discover(samples, references=[caesium_chloride(4.0)], energy_above_hull=energies)
     assert {name: (rate.count, rate.of) for name, rate in found.rates.items()} == {
         "unique": (4, 7),
         "novel": (5, 7),
@@ -307,22 +307,22 @@ def test_sun_by_hand() -> None:
 
 def test_energies_by_place_and_failed_relaxations() -> None:
     samples = [caesium_chloride(anion=anion) for anion in ("Cl", "Br", "I")]
-    by_place = discover(samples, references=[], e_above_hull={1: -0.1, 2: float("nan")})
+    by_place = discover(samples, references=[], energy_above_hull={1: -0.1, 2: float("nan")})
     assert by_place.rates["stable"] == Rate(rate=1 / 3, count=1, of=3)
     assert by_place.rates["sun"] == Rate(rate=1 / 3, count=1, of=3)
-    nothing = discover(samples, references=[], e_above_hull=[None, None, None])
+    nothing = discover(samples, references=[], energy_above_hull=[None, None, None])
     assert nothing.rates["stable"].count == nothing.rates["metastable_sun"].count == 0
-    without_references = discover(samples, e_above_hull=[0.0, 0.0, 0.0])
+    without_references = discover(samples, energy_above_hull=[0.0, 0.0, 0.0])
     assert "stable" in without_references.rates
     assert "sun" not in without_references.rates
     with pytest.raises(ValueError, match="2 energies for 3 samples"):
-        discover(samples, e_above_hull=[0.0, 0.0])
+        discover(samples, energy_above_hull=[0.0, 0.0])
     with pytest.raises(ValueError, match="1 groups for 3 samples"):
         discover(samples, groups=[0])
 
 
 def test_no_samples() -> None:
-    found = discover([], references=[caesium_chloride()], e_above_hull=[])
+    found = discover([], references=[caesium_chloride()], energy_above_hull=[])
     assert all(rate == Rate(rate=None, count=0, of=0) for rate in found.rates.values())
 
 
@@ -346,7 +346,7 @@ def test_rates_are_consistent_and_do_not_depend_on_order(
             None if anion is None else caesium_chloride(a, anion=anion) for anion, a, _ in rows
         ]
         energies = [energy for _, _, energy in rows]
-        found = discover(samples, references=[caesium_chloride()], e_above_hull=energies)
+        found = discover(samples, references=[caesium_chloride()], energy_above_hull=energies)
         assert all(rate.of == len(rows) for rate in found.rates.values())
         return {name: rate.count for name, rate in found.rates.items()}
 

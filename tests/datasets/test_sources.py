@@ -63,7 +63,7 @@ def test_columns_of_mp_20_are_recognised(shared_data: Path) -> None:
     assert record.properties == {
         "formation_energy_per_atom": -0.5750923537499997,
         "band_gap": 0.8979999999999997,
-        "e_above_hull": 0.0,
+        "energy_above_hull": 0.0,
     }
 
 
@@ -71,7 +71,7 @@ def test_columns_of_mp_20_are_recognised(shared_data: Path) -> None:
     ("name", "record_id", "properties"),
     [
         ("perov_5_test", "perov_5_test-", {"formation_energy_per_atom", "band_gap"}),
-        ("mpts_52_train", "mp-", {"formation_energy_per_atom", "e_above_hull"}),
+        ("mpts_52_train", "mp-", {"formation_energy_per_atom", "energy_above_hull"}),
         ("carbon_24_test", "", set()),
     ],
 )
@@ -96,11 +96,12 @@ def test_a_damaged_gzip_file_is_refused_in_one_line(tmp_path: Path) -> None:
 
 
 def test_the_propertys_own_name_wins_over_an_alias() -> None:
-    row = {"energy_above_hull": "0.5", "e_above_hull": "0.1", "band_gap": "x", "other": "3"}
-    assert known_properties(row) == {"e_above_hull": 0.1}
-    assert known_properties({"e_above_hull": "0.1", "energy_above_hull": "0.5"}) == {
-        "e_above_hull": 0.1
+    row = {"e_above_hull": "0.5", "energy_above_hull": "0.1", "band_gap": "x", "other": "3"}
+    assert known_properties(row) == {"energy_above_hull": 0.1}
+    assert known_properties({"energy_above_hull": "0.1", "e_above_hull": "0.5"}) == {
+        "energy_above_hull": 0.1
     }
+    assert known_properties({"e_above_hull": "0.5"}) == {"energy_above_hull": 0.5}
     assert known_properties({"band_gap": float("inf"), "formation_energy": True}) == {}
 
 
@@ -174,7 +175,7 @@ def test_another_store_is_a_source() -> None:
     assert report.failed == [("mp-0", "the document holds no structure")]
     (document,) = pool.query()
     assert document["demonstration_id"] == "mp-22862"
-    assert document["properties"] == {"e_above_hull": 0.0, "band_gap": 5.0}
+    assert document["properties"] == {"energy_above_hull": 0.0, "band_gap": 5.0}
     assert document["source_updated"] == updated
 
 
@@ -243,7 +244,7 @@ def test_materials_project_documents_become_demonstrations(form: Any) -> None:
     assert document["demonstration_id"] == "mp-22862"
     assert document["properties"] == {
         "formation_energy_per_atom": -2.1,
-        "e_above_hull": 0.0,
+        "energy_above_hull": 0.0,
         "band_gap": 5.0,
     }
     assert document["source_updated"] == datetime(2024, 5, 6)

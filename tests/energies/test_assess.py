@@ -38,12 +38,16 @@ def test_as_they_are(
     )
     assert rock_salt.energy_per_atom == pytest.approx(-0.569)
     assert rock_salt.formation_energy_per_atom == pytest.approx(-0.369)
-    assert rock_salt.e_above_hull == pytest.approx(-0.019)
-    assert b2.e_above_hull == pytest.approx(0.15)
+    assert rock_salt.energy_above_hull == pytest.approx(-0.019)
+    assert b2.energy_above_hull == pytest.approx(0.15)
     assert (b2.relaxed, b2.converged, b2.counts) == (False, None, True)
     assert nothing.failure == EnergyFailure.NO_STRUCTURE
     assert nothing.message
-    assert (nothing.energy_per_atom, nothing.e_above_hull, nothing.counts) == (None, None, False)
+    assert (nothing.energy_per_atom, nothing.energy_above_hull, nothing.counts) == (
+        None,
+        None,
+        False,
+    )
 
 
 def test_relaxed(
@@ -55,7 +59,7 @@ def test_relaxed(
     assert item.structure is not None
     assert item.structure.lattice.a == pytest.approx(5)
     assert item.formation_energy_per_atom == pytest.approx(-0.3)
-    assert item.e_above_hull == pytest.approx(0.05)
+    assert item.energy_above_hull == pytest.approx(0.05)
     assert (item.relaxed, item.converged, item.steps) == (True, True, 1)
 
 

@@ -52,7 +52,7 @@ BINARY = (("Na3Cl", -0.2), ("NaCl", -1.0), ("NaCl3", -0.6))
     ],
 )
 def test_two_components_by_hand(formula: str, energy: float, above: float) -> None:
-    found = hull(*BINARY).e_above_hull(Composition(formula), energy)
+    found = hull(*BINARY).energy_above_hull(Composition(formula), energy)
     assert found == pytest.approx(above, abs=1e-6)
 
 
@@ -64,21 +64,21 @@ def test_decomposition_names_the_corners() -> None:
 def test_elements_need_no_entries() -> None:
     empty = hull()
     assert len(empty) == 0
-    assert empty.e_above_hull(Composition("CaTiO3"), -3.0) == pytest.approx(-3.0)
-    assert empty.e_above_hull(Composition("CaTiO3"), 0.2) == pytest.approx(0.2)
+    assert empty.energy_above_hull(Composition("CaTiO3"), -3.0) == pytest.approx(-3.0)
+    assert empty.energy_above_hull(Composition("CaTiO3"), 0.2) == pytest.approx(0.2)
 
 
 def test_an_element_below_its_reference_becomes_the_corner() -> None:
     found = hull(("Na", -0.1), ("NaCl", -1.0))
-    assert found.e_above_hull(Composition("Na"), -0.1) == pytest.approx(0)
-    assert found.e_above_hull(Composition("Na"), 0.0) == pytest.approx(0.1)
+    assert found.energy_above_hull(Composition("Na"), -0.1) == pytest.approx(0)
+    assert found.energy_above_hull(Composition("Na"), 0.0) == pytest.approx(0.1)
 
 
 def test_only_the_systems_within_count() -> None:
     found = hull(*BINARY, ("KCl", -1.2), ("NaK", -9.0), ("NaKCl2", -1.4))
     assert {entry.entry_id for entry in found.within(["Na", "Cl"])} == {"Na3Cl", "NaCl", "NaCl3"}
     assert len(found.within(["Na", "Cl", "K"])) == 6
-    assert found.e_above_hull(Composition("NaCl"), -1.0) == pytest.approx(0)
+    assert found.energy_above_hull(Composition("NaCl"), -1.0) == pytest.approx(0)
 
 
 def test_a_system_is_built_once() -> None:
@@ -102,7 +102,7 @@ def test_pymatgen_agrees(energies: list[float]) -> None:
     for formula, energy in entries:
         composition = Composition(formula)
         entry = PDEntry(composition, energy * composition.num_atoms)
-        above = ours.e_above_hull(composition, energy)
+        above = ours.energy_above_hull(composition, energy)
         # pymatgen subtracts its own lowest elements again; the hull is the same
         assert above == pytest.approx(whole.get_e_above_hull(entry), abs=1e-6)
         assert above == pytest.approx(patched.get_e_above_hull(entry), abs=1e-6)
@@ -133,16 +133,16 @@ def test_references_shift_nothing(
         composition = Composition(formula)
         total = (energy + other.mixture(composition)) * composition.num_atoms
         expected = moved.get_e_above_hull(PDEntry(composition, total))
-        assert plain.e_above_hull(composition, energy) == pytest.approx(expected, abs=1e-6)
+        assert plain.energy_above_hull(composition, energy) == pytest.approx(expected, abs=1e-6)
 
 
 def test_the_order_of_entries_does_not_matter() -> None:
     rng = np.random.default_rng(0)
     entries = [*BINARY, ("KCl", -1.2), ("NaKCl2", -1.15)]
-    first = hull(*entries).e_above_hull(Composition("NaKCl2"), -1.15)
+    first = hull(*entries).energy_above_hull(Composition("NaKCl2"), -1.15)
     for _ in range(5):
         shuffled = [entries[place] for place in rng.permutation(len(entries))]
-        again = hull(*shuffled).e_above_hull(Composition("NaKCl2"), -1.15)
+        again = hull(*shuffled).energy_above_hull(Composition("NaKCl2"), -1.15)
         assert again == pytest.approx(first, abs=1e-9)
 
 
@@ -152,7 +152,7 @@ def test_a_saved_hull_is_the_same(tmp_path: Path) -> None:
     read = reference_hull(path)
     assert read.scale == "by hand"
     assert sorted(e.entry_id for e in read.entries) == ["Na3Cl", "NaCl", "NaCl3"]
-    assert read.e_above_hull(Composition("NaCl2"), -0.5) == pytest.approx(0.2333333, abs=1e-6)
+    assert read.energy_above_hull(Composition("NaCl2"), -0.5) == pytest.approx(0.2333333, abs=1e-6)
     path.write_text('{"scale": 1}')
     with pytest.raises(ValueError, match="holds no convex hull"):
         ConvexHull.load(path)
@@ -237,7 +237,7 @@ def test_a_data_sets_own_energies(data: Path) -> None:
     found = reference_hull(data)
     assert len(found) == 2
     assert found.scale == "formation_energy_per_atom of the data"
-    assert found.e_above_hull(Composition("NaCl"), -1.9) == pytest.approx(0.2)
+    assert found.energy_above_hull(Composition("NaCl"), -1.9) == pytest.approx(0.2)
 
 
 def test_a_data_set_with_a_models_energies(
@@ -248,7 +248,7 @@ def test_a_data_set_with_a_models_energies(
     found = reference_hull(data, model=lattice_model, references=references)
     assert len(found) == 3
     # the CIF of rock salt is read in its conventional cell: a = 5.69
-    assert found.e_above_hull(Composition("NaCl"), -0.369) == pytest.approx(0)
+    assert found.energy_above_hull(Composition("NaCl"), -0.369) == pytest.approx(0)
     path = tmp_path / "saved.json"
     found.save(path)
     assert len(reference_hull(path, model=lattice_model, references=references)) == 3
@@ -276,7 +276,7 @@ def test_a_part_of_the_known_crystals_never_puts_one_higher(shared_data: Path) -
     on_hull = 0
     for row in rows.sample(300, random_state=0).itertuples():
         composition = Composition(row.pretty_formula)
-        above = known.e_above_hull(composition, row.formation_energy_per_atom)
+        above = known.energy_above_hull(composition, row.formation_energy_per_atom)
         assert above >= -1e-9  # it is an entry itself
         assert above <= row.e_above_hull + 1e-3
         on_hull += above < 1e-9

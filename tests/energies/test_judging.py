@@ -93,7 +93,7 @@ def test_the_same_judgement_as_with_all_checks_anew(write: Write, text: str) -> 
 def test_predictors_are_loaded_for_what_is_asked_and_can_be_predicted() -> None:
     asked = [
         Condition.build(formula="NaCl", properties={"band_gap": 1.0}),
-        Condition.build(properties={"band_gap": 2.0, "e_above_hull": 0.0}),
+        Condition.build(properties={"band_gap": 2.0, "energy_above_hull": 0.0}),
     ]
     (found,) = predictors_for(asked)
     assert (found.property_name, found.name) == ("band_gap", "trees")

@@ -112,7 +112,7 @@ def test_energies_hull_and_sun_worked_by_hand(
     options = EvaluationOptions(energies="by hand", novelty=True)
     evaluation = evaluate_all(candidates, options, reference=crystals(nacl))
     assert column(evaluation, "formation_energy_per_atom") == [-2.0, -2.5, None, -2.0, 0.05, None]
-    assert column(evaluation, "e_above_hull") == pytest.approx([0, -2.5, None, 0, 0.05, None])
+    assert column(evaluation, "energy_above_hull") == pytest.approx([0, -2.5, None, 0, 0.05, None])
     assert column(evaluation, "energy_error")[2] == "There is no crystal."
     names = ["energy", "negative_formation_energy", "stable", "metastable"]
     assert counts(evaluation, *names) == [(4, 6), (3, 6), (3, 6), (4, 6)]
@@ -129,7 +129,7 @@ def test_a_relaxation_that_fails_counts_as_unstable(
     options = EvaluationOptions(energies="by hand", relax=True)
     evaluation = evaluate_all(candidates, options, reference=crystals(nacl))
     assert column(evaluation, "relaxed") == [True, False, False, True, True, False]
-    assert column(evaluation, "e_above_hull")[1] == pytest.approx(-2.5)  # told, not counted
+    assert column(evaluation, "energy_above_hull")[1] == pytest.approx(-2.5)  # told, not counted
     assert counts(evaluation, "relaxed", "stable", "energy") == [(3, 6), (2, 6), (3, 6)]
 
 

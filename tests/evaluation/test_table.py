@@ -54,7 +54,7 @@ def test_one_row_per_candidate_with_typed_columns(evaluation: Evaluation) -> Non
     assert table["band_gap"].tolist() == [5.2, pd.NA, pd.NA, pd.NA]
     assert table["match"].tolist() == [True, False, False, True]
     # what was not computed is there, and empty
-    assert table["e_above_hull"].isna().all()
+    assert table["energy_above_hull"].isna().all()
 
 
 def test_what_was_asked_stands_before_everything_at_once() -> None:

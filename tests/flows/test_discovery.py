@@ -170,8 +170,8 @@ class TestBudget:
             DiscoveryFlowMaker(emt(), **settings)
 
     def test_a_limit_above_the_hull_needs_a_hull(self):
-        maker = DiscoveryFlowMaker(emt(), emt(), max_e_above_hull=0.1)
-        with pytest.raises(ValueError, match="max_e_above_hull needs known crystals"):
+        maker = DiscoveryFlowMaker(emt(), emt(), max_energy_above_hull=0.1)
+        with pytest.raises(ValueError, match="max_energy_above_hull needs known crystals"):
             maker.make([{}])
         with_known = maker.make([{}], known="known.csv")
         # jobs run in other folders
@@ -179,7 +179,7 @@ class TestBudget:
         assert select.function_args[1] == str(Path.cwd() / "known.csv")
         relax = RelaxMaker(emt(), hull="hull.json")
         assert relax.hull == str(Path.cwd() / "hull.json")
-        with_hull = DiscoveryFlowMaker(relax, max_e_above_hull=0.1)
+        with_hull = DiscoveryFlowMaker(relax, max_energy_above_hull=0.1)
         assert with_hull.make([{}]).name == "discovery"
 
     def test_energies_come_from_the_relaxations_alone(self):

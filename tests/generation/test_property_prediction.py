@@ -104,7 +104,7 @@ def test_answers_that_are_no_number_do_not_count() -> None:
         (" 2", "band_gap", 2.0, None),
         (" 1e-3", "band_gap", 1e-3, None),
         (" -0.5", "band_gap", None, "out_of_range"),
-        (" -0.02", "e_above_hull", -0.02, None),
+        (" -0.02", "energy_above_hull", -0.02, None),
         ("", "band_gap", None, "empty"),
         (" \n", "band_gap", None, "empty"),
         (" about 2", "band_gap", None, "not_a_number"),
@@ -147,7 +147,10 @@ def test_mistakes_are_told_before_a_model_is_loaded() -> None:
         raise AssertionError("the model was loaded")
 
     for options, message in (
-        ({"property_name": "colour"}, "property 'colour' is not known; there are e_above_hull"),
+        (
+            {"property_name": "colour"},
+            "property 'colour' is not known; there are energy_above_hull",
+        ),
         ({"samples": 0}, "at least 1, got 0"),
         ({"template": "vicuna"}, "'vicuna' is not one of"),
         ({"text_format": "poscar"}, "'poscar' is not one of"),

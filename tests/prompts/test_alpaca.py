@@ -39,9 +39,9 @@ def test_a_structure_is_asked_for_by_composition_and_group() -> None:
 
 
 def test_a_material_is_asked_for_by_its_energy_above_hull() -> None:
-    asked = Condition(properties={"e_above_hull": 0.03})
+    asked = Condition(properties={"energy_above_hull": 0.03})
     assert alpaca(asked) == golden("alpaca_e_above_hull.txt")
-    low = Condition(properties={"e_above_hull": Range(max=0.03)})
+    low = Condition(properties={"energy_above_hull": Range(max=0.03)})
     assert alpaca(low) == golden("alpaca_e_above_hull.txt")
 
 

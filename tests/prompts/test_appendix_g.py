@@ -29,7 +29,7 @@ LICUCO3 = Condition(
     properties={
         "band_gap": 1.7254,
         "formation_energy_per_atom": -1.681,
-        "e_above_hull": 0.0469,
+        "energy_above_hull": 0.0469,
     },
 )
 C24_TEXT = """Amm2
@@ -106,7 +106,7 @@ def test_unconditional_prompt_of_carbon() -> None:
 
 def test_property_prompt_of_energy_above_hull() -> None:
     prompt, response = golden("property_e_above_hull.txt")
-    assert property_prompt("e_above_hull", RB_ZN_P) == prompt
+    assert property_prompt("energy_above_hull", RB_ZN_P) == prompt
     assert response == " 0.0"
 
 
@@ -164,7 +164,7 @@ def test_a_range_is_named_by_its_middle_or_its_bound() -> None:
         == "The band gap is 1.5."
     )
     assert (
-        condition_sentences(Condition(properties={"e_above_hull": Range(max=0.1)}))
+        condition_sentences(Condition(properties={"energy_above_hull": Range(max=0.1)}))
         == "The energy above the convex hull is 0.1."
     )
 

@@ -74,10 +74,10 @@ def test_the_table_knows_more_than_the_candidate(run_folder: Path) -> None:
 
     (run_folder / "structures.parquet").unlink(missing_ok=True)
     table = pd.read_csv(run_folder / "structures.csv")
-    table["e_above_hull"] = [0.25] + [None] * (len(table) - 1)
+    table["energy_above_hull"] = [0.25] + [None] * (len(table) - 1)
     table.to_csv(run_folder / "structures.csv", index=False)
     run = read_run(run_folder)
-    assert run.value(0, "e_above_hull") == 0.25
-    assert run.value(1, "e_above_hull") is None
+    assert run.value(0, "energy_above_hull") == 0.25
+    assert run.value(1, "energy_above_hull") is None
     assert run.value(0, "min_distance") == pytest.approx(5.7 / 2)
     assert "0.250" in build_page(run)

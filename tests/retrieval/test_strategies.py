@@ -207,7 +207,7 @@ def test_too_few_are_filled_up_from_weaker_conditions_in_the_stated_order() -> N
 def test_relaxation_follows_the_documented_order() -> None:
     condition = Condition(
         formula="NaCl", chemsys="Na-Cl", elements=("Na",), space_group=1, num_sites=2,
-        properties={"band_gap": 1, "e_above_hull": Range(max=0.1)},
+        properties={"band_gap": 1, "energy_above_hull": Range(max=0.1)},
     )  # fmt: skip
     steps = tiers(criteria(gaps(1.0), condition))
     given_up = [name.split(".")[0] for _, name in steps if name]
@@ -216,10 +216,10 @@ def test_relaxation_follows_the_documented_order() -> None:
 
 
 def test_a_property_that_the_pool_does_not_know_is_given_up() -> None:
-    found = retrieve(gaps(1.0, 2.0, 3.0), Condition(properties={"e_above_hull": 0.0}))
+    found = retrieve(gaps(1.0, 2.0, 3.0), Condition(properties={"energy_above_hull": 0.0}))
     assert len(found.demonstrations) == 3
     assert found.num_matching == 0
-    assert found.relaxed == ["properties.e_above_hull"]
+    assert found.relaxed == ["properties.energy_above_hull"]
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
@@ -389,7 +389,7 @@ def test_demonstrations_from_the_training_set_for_conditions_of_the_test_set(sha
         for item in found.demonstrations:
             assert set(item.properties) == {
                 "band_gap",
-                "e_above_hull",
+                "energy_above_hull",
                 "formation_energy_per_atom",
             }
 

@@ -122,7 +122,7 @@ CONDITIONS = st.builds(
     space_group=st.none() | st.integers(1, 230) | st.lists(st.integers(1, 230), min_size=1),
     num_sites=st.none() | st.integers(1, 200),
     properties=st.dictionaries(
-        st.sampled_from(["band_gap", "e_above_hull", "formation_energy_per_atom"]),
+        st.sampled_from(["band_gap", "energy_above_hull", "formation_energy_per_atom"]),
         BOUNDS | RANGES,
     ),
 )

@@ -188,7 +188,7 @@ class TestAfterARelaxation:
             relaxation(candidates[3], None),
         ]
         rows, chosen = select_candidates(
-            candidates, SelectionRules(max_e_above_hull=0.1), relaxations=found
+            candidates, SelectionRules(max_energy_above_hull=0.1), relaxations=found
         )
         assert chosen == []
         assert [row.reason for row in rows] == [

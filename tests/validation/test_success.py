@@ -52,9 +52,9 @@ def test_each_part_by_itself(nacl: Structure, asked: dict[str, Any], met: bool) 
         ("band_gap", 1.7, 2.21, False),
         ("band_gap", 0.0, 0.4, True),
         # not much less stable than asked; more stable is welcome
-        ("e_above_hull", 0.05, -0.2, True),
-        ("e_above_hull", 0.05, 0.14, True),
-        ("e_above_hull", 0.05, 0.16, False),
+        ("energy_above_hull", 0.05, -0.2, True),
+        ("energy_above_hull", 0.05, 0.14, True),
+        ("energy_above_hull", 0.05, 0.16, False),
         # nobody's rule: within a tenth
         ("bulk_modulus", 100.0, 109.0, True),
         ("bulk_modulus", 100.0, 111.0, False),

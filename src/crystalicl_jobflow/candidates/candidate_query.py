@@ -219,7 +219,7 @@ def number_field(name: str) -> str:
 
 
 def _bounds(condition: Bounds) -> dict[str, float]:
-    value = Condition.build(properties={"e_above_hull": condition}).properties["e_above_hull"]
+    (value,) = Condition.build(properties={"energy_above_hull": condition}).properties.values()
     if not isinstance(value, Range):
         return {"$gte": value - _TOLERANCE, "$lte": value + _TOLERANCE}
     bounds = {}

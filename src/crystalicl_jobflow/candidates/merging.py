@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from crystalicl_jobflow.candidates.contributions import STAGES, Part, as_moment
+from crystalicl_jobflow.schemas.properties import by_property_names
 from crystalicl_jobflow.schemas.stored_candidate import CandidateDoc, relaxation_precedence
 from crystalicl_jobflow.thresholds import (
     HULL_ROUNDING,
@@ -131,19 +132,18 @@ def _derive(document: dict[str, Any]) -> None:
             document[name] = generated[name]
     row: dict[str, Any] = {}
     for evaluation in document["evaluations"]:  # in the order of their times
-        row |= evaluation["row"]
+        row |= by_property_names(evaluation["row"])
     _from_row(document, row)
     if document["relaxations"]:
         _from_relaxation(document, max(document["relaxations"], key=_precedence))
+    known = by_property_names(document["properties"])
     if document["band_gap"] is None:
-        document["band_gap"] = document["properties"].get("band_gap")
+        document["band_gap"] = known.get("band_gap")
     if document["formation_energy_per_atom"] is None:
-        document["formation_energy_per_atom"] = document["properties"].get(
-            "formation_energy_per_atom"
-        )
+        document["formation_energy_per_atom"] = known.get("formation_energy_per_atom")
     above = document["energy_above_hull"]
     if above is None:
-        above = document["energy_above_hull"] = document["properties"].get("e_above_hull")
+        above = document["energy_above_hull"] = known.get("energy_above_hull")
     if above is not None and document["is_stable"] is None:
         counts = document["is_relaxed"] is not False
         document["is_stable"] = counts and above <= STABLE_E_ABOVE_HULL + HULL_ROUNDING
@@ -156,7 +156,7 @@ def _derive(document: dict[str, Any]) -> None:
 _COLUMNS = {
     "energy_per_atom": "energy_per_atom",
     "formation_energy_per_atom": "formation_energy_per_atom",
-    "energy_above_hull": "e_above_hull",
+    "energy_above_hull": "energy_above_hull",
     "band_gap": "band_gap",
     "is_relaxed": "relaxed",
     "is_stable": "stable",

@@ -46,7 +46,7 @@ def condition_options(command: Command) -> Command:
                 "properties",
                 multiple=True,
                 metavar="NAME=VALUE|LOW:HIGH",
-                help="Property asked for, e.g. band_gap=1:2 or e_above_hull=:0.1; repeatable.",
+                help="Property asked for, e.g. band_gap=1:2 or energy_above_hull=:0.1; repeatable.",
             ),
             click.option(
                 "--condition",

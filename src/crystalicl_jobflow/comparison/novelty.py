@@ -92,7 +92,7 @@ def discover(
     structures: Sequence[Structure | None],
     *,
     references: Sequence[Structure] | None = None,
-    e_above_hull: Energies | None = None,
+    energy_above_hull: Energies | None = None,
     groups: Sequence[int | None] | None = None,
     tolerances: MatchTolerances = UNIQUE,
     processes: int = 1,
@@ -107,7 +107,7 @@ def discover(
         a crystal. They stay in every denominator.
     references
         Known crystals, the training set as a rule.
-    e_above_hull
+    energy_above_hull
         Energies above the hull after relaxation, eV/atom. A failed relaxation has none and
         counts as unstable.
     groups
@@ -149,8 +149,8 @@ def discover(
         rates["novel"] = _rate(novel)
         rates["unique_novel"] = Rate.from_counts(_groups_with(novel, groups), count)
     stable = metastable = sun = metastable_sun = None
-    if e_above_hull is not None:
-        energies = _energies(e_above_hull, count)
+    if energy_above_hull is not None:
+        energies = _energies(energy_above_hull, count)
         energies[[s is None for s in structures]] = np.nan
         stable, metastable = is_stable(energies), is_metastable(energies)
         rates["stable"], rates["metastable"] = _rate(stable), _rate(metastable)
@@ -271,14 +271,14 @@ def match_reference(
     return matched
 
 
-def is_stable(e_above_hull: NDArray[np.float64]) -> NDArray[np.bool_]:
+def is_stable(energy_above_hull: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Return where the energy above the hull is ≤ 0 eV/atom; not where it is NaN."""
-    return np.asarray(e_above_hull <= STABLE_E_ABOVE_HULL + HULL_ROUNDING, dtype=bool)
+    return np.asarray(energy_above_hull <= STABLE_E_ABOVE_HULL + HULL_ROUNDING, dtype=bool)
 
 
-def is_metastable(e_above_hull: NDArray[np.float64]) -> NDArray[np.bool_]:
+def is_metastable(energy_above_hull: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Return where the energy above the hull is ≤ 0.1 eV/atom; not where it is NaN."""
-    return np.asarray(e_above_hull <= METASTABLE_E_ABOVE_HULL + HULL_ROUNDING, dtype=bool)
+    return np.asarray(energy_above_hull <= METASTABLE_E_ABOVE_HULL + HULL_ROUNDING, dtype=bool)
 
 
 def _match_one_formula(

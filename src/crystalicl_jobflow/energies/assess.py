@@ -31,7 +31,7 @@ class EnergyAssessment:
         eV/atom on the model's scale.
     formation_energy_per_atom
         eV/atom against the elemental references.
-    e_above_hull
+    energy_above_hull
         eV/atom against the hull; negative below it. None without a hull.
     relaxed
         Whether it was to be relaxed.
@@ -47,7 +47,7 @@ class EnergyAssessment:
     structure: Structure | None
     energy_per_atom: float | None
     formation_energy_per_atom: float | None
-    e_above_hull: float | None
+    energy_above_hull: float | None
     relaxed: bool
     converged: bool | None
     steps: int = 0
@@ -132,12 +132,12 @@ def _assess(
         else:
             formation = references.formation_energy(plain, state.energy_per_atom)
             if hull is not None:
-                above = hull.e_above_hull(plain, formation)
+                above = hull.energy_above_hull(plain, formation)
     return EnergyAssessment(
         structure=state.structure,
         energy_per_atom=state.energy_per_atom,
         formation_energy_per_atom=formation,
-        e_above_hull=above,
+        energy_above_hull=above,
         relaxed=relax,
         converged=state.converged if relax else None,
         steps=state.steps,

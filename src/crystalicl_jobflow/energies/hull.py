@@ -102,7 +102,9 @@ class ConvexHull:
         """Return pymatgen's phase diagram of a chemical system, over formation energies."""
         return self._diagram(frozenset(elements))
 
-    def e_above_hull(self, composition: Composition, formation_energy_per_atom: float) -> float:
+    def energy_above_hull(
+        self, composition: Composition, formation_energy_per_atom: float
+    ) -> float:
         """Return how far a crystal lies above the hull of the known ones, eV/atom.
 
         Negative where it lies below, that is, where it would make a new corner.

@@ -214,7 +214,7 @@ def _with_energies(
     if elements.missing(composition):
         return item
     formation = elements.formation_energy(composition, energy)
-    above = None if hull is None else hull.e_above_hull(composition, formation)
+    above = None if hull is None else hull.energy_above_hull(composition, formation)
     return item.model_copy(
         update={"formation_energy_per_atom": formation, "energy_above_hull": above}
     )

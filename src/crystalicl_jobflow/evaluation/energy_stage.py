@@ -105,7 +105,7 @@ def properties_stage(
         for at, item in enumerate(assessed):
             found = {
                 "formation_energy_per_atom": item.formation_energy_per_atom,
-                "e_above_hull": item.e_above_hull,
+                "energy_above_hull": item.energy_above_hull,
             }
             values[at].update({name: v for name, v in found.items() if v is not None})
         crystals = [
@@ -165,7 +165,7 @@ def _made_elsewhere(
                     structure=None,
                     energy_per_atom=None,
                     formation_energy_per_atom=None,
-                    e_above_hull=None,
+                    energy_above_hull=None,
                     relaxed=True,
                     converged=None,
                     failure=EnergyFailure.MODEL_FAILED,
@@ -179,7 +179,7 @@ def _made_elsewhere(
                 structure=item.structure,
                 energy_per_atom=item.energy_per_atom,
                 formation_energy_per_atom=item.formation_energy_per_atom,
-                e_above_hull=item.energy_above_hull,
+                energy_above_hull=item.energy_above_hull,
                 relaxed=True,
                 converged=not failed,
                 steps=item.steps or 0,
@@ -190,10 +190,12 @@ def _made_elsewhere(
     part = metrics.energy_part(candidates, assessed)
     methods = sorted({item.method for item in best.values() if item.method})
     part.tolerances["energies"] = f"{', '.join(methods) or 'relaxations given'}, relaxed"
-    known = any(item.e_above_hull is not None for item in assessed)
+    known = any(item.energy_above_hull is not None for item in assessed)
     energies = SetEnergies(
         formation=[item.formation_energy_per_atom for item in assessed],
-        hull=[item.e_above_hull if item.counts else None for item in assessed] if known else None,
+        hull=[item.energy_above_hull if item.counts else None for item in assessed]
+        if known
+        else None,
     )
     return part, assessed, energies
 
@@ -244,14 +246,14 @@ def _assess(
         # where nothing competes, any crystal of negative formation energy is "stable"
         part.metrics["without_competitors"] = float(
             sum(
-                item.e_above_hull is not None and not hull.within(candidate.elements)
+                item.energy_above_hull is not None and not hull.within(candidate.elements)
                 for candidate, item in zip(candidates, assessed, strict=True)
             )
         )
     energies = SetEnergies(
         formation=[item.formation_energy_per_atom for item in assessed],
         # an unconverged relaxation has energies, but they do not count
-        hull=[item.e_above_hull if item.counts else None for item in assessed]
+        hull=[item.energy_above_hull if item.counts else None for item in assessed]
         if hull is not None
         else None,
         reference=of_reference,

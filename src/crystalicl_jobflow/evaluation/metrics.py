@@ -207,7 +207,7 @@ def discovery_part(
     structures: Sequence[Structure | None],
     *,
     known: CrystalData | None,
-    e_above_hull: Sequence[float | None] | None,
+    energy_above_hull: Sequence[float | None] | None,
     processes: int = 1,
     progress: StageProgress,
 ) -> Part:
@@ -221,7 +221,7 @@ def discovery_part(
         Crystals to compare, by place of the candidate; relaxed ones where there are.
     known
         Known crystals that novelty is against; None for none.
-    e_above_hull
+    energy_above_hull
         Energies above the hull in eV/atom by place; None for none.
     processes
         Worker processes.
@@ -233,14 +233,14 @@ def discovery_part(
     found = discover(
         structures,
         references=None if known is None else known.structures,
-        e_above_hull=e_above_hull,
+        energy_above_hull=energy_above_hull,
         processes=processes,
         progress=lambda done, of: progress("Known crystals", done, of),
     )
     part = Part(rates=dict(found.rates))
-    if e_above_hull is not None:
-        part.tolerances["stable_e_above_hull"] = STABLE_E_ABOVE_HULL
-        part.tolerances["metastable_e_above_hull"] = METASTABLE_E_ABOVE_HULL
+    if energy_above_hull is not None:
+        part.tolerances["stable_energy_above_hull"] = STABLE_E_ABOVE_HULL
+        part.tolerances["metastable_energy_above_hull"] = METASTABLE_E_ABOVE_HULL
     if known is not None:
         part.tolerances["novel_against"] = f"{known.name}, {len(known)} crystals"
     flags = ("novel", "stable", "metastable", "sun", "metastable_sun")
@@ -390,7 +390,7 @@ def energy_part(candidates: Sequence[Candidate], assessed: Sequence[EnergyAssess
         part.columns[at] = {
             "energy_per_atom": item.energy_per_atom,
             "formation_energy_per_atom": item.formation_energy_per_atom,
-            "e_above_hull": item.e_above_hull,
+            "energy_above_hull": item.energy_above_hull,
             "relaxed": item.converged,
             "energy_error": item.message,
         }

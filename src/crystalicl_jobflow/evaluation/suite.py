@@ -129,7 +129,7 @@ def evaluate_and_judge(
             judged,
             structures,
             known=known if options.novelty else None,
-            e_above_hull=energies.hull,
+            energy_above_hull=energies.hull,
             processes=options.processes,
             progress=report,
         )

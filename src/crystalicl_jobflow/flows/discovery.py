@@ -44,7 +44,7 @@ class DiscoveryFlowMaker(Maker):
         Who is first when ``n_relax`` is short, see :class:`SelectMaker`.
     dft_ranking
         The same for ``n_dft``; energy above the hull by default.
-    max_e_above_hull
+    max_energy_above_hull
         Energy above the hull in eV/atom up to which crystals are relaxed by ``dft_maker`` too.
     generation_maker
         Retrieves, generates, validates; its evaluation is left out.
@@ -86,7 +86,7 @@ class DiscoveryFlowMaker(Maker):
     n_dft: int | None = None
     ranking: str | list[str] | None = None
     dft_ranking: str | list[str] | None = None
-    max_e_above_hull: float | None = None
+    max_energy_above_hull: float | None = None
     generation_maker: CrystalGenerationFlowMaker = field(default_factory=CrystalGenerationFlowMaker)
     select_maker: SelectMaker = field(default_factory=SelectMaker)
     dft_select_maker: SelectMaker = field(default_factory=lambda: SelectMaker(name="select dft"))
@@ -131,13 +131,13 @@ class DiscoveryFlowMaker(Maker):
         Raises
         ------
         ValueError
-            If ``max_e_above_hull`` is given and nothing to make a hull of; one line.
+            If ``max_energy_above_hull`` is given and nothing to make a hull of; one line.
         """
         if isinstance(known, str | Path):
             known = lasting_store(known)
         first_stage = as_relax_maker(self.relax_maker)
-        if self.max_e_above_hull is not None and known is None and first_stage.hull is None:
-            raise ValueError("max_e_above_hull needs known crystals: there is no hull without")
+        if self.max_energy_above_hull is not None and known is None and first_stage.hull is None:
+            raise ValueError("max_energy_above_hull needs known crystals: there is no hull without")
         jobs: list[Job | Flow] = self._generation().jobs(conditions)
         validate = jobs[-1]
         candidates = validate.output.candidates
@@ -182,8 +182,8 @@ class DiscoveryFlowMaker(Maker):
             second = replace(second, number=self.n_dft)
         if self.dft_ranking is not None:
             second = replace(second, ranking=self.dft_ranking)
-        if self.max_e_above_hull is not None:
-            second = replace(second, max_e_above_hull=self.max_e_above_hull)
+        if self.max_energy_above_hull is not None:
+            second = replace(second, max_energy_above_hull=self.max_energy_above_hull)
         return first, second
 
 

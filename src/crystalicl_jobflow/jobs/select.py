@@ -40,7 +40,7 @@ class SelectMaker(Maker):
         :data:`crystalicl_jobflow.selection.ranking.RANKINGS`. By default what meets the
         condition, then what was drawn most often, then the most probable text; and where
         relaxations are given, the energy above the hull.
-    valid, successful, unique, novel, max_e_above_hull, per_condition
+    valid, successful, unique, novel, max_energy_above_hull, per_condition
         See :class:`crystalicl_jobflow.selection.SelectionRules`.
     processes
         Processes for the comparisons.
@@ -65,7 +65,7 @@ class SelectMaker(Maker):
     successful: bool = False
     unique: bool = True
     novel: bool | None = None
-    max_e_above_hull: float | None = None
+    max_energy_above_hull: float | None = None
     per_condition: int | None = None
     processes: int = 1
 
@@ -85,7 +85,7 @@ class SelectMaker(Maker):
             successful=self.successful,
             unique=self.unique,
             novel=self.novel,
-            max_e_above_hull=self.max_e_above_hull,
+            max_energy_above_hull=self.max_energy_above_hull,
             per_condition=self.per_condition,
         )
 

@@ -8,7 +8,7 @@ TEMPLATES = ("crystalicl", "alpaca")
 """Names of the prompt templates: the CrystalICL paper's, and CrysText's Alpaca form."""
 
 # Sentences in the order of the paper's example, then those that the paper does not have.
-_ORDER = ("formula", "e_above_hull", "space_group", "formation_energy_per_atom", "band_gap")
+_ORDER = ("formula", "energy_above_hull", "space_group", "formation_energy_per_atom", "band_gap")
 
 _WORDING: dict[str, dict[str, str]] = {
     "crystalicl": {
@@ -23,7 +23,7 @@ _WORDING: dict[str, dict[str, str]] = {
     "alpaca": {
         "formula": "Material composition is {}.",
         "space_group": "It has a space group number {}.",
-        "e_above_hull": "Energy above hull = {} eV/atom.",
+        "energy_above_hull": "Energy above hull = {} eV/atom.",
         "anonymous_formula": "Anonymous formula is {}.",
         "chemsys": "Chemical system is {}.",
         "elements": "It contains {}.",

@@ -117,7 +117,7 @@ def crystal_prompt(
             asked,
             shown,
             text_format=text_format,
-            by_stability="e_above_hull" in condition.properties,
+            by_stability="energy_above_hull" in condition.properties,
         )
     zero_shot, few_shot = TASKS[text_format]
     if not shown:

@@ -258,7 +258,7 @@ def _distance(run: Run, name: str, unit: str) -> list[tuple[str, str]]:
 def _predictor(run: Run, name: str) -> str:
     """Return the model behind a predicted property, where the run's file names it."""
     keys = [f"predictor:{name}"]
-    if name in ("formation_energy_per_atom", "e_above_hull"):
+    if name in ("formation_energy_per_atom", "energy_above_hull"):
         keys.append("energies")
     for key in keys:
         if key in run.tolerances:
@@ -293,7 +293,7 @@ def failures(run: Run) -> list[Failure]:
 
 
 _LISTED = (
-    "num_sites", "density", "min_distance", "formation_energy_per_atom", "e_above_hull",
+    "num_sites", "density", "min_distance", "formation_energy_per_atom", "energy_above_hull",
     "band_gap", "match", "rms", "unique", "novel", "known_as", "stable", "metastable", "relaxed",
     "bond_length_score", "crystext_reward", "structure_distance",
 )  # fmt: skip
@@ -303,7 +303,7 @@ _TITLES = {
     "num_sites": "atoms",
     "min_distance": "shortest distance",
     "formation_energy_per_atom": "formation energy",
-    "e_above_hull": "energy above hull",
+    "energy_above_hull": "energy above hull",
 }
 
 

@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pymatgen.core import Element
 
+from crystalicl_jobflow.schemas.properties import by_property_names
+
 FORMAT = 1
 """Version of the files; an index of another one is rebuilt."""
 
@@ -211,7 +213,9 @@ class Columns:
             text=Blob(read("text.data"), read("text.offsets")),
             **coded,
             **plain,
-            properties={name: read(f"property.{name}") for name in meta["properties"]},
+            properties=by_property_names(
+                {name: read(f"property.{name}") for name in meta["properties"]}
+            ),
             fingerprints=read("fingerprints") if has_fingerprints else None,
             fingerprinted=read("fingerprinted") if has_fingerprints else None,
         )

@@ -22,6 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 from crystalicl_jobflow.crystal.fingerprints import FINGERPRINT_SIZE
 from crystalicl_jobflow.retrieval.columns import FORMAT, Blob, Codes, Columns, element_bits
 from crystalicl_jobflow.schemas import Demonstration
+from crystalicl_jobflow.schemas.properties import by_property_names
 from crystalicl_jobflow.settings import cache_folder
 from crystalicl_jobflow.stores import StoreSpec, connect_store, open_store, store_label
 from crystalicl_jobflow.stores.json_files import read_json_documents
@@ -154,10 +155,10 @@ class DemonstrationIndex:
         """Build an index from demonstration documents; others are passed over."""
         good = [document for document in documents if document.get("text")]
         good.sort(key=lambda document: str(document["demonstration_id"]))
-        names = sorted({name for document in good for name in document.get("properties") or ()})
+        valued = [by_property_names(document.get("properties") or {}) for document in good]
         properties = {}
-        for name in names:
-            values = (document.get("properties", {}).get(name) for document in good)
+        for name in sorted({name for item in valued for name in item}):
+            values = (item.get(name) for item in valued)
             properties[name] = np.array(
                 [np.nan if value is None else float(value) for value in values]
             )

@@ -10,6 +10,7 @@ from pymatgen.core import Structure
 from crystalicl_jobflow.schemas.base import Batched, Crystal, Document, utcnow
 from crystalicl_jobflow.schemas.condition import Condition
 from crystalicl_jobflow.schemas.generation import ModelInfo, SamplingParams
+from crystalicl_jobflow.schemas.properties import ByProperty
 from crystalicl_jobflow.schemas.reasons import FailureReason
 from crystalicl_jobflow.schemas.retrieval import Strategy
 
@@ -83,11 +84,11 @@ class Candidate(Document):
     declared_space_group: int | None = Field(None, description="Number written in the text.")
     space_group: int | None = Field(None, description="Number found at symprec 0.1.")
     space_group_symbol: str | None = None
-    properties: dict[str, float] = Field(
+    properties: ByProperty[float] = Field(
         default_factory=dict, description="Predicted or computed values by name."
     )
     checks: Checks = Field(default_factory=Checks)
-    success: dict[str, bool | None] = Field(
+    success: ByProperty[bool | None] = Field(
         default_factory=dict,
         description="What was asked for → whether met; None where it could not be judged.",
     )

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BeforeValidator
+
+ValueT = TypeVar("ValueT")
 
 
 @dataclass(frozen=True)
@@ -64,12 +70,36 @@ def find_property(name: str) -> PropertySpec | None:
     return next((spec for spec in PROPERTIES.values() if name in spec.aliases), None)
 
 
-E_ABOVE_HULL = register_property(
+def by_property_names(values: Any) -> Any:
+    """Return values with properties under their own names; all other names stay.
+
+    Documents of earlier versions have ``e_above_hull``. A value under the property's own name
+    wins over one under an alias.
+
+    Parameters
+    ----------
+    values
+        Names to anything; what is no mapping comes back as it is.
+    """
+    if not isinstance(values, Mapping):
+        return values
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        spec = find_property(name)
+        if spec is None or spec.name == name or spec.name not in values:
+            found[name if spec is None else spec.name] = value
+    return found
+
+
+ByProperty = Annotated[dict[str, ValueT], BeforeValidator(by_property_names)]
+"""Values by name, properties under their own names: see :func:`by_property_names`."""
+
+ENERGY_ABOVE_HULL = register_property(
     PropertySpec(
-        name="e_above_hull",
+        name="energy_above_hull",
         phrase="energy above the convex hull",
         unit="eV/atom",
-        aliases=("energy_above_hull",),
+        aliases=("e_above_hull",),
     )
 )
 FORMATION_ENERGY = register_property(

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from crystalicl_jobflow.schemas.base import Batched, Crystal, Document, utcnow
 from crystalicl_jobflow.schemas.condition import Condition
+from crystalicl_jobflow.schemas.properties import ByProperty
 
 Strategy = Literal["C", "F", "CF", "R", "CR", "FR", "CFR", "CE"]
 """How demonstrations are chosen: by condition, by structure, by both, at random; a
@@ -26,7 +27,7 @@ class Demonstration(Document):
     elements: tuple[str, ...] = Field(description="Elements, sorted.")
     num_sites: int = Field(description="Atoms in the primitive cell.")
     space_group: int = Field(description="Space-group number at the pool's symprec.")
-    properties: dict[str, float] = Field(
+    properties: ByProperty[float] = Field(
         default_factory=dict, description="Known property values by name."
     )
     text: str = Field(description="The crystal's SGS text, without '### '.")

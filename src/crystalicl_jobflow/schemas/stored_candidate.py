@@ -11,6 +11,7 @@ from pymatgen.core import Structure
 from crystalicl_jobflow.schemas.base import Batched, Crystal, Document, utcnow
 from crystalicl_jobflow.schemas.candidate import Checks, Provenance
 from crystalicl_jobflow.schemas.condition import Condition
+from crystalicl_jobflow.schemas.properties import ByProperty
 from crystalicl_jobflow.schemas.reasons import FailureReason
 
 LEVELS = ("forcefield", "dft")
@@ -202,9 +203,9 @@ class CandidateDoc(Document):
     evaluations: list[StoredEvaluation] = Field(default_factory=list)
     # what was asked for, and what the model wrote
     condition: Condition = Field(default_factory=Condition.build)
-    success: dict[str, bool | None] = Field(default_factory=dict)
+    success: ByProperty[bool | None] = Field(default_factory=dict)
     joint_success: bool | None = None
-    properties: dict[str, float] = Field(default_factory=dict)
+    properties: ByProperty[float] = Field(default_factory=dict)
     text: str = ""
     text_format: str = "sgs"
     declared_space_group: int | None = None

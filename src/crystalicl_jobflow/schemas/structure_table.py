@@ -99,7 +99,7 @@ _COLUMNS = (
     # energies
     Column("energy_per_atom", "number", "Potential energy.", "eV/atom"),
     Column("formation_energy_per_atom", "number", "Formation energy.", "eV/atom"),
-    Column("e_above_hull", "number", "Energy above the convex hull.", "eV/atom"),
+    Column("energy_above_hull", "number", "Energy above the convex hull.", "eV/atom"),
     Column("band_gap", "number", "Band gap.", "eV"),
     Column("relaxed", "flag", "The relaxation converged; empty where none was made."),
     Column("energy_error", "string", "Why there is no energy."),

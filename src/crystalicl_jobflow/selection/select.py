@@ -57,7 +57,7 @@ class SelectionRules:
         Whether of several that are the same crystal only the first in rank is selected.
     novel
         Whether known crystals are left out; None: where there are known ones.
-    max_e_above_hull
+    max_energy_above_hull
         Largest energy above the hull of a relaxed crystal in eV/atom; None for any.
     per_condition
         How many of one condition are selected at most; None for any number.
@@ -74,7 +74,7 @@ class SelectionRules:
     successful: bool = False
     unique: bool = True
     novel: bool | None = None
-    max_e_above_hull: float | None = None
+    max_energy_above_hull: float | None = None
     per_condition: int | None = None
 
     def __post_init__(self) -> None:
@@ -311,7 +311,9 @@ def _crystal_or_refusal(
         message = found.failure_message or "The relaxation did not converge."
         return SelectionReason.RELAXATION_FAILED, message
     above = found.energy_above_hull
-    if rules.max_e_above_hull is None or (above is not None and above <= rules.max_e_above_hull):
+    if rules.max_energy_above_hull is None or (
+        above is not None and above <= rules.max_energy_above_hull
+    ):
         return found.structure
     if above is None:
         return SelectionReason.ABOVE_LIMIT, "No energy above the hull."
