@@ -13,6 +13,7 @@ from maggma.core import Store
 from pymatgen.core import Lattice, Structure
 from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
 
+from crystalicl_jobflow.datasets import records as record_module
 from crystalicl_jobflow.datasets.records import Record
 from crystalicl_jobflow.retrieval import DemonstrationIndex, compute_fingerprints, fill_pool
 from crystalicl_jobflow.retrieval import pool as pool_module
@@ -83,6 +84,15 @@ def test_a_second_run_does_only_what_is_new(any_store: Store) -> None:
     assert changed["properties"] == {"band_gap": 8.5}
 
 
+def test_what_an_earlier_version_wrote_is_written_anew(any_store: Store, monkeypatch) -> None:
+    """Formulas of disordered crystals were fractional."""
+    monkeypatch.setattr(record_module, "_TEXT_VERSION", "sgs-1")
+    fill_pool(ListSource(salts(3)), any_store, fingerprints=False, processes=1)
+    monkeypatch.undo()
+    again = fill_pool(ListSource(salts(3)), any_store, fingerprints=False, processes=1)
+    assert (again.added, again.updated, again.unchanged) == (0, 3, 0)
+
+
 def test_a_filled_file_store_goes_on_after_reopening(tmp_path: Path) -> None:
     for name in ("pool.json", "pool.db"):
         fill_pool(ListSource(salts(5)), tmp_path / name, fingerprints=False, processes=1)
@@ -134,21 +144,30 @@ def test_what_cannot_be_read_is_listed_and_the_rest_goes_in(tmp_path: Path) -> N
         writer.writerow(["mp-2", "this is no CIF", "1", "1"])
         writer.writerow(["mp-3", "", "1", "1"])
         writer.writerow(["7", good, "nan", ""])
-        writer.writerow(["mp-1", good, "1.5", "-2"])
+        writer.writerow(["7", good, "", ""])
         writer.writerow(["mp-4", good.replace("Ti", "Xx"), "1.5", "-2"])
     store = open_store("memory:")
     report = fill_pool(path, store, fingerprints=False, processes=1)
-    assert report.added == 2
+    assert report.added == 3
     reasons = dict(report.failed)
-    assert set(reasons) == {"mp-1", "mp-2", "mp-3", "mp-4"}
-    assert reasons["mp-1"] == "the id occurs twice in the source"
+    assert set(reasons) == {"mp-2", "mp-3", "mp-4"}
     assert reasons["mp-3"] == "the cif column is empty"
     assert all(reason and "\n" not in reason for reason in reasons.values())
     found = {document["demonstration_id"]: document for document in store.query()}
-    assert set(found) == {"mp-1", "crystals-7"}
+    assert set(found) == {"mp-1", "crystals-7-3", "crystals-7-4"}
     assert found["mp-1"]["properties"] == {"band_gap": 1.5, "formation_energy_per_atom": -2.0}
-    assert found["crystals-7"]["properties"] == {}
+    assert found["crystals-7-3"]["properties"] == {}
     assert found["mp-1"]["space_group"] == 221
+
+
+def test_an_id_that_occurs_twice_is_listed() -> None:
+    store = open_store("memory:")
+    source = ListSource([*salts(2), Record("salt-0001", PEROVSKITE)])
+    report = fill_pool(source, store, fingerprints=False, processes=1)
+    assert report.failed == [("salt-0001", "the id occurs twice in the source")]
+    kept = store.query_one({"demonstration_id": "salt-0001"})
+    assert kept is not None
+    assert kept["space_group"] == 225
 
 
 def test_the_limit_ends_the_reading() -> None:

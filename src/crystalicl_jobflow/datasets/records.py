@@ -19,8 +19,10 @@ from crystalicl_jobflow.schemas import find_property
 from crystalicl_jobflow.utils.files import json_default
 from crystalicl_jobflow.utils.messages import first_line
 
-_TEXT_VERSION = "sgs-1"
-"""Part of a record's hash: raised when the same crystal gets another text."""
+_TEXT_VERSION = "sgs-2"
+"""Part of a record's hash: raised when the same crystal gets another text or formula.
+
+2: disordered crystals have formulas of whole numbers."""
 
 
 @dataclass(frozen=True)
