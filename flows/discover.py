@@ -40,12 +40,12 @@ def show(document: DiscoveryDoc) -> None:
             item.candidate_id,
             item.formula,
             str(item.structure.get_space_group_info(symprec=0.1)[1]),
-            "-" if above is None else f"{above:+.3f} eV/atom",
+            "not judged" if above is None else f"{above:+.3f} eV/atom",
             item.method,
         )
     console = Console()
     console.print(table)
-    for step, count in document.counts.items():
+    for step, count in document.count_rows:
         console.print(f"{step}: {count}", highlight=False)
 
 

@@ -242,7 +242,7 @@ class TestAtomate2:
 
     def test_a_relaxation_without_result_is_a_failed_one(self, generations, job_store):
         (document,) = self.documents_of(lambda *_: None, generations, job_store).values()
-        assert (document["is_relaxed"], document["is_stable"]) == (False, False)
+        assert (document["is_relaxed"], document["is_stable"]) == (False, None)
         assert document["structure"] is not None
 
 

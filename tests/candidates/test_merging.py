@@ -195,6 +195,16 @@ def test_a_failed_relaxation_is_unstable_whatever_its_energy(failure):
     assert document["is_relaxed"] is False
 
 
+def test_a_failed_relaxation_without_competitors_has_no_verdict():
+    reason = "no competing phase of Na-Cl in the reference set"
+    part = relaxation(
+        1, "2026", strain=0.0, converged=False, failure_reason="failed", no_hull_reason=reason
+    )
+    document = merge(None, [*all_parts()[:2], part])
+    assert (document["is_stable"], document["is_metastable"]) == (None, None)
+    assert (document["is_relaxed"], document["no_hull_reason"]) == (False, reason)
+
+
 def test_a_text_that_was_not_checked_is_there_and_says_so():
     document = read_document(merge(None, all_parts()[:1]))
     assert (document.stage, document.valid, document.structure) == ("generated", False, None)

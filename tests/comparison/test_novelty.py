@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import random
 from collections.abc import Callable
 
@@ -287,18 +288,23 @@ def test_sun_by_hand() -> None:
         iodide,  # novel and metastable
         caesium_chloride(4.6, anion="F"),  # novel, its relaxation failed
         None,  # no crystal, whatever energy comes with it
+        caesium_chloride(4.6, anion="O"),  # novel, nothing competes with it
     ]
-    energies = [0.3, 0.0, -0.01, -0.2, 0.05, None, -9.0]
+    energies = [0.3, 0.0, -0.01, -0.2, 0.05, math.inf, -9.0, None]
     found = discover(samples, references=[caesium_chloride(4.0)], energy_above_hull=energies)
     assert {name: (rate.count, rate.of) for name, rate in found.rates.items()} == {
-        "unique": (4, 7),
-        "novel": (5, 7),
-        "unique_novel": (3, 7),
-        "stable": (3, 7),
-        "metastable": (4, 7),
-        "sun": (1, 7),
-        "metastable_sun": (2, 7),
+        "unique": (5, 8),
+        "novel": (6, 8),
+        "unique_novel": (4, 8),
+        "stable": (3, 6),
+        "metastable": (4, 6),
+        "sun": (1, 6),
+        "metastable_sun": (2, 6),
+        "sun_of_all": (1, 8),
+        "metastable_sun_of_all": (2, 8),
     }
+    assert found.judged is not None
+    assert found.judged.tolist() == [True] * 6 + [False] * 2
     assert found.sun is not None
     assert found.metastable_sun is not None
     assert np.flatnonzero(found.sun).tolist() == [2]
@@ -307,11 +313,14 @@ def test_sun_by_hand() -> None:
 
 def test_energies_by_place_and_failed_relaxations() -> None:
     samples = [caesium_chloride(anion=anion) for anion in ("Cl", "Br", "I")]
-    by_place = discover(samples, references=[], energy_above_hull={1: -0.1, 2: float("nan")})
-    assert by_place.rates["stable"] == Rate(rate=1 / 3, count=1, of=3)
-    assert by_place.rates["sun"] == Rate(rate=1 / 3, count=1, of=3)
-    nothing = discover(samples, references=[], energy_above_hull=[None, None, None])
-    assert nothing.rates["stable"].count == nothing.rates["metastable_sun"].count == 0
+    by_place = discover(samples, references=[], energy_above_hull={1: -0.1, 2: math.inf})
+    assert by_place.rates["stable"] == Rate(rate=1 / 2, count=1, of=2)
+    assert by_place.rates["sun"] == Rate(rate=1 / 2, count=1, of=2)
+    assert by_place.rates["sun_of_all"] == Rate(rate=1 / 3, count=1, of=3)
+    nothing = discover(samples, references=[], energy_above_hull=[None, float("nan"), None])
+    for name in ("stable", "metastable", "sun", "metastable_sun"):
+        assert nothing.rates[name] == Rate(rate=None, count=0, of=0), name
+    assert "sun_of_all" not in nothing.rates
     without_references = discover(samples, energy_above_hull=[0.0, 0.0, 0.0])
     assert "stable" in without_references.rates
     assert "sun" not in without_references.rates
@@ -347,7 +356,10 @@ def test_rates_are_consistent_and_do_not_depend_on_order(
         ]
         energies = [energy for _, _, energy in rows]
         found = discover(samples, references=[caesium_chloride()], energy_above_hull=energies)
-        assert all(rate.of == len(rows) for rate in found.rates.values())
+        judged = sum(anion is not None and energy is not None for anion, _, energy in rows)
+        of_judged = {"stable", "metastable", "sun", "metastable_sun"}
+        for name, rate in found.rates.items():
+            assert rate.of == (judged if name in of_judged else len(rows)), name
         return {name: rate.count for name, rate in found.rates.items()}
 
     counts = rates(drawn)

@@ -47,8 +47,6 @@ BINARY = (("Na3Cl", -0.2), ("NaCl", -1.0), ("NaCl3", -0.6))
         ("NaCl3", -0.6, 0.0),
         # x(Cl) = 2/3: between NaCl and NaCl3, -1 + (1/6)/(1/4) · 0.4 = -0.7333
         ("NaCl2", -0.5, 0.7333333 - 0.5),
-        ("Na", 0.05, 0.05),
-        ("Cl2", 0.0, 0.0),
     ],
 )
 def test_two_components_by_hand(formula: str, energy: float, above: float) -> None:
@@ -62,10 +60,39 @@ def test_decomposition_names_the_corners() -> None:
 
 
 def test_elements_need_no_entries() -> None:
-    empty = hull()
-    assert len(empty) == 0
-    assert empty.energy_above_hull(Composition("CaTiO3"), -3.0) == pytest.approx(-3.0)
-    assert empty.energy_above_hull(Composition("CaTiO3"), 0.2) == pytest.approx(0.2)
+    known = hull(("CaO", -3.0), ("TiO2", -3.0))
+    assert known.energy_above_hull(Composition("CaTiO3"), -3.1) == pytest.approx(-0.1)
+    assert known.decomposition(Composition("Ca2O")) == pytest.approx({"Ca": 1 / 3, "CaO": 2 / 3})
+
+
+@pytest.mark.parametrize(
+    ("formula", "known", "reason"),
+    [
+        ("NaCl", (), "no competing phase of Na-Cl in the reference set"),
+        ("NaCl", ("KCl", "NaBr"), "no competing phase of Na-Cl in the reference set"),
+        # an element is no competitor: against it whatever has a negative energy is stable
+        ("NaCl", ("Na", "Cl2"), "no competing phase of Na-Cl in the reference set, only elements"),
+        ("CaTiO3", ("CaO",), "no competing phase of Ca-Ti-O with Ti in the reference set"),
+        ("CaTiO3", ("CaO", "Ti"), "no competing phase of Ca-Ti-O with Ti in the reference set"),
+        ("CaTiO3", ("CaSrO2",), "no competing phase of Ca-Ti-O in the reference set"),
+        ("C", ("CO2",), "no competing phase of C in the reference set"),
+        ("NaCl", ("NaCl3",), None),
+        ("CaTiO3", ("CaO", "TiO2"), None),
+        ("CaTiO3", ("Ca2TiO4",), None),
+        ("C", ("C",), None),
+        # more systems than subsets of two elements: the other way of looking
+        ("NaCl", ("KCl", "NaBr", "KBr", "LiBr", "LiCl"), "no competing phase of Na-Cl in the "
+         "reference set"),
+        ("NaCl", ("KCl", "NaBr", "KBr", "LiBr", "Na3Cl"), None),
+    ],
+)  # fmt: skip
+def test_nothing_without_competitors_gets_a_verdict(
+    formula: str, known: tuple[str, ...], reason: str | None
+) -> None:
+    found = hull(*((name, -0.5) for name in known))
+    composition = Composition(formula)
+    assert found.why_not_judged(el.symbol for el in composition.elements) == reason
+    assert (found.energy_above_hull(composition, -3.0) is None) == (reason is not None)
 
 
 def test_an_element_below_its_reference_becomes_the_corner() -> None:
@@ -267,7 +294,7 @@ def test_a_part_of_the_known_crystals_never_puts_one_higher(shared_data: Path) -
     import pandas as pd
 
     names = ("mp_20_train.csv.gz", "mp_20_test.csv.gz")
-    columns = ["material_id", "pretty_formula", "formation_energy_per_atom", "e_above_hull"]
+    columns = ["material_id", "pretty_formula", "formation_energy_per_atom", "energy_above_hull"]
     rows = pd.concat([pd.read_csv(shared_data / name, usecols=columns) for name in names])
     known = ConvexHull(
         HullEntry(row.material_id, Composition(row.pretty_formula), row.formation_energy_per_atom)
@@ -278,6 +305,6 @@ def test_a_part_of_the_known_crystals_never_puts_one_higher(shared_data: Path) -
         composition = Composition(row.pretty_formula)
         above = known.energy_above_hull(composition, row.formation_energy_per_atom)
         assert above >= -1e-9  # it is an entry itself
-        assert above <= row.e_above_hull + 1e-3
+        assert above <= row.energy_above_hull + 1e-3
         on_hull += above < 1e-9
     assert on_hull > 150

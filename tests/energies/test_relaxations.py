@@ -162,15 +162,19 @@ class TestHull:
             [{"formation_energy_per_atom": 0.0}],
         )  # fmt: skip
         (found,), words = hull_energies([read_relaxation("a", vasp())], known=lonely)
-        assert found.energy_above_hull == pytest.approx(self.FORMATION, abs=1e-4)
-        assert "1 with no known crystal of their elements to compete with" in words
-        _, words = hull_energies([read_relaxation("a", vasp())], known=self.KNOWN)
-        assert "compete" not in words
+        assert found.formation_energy_per_atom == pytest.approx(self.FORMATION, abs=1e-4)
+        assert found.energy_above_hull is None
+        assert found.no_hull_reason == "no competing phase of Na-Cl in the reference set"
+        assert f"1 not judged: {found.no_hull_reason}" in words
+        (found,), words = hull_energies([read_relaxation("a", vasp())], known=self.KNOWN)
+        assert found.no_hull_reason is None
+        assert "judged" not in words
 
     def test_without_known_crystals_there_is_no_hull(self):
         (found,), words = hull_energies([read_relaxation("a", vasp())])
         assert found.formation_energy_per_atom is not None
         assert found.energy_above_hull is None
+        assert found.no_hull_reason == "no known crystals to compare with"
         assert "hull:" not in words
 
     @pytest.mark.parametrize(
@@ -184,12 +188,14 @@ class TestHull:
         (found,), words = hull_energies([read_relaxation("a", vasp())], known=known)
         assert found.formation_energy_per_atom is not None
         assert found.energy_above_hull is None
+        assert found.no_hull_reason.startswith("no hull: ")
         assert said in words
 
     def test_another_functional_needs_references_of_its_own(self, tmp_path):
         given = read_relaxation("a", vasp("r2SCAN", energy=-9.0))
         (found,), words = hull_energies([given], known=self.KNOWN)
         assert found.formation_energy_per_atom is None
+        assert found.no_hull_reason.startswith("energies of VASP r2SCAN are not on the scale of")
         assert "1 without, by VASP r2SCAN" in words
         path = tmp_path / "elements.json"
         ElementalReferences("own", "VASP", "r2SCAN", {"Na": -6.0, "Cl": -8.0}).save(path)

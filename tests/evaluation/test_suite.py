@@ -109,28 +109,53 @@ def test_energies_hull_and_sun_worked_by_hand(
     candidates: list[Candidate], by_hand: None, nacl: Structure, cscl: Structure
 ) -> None:
     # rock salt is known and on the hull; the others are new, and Fe-Ni has no competitor
+    rival = Structure.from_spacegroup("Fm-3m", Lattice.cubic(7), ["Cs", "Cl"], [[0] * 3, [0.5] * 3])
     options = EvaluationOptions(energies="by hand", novelty=True)
-    evaluation = evaluate_all(candidates, options, reference=crystals(nacl))
+    evaluation = evaluate_all(candidates, options, reference=crystals(nacl, rival))
     assert column(evaluation, "formation_energy_per_atom") == [-2.0, -2.5, None, -2.0, 0.05, None]
-    assert column(evaluation, "energy_above_hull") == pytest.approx([0, -2.5, None, 0, 0.05, None])
+    assert column(evaluation, "energy_above_hull") == pytest.approx([0, 0, None, 0, None, None])
     assert column(evaluation, "energy_error")[2] == "There is no crystal."
+    reason = "no competing phase of Fe-Ni in the reference set"
+    assert column(evaluation, "no_hull_reason") == [None, None, None, None, reason, None]
+    assert column(evaluation, "stable") == [True, True, None, True, None, None]
     names = ["energy", "negative_formation_energy", "stable", "metastable"]
-    assert counts(evaluation, *names) == [(4, 6), (3, 6), (3, 6), (4, 6)]
-    assert counts(evaluation, "novel", "sun", "metastable_sun") == [(2, 6), (1, 6), (2, 6)]
+    assert counts(evaluation, *names) == [(4, 6), (3, 6), (3, 3), (3, 3)]
+    assert counts(evaluation, "novel", "sun", "sun_of_all") == [(2, 6), (1, 3), (1, 6)]
     assert column(evaluation, "known_as") == ["known-0", None, None, "known-0", None, None]
-    assert evaluation.metrics["without_competitors"] == 2
-    assert evaluation.tolerances["energies"] == "by hand 1, references zero"
+    assert evaluation.metrics["judged_by_hull"] == 3
+    assert evaluation.metrics["without_competitors"] == 1
+    assert evaluation.tolerances["not_judged_by_hull"] == f"1: {reason}"
+    assert evaluation.tolerances["energies"] == "by hand 1, references zero, not relaxed"
     assert all(rate_meaning(name) for name in evaluation.rates)
 
 
-def test_a_relaxation_that_fails_counts_as_unstable(
-    candidates: list[Candidate], by_hand: None, nacl: Structure
+def test_a_relaxation_that_fails_counts_as_unstable_where_something_competes(
+    candidates: list[Candidate], by_hand: None, nacl: Structure, cscl: Structure
 ) -> None:
     options = EvaluationOptions(energies="by hand", relax=True)
-    evaluation = evaluate_all(candidates, options, reference=crystals(nacl))
+    evaluation = evaluate_all(candidates, options, reference=crystals(nacl, cscl))
     assert column(evaluation, "relaxed") == [True, False, False, True, True, False]
-    assert column(evaluation, "energy_above_hull")[1] == pytest.approx(-2.5)  # told, not counted
-    assert counts(evaluation, "relaxed", "stable", "energy") == [(3, 6), (2, 6), (3, 6)]
+    assert column(evaluation, "energy_above_hull")[1] == pytest.approx(0)  # told, not counted
+    assert column(evaluation, "stable") == [True, False, None, True, None, None]
+    assert counts(evaluation, "relaxed", "stable", "energy") == [(3, 6), (2, 3), (3, 6)]
+    evaluation = evaluate_all(candidates, options, reference=crystals(nacl))
+    assert column(evaluation, "stable") == [True, None, None, True, None, None]
+    assert counts(evaluation, "relaxed", "stable", "energy") == [(3, 6), (2, 2), (3, 6)]
+
+
+def test_without_any_competitor_there_is_no_rate_of_stable_ones(
+    candidates: list[Candidate], by_hand: None, cscl: Structure
+) -> None:
+    potassium = cscl.copy()
+    potassium.replace_species({"Na": "K"})
+    options = EvaluationOptions(energies="by hand", novelty=True)
+    evaluation = evaluate_all(
+        [candidates[0], *candidates[2:]], options, reference=crystals(potassium)
+    )
+    assert set(column(evaluation, "stable")) == {None}
+    for name in ("stable", "metastable", "sun", "metastable_sun"):
+        assert (evaluation.rates[name].rate, evaluation.rates[name].of) == (None, 0)
+    assert "sun_of_all" not in evaluation.rates
 
 
 def test_relaxations_made_elsewhere(candidates: list[Candidate], nacl: Structure) -> None:
@@ -149,7 +174,8 @@ def test_relaxations_made_elsewhere(candidates: list[Candidate], nacl: Structure
         ),
     ]
     evaluation = evaluate_all(candidates, relaxations=relaxations)
-    assert counts(evaluation, "relaxed", "stable", "energy") == [(1, 6), (1, 6), (1, 6)]
+    assert counts(evaluation, "relaxed", "stable", "energy") == [(1, 6), (1, 2), (1, 6)]
+    assert column(evaluation, "stable") == [True, False, None, None, None, None]
     assert column(evaluation, "formation_energy_per_atom")[:2] == [-2.1, None]
     assert column(evaluation, "energy_error")[1:3] == [
         "It ran out of time.",
@@ -215,6 +241,11 @@ def test_a_failure_stays_in_every_denominator(
         "polymorphs": 1,
         "polymorphs_of_many": 0,
         "parsed_per_draw": 6,
+        # crystals that could be judged: only rock salt has a competing phase
+        "stable": 2,
+        "metastable": 2,
+        "sun": 2,
+        "metastable_sun": 2,
     }
     for name, rate in evaluation.rates.items():
         assert rate.of == of_others.get(name, 6), name

@@ -185,7 +185,11 @@ class TestAfterARelaxation:
         found = [
             relaxation(candidates[0], 0.0, converged=False),
             relaxation(candidates[1], 0.3),
-            relaxation(candidates[3], None),
+            relaxation(
+                candidates[3],
+                None,
+                no_hull_reason="no competing phase of Rb-Cl in the reference set",
+            ),
         ]
         rows, chosen = select_candidates(
             candidates, SelectionRules(max_energy_above_hull=0.1), relaxations=found
@@ -195,8 +199,9 @@ class TestAfterARelaxation:
             SelectionReason.RELAXATION_FAILED,
             SelectionReason.ABOVE_LIMIT,
             SelectionReason.NO_RELAXATION,
-            SelectionReason.ABOVE_LIMIT,
+            SelectionReason.NOT_JUDGED,
         ]
+        assert rows[3].message == "No competing phase of Rb-Cl in the reference set."
 
     def test_crystals_that_became_the_same_are_one(self):
         candidates = made([NACL, CSCL_TYPE])
@@ -230,9 +235,27 @@ class TestAfterARelaxation:
         assert document.candidate_ids == [candidates[place].candidate_id for place in (2, 1, 0)]
         assert document.counts == {
             "candidates": 4, "parsed": 3, "valid": 3, "forcefield_tried": 3,
-            "forcefield_relaxed": 3, "dft_tried": 1, "dft_relaxed": 1, "stable": 1,
+            "forcefield_relaxed": 3, "dft_tried": 1, "dft_relaxed": 1, "judged": 3, "stable": 1,
             "metastable": 2,
         }  # fmt: skip
+        assert document.not_judged == {}
+
+    def test_what_nothing_competes_with_is_not_judged_in_the_summary(self):
+        candidates = made([NACL, KCL])
+        reason = "no competing phase of K-Cl in the reference set"
+        unjudged = relaxation(candidates[1], None, no_hull_reason=reason)
+        document = summarize(candidates, [], [relaxation(candidates[0], 0.0), unjudged])
+        assert [item.no_hull_reason for item in document.found] == [None, reason]
+        assert document.counts["judged"] == document.counts["stable"] == 1
+        assert document.not_judged == {reason: 1}
+        document = summarize(candidates, [], [unjudged])
+        assert document.counts["stable"] is document.counts["metastable"] is None
+        assert document.count_rows[-4:] == [
+            ("judged", "0"),
+            ("stable", "not judged"),
+            ("metastable", "not judged"),
+            (f"not judged: {reason}", "1"),
+        ]
 
 
 class TestRankings:

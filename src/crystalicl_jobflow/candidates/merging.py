@@ -16,8 +16,8 @@ from crystalicl_jobflow.thresholds import (
 
 _DERIVED = (
     "symmetry", "density", "structure", "energy_per_atom", "formation_energy_per_atom",
-    "energy_above_hull", "is_stable", "is_metastable", "is_relaxed", "band_gap", "is_unique",
-    "duplicate_of", "is_novel", "known_as", "is_sun",
+    "energy_above_hull", "no_hull_reason", "is_stable", "is_metastable", "is_relaxed",
+    "band_gap", "is_unique", "duplicate_of", "is_novel", "known_as", "is_sun",
 )  # fmt: skip
 """Fields that follow from the others."""
 
@@ -144,6 +144,8 @@ def _derive(document: dict[str, Any]) -> None:
     above = document["energy_above_hull"]
     if above is None:
         above = document["energy_above_hull"] = known.get("energy_above_hull")
+    if above is not None:
+        document["no_hull_reason"] = None
     if above is not None and document["is_stable"] is None:
         counts = document["is_relaxed"] is not False
         document["is_stable"] = counts and above <= STABLE_E_ABOVE_HULL + HULL_ROUNDING
@@ -157,6 +159,7 @@ _COLUMNS = {
     "energy_per_atom": "energy_per_atom",
     "formation_energy_per_atom": "formation_energy_per_atom",
     "energy_above_hull": "energy_above_hull",
+    "no_hull_reason": "no_hull_reason",
     "band_gap": "band_gap",
     "is_relaxed": "relaxed",
     "is_stable": "stable",
@@ -194,7 +197,11 @@ def _from_relaxation(document: dict[str, Any], best: Mapping[str, Any]) -> None:
     for name in ("energy_per_atom", "formation_energy_per_atom", "energy_above_hull"):
         if best.get(name) is not None:
             document[name] = best[name]
+    if best.get("no_hull_reason") is not None:
+        document["no_hull_reason"] = best["no_hull_reason"]
     if failed:
-        document["is_stable"] = document["is_metastable"] = False
+        # unstable, where known crystals compete; elsewhere there is no verdict
+        judged = best.get("energy_above_hull") is not None or document["is_stable"] is not None
+        document["is_stable"] = document["is_metastable"] = False if judged else None
     elif best.get("energy_above_hull") is not None:
         document["is_stable"] = document["is_metastable"] = None

@@ -187,7 +187,7 @@ def rates_table(evaluation: Evaluation, *, title: str | None = None) -> Table:
     """Return a table of all rates with their counts and denominators, and the figures."""
     rows = table("Rate", ">Share", ">Count", ">Of", title=title)
     for name, rate in evaluation.rates.items():
-        share = "-" if rate.rate is None else f"{100 * rate.rate:.1f} %"
+        share = "not judged" if rate.rate is None else f"{100 * rate.rate:.1f} %"
         rows.add_row(name.replace("_", " "), share, str(rate.count), str(rate.of))
     for name, value in evaluation.metrics.items():
         if value is not None:

@@ -151,8 +151,11 @@ def _run(described: DescribedFlow, out: Path) -> None:
     if done["failed"]:
         raise click.ClickException(f"not done: {', '.join(done['failed'])}")
     if described.flow.output is not None:
-        result = jsanitize(described.flow.output.resolve(store), strict=True, enum_values=True)
+        found = described.flow.output.resolve(store)
+        result = jsanitize(found, strict=True, enum_values=True)
         write_json(out / RESULT, _without_batches(result))
+        for step, count in getattr(found, "count_rows", []):  # a discovery has them
+            note(f"  {step}: {count}")
         note(f"What the Flow returns: {out / RESULT}")
 
 

@@ -30,7 +30,8 @@ from crystalicl_jobflow.utils.parallel import map_list, parallel_map
 from crystalicl_jobflow.utils.progress import Progress
 
 Energies = Sequence[float | None] | NDArray[np.float64] | Mapping[int, float | None]
-"""Energies above the hull in eV/atom by place, None or NaN (or absent) where there is none."""
+"""Energies above the hull in eV/atom by place: None or NaN (or absent) where it was not judged,
+infinite where it was, and its energy failed."""
 
 _MatchTask = tuple[list[Structure | None], list[Structure], MatchTolerances]
 
@@ -42,12 +43,22 @@ DISCOVERY_MEANINGS: dict[str, str] = {
     "unique": "different crystals / samples",
     "novel": "crystals that match no reference crystal / samples",
     "unique_novel": "different crystals that match no reference crystal / samples",
-    "stable": "energy above hull ≤ 0 after relaxation / samples",
-    "metastable": "energy above hull ≤ 0.1 eV/atom after relaxation / samples",
-    "sun": "different crystals that are stable and novel / samples",
-    "metastable_sun": "different crystals that are metastable and novel / samples",
+    "stable": "energy above hull ≤ 0 / crystals that could be judged",
+    "metastable": "energy above hull ≤ 0.1 eV/atom / crystals that could be judged",
+    "sun": "different crystals that are stable and novel / crystals that could be judged",
+    "metastable_sun": "different crystals that are metastable and novel / crystals that could be"
+    " judged",
+    "sun_of_all": "different crystals that are stable and novel / samples, those that could not be"
+    " judged included",
+    "metastable_sun_of_all": "different crystals that are metastable and novel / samples, those"
+    " that could not be judged included",
 }
-"""What each rate of :func:`discover` divides by what: always all samples."""
+"""What each rate of :func:`discover` divides by what.
+
+A crystal can be judged where it has an energy, or failed to get one, and known phases compete
+with it. The rates ``…_of_all`` are over all samples, as others publish them: they are too low
+by what could not be judged.
+"""
 
 
 @dataclass(frozen=True)
@@ -69,8 +80,10 @@ class Discovery:
         without references.
     novel
         Whether it is a crystal and matches no reference crystal; None without references.
+    judged
+        Whether the sample is a crystal with a verdict of the hull. None without energies.
     stable, metastable
-        By energy above the hull; a sample without energy is neither. None without energies.
+        By energy above the hull, False where it was not judged. None without energies.
     sun, metastable_sun
         Stable (metastable) and novel, and the one of lowest energy among such samples of its
         group. None without energies or references.
@@ -81,6 +94,7 @@ class Discovery:
     unique: NDArray[np.bool_]
     matched_reference: list[int | None]
     novel: NDArray[np.bool_] | None = None
+    judged: NDArray[np.bool_] | None = None
     stable: NDArray[np.bool_] | None = None
     metastable: NDArray[np.bool_] | None = None
     sun: NDArray[np.bool_] | None = None
@@ -108,8 +122,9 @@ def discover(
     references
         Known crystals, the training set as a rule.
     energy_above_hull
-        Energies above the hull after relaxation, eV/atom. A failed relaxation has none and
-        counts as unstable.
+        Energies above the hull, eV/atom. None or NaN: it was not judged, and is left out of
+        the rates of stability. ``math.inf``: it was, and its relaxation failed; it counts as
+        unstable.
     groups
         The answer of :func:`unique_crystals`, where it is known already.
     tolerances
@@ -148,22 +163,28 @@ def discover(
         )
         rates["novel"] = _rate(novel)
         rates["unique_novel"] = Rate.from_counts(_groups_with(novel, groups), count)
-    stable = metastable = sun = metastable_sun = None
+    judged = stable = metastable = sun = metastable_sun = None
     if energy_above_hull is not None:
         energies = _energies(energy_above_hull, count)
         energies[[s is None for s in structures]] = np.nan
+        judged = ~np.isnan(energies)
+        of = int(np.sum(judged))
         stable, metastable = is_stable(energies), is_metastable(energies)
-        rates["stable"], rates["metastable"] = _rate(stable), _rate(metastable)
+        rates["stable"], rates["metastable"] = _rate(stable, of), _rate(metastable, of)
         if novel is not None:
             sun = _best_of_groups(stable & novel, groups, energies)
             metastable_sun = _best_of_groups(metastable & novel, groups, energies)
-            rates["sun"], rates["metastable_sun"] = _rate(sun), _rate(metastable_sun)
+            rates["sun"], rates["metastable_sun"] = _rate(sun, of), _rate(metastable_sun, of)
+            if of:  # over all samples there is no rate, either, where none was judged
+                rates["sun_of_all"] = _rate(sun)
+                rates["metastable_sun_of_all"] = _rate(metastable_sun)
     return Discovery(
         rates=rates,
         groups=list(groups),
         unique=unique,
         matched_reference=matched,
         novel=novel,
+        judged=judged,
         stable=stable,
         metastable=metastable,
         sun=sun,
@@ -358,5 +379,5 @@ def _energies(given: Energies, count: int) -> NDArray[np.float64]:
     )
 
 
-def _rate(flags: NDArray[np.bool_]) -> Rate:
-    return Rate.from_counts(int(np.sum(flags)), len(flags))
+def _rate(flags: NDArray[np.bool_], of: int | None = None) -> Rate:
+    return Rate.from_counts(int(np.sum(flags)), len(flags) if of is None else of)

@@ -32,7 +32,9 @@ class EnergyAssessment:
     formation_energy_per_atom
         eV/atom against the elemental references.
     energy_above_hull
-        eV/atom against the hull; negative below it. None without a hull.
+        eV/atom against the hull; negative below it. None without a hull or competing phases.
+    no_hull_reason
+        Why there is no verdict of the hull; None where there is one, or no hull was given.
     relaxed
         Whether it was to be relaxed.
     converged
@@ -53,6 +55,7 @@ class EnergyAssessment:
     steps: int = 0
     failure: EnergyFailure | None = None
     message: str | None = None
+    no_hull_reason: str | None = None
 
     @property
     def counts(self) -> bool:
@@ -121,10 +124,12 @@ def _assess(
     hull: ConvexHull | None,
     relax: bool,
 ) -> EnergyAssessment:
-    formation = above = None
+    formation = above = unjudged = None
     failure, message = state.failure, state.message
-    if given is not None and state.energy_per_atom is not None:
-        plain = given.composition.element_composition
+    plain = None if given is None else given.composition.element_composition
+    if plain is not None and hull is not None:  # also of a failed one: it is no verdict, either
+        unjudged = hull.why_not_judged(el.symbol for el in plain.elements)
+    if plain is not None and state.energy_per_atom is not None:
         missing = references.missing(plain)
         if missing:
             failure = failure or EnergyFailure.NO_REFERENCE
@@ -143,4 +148,5 @@ def _assess(
         steps=state.steps,
         failure=failure,
         message=message,
+        no_hull_reason=unjudged,
     )

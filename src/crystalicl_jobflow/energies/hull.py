@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+import warnings
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 FORMATION_ENERGY = "formation_energy_per_atom"
 
+
+NO_KNOWN_CRYSTALS = "no known crystals to compare with"
+"""Why there is no energy above the hull where there is no hull."""
 
 CACHED_SYSTEMS = 4096
 """Phase diagrams kept, one per chemical system."""
@@ -46,12 +50,61 @@ class HullEntry:
     formation_energy_per_atom: float
 
 
+def why_no_verdict(elements: Iterable[str], systems: Collection[frozenset[str]]) -> str | None:
+    """Return which competing phases a reference set lacks for a verdict; None if it has them.
+
+    Against the elements alone every compound of negative formation energy is on the hull,
+    and most known and unknown ones have that. So a compound is judged where known compounds
+    of its elements (two or more of them, and no others) together hold all of its elements;
+    a pure element where another known crystal of it is in the set.
+
+    Parameters
+    ----------
+    elements
+        Symbols of the crystal's elements.
+    systems
+        The chemical systems of the reference set's crystals, as sets of symbols.
+
+    Examples
+    --------
+    >>> known = [frozenset({"Ca", "O"}), frozenset({"Na"})]
+    >>> why_no_verdict(["Cl", "Na"], known)
+    'no competing phase of Na-Cl in the reference set, only elements'
+    >>> why_no_verdict(["Ca", "O", "Ti"], known)
+    'no competing phase of Ca-Ti-O with Ti in the reference set'
+    >>> why_no_verdict(["Ca", "O"], known) is None
+    True
+    """
+    wanted = frozenset(elements)
+    if 2 ** len(wanted) < len(systems):
+        within: Iterable[frozenset[str]] = (s for s in _subsets(wanted) if s in systems)
+    else:
+        within = (system for system in systems if system <= wanted)
+    found = set(within)
+    compounds = [system for system in found if len(system) > 1]
+    missing = wanted.difference(*(found if len(wanted) == 1 else compounds))
+    if not missing:
+        return None
+    what = f"no competing phase of {_chemical_system(wanted)}"
+    if missing == wanted:
+        return f"{what} in the reference set{', only elements' if found else ''}"
+    return f"{what} with {', '.join(sorted(missing))} in the reference set"
+
+
+def _chemical_system(elements: frozenset[str]) -> str:
+    """Return a chemical system in words, the least electronegative element first."""
+    with warnings.catch_warnings():  # pymatgen warns for the elements without an electronegativity
+        warnings.simplefilter("ignore")
+        return "-".join(element.symbol for element in sorted(map(Element, elements)))
+
+
 class ConvexHull:
     """Convex hull of formation energies, one phase diagram per chemical system on demand.
 
     A diagram is built only from the entries within the crystal's chemical system, and
     kept. Every element takes part with formation energy 0, its elemental reference: a
-    hull without entries of a pure element is whole all the same.
+    hull needs no entries of pure elements. It does need competing compounds, see
+    :func:`why_no_verdict`.
 
     Parameters
     ----------
@@ -102,12 +155,25 @@ class ConvexHull:
         """Return pymatgen's phase diagram of a chemical system, over formation energies."""
         return self._diagram(frozenset(elements))
 
+    def why_not_judged(self, elements: Iterable[str]) -> str | None:
+        """Return why there is no energy above the hull in a chemical system; None where there is.
+
+        See :func:`why_no_verdict`.
+
+        Parameters
+        ----------
+        elements
+            Symbols of the crystal's elements.
+        """
+        return why_no_verdict(elements, self._by_system)
+
     def energy_above_hull(
         self, composition: Composition, formation_energy_per_atom: float
-    ) -> float:
+    ) -> float | None:
         """Return how far a crystal lies above the hull of the known ones, eV/atom.
 
-        Negative where it lies below, that is, where it would make a new corner.
+        Negative where it lies below, that is, where it would make a new corner. None where
+        no known crystal competes: :meth:`why_not_judged` says which is missing.
 
         Parameters
         ----------
@@ -117,6 +183,8 @@ class ConvexHull:
             eV/atom, on the hull's scale.
         """
         plain = composition.element_composition
+        if self.why_not_judged(el.symbol for el in plain.elements) is not None:
+            return None
         diagram = self.phase_diagram(el.symbol for el in plain.elements)
         return float(formation_energy_per_atom - diagram.get_hull_energy_per_atom(plain))
 

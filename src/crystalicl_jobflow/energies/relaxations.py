@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,13 @@ from crystalicl_jobflow.energies.energy_model import (
     EnergyFailure,
     EnergyModel,
 )
-from crystalicl_jobflow.energies.hull import FORMATION_ENERGY, ConvexHull, HullEntry, reference_hull
+from crystalicl_jobflow.energies.hull import (
+    FORMATION_ENERGY,
+    NO_KNOWN_CRYSTALS,
+    ConvexHull,
+    HullEntry,
+    reference_hull,
+)
 from crystalicl_jobflow.energies.references import (
     ElementalReferences,
     load_references,
@@ -167,9 +174,15 @@ def hull_energies(
     try:
         engine, elements = _scale(usable[0], dft, model, references)
     except (ValueError, ImportError) as error:
-        return list(relaxations), f"none: {error}"
+        reason = f"no hull: {error}"
+        kept = [
+            item if item.structure is None else item.model_copy(update={"no_hull_reason": reason})
+            for item in relaxations
+        ]
+        return kept, f"none: {error}"
     words = f"formation energies: {elements.label}"
     hull: ConvexHull | None = None
+    no_hull = NO_KNOWN_CRYSTALS
     if known is not None:
         systems = list({_symbols(item.structure) for item in usable if item.structure is not None})
         try:
@@ -178,9 +191,13 @@ def hull_energies(
             if hull.relaxed:
                 words += ", relaxed"
         except (ValueError, ImportError, OSError) as error:
-            words += f"; no hull: {error}"
+            no_hull = f"no hull: {error}"
+            words += f"; {no_hull}"
     corrected = dft and references is None
-    found = [_with_energies(item, elements, hull, corrected=corrected) for item in relaxations]
+    found = [
+        _with_energies(item, elements, hull, corrected=corrected, no_hull=no_hull)
+        for item in relaxations
+    ]
     lacking = [
         item
         for item in found
@@ -189,14 +206,11 @@ def hull_energies(
     if lacking:
         methods = ", ".join(sorted({item.method for item in lacking}))
         words += f"; {len(lacking)} without, by {methods}: not on that scale"
-    alone = sum(
-        item.energy_above_hull is not None and not hull.within(_symbols(item.structure))
-        for item in found
-        if hull is not None and item.structure is not None
-    )
-    if alone:
-        # any crystal of negative formation energy is "stable" there
-        words += f"; {alone} with no known crystal of their elements to compete with"
+    if hull is not None:
+        for reason, count in Counter(
+            item.no_hull_reason for item in found if item.no_hull_reason is not None
+        ).items():
+            words += f"; {count} not judged: {reason}"
     return found, words
 
 
@@ -206,17 +220,45 @@ def _with_energies(
     hull: ConvexHull | None,
     *,
     corrected: bool,
+    no_hull: str,
 ) -> CandidateRelaxation:
-    energy = item.corrected_energy_per_atom if corrected else item.energy_per_atom
-    if item.structure is None or energy is None or not math.isfinite(energy):
+    """Return a relaxation with its energies, or with the reason why it has none above the hull.
+
+    Parameters
+    ----------
+    item
+        The relaxation.
+    elements
+        Elemental references of the scale.
+    hull
+        Known crystals on that scale; None for none.
+    corrected
+        Whether the energies with the Materials Project's corrections are taken.
+    no_hull
+        Why there is no hull, where there is none.
+    """
+    if item.structure is None:
         return item
     composition = item.structure.composition.element_composition
-    if elements.missing(composition):
-        return item
+    unjudged = no_hull if hull is None else hull.why_not_judged(_symbols(item.structure))
+    energy = item.corrected_energy_per_atom if corrected else item.energy_per_atom
+    if energy is None or not math.isfinite(energy):
+        if item.energy_per_atom is not None and hull is not None:
+            scale = f"energies of {item.method} are not on the scale of {elements.label}"
+            unjudged = unjudged or scale
+        return item.model_copy(update={"no_hull_reason": unjudged})
+    missing = elements.missing(composition)
+    if missing:
+        unjudged = unjudged or f"no elemental reference for {', '.join(missing)}"
+        return item.model_copy(update={"no_hull_reason": unjudged})
     formation = elements.formation_energy(composition, energy)
     above = None if hull is None else hull.energy_above_hull(composition, formation)
     return item.model_copy(
-        update={"formation_energy_per_atom": formation, "energy_above_hull": above}
+        update={
+            "formation_energy_per_atom": formation,
+            "energy_above_hull": above,
+            "no_hull_reason": unjudged,
+        }
     )
 
 

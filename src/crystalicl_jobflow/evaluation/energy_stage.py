@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pymatgen.core import Structure
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
     )
     from crystalicl_jobflow.schemas.stored_candidate import CandidateRelaxation
 
+NOT_RELAXED = "it was not relaxed"
+"""Why a candidate that no relaxation was tried of has no energy above the hull."""
+
 
 @dataclass(frozen=True)
 class SetEnergies:
@@ -35,8 +40,9 @@ class SetEnergies:
     formation
         Formation energy of each candidate.
     hull
-        Energy above the hull of each candidate, None where it has none that counts: a
-        failed relaxation, an element without reference.
+        Energy above the hull of each candidate; infinite for one whose energy failed, which
+        is not stable; None where nothing could be judged: no crystal, no relaxation, no
+        competing phase.
     reference
         Formation energy of each reference crystal, by the same model.
     """
@@ -51,6 +57,7 @@ def properties_stage(
     options: EvaluationOptions,
     *,
     reference: CrystalData | None,
+    known: CrystalData | None,
     relaxations: Sequence[CandidateRelaxation] | None,
     added: list[Part],
     progress: StageProgress,
@@ -65,6 +72,8 @@ def properties_stage(
         What to compute.
     reference
         Reference set.
+    known
+        Known crystals, which say whether a failed relaxation made elsewhere had competitors.
     relaxations
         Relaxations made elsewhere; energies are theirs where they are given.
     added
@@ -96,7 +105,7 @@ def properties_stage(
     energies = SetEnergies()
     if relaxations is not None or options.energies is not None:
         if relaxations is not None:
-            part, assessed, energies = _made_elsewhere(candidates, relaxations)
+            part, assessed, energies = _made_elsewhere(candidates, relaxations, known)
         else:
             part, assessed, energies = _assess(candidates, options, reference, progress)
         versions["energies"] = str(part.tolerances["energies"])
@@ -105,7 +114,8 @@ def properties_stage(
         for at, item in enumerate(assessed):
             found = {
                 "formation_energy_per_atom": item.formation_energy_per_atom,
-                "energy_above_hull": item.energy_above_hull,
+                # an unconverged relaxation has one, but it decides nothing
+                "energy_above_hull": item.energy_above_hull if item.counts else None,
             }
             values[at].update({name: v for name, v in found.items() if v is not None})
         crystals = [
@@ -149,7 +159,9 @@ def _predict(
 
 
 def _made_elsewhere(
-    candidates: Sequence[Candidate], relaxations: Sequence[CandidateRelaxation]
+    candidates: Sequence[Candidate],
+    relaxations: Sequence[CandidateRelaxation],
+    known: CrystalData | None,
 ) -> tuple[Part, list[EnergyAssessment], SetEnergies]:
     """Read energies from relaxations; of several of one candidate the best one counts."""
     from crystalicl_jobflow.energies import EnergyAssessment, EnergyFailure
@@ -170,6 +182,7 @@ def _made_elsewhere(
                     converged=None,
                     failure=EnergyFailure.MODEL_FAILED,
                     message="There is no relaxation of it.",
+                    no_hull_reason=NOT_RELAXED,
                 )
             )
             continue
@@ -185,19 +198,76 @@ def _made_elsewhere(
                 steps=item.steps or 0,
                 failure=_failure(item.failure_reason) if failed else None,
                 message=item.failure_message,
+                no_hull_reason=item.no_hull_reason,
             )
         )
+    assessed = _failed_without_competitors(candidates, assessed, known)
     part = metrics.energy_part(candidates, assessed)
     methods = sorted({item.method for item in best.values() if item.method})
-    part.tolerances["energies"] = f"{', '.join(methods) or 'relaxations given'}, relaxed"
-    known = any(item.energy_above_hull is not None for item in assessed)
+    relaxed = "relaxed" if any(item.converged for item in assessed) else "none relaxed"
+    part.tolerances["energies"] = f"{', '.join(methods) or 'relaxations given'}, {relaxed}"
     energies = SetEnergies(
         formation=[item.formation_energy_per_atom for item in assessed],
-        hull=[item.energy_above_hull if item.counts else None for item in assessed]
-        if known
-        else None,
+        hull=_verdicts(candidates, assessed, part),
     )
     return part, assessed, energies
+
+
+def _failed_without_competitors(
+    candidates: Sequence[Candidate],
+    assessed: Sequence[EnergyAssessment],
+    known: CrystalData | None,
+) -> list[EnergyAssessment]:
+    """Say of failed relaxations that left nothing whether they could have been judged.
+
+    A crystal of their elements that was judged shows that there are competing phases, and so
+    do the known crystals.
+    """
+    from crystalicl_jobflow.energies.hull import NO_KNOWN_CRYSTALS, why_no_verdict
+
+    systems = set() if known is None else {_symbols(item) for item in known.structures}
+    judged = {
+        frozenset(candidate.elements)
+        for candidate, item in zip(candidates, assessed, strict=True)
+        if item.energy_above_hull is not None
+    }
+    found = []
+    for candidate, item in zip(candidates, assessed, strict=True):
+        elements = frozenset(candidate.elements)
+        if (
+            item.energy_above_hull is None
+            and item.no_hull_reason is None
+            and candidate.structure is not None
+            and elements not in judged
+        ):
+            reason = why_no_verdict(elements, systems)
+            item = replace(item, no_hull_reason=NO_KNOWN_CRYSTALS if known is None else reason)
+        found.append(item)
+    return found
+
+
+def _verdicts(
+    candidates: Sequence[Candidate], assessed: Sequence[EnergyAssessment], part: Part
+) -> list[float | None]:
+    """Return the energies above the hull that decide, and count what could not be judged."""
+    found: list[float | None] = []
+    reasons: Counter[str] = Counter()
+    for candidate, item in zip(candidates, assessed, strict=True):
+        if candidate.structure is None:
+            found.append(None)
+        elif item.no_hull_reason is not None:
+            found.append(None)
+            if item.no_hull_reason != NOT_RELAXED:
+                reasons[item.no_hull_reason] += 1
+        else:
+            found.append(item.energy_above_hull if item.counts else math.inf)
+    part.metrics["judged_by_hull"] = float(sum(item is not None for item in found))
+    if reasons:
+        part.metrics["without_competitors"] = float(reasons.total())
+        part.tolerances["not_judged_by_hull"] = "; ".join(
+            f"{count}: {reason}" for reason, count in sorted(reasons.items())
+        )
+    return found
 
 
 def _failure(code: str | None) -> EnergyFailure:
@@ -239,23 +309,14 @@ def _assess(
         progress=lambda done, of: progress("Energies", done, of),
     )
     part = metrics.energy_part(candidates, assessed)
-    part.tolerances["energies"] = f"{elements.label}{', relaxed' if options.relax else ''}"
+    relaxed = "relaxed" if options.relax else "not relaxed"
+    part.tolerances["energies"] = f"{elements.label}, {relaxed}"
     part.versions = model_versions([model])
     if hull is not None:
         part.tolerances["hull"] = f"{len(hull)} entries, {hull.scale}"
-        # where nothing competes, any crystal of negative formation energy is "stable"
-        part.metrics["without_competitors"] = float(
-            sum(
-                item.energy_above_hull is not None and not hull.within(candidate.elements)
-                for candidate, item in zip(candidates, assessed, strict=True)
-            )
-        )
     energies = SetEnergies(
         formation=[item.formation_energy_per_atom for item in assessed],
-        # an unconverged relaxation has energies, but they do not count
-        hull=[item.energy_above_hull if item.counts else None for item in assessed]
-        if hull is not None
-        else None,
+        hull=None if hull is None else _verdicts(candidates, assessed, part),
         reference=of_reference,
     )
     return part, assessed, energies

@@ -222,7 +222,8 @@ def discovery_part(
     known
         Known crystals that novelty is against; None for none.
     energy_above_hull
-        Energies above the hull in eV/atom by place; None for none.
+        Energies above the hull in eV/atom by place, see
+        :func:`~crystalicl_jobflow.comparison.novelty.discover`; None for none.
     processes
         Worker processes.
     progress
@@ -239,19 +240,20 @@ def discovery_part(
     )
     part = Part(rates=dict(found.rates))
     if energy_above_hull is not None:
-        part.tolerances["stable_energy_above_hull"] = STABLE_E_ABOVE_HULL
-        part.tolerances["metastable_energy_above_hull"] = METASTABLE_E_ABOVE_HULL
+        part.tolerances["stable_e_above_hull"] = STABLE_E_ABOVE_HULL
+        part.tolerances["metastable_e_above_hull"] = METASTABLE_E_ABOVE_HULL
     if known is not None:
         part.tolerances["novel_against"] = f"{known.name}, {len(known)} crystals"
-    flags = ("novel", "stable", "metastable", "sun", "metastable_sun")
     for at, group in enumerate(found.groups):
         cells: dict[str, Any] = {}
         if group is not None:
             cells["unique"] = group == at
             cells["duplicate_of"] = None if group == at else candidates[group].candidate_id
-        for name in flags:
+        if found.novel is not None:
+            cells["novel"] = bool(found.novel[at])
+        for name in ("stable", "metastable", "sun", "metastable_sun"):
             values = getattr(found, name)
-            if values is not None:
+            if values is not None and found.judged is not None and found.judged[at]:
                 cells[name] = bool(values[at])
         match = found.matched_reference[at]
         if match is not None and known is not None:
@@ -391,6 +393,7 @@ def energy_part(candidates: Sequence[Candidate], assessed: Sequence[EnergyAssess
             "energy_per_atom": item.energy_per_atom,
             "formation_energy_per_atom": item.formation_energy_per_atom,
             "energy_above_hull": item.energy_above_hull,
+            "no_hull_reason": item.no_hull_reason,
             "relaxed": item.converged,
             "energy_error": item.message,
         }

@@ -110,6 +110,7 @@ def evaluate_and_judge(
         candidates,
         options,
         reference=reference,
+        known=known,
         relaxations=relaxations,
         added=added,
         progress=report,
@@ -133,8 +134,6 @@ def evaluate_and_judge(
             processes=options.processes,
             progress=report,
         )
-        if relaxations is not None:
-            _forget_stability(part, judged, relaxations)
         added.append(part)
     if options.reward:
         added.append(
@@ -162,24 +161,6 @@ def evaluate_and_judge(
     for part in added:
         _add(evaluation, part)
     return evaluation, judged
-
-
-def _forget_stability(
-    part: Part, candidates: Sequence[Candidate], relaxations: Sequence[CandidateRelaxation]
-) -> None:
-    """Leave the stability of crystals without a hull open in the table.
-
-    That is one that nobody relaxed, or by a method without a hull; a relaxation that failed
-    tells that it is not. In the rates, which are over all candidates, none of them is.
-    """
-    from crystalicl_jobflow.energies.relaxations import best_relaxations
-
-    best = best_relaxations(relaxations)
-    for at, candidate in enumerate(candidates):
-        found = best.get(candidate.candidate_id)
-        if found is None or (found.counts and found.energy_above_hull is None):
-            for name in ("stable", "metastable", "sun", "metastable_sun"):
-                part.columns[at].pop(name, None)
 
 
 def _add(evaluation: Evaluation, part: Part) -> None:

@@ -62,10 +62,11 @@ def _grade(run: Run, place: int) -> int:
 
 
 def _key(run: Run, place: int) -> tuple[float, ...]:
+    failed = run.value(place, "relaxed") is False  # then its energies decide nothing
     return (
         _grade(run, place),
-        _number(run.value(place, "energy_above_hull")),
-        _number(run.value(place, "formation_energy_per_atom")),
+        math.inf if failed else _number(run.value(place, "energy_above_hull")),
+        math.inf if failed else _number(run.value(place, "formation_energy_per_atom")),
         0.0 if run.value(place, "match") else 1.0,
         _number(run.value(place, "rms")),
     )

@@ -128,7 +128,9 @@ def build_page(run: Run, *, reference: Reference | None = None, top: int = TOP) 
             }
             for place, scene in zip(places, scenes, strict=True)
         ],
-        "energies": any(row.get("relaxed") is not None for row in run.columns),
+        "stability": sections.stability(run),
+        "over_judged": sections.STABILITY,
+        "energies": any(row.get("relaxed") for row in run.columns),
         "order": ORDER,
         "gradients": gradients_svg(elements),
         "data": {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -18,6 +19,9 @@ LOWER_IS_BETTER = frozenset({"overlap", "redrawn"})
 
 CRYSTAL_SYSTEMS = tuple(dict.fromkeys(space_groups.crystal_system(n) for n in range(1, 231)))
 """The seven crystal systems, in the order of the space-group numbers."""
+
+ENERGIES = ("formation_energy_per_atom", "energy_above_hull")
+"""Properties that come of an energy, after a relaxation where one was made."""
 
 MAX_ROWS = 2_000
 """Most candidates that the page lists; the table of structures has all."""
@@ -38,6 +42,7 @@ _GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     )),
     ("Energy and stability", (
         "energy", "relaxed", "negative", "stable", "metastable", "sun", "metastable_sun",
+        "sun_of_all", "metastable_sun_of_all",
     )),
     ("Texts and draws", ("parsed", "finished", "redrawn", "parsed_per_draw")),
 )  # fmt: skip
@@ -129,11 +134,59 @@ def _rate_row(run: Run, name: str, rate: Rate) -> RateRow:
     )
 
 
+STABILITY = frozenset({"stable", "metastable", "sun", "metastable_sun"})
+"""Rates over the crystals that could be judged."""
+
+
 def headline(run: Run) -> list[RateRow]:
-    """Return the few rates that the page begins with."""
-    wanted = ("valid", "joint", "match", "metastable_sun", "novel", "unique", "parsed")
+    """Return the few rates that the page begins with; those of stability also where none is known.
+
+    Without known crystals to be novel against there is no S.U.N., and stability stands for it.
+    """
+    sun = ("sun", "metastable_sun") if "sun" in run.rates else ("stable", "metastable")
+    wanted = ("valid", "joint", "match", *sun, "novel", "unique", "parsed")
     rows = [_rate_row(run, name, run.rates[name]) for name in wanted if name in run.rates]
-    return [row for row in rows if row.rate.of][:4]
+    return [row for row in rows if row.rate.of or row.name == sun[0]][:4]
+
+
+@dataclass(frozen=True)
+class Stability:
+    """How many crystals the convex hull could judge.
+
+    Parameters
+    ----------
+    judged
+        Crystals with a verdict.
+    crystals
+        All crystals among the candidates.
+    reasons
+        Why there is none → number of crystals, the most frequent first.
+    relaxed
+        Whether energies are those of relaxed crystals.
+    """
+
+    judged: int
+    crystals: int
+    reasons: tuple[tuple[str, int], ...]
+    relaxed: bool
+
+
+def stability(run: Run) -> Stability | None:
+    """Return how many crystals could be judged; None where no energies were compared."""
+    if "stable" not in run.rates:
+        return None
+    reasons = Counter(
+        str(row["no_hull_reason"])
+        for row, candidate in zip(run.columns, run.candidates, strict=True)
+        if candidate.structure is not None and row.get("no_hull_reason")
+    )
+    judged = sum(row.get("stable") is not None for row in run.columns)
+    return Stability(
+        judged=judged or run.rates["stable"].of,  # the table of structures may be missing
+        crystals=sum(candidate.structure is not None for candidate in run.candidates),
+        reasons=tuple(reasons.most_common()),
+        relaxed=any(row.get("relaxed") is not None for row in run.columns),
+    )
 
 
 def figures(run: Run) -> list[tuple[str, str]]:
@@ -215,11 +268,18 @@ def distributions(run: Run, reference: Reference | None) -> list[Distribution]:
     )
     charts[-1].figures.extend(_distance(run, "num_elements", ""))
     for name, spec in PROPERTIES.items():
-        values = _values(run, valid, name)
+        places = valid
+        if name in ENERGIES:  # an energy that a relaxation did not reach decides nothing
+            places = [place for place in valid if run.value(place, "relaxed") is not False]
+        values = _values(run, places, name)
         if values:
             title = f"{spec.phrase[0].upper()}{spec.phrase[1:]} ({spec.unit})"
             charts.append(histogram(title, values, known.get(name, ())))
             charts[-1].figures.extend(_distance(run, name, spec.unit))
+            left_out = len(valid) - len(values)
+            if left_out and name in ENERGIES:
+                why = "not judged or not relaxed" if name == "energy_above_hull" else "without one"
+                charts[-1].remarks.append(f"{left_out} valid crystals are {why}, and not shown.")
             if known.get(name):
                 charts[-1].remarks.append(
                     f"Generated: predicted ({_predictor(run, name)}); reference: its own values."
@@ -258,7 +318,7 @@ def _distance(run: Run, name: str, unit: str) -> list[tuple[str, str]]:
 def _predictor(run: Run, name: str) -> str:
     """Return the model behind a predicted property, where the run's file names it."""
     keys = [f"predictor:{name}"]
-    if name in ("formation_energy_per_atom", "energy_above_hull"):
+    if name in ENERGIES:
         keys.append("energies")
     for key in keys:
         if key in run.tolerances:
@@ -313,6 +373,10 @@ def marks(run: Run, place: int) -> list[str]:
     if run.value(place, "stable") is not None:
         names = [name for name in ("stable", "metastable") if run.value(place, name)]
         found.append(names[0] if names else "unstable")
+    elif run.value(place, "no_hull_reason"):
+        found.append(f"stability not judged: {run.value(place, 'no_hull_reason')}")
+    if run.value(place, "relaxed") is False:
+        found.append("its relaxation failed")
     novel, known = run.value(place, "novel"), run.value(place, "known_as")
     if novel is not None:
         found.append("novel" if novel else f"known as {known}" if known else "known")

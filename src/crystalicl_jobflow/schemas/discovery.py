@@ -19,6 +19,7 @@ class SelectionReason(StrEnum):
     CONDITION_NOT_MET = "condition_not_met"
     NO_RELAXATION = "no_relaxation"
     RELAXATION_FAILED = "relaxation_failed"
+    NOT_JUDGED = "not_judged"
     ABOVE_LIMIT = "above_limit"
     DUPLICATE = "duplicate"
     KNOWN = "known"
@@ -111,6 +112,9 @@ class FoundCrystal(Document):
     energy_per_atom: float | None = Field(None, description="eV/atom, on the method's scale.")
     formation_energy_per_atom: float | None = Field(None, description="eV/atom")
     energy_above_hull: float | None = Field(None, description="eV/atom; negative below the hull.")
+    no_hull_reason: str | None = Field(
+        None, description="Why there is no energy above the hull, e.g. no competing phase."
+    )
     level: str = Field("forcefield", description="forcefield or dft")
     method: str = ""
 
@@ -123,13 +127,28 @@ class DiscoveryDoc(Document):
         description="Relaxed crystals, those of the highest level first, by energy above the"
         " hull; in the store 'data'.",
     )
-    counts: dict[str, int] = Field(
-        default_factory=dict, description="Step → number of candidates that passed it."
+    counts: dict[str, int | None] = Field(
+        default_factory=dict,
+        description="Step → number of candidates that passed it; None for 'stable' and 'metastable'"
+        " where not one could be judged.",
+    )
+    not_judged: dict[str, int] = Field(
+        default_factory=dict,
+        description="Why there is no energy above the hull → number of relaxed crystals.",
     )
     rates: dict[str, Rate] = Field(default_factory=dict, description="Of the evaluation.")
     selections: list[dict[str, Any]] = Field(
         default_factory=list, description="Counts and reasons of each selection."
     )
+
+    @property
+    def count_rows(self) -> list[tuple[str, str]]:
+        """Steps and numbers as people read them: 'not judged' where nothing could be judged."""
+        rows = [
+            (step.replace("_", " "), "not judged" if count is None else str(count))
+            for step, count in self.counts.items()
+        ]
+        return rows + [(f"not judged: {reason}", str(n)) for reason, n in self.not_judged.items()]
 
     @property
     def structures(self) -> list[Structure]:

@@ -68,6 +68,9 @@ class CandidateRelaxation(Document):
     energy_per_atom: float | None = Field(None, description="eV/atom, on the method's scale.")
     formation_energy_per_atom: float | None = Field(None, description="eV/atom")
     energy_above_hull: float | None = Field(None, description="eV/atom; negative below the hull.")
+    no_hull_reason: str | None = Field(
+        None, description="Why there is no energy above the hull, e.g. no competing phase."
+    )
     converged: bool | None = Field(None, description="Whether it converged; None: not known.")
     steps: int | None = None
     level: str = Field("forcefield", description="forcefield or dft")
@@ -180,8 +183,13 @@ class CandidateDoc(Document):
     energy_per_atom: float | None = Field(None, description="eV/atom")
     formation_energy_per_atom: float | None = Field(None, description="eV/atom")
     energy_above_hull: float | None = Field(None, description="eV/atom")
+    no_hull_reason: str | None = Field(
+        None, description="Why there is no energy above the hull, e.g. no competing phase."
+    )
     is_stable: bool | None = Field(
-        None, description="Energy above hull ≤ 0; False where the relaxation failed."
+        None,
+        description="Energy above hull ≤ 0; False where the relaxation failed, None where nothing"
+        " competes.",
     )
     is_metastable: bool | None = Field(None, description="Energy above hull ≤ 0.1 eV/atom.")
     is_relaxed: bool | None = Field(

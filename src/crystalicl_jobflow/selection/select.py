@@ -58,7 +58,8 @@ class SelectionRules:
     novel
         Whether known crystals are left out; None: where there are known ones.
     max_energy_above_hull
-        Largest energy above the hull of a relaxed crystal in eV/atom; None for any.
+        Largest energy above the hull of a relaxed crystal in eV/atom; None for any. A crystal
+        that nothing competes with has none, and is not selected then.
     per_condition
         How many of one condition are selected at most; None for any number.
 
@@ -316,7 +317,8 @@ def _crystal_or_refusal(
     ):
         return found.structure
     if above is None:
-        return SelectionReason.ABOVE_LIMIT, "No energy above the hull."
+        message = found.no_hull_reason or "no energy above the hull"
+        return SelectionReason.NOT_JUDGED, f"{message[0].upper()}{message[1:]}."
     return SelectionReason.ABOVE_LIMIT, f"{above:.3f} eV/atom above the hull."
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from crystalicl_jobflow.energies.hull import NO_KNOWN_CRYSTALS
 from crystalicl_jobflow.energies.relaxations import best_relaxations
 from crystalicl_jobflow.schemas import Candidate, Rate
 from crystalicl_jobflow.schemas.discovery import DiscoveryDoc, FoundCrystal, SelectDoc
@@ -52,6 +54,7 @@ def summarize(
             energy_per_atom=item.energy_per_atom,
             formation_energy_per_atom=item.formation_energy_per_atom,
             energy_above_hull=item.energy_above_hull,
+            no_hull_reason=item.no_hull_reason,
             level=item.level,
             method=item.method,
         )
@@ -59,7 +62,7 @@ def summarize(
         if item.counts and item.structure is not None
     ]
     found.sort(key=_best_first)
-    counts = {
+    counts: dict[str, int | None] = {
         "candidates": len(candidates),
         "parsed": sum(item.parsed for item in candidates),
         "valid": sum(item.valid for item in candidates),
@@ -71,14 +74,17 @@ def summarize(
         if at_level:
             counts[f"{level}_tried"] = len(at_level)
             counts[f"{level}_relaxed"] = sum(item.counts for item in at_level)
+    above = [item.energy_above_hull for item in found if item.energy_above_hull is not None]
+    counts["judged"] = len(above)
     for name, limit in (("stable", STABLE_E_ABOVE_HULL), ("metastable", METASTABLE_E_ABOVE_HULL)):
-        counts[name] = sum(
-            item.energy_above_hull is not None and item.energy_above_hull <= limit + HULL_ROUNDING
-            for item in found
-        )
+        counts[name] = sum(item <= limit + HULL_ROUNDING for item in above) if above else None
+    unjudged = Counter(
+        item.no_hull_reason or NO_KNOWN_CRYSTALS for item in found if item.energy_above_hull is None
+    )
     return DiscoveryDoc(
         found=found,
         counts=counts,
+        not_judged=dict(sorted(unjudged.items())),
         rates=dict(rates or {}),
         selections=[
             item.model_dump(mode="json", exclude={"chosen", "rows"}) for item in selections
