@@ -109,7 +109,7 @@ def test_candidates_also_go_into_a_store(run: Run, tmp_path: Path) -> None:
         "--out", tmp_path / "run", "--store", store,
     )  # fmt: skip
     assert result.exit_code == 0, result.output
-    found = run("query", store, "--format", "json")
+    found = run("query", store, "--format", "jsonl")
     stored = {json.loads(line)["candidate_id"] for line in found.stdout.splitlines()}
     assert stored == {candidate.candidate_id for candidate in read(tmp_path / "run")[0]}
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from jobflow import run_locally
 from pymatgen.core import Structure
 
+from crystalicl_jobflow.candidates import CandidateQuery
+from crystalicl_jobflow.cli._candidates import write_cifs
+from crystalicl_jobflow.cli._query_output import asked_fields, count_words, document_table
 from crystalicl_jobflow.generation.generate import generate_for_retrievals
 from crystalicl_jobflow.jobs import ValidateMaker
 from crystalicl_jobflow.jobs._inputs import as_retrievals
@@ -20,7 +25,7 @@ from .conftest import Run
 
 
 def found(run: Run, *arguments: object) -> list[dict]:
-    result = run("query", *arguments, "--format", "json")
+    result = run("query", *arguments, "--format", "jsonl")
     assert result.exit_code == 0, result.output
     return [json.loads(line) for line in result.stdout.splitlines()]
 
@@ -73,7 +78,7 @@ def test_questions_pages_and_fields(run: Run, generated: Path) -> None:
 
 def test_what_is_printed_as_json_is_read_again(run: Run, generated: Path, tmp_path: Path) -> None:
     again = tmp_path / "again.jsonl"
-    again.write_text(run("query", generated, "--valid", "--format", "json").stdout)
+    again.write_text(run("query", generated, "--valid", "--format", "jsonl").stdout)
     names = [item["candidate_id"] for item in found(run, generated, "--valid")]
     assert [item["candidate_id"] for item in found(run, again)] == names
     assert run("evaluate", again, "--out", tmp_path / "evaluation").exit_code == 0
@@ -106,6 +111,83 @@ def test_cif_texts_and_files(run: Run, generated: Path, tmp_path: Path) -> None:
     result = run("query", generated, "--valid", "--format", "cif", "--out", out)
     assert result.exit_code == 0
     assert len(list(out.iterdir())) == len(found(run, generated, "--valid"))
+
+
+def test_what_is_sorted_or_filtered_by_has_a_column(run: Run, generated: Path) -> None:
+    table = run("query", generated, "--sort", "density", "--property", "min_distance=1:")
+    headings = table.stdout.split("───")[0]
+    assert "g/cm³" in headings
+    assert "Min. Å" in headings
+    assert "Relaxed" not in headings
+    assert table.stdout.rstrip().endswith("of 8 candidates")
+    document = {
+        "candidate_id": "1" * 24, "is_relaxed": True, "is_stable": False,
+        "energy_per_atom": -3.14159, "energy_above_hull": 0.05,
+    }  # fmt: skip
+    asked = CandidateQuery(relaxed=True, stable=False)
+    shown = asked_fields(asked.mongo_criteria, "energy_per_atom")
+    assert shown == ["energy_per_atom", "is_stable", "is_relaxed"]
+    cells = {
+        str(column.header): str(next(iter(column.cells)))
+        for column in document_table([document], shown).columns
+    }
+    assert (cells["Energy eV/atom"], cells["Relaxed"], cells["Stable"]) == ("-3.142", "yes", "no")
+    assert cells["eV/atom above hull"] == "0.050"
+
+
+@pytest.mark.parametrize(
+    ("counts", "words"),
+    [
+        ((12, 12, 12), "12 candidates"),
+        ((5, 5, 12), "5 of 12 candidates"),
+        ((5, 12, 12), "5 of 12 candidates"),
+        ((2, 5, 12), "2 of 5 that meet this, of 12 candidates"),
+        ((0, 0, 12), "No candidate meets this, of 12."),
+    ],
+)
+def test_how_many_of_how_many(counts: tuple[int, int, int], words: str) -> None:
+    assert count_words(*counts) == words
+
+
+def test_files_hold_what_their_names_say(run: Run, generated: Path, tmp_path: Path) -> None:
+    valid = found(run, generated, "--valid")
+    tables = {}
+    for ending in ("csv", "parquet", "json", "jsonl"):
+        out = tmp_path / f"valid.{ending}"
+        result = run("query", generated, "--valid", "--out", out)
+        assert result.exit_code == 0, result.output
+        assert f"{len(valid)} of 8 candidates in {out}" in result.stderr
+        if ending in ("csv", "parquet"):
+            tables[ending] = getattr(pd, f"read_{ending}")(out)
+    assert json.loads((tmp_path / "valid.json").read_text()) == valid
+    lines = (tmp_path / "valid.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in lines] == valid
+    for table in tables.values():
+        assert list(table["candidate_id"]) == [item["candidate_id"] for item in valid]
+        assert list(table["symmetry.number"]) == [item["symmetry"]["number"] for item in valid]
+        assert table["density"].tolist() == pytest.approx([item["density"] for item in valid])
+    # empty columns have the types of their fields, so that files of several runs go together
+    assert tables["parquet"].dtypes["energy_above_hull"] == "Float64"
+    assert tables["parquet"].dtypes["is_stable"] == "boolean"
+    printed = run("query", generated, "--valid", "--format", "csv", "--fields", "elements,formula")
+    rows = pd.read_csv(io.StringIO(printed.stdout))
+    assert list(rows.columns) == ["candidate_id", "elements", "formula_pretty"]
+    assert [json.loads(cell) for cell in rows["elements"]] == [item["elements"] for item in valid]
+    printed = run("query", generated, "--formula", "UO2", "--format", "json")
+    assert json.loads(printed.stdout) == []
+
+
+def test_a_linked_folder_gets_no_files(
+    run: Run, refused: Callable[..., str], generated: Path, tmp_path: Path
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (tmp_path / "cifs").symlink_to(elsewhere)
+    arguments = ("query", generated, "--valid", "--format", "cif", "--out", tmp_path / "cifs")
+    assert "symbolic link" in refused(*arguments)
+    with pytest.raises(ValueError, match="symbolic link"):
+        write_cifs(tmp_path / "cifs", [])
+    assert list(elsewhere.iterdir()) == []
 
 
 def test_nothing_found_is_no_error(run: Run, generated: Path) -> None:
@@ -143,6 +225,8 @@ def reciting_jobs(tmp_path: Path) -> Path:
         (["{run}", "--property", "colour=1:2"], "'colour' is not known"),
         (["{run}", "--property", "band_gap=2:1"], "reversed"),
         (["{run}", "--out", "x"], "--out needs --format cif"),
+        (["{run}", "--format", "csv", "--out", "x.json"], "x.json is no name for csv"),
+        (["{run}", "--format", "parquet"], "needs --out FILE.parquet"),
         (["{run}", "--descending"], "--descending needs --sort"),
         (["{run}", "--sort", "colour"], "no field 'colour'"),
         (["{run}", "--fields", "colour"], "no field 'colour'"),

@@ -129,7 +129,7 @@ class TestLocal:
         lines = [line.split("\t") for line in result.stdout.splitlines()]
         assert [name for _, name in lines] == ["retrieve", "generate", "validate", "evaluate"]
         assert "6 candidates in run/candidates.sqlite" in result.stderr
-        found = run("query", "run", "--format", "json").stdout.splitlines()
+        found = run("query", "run", "--format", "jsonl").stdout.splitlines()
         assert len({json.loads(line)["candidate_id"] for line in found}) == 6
         evaluation = json.loads(Path("run/result.json").read_text())
         assert evaluation["rates"]["parsed"]["of"] == len(evaluation["results"]) == 6

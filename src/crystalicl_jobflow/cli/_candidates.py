@@ -12,7 +12,7 @@ from crystalicl_jobflow.candidates.files import CANDIDATES, write_candidates
 from crystalicl_jobflow.cli._console import stdout_console, table
 from crystalicl_jobflow.utils.files import (
     folder_inside,
-    json_default,
+    refuse_link,
     replacing,
     safe_name,
     write_json,
@@ -31,12 +31,6 @@ ID_DIGITS = 8
 """Digits of a candidate's id that file names and tables show."""
 MAX_LISTED = 10
 """Most constraints that a summary lists; every candidate names its own."""
-
-TABLE_FIELDS = (
-    "condition", "formula_pretty", "symmetry", "nsites", "checks", "energy_above_hull",
-    "is_stable", "is_novel", "valid", "joint_success", "failure_reason", "stage",
-)  # fmt: skip
-"""Fields that the table needs."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +97,13 @@ def write_cifs(folder: Path, crystals: Iterable[CrystalFile | None]) -> list[Pat
     -------
     list of Path
         The files, in the order of the crystals.
+
+    Raises
+    ------
+    ValueError
+        If the folder is a symbolic link.
     """
+    refuse_link(folder)
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for crystal in crystals:
@@ -270,103 +270,3 @@ def print_run(candidates: Sequence[Candidate], evaluation: Evaluation) -> None:
     console = stdout_console()
     console.print(candidate_table(candidates))
     console.print(rates_table(evaluation))
-
-
-def json_line(document: Mapping[str, Any]) -> str:
-    """Return a document as one line of JSON; times in ISO 8601, UTC."""
-    return json.dumps(document, default=json_default, ensure_ascii=False)
-
-
-def document_table(documents: Sequence[Mapping[str, Any]]) -> Table:
-    """Return a table with one row per candidate; what no candidate has is no column."""
-    asked = {_label(document) for document in documents}
-    columns: list[tuple[str, list[str]]] = [
-        ("Id", [str(document["candidate_id"])[:ID_DIGITS] for document in documents])
-    ]
-    if len(asked) > 1:
-        columns.append(("Asked for", [_label(document) for document in documents]))
-    columns.append(("Formula", [document.get("formula_pretty") or "-" for document in documents]))
-    columns.append(("Group", [_group(document) for document in documents]))
-    columns.append((">Atoms", [str(document.get("nsites") or "-") for document in documents]))
-    energies = [_number(document, "energy_above_hull", 3) for document in documents]
-    if set(energies) != {"-"}:
-        columns.append((">eV/atom above hull", energies))
-    else:
-        columns.append((">Min. Å", [_number(d, "checks.min_distance", 2) for d in documents]))
-    novel = [_flag(document.get("is_novel"), "new", "known") for document in documents]
-    if set(novel) != {"-"}:
-        columns.append(("Novel", novel))
-    columns.append(("Outcome", [_outcome(document) for document in documents]))
-    return _filled(columns)
-
-
-def field_table(documents: Sequence[Mapping[str, Any]], fields: Sequence[str]) -> Table:
-    """Return a table of chosen fields."""
-    from crystalicl_jobflow.candidates.candidate_query import field_name
-
-    names = list(dict.fromkeys(["candidate_id", *fields]))
-    return _filled(
-        [
-            (name, [_cell(_dig(document, field_name(name))) for document in documents])
-            for name in names
-        ]
-    )
-
-
-def _filled(columns: list[tuple[str, list[str]]]) -> Table:
-    rows = table(*(heading for heading, _ in columns))
-    for cells in zip(*(cells for _, cells in columns), strict=True):
-        rows.add_row(*cells)
-    return rows
-
-
-def _outcome(document: Mapping[str, Any]) -> str:
-    if document.get("stage") == "generated":
-        return "not checked"
-    return outcome(
-        valid=bool(document.get("valid")),
-        reason=document.get("failure_reason"),
-        as_asked=document.get("joint_success"),
-        stable=document.get("is_stable"),
-    )
-
-
-def _label(document: Mapping[str, Any]) -> str:
-    from crystalicl_jobflow.schemas import Condition
-
-    condition = document.get("condition") or {}
-    given = {k: v for k, v in condition.items() if v is not None and not k.startswith("@")}
-    return Condition.parse(given).label().replace(", group ", " ")
-
-
-def _group(document: Mapping[str, Any]) -> str:
-    symmetry = document.get("symmetry") or {}
-    number = symmetry.get("number")
-    return "-" if number is None else f"{number} {symmetry.get('symbol') or ''}"
-
-
-def _number(document: Mapping[str, Any], name: str, digits: int) -> str:
-    value = _dig(document, name)
-    return "-" if value is None else f"{value:.{digits}f}"
-
-
-def _flag(value: bool | None, yes: str, no: str) -> str:
-    return "-" if value is None else yes if value else no
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return "-"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    if isinstance(value, Mapping | list):
-        return json.dumps(value, default=json_default, ensure_ascii=False)
-    return str(value)
-
-
-def _dig(document: Mapping[str, Any], name: str) -> Any:
-    from crystalicl_jobflow.stores.sqlite.mongo_to_sql import dig
-
-    return dig(document, name)

@@ -50,7 +50,21 @@ def check_run_folder(path: Path) -> None:
     from crystalicl_jobflow.utils.files import folder_inside
 
     check_folder(path)
-    check_folder(folder_inside(path, CIFS))
+    check_cif_folder(folder_inside(path, CIFS))
+
+
+def check_cif_folder(path: Path) -> None:
+    """Refuse a folder in which CIF files cannot be written; nothing is left behind.
+
+    Raises
+    ------
+    UserError, ValueError
+        With what is in the way: a link above all, which would lead the files elsewhere.
+    """
+    from crystalicl_jobflow.utils.files import refuse_link
+
+    refuse_link(path)
+    check_folder(path)
 
 
 def check_file(path: Path) -> None:

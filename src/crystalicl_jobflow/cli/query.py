@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ import click
 from crystalicl_jobflow.cli._app import UserError
 from crystalicl_jobflow.cli._console import note, stdout_console
 from crystalicl_jobflow.cli._options import split_properties
+from crystalicl_jobflow.cli._outputs import check_cif_folder, check_file
 
 if TYPE_CHECKING:
     from crystalicl_jobflow.candidates import CandidateQuery
@@ -22,7 +23,8 @@ TABLE_LIMIT = 200
 @click.command(
     epilog="\b\ncrystalicl query crystalicl-demo --valid --space-group 221\n"
     "crystalicl query candidates.sqlite --elements Ca,O --stable --sort energy_above_hull\n"
-    "crystalicl query candidates.sqlite --novel --format cif --out cifs"
+    "crystalicl query candidates.sqlite --novel --format cif --out cifs\n"
+    "crystalicl query run --valid --out valid.csv"
 )
 @click.argument("source", metavar="[STORE|candidates.jsonl|DIR]", default="crystalicl-out")
 @click.option("--id", "candidate_ids", metavar="ID,…", help="Ids, or the beginnings of ids.")
@@ -66,25 +68,23 @@ TABLE_LIMIT = 200
 @click.option(
     "--format",
     "output",
-    type=click.Choice(["table", "json", "cif"]),
-    default="table",
-    show_default=True,
+    type=click.Choice(["table", "csv", "parquet", "json", "jsonl", "cif"]),
+    help="How they are written; jsonl is a JSON document per line.  [default: by the ending of"
+    " --out, else table]",
 )
 @click.option(
     "--out",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="With --format cif: folder for one file per crystal, instead of printing them.",
+    type=click.Path(path_type=Path),
+    help="File to write, instead of printing; with --format cif a folder for one file per crystal.",
 )
 @click.option("--count", is_flag=True, help="Print only how many there are.")
 def query(source: str, **options: Any) -> None:
-    """Search generated crystals.
+    """Search generated crystals; nothing is written but --out.
 
-    SOURCE is a candidates store, a candidates.jsonl file, or a folder that
-    `crystalicl generate` or `crystalicl demo` wrote.
+    SOURCE is a candidates store, a candidates.jsonl file, or the folder of a run of
+    `crystalicl generate`, `demo` or `submit --local`.
     """
-    output: str = options["output"]
-    if options["out"] is not None and output != "cif":
-        raise UserError("--out needs --format cif")
+    output, out = _output(options)
     if options["descending"] and options["sort"] is None:
         raise UserError("--descending needs --sort")
     if options["fields"] is not None and output == "cif":
@@ -97,15 +97,12 @@ def query(source: str, **options: Any) -> None:
         find_documents,
         open_candidates,
     )
-    from crystalicl_jobflow.cli import _candidates
+    from crystalicl_jobflow.cli import _query_output
 
-    fields = None
+    chosen = None
     if options["fields"] is not None:
-        fields = [name.strip() for name in options["fields"].split(",") if name.strip()]
-    elif output == "table":
-        fields = list(_candidates.TABLE_FIELDS)
-    elif output == "cif":
-        fields = ["structure", "formula_pretty", "symmetry"]
+        chosen = [name.strip() for name in options["fields"].split(",") if name.strip()]
+    shown = _query_output.asked_fields(question.mongo_criteria, options["sort"])
     store = open_candidates(source)
     if options["count"]:
         click.echo(count_documents(store, question, patience=0))
@@ -113,19 +110,47 @@ def query(source: str, **options: Any) -> None:
     limit = options["limit"] or (TABLE_LIMIT if output == "table" else None)
     found = find_documents(
         store, question, sort=options["sort"], descending=options["descending"], limit=limit,
-        skip=options["skip"], fields=fields, access=Access(patience=0),
+        skip=options["skip"], fields=_query_output.needed_fields(output, chosen, shown),
+        access=Access(patience=0),
     )  # fmt: skip
-    if output == "json":
-        for document in found:
-            click.echo(_candidates.json_line(document))
-    elif output == "cif":
-        _print_cifs(found, options["out"])
+    count = _query_output.write_found(found, output, out, fields=chosen, shown=shown)
+    if count is None:  # printed for another program
+        return
+    everything = count_documents(store, patience=0)
+    matching = everything
+    if question.mongo_criteria:
+        matching = count_documents(store, question, patience=0)
+    words = _query_output.count_words(count, matching, everything)
+    if output == "table" and out is None and count:
+        stdout_console().print(words)
     else:
-        documents = list(found)
-        _print_table(documents, fields if options["fields"] is not None else None)
-        if options["limit"] is None and len(documents) == limit:
-            total = count_documents(store, question, patience=0)
-            note(f"The first {limit} of {total}; --limit shows more.")
+        note(words if out is None else f"{words} in {out}")
+    if options["limit"] is None and count == limit and matching > count + options["skip"]:
+        note("--limit shows more.")
+
+
+def _output(options: dict[str, Any]) -> tuple[str, Path | None]:
+    """Return the format and the place of what is written, found out to be writable."""
+    output: str | None = options["output"]
+    out: Path | None = options["out"]
+    if out is None:
+        if output == "parquet":
+            raise UserError("--format parquet needs --out FILE.parquet")
+        return output or "table", None
+    named = out.suffix.lower().removeprefix(".")
+    known = named if named in ("csv", "parquet", "json", "jsonl") else None
+    output = output or known
+    if output is None or output == "table":
+        raise UserError("--out needs --format cif, csv, json, jsonl or parquet")
+    if known not in (None, output):
+        raise UserError(f"{out} is no name for {output}: leave --format out, or rename it")
+    if output == "parquet" and find_spec("pyarrow") is None:
+        raise UserError("Parquet needs pyarrow: pip install 'crystalicl-jobflow[evaluation]'")
+    if output == "cif":
+        check_cif_folder(out)
+    else:
+        check_file(out)
+    return output, out
 
 
 def read_query(options: dict[str, Any]) -> CandidateQuery:
@@ -144,30 +169,3 @@ def read_query(options: dict[str, Any]) -> CandidateQuery:
         space_group=None if groups is None else [g for g in groups.split(",") if g.strip()],
         properties=split_properties(options["properties"]) or None,
     )
-
-
-def _print_cifs(found: Iterable[dict[str, Any]], out: Path | None) -> None:
-    from crystalicl_jobflow.cli import _candidates
-
-    if out is not None:
-        paths = _candidates.write_cifs(out, map(_candidates.CrystalFile.of_document, found))
-        note(f"{len(paths)} CIF files in {out}")
-        return
-    for document in found:
-        crystal = _candidates.CrystalFile.of_document(document)
-        if crystal is not None:
-            click.echo(crystal.text())
-
-
-def _print_table(documents: list[dict[str, Any]], fields: list[str] | None) -> None:
-    from crystalicl_jobflow.cli import _candidates
-
-    if not documents:
-        note("No candidate meets this.")
-        return
-    console = stdout_console()
-    if fields is None:
-        console.print(_candidates.document_table(documents))
-    else:
-        console.print(_candidates.field_table(documents, fields))
-    console.print(f"{len(documents)} candidates")

@@ -116,6 +116,18 @@ def folder_inside(folder: str | Path, name: str) -> Path:
     return inner
 
 
+def refuse_link(folder: str | Path) -> None:
+    """Refuse a folder that is a symbolic link, before files get names out of documents there.
+
+    Raises
+    ------
+    ValueError
+        If it is one.
+    """
+    if Path(folder).is_symlink():
+        raise ValueError(f"{folder} is a symbolic link: nothing is written there")
+
+
 def _sync(path: Path) -> None:
     # some file systems cannot do this for folders
     with suppress(OSError):
