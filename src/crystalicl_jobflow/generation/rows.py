@@ -70,7 +70,9 @@ class Row:
     """A draw of one sample of one request.
 
     The whole state of a draw is kept here and changes only when a token is appended, so a row can
-    be taken out of a batch at any time and continued in another.
+    be taken out of a batch at any time and continued in another. It ends unfinished at
+    ``max_new_tokens`` of the sampling, or when prompt and text fill the model's
+    ``max_positions``.
     """
 
     request: GenerationRequest
@@ -79,6 +81,7 @@ class Row:
     prompt_ids: tuple[int, ...]
     sampling: SamplingParams
     vocabulary: TokenVocabulary
+    max_positions: int | None = None
     attempt: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
     best: Draw | None = None
@@ -133,7 +136,9 @@ class Row:
         self._bytes += self.vocabulary.pieces[token]
         if self.state is None:  # a constrained text cannot start another exchange
             self._look_for_marker()
-        if not self.done and len(self.tokens) >= self.sampling.max_new_tokens:
+        if not self.done and (
+            len(self.tokens) >= self.sampling.max_new_tokens or self.length == self.max_positions
+        ):
             self.end(finished=False)
 
     def _look_for_marker(self) -> None:
@@ -173,6 +178,7 @@ class Row:
             prompt_ids=self.prompt_ids,
             sampling=self.sampling,
             vocabulary=self.vocabulary,
+            max_positions=self.max_positions,
             attempt=self.attempt + 1,
             rejected=self.rejected + Counter([str(reason)]),
             best=self._better(reason),

@@ -7,6 +7,7 @@ prompt is computed once for all its samples and attempts.
 from __future__ import annotations
 
 import gc
+import logging
 from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -26,6 +27,8 @@ from crystalicl_jobflow.generation.transformers_engine.token_sampler import Toke
 from crystalicl_jobflow.schemas import Completion, FailureReason, SamplingParams
 from crystalicl_jobflow.utils.progress import Progress
 from crystalicl_jobflow.utils.torch_runtime import is_out_of_memory
+
+logger = logging.getLogger(__name__)
 
 _SHRINK = 0.75  # slots are given up when fewer than this share of them is in use
 _SPREAD = 128  # columns that the cache may be wider than its longest row needs
@@ -50,6 +53,8 @@ class BatchRun:
         Computes the scores.
     batch_size
         Maximum number of rows generated at once; halved where memory runs out.
+    max_positions
+        Tokens that prompt and text may have together; None for no limit.
     requests, sampling, accept, progress, on_completion
         See :meth:`~crystalicl_jobflow.generation.base.TextGenerator.generate`.
     """
@@ -58,6 +63,7 @@ class BatchRun:
     requests: Sequence[GenerationRequest]
     sampling: SamplingParams
     batch_size: int = field(kw_only=True)
+    max_positions: int | None = field(kw_only=True)
     accept: AcceptText | None = field(kw_only=True)
     progress: Progress | None = field(kw_only=True)
     on_completion: CompletionCallback | None = field(kw_only=True)
@@ -72,21 +78,48 @@ class BatchRun:
         prompts = [encoded[request.prompt] for request in self.requests]
         # texts of similar length are computed together with little padding
         order = sorted(range(len(prompts)), key=lambda i: (len(prompts[i]), prompts[i], i))
+        self.answers: list[dict[int, Completion]] = [{} for _ in self.requests]
+        order = [index for index in order if self._has_room(index, prompts[index])]
         # (request, sample): rows are made when they are placed: starting a constraint is expensive
         self.waiting: deque[tuple[int, int] | Row] = deque(
             (index, sample) for index in order for sample in range(self.requests[index].num_samples)
         )
         self.prompts = prompts
         self.unfinished = Counter(self.prompts[item[0]] for item in self.waiting)  # type: ignore[index]
-        self.total = len(self.waiting)
-        self.done = 0
-        self.answers: list[dict[int, Completion]] = [{} for _ in self.requests]
+        self.done = sum(len(answers) for answers in self.answers)
+        self.total = len(self.waiting) + self.done
+        self._tell_lack_of_room()
         self.prefixes: dict[tuple[int, ...], Prefix] = {}
         self.slots: list[Row | None] = []
         self.ended: deque[Row] = deque()
         """Rows whose last token was drawn in a step for which memory ran out."""
         self.logits: torch.Tensor | None = None
         self.cache: SlotCache | None = None
+
+    def _has_room(self, index: int, prompt: tuple[int, ...]) -> bool:
+        """Return whether a text can follow a prompt; otherwise put that on record."""
+        if self.max_positions is None or len(prompt) < self.max_positions:
+            return True
+        fault = f"the prompt has {len(prompt)} tokens, the model {self.max_positions} positions"
+        self.answers[index] = {
+            sample: Completion(
+                request_index=index,
+                sample_index=sample,
+                text="",
+                finished=False,
+                num_tokens=0,
+                error=f"{fault}: show fewer demonstrations",
+                flaw=FailureReason.NOT_GENERATED,
+            )
+            for sample in range(self.requests[index].num_samples)
+        }
+        return False
+
+    def _tell_lack_of_room(self) -> None:
+        faults = [answers[0].error for answers in self.answers if answers]
+        if faults:
+            total = len(self.answers)
+            logger.warning("no text for %d of %d prompts: %s", len(faults), total, faults[0])
 
     def finish(self) -> list[list[Completion]]:
         """Run until every sample has its text.
@@ -97,7 +130,7 @@ class BatchRun:
             If one row alone does not fit into memory.
         """
         if self.progress:
-            self.progress(0, self.total)
+            self.progress(self.done, self.total)
         while self.waiting or self.ended or any(row is not None for row in self.slots):
             try:
                 while self.ended:
@@ -162,6 +195,7 @@ class BatchRun:
             prompt_ids=self.prompts[index],
             sampling=self.sampling,
             vocabulary=self.model.vocabulary,
+            max_positions=self.max_positions,
         )
 
     def _context(self, item: tuple[int, int] | Row) -> tuple[int, ...]:
@@ -187,7 +221,10 @@ class BatchRun:
         assert cache is not None
         device = self.model.device
         used = max(row.length for row in self.slots if row is not None)
-        if cache.width > 2 * used + _SPREAD:  # rows left columns behind
+        widest = 2 * used + _SPREAD
+        if self.max_positions is not None:  # some models count columns as positions
+            widest = min(widest, self.max_positions - 1)
+        if cache.width > widest:  # rows left columns behind
             self._keep(list(range(len(self.slots))))
         last = [0 if row is None else row.tokens[-1] for row in self.slots]
         places = [0 if row is None else row.length - 1 for row in self.slots]

@@ -19,6 +19,10 @@ from crystalicl_jobflow.generation.base import (
     GenerationRequest,
 )
 from crystalicl_jobflow.generation.transformers_engine.batch import BatchRun
+from crystalicl_jobflow.generation.transformers_engine.batch_check import (
+    check_batches,
+    max_positions,
+)
 from crystalicl_jobflow.generation.transformers_engine.model import CausalModel
 from crystalicl_jobflow.schemas import Completion, ModelInfo, SamplingParams
 from crystalicl_jobflow.utils.progress import Progress
@@ -45,6 +49,14 @@ class TransformersGenerator:
     ----------
     causal
         Model and tokenizer as the sampling loop uses them.
+    max_positions
+        Tokens that prompt and text may have together; None for no limit.
+
+    Raises
+    ------
+    GenerationError
+        If the tokenizer has no end-of-text token, the model keeps no keys and values of what it has
+        read, or a text's scores depend on the batch it is in; one line.
     """
 
     def __init__(
@@ -64,6 +76,9 @@ class TransformersGenerator:
         self._info = info
         if not self.causal.vocabulary.eos_token_ids:
             raise GenerationError(f"the tokenizer of {info.base_model} has no end-of-text token")
+        self.max_positions = max_positions(model.config)
+        with torch_threads(num_threads), torch.inference_mode():
+            check_batches(self.causal, info.base_model)
 
     @property
     def info(self) -> ModelInfo:
@@ -86,9 +101,10 @@ class TransformersGenerator:
     ) -> list[list[Completion]]:
         """Draw the texts; see :meth:`TextGenerator.generate`.
 
-        A text cut off by ``max_new_tokens`` counts as rejected (``truncated``) where
-        there is an `accept`. ``Completion.rejected`` counts the draws thrown away, so
-        ``attempts`` is their number plus one.
+        A text cut off by ``max_new_tokens`` or at the model's last position counts as rejected
+        (``truncated``) where there is an `accept`; a prompt that leaves no position for a text
+        gives completions with an ``error``. ``Completion.rejected`` counts the draws thrown away,
+        so ``attempts`` is their number plus one.
 
         Raises
         ------
@@ -100,6 +116,7 @@ class TransformersGenerator:
             requests,
             sampling,
             batch_size=self.batch_size,
+            max_positions=self.max_positions,
             accept=accept,
             progress=progress,
             on_completion=on_completion,

@@ -112,14 +112,27 @@ class SlotCache(Cache):
         """Put a row that starts with `prefix` into a slot, replacing its contents."""
         length = prefix.num_tokens
         if length > self.width:
-            self._reserve(length)
-            self.width = length
+            self._move_right(length - self.width)
         start = self.width - length
         for layer, keys, values in zip(self._slot_layers, prefix.keys, prefix.values, strict=True):
             layer.keys[slot, :, start : self.width] = keys
             layer.values[slot, :, start : self.width] = values
         self.mask[slot] = False
         self.mask[slot, start : self.width] = True
+
+    def _move_right(self, columns: int) -> None:
+        """Put free columns in front of all rows, whose tokens stay side by side.
+
+        Sliding windows and position biases count columns: a gap within a row would change them.
+        """
+        self._reserve(self.width + columns)
+        before, after = slice(0, self.width), slice(columns, self.width + columns)
+        for layer in self._slot_layers:
+            layer.keys[:, :, after] = layer.keys[:, :, before].clone()
+            layer.values[:, :, after] = layer.values[:, :, before].clone()
+        self.mask[:, after] = self.mask[:, before].clone()
+        self.mask[:, :columns] = False
+        self.width += columns
 
     def open_column(self) -> torch.Tensor:
         """Make room for a step; return its mask, shape (slots, columns with the new one)."""

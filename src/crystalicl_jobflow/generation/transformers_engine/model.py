@@ -27,6 +27,8 @@ class CausalModel:
     ----------
     device, dtype
         Where the weights are, and their number type.
+    base
+        The model without what peft puts around it.
     vocabulary
         The text of each token id.
     """
@@ -36,9 +38,11 @@ class CausalModel:
         self.tokenizer = tokenizer
         self.device: torch.device = model.device
         self.dtype: torch.dtype = model.dtype
-        base = model.get_base_model() if hasattr(model, "get_base_model") else model
+        self.base = model.get_base_model() if hasattr(model, "get_base_model") else model
+        known = inspect.signature(self.base.forward).parameters
+        # others, such as MPT and BLOOM, count columns or the mask
+        self._takes_positions = "position_ids" in known
         # most models can leave out the scores of all columns but the last
-        known = inspect.signature(base.forward).parameters
         self._last_only = {"logits_to_keep": 1} if "logits_to_keep" in known else {}
         config = model.generation_config
         ends = (None if config is None else config.eos_token_id) or []
@@ -90,10 +94,10 @@ class CausalModel:
         """
         output = self.model(
             input_ids=input_ids,
-            position_ids=position_ids,
             attention_mask=attention_mask,
             past_key_values=cache,
             use_cache=cache is not None,
+            **({"position_ids": position_ids} if self._takes_positions else {}),
             **self._last_only,
         )
         logits: torch.Tensor = output.logits[:, -1]
