@@ -51,6 +51,12 @@ class CrystalICLSettings(BaseSettings):
         60, ge=1, description="Most atoms in the primitive cell of a generated crystal."
     )
 
+    EVIDENCE_WEIGHTS: str | None = Field(
+        None,
+        description="File with the weights of the ranking by evidence, as `crystalicl benchmark"
+        " evidence` writes it. None: those of the package.",
+    )
+
     RESUME_DIR: str | None = Field(
         None,
         description="Folder where generation and force-field jobs keep what they have written until"

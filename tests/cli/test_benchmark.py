@@ -84,6 +84,51 @@ def test_prediction_tells_the_match_rate_of_one_to_n_samples(
     )
 
 
+def test_every_ranking_asked_for_has_its_match_rates_among_the_rates(
+    run: Callable[..., Any], dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load(monkeypatch, RecitingGenerator([ROCK_SALT, PEROVSKITE]))
+    out = tmp_path / "run"
+    asked = ("benchmark", "prediction", "--dataset", dataset, "--n", 20, *ARGUMENTS, "--out")
+    ranks = ("--rank", "evidence", "--rank", "-success,order")
+    done = run(*asked, out, *ranks)
+    assert done.exit_code == 0, done.output
+    metrics = read(out)
+    rates = metrics["rates"]
+    assert rates["match_ranked_at_1"] == {"rate": 2 / 3, "count": 2, "of": 3}
+    assert rates["match_ranked_at_20"]["count"] == metrics["prediction"][-1]["matched"]
+    assert rates["match_ranked_evidence_at_1"] == rates["match_ranked_at_1"]
+    # what does not meet the condition first
+    assert rates["match_ranked_-success,order_at_1"]["count"] == 0
+    assert "by evidence" in (out / "table.md").read_text()
+    # one ranking needs no name of its own
+    one = tmp_path / "one"
+    assert run(*asked, one, "--rank", "evidence").exit_code == 0
+    assert [name for name in read(one)["rates"] if "ranked" in name] == [
+        "match_ranked_at_1",
+        "match_ranked_at_20",
+    ]
+
+
+def test_substitution_stands_beside_what_is_measured_with_a_pool(
+    run: Callable[..., Any], named: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    asked = ("benchmark", "prediction", "--dataset", named, "--pool", named, "--n", 2, *ARGUMENTS)
+    assert run(*asked, "--out", out).exit_code == 0
+    (table,) = tables(out)
+    labels = [row["label"] for row in table["rows"]]
+    assert labels[1:] == ["element substitution"]
+    metrics = read(out)  # the files of the run itself lie where they lie without the other row
+    assert metrics["identity"]["base"] != "substitution"
+    other = read(out / "element-substitution" / "seed_0")
+    assert other["identity"]["base"] == "substitution"
+    assert other["rates"]["match_ranked_at_1"]["of"] == 3
+    alone = tmp_path / "alone"
+    assert run(*asked, "--no-baseline", "--out", alone).exit_code == 0
+    assert len(tables(alone)[0]["rows"]) == 1
+
+
 @pytest.mark.parametrize("command", ["prediction", "conditional"])
 def test_a_killed_run_goes_on(
     command: str,
@@ -135,6 +180,7 @@ def test_a_folder_of_another_run_is_refused(
         (("--condition", "colour"), "cannot ask for 'colour'"),
         (("--condition", "band_gap"), "has no band_gap"),
         (("--n", "0"), "--n"),
+        (("--rank", "beauty"), "no ranking 'beauty'; there are success"),
         (("--min-distance", "1", "--no-constrain"), "--min-distance has no effect"),
     ],
 )
@@ -182,9 +228,10 @@ def test_repeats_give_mean_and_standard_deviation_beside_the_published_rows(
     assert [row["label"] for row in success["rows"]] == [
         "Reciter (SGS) 0-shot",
         "Reciter (SGS) 1-shot",
+        "element substitution",
     ]
     for row, slug in zip(
-        success["rows"], ("reciter-sgs-0-shot", "reciter-sgs-1-shot"), strict=True
+        success["rows"][:2], ("reciter-sgs-0-shot", "reciter-sgs-1-shot"), strict=True
     ):
         runs = [read(out / slug / f"seed_{seed}") for seed in (5, 6, 7)]
         assert [metrics["seed"] for metrics in runs] == [5, 6, 7]
@@ -260,7 +307,11 @@ def test_cross_domain_has_a_row_for_each_data_set(
     )  # fmt: skip
     assert done.exit_code == 0, done.output
     (table,) = tables(out)
-    assert [row["data_set"] for row in table["rows"]] == ["mp_20", "perov_5"]
+    assert [row["data_set"] for row in table["rows"]] == ["mp_20", "perov_5"] * 2
+    assert [row["label"] for row in table["rows"]][2:] == [
+        "element substitution, mp_20",
+        "element substitution, perov_5",
+    ]
     assert any("figure 5: a drawing" in note for note in table["notes"])
 
 
@@ -302,7 +353,7 @@ def test_ablations(
     done = run(*asked, *ARGUMENTS, "--out", out)
     assert done.exit_code == 0, done.output
     (table,) = tables(out)
-    assert [row["label"] for row in table["rows"]] == labels
+    assert [row["label"] for row in table["rows"]] == [*labels, "element substitution"]
     assert {row["source"] for row in table["published"]} == {f"CrystalICL, table {source}"}
 
 

@@ -7,7 +7,11 @@ from pymatgen.core import Composition
 
 from crystalicl_jobflow.generation import load_generator
 from crystalicl_jobflow.generation.generate import generate_for_retrievals
-from crystalicl_jobflow.generation.substitution import element_assignments, propose
+from crystalicl_jobflow.generation.substitution import (
+    different_crystals,
+    element_assignments,
+    propose,
+)
 from crystalicl_jobflow.retrieval import DemonstrationIndex
 from crystalicl_jobflow.retrieval.strategies import find_templates, retrieve
 from crystalicl_jobflow.schemas import Condition, Demonstration, FailureReason
@@ -119,14 +123,15 @@ def test_several_proposers_take_turns_and_each_text_says_who_wrote_it(
     prototypes_index: DemonstrationIndex,
 ) -> None:
     retrieval = retrieve(
-        prototypes_index, Condition(formula="CaF2", space_group=225), shots=0, templates=30
+        prototypes_index, Condition(formula="KCl", space_group=225), shots=0, templates=30
     )
     (both,) = generate_for_retrievals(
         [retrieval], load_generator("embedded+substitution"), num_samples=4
     )
     (alone,) = generate_for_retrievals([retrieval], load_generator("embedded"), num_samples=2)
     writers = [item.model and item.model.base_model for item in both.completions]
-    assert writers == ["embedded", "substitution"] * 2
+    # rock salt is the only crystal of AB in this group: the model writes in place of a second
+    assert writers == ["embedded", "substitution", "embedded", "embedded"]
     assert [item.text for item in both.completions[::2]] == [
         item.text for item in alone.completions
     ]
@@ -149,3 +154,38 @@ def test_without_a_formula_or_a_template_it_says_why() -> None:
         "Substitution needs a formula.",
         "The pool has no crystal of this stoichiometry and space group.",
     ]
+
+
+def test_texts_of_substitution_have_the_models_probability_and_their_votes(
+    prototypes_index: DemonstrationIndex,
+) -> None:
+    retrieval = retrieve(prototypes_index, Condition(formula="CaF2"), shots=0, templates=30)
+    model = load_generator("embedded")
+    (both,) = generate_for_retrievals(
+        [retrieval], load_generator("embedded+substitution"), num_samples=4
+    )
+    written, substituted = both.completions[::2], both.completions[1::2]
+    again, given = (
+        model.log_probs([both.prompt], [[item.text for item in items]])[0]
+        for items in (written, substituted)
+    )
+    assert again == pytest.approx([item.log_prob for item in written], abs=0.011)
+    assert [item.log_prob for item in substituted] == given
+    assert [item.template_rank for item in substituted] == [0, 1]
+    assert all((item.template_votes or 0) >= 1 for item in substituted)
+    distances = [item.template_distance for item in substituted]
+    assert distances == sorted(distances, key=lambda value: value or 0.0)
+
+
+def test_votes_count_every_substitution_that_gives_the_crystal() -> None:
+    templates = [
+        known(name, formula, 221, PEROVSKITE.replace("Sr", a).replace("Ti", b), "ABC3")
+        for name, formula, a, b in (
+            ("a", "SrTiO3", "Sr", "Ti"), ("b", "BaTiO3", "Ba", "Ti"), ("c", "SrHfO3", "Sr", "Hf"),
+        )
+    ]  # fmt: skip
+    found = different_crystals(templates, "BaZrO3")
+    assert [item.votes for item in found] == [3, 3]  # and with barium and zirconium swapped
+    assert found[0].proposal.distance <= found[1].proposal.distance
+    (only,) = different_crystals(templates, "BaZrO3", wanted=1)
+    assert only == found[0]

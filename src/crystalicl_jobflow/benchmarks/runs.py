@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from crystalicl_jobflow.benchmarks.conditional import OpenPool, conditional_benchmark
 from crystalicl_jobflow.benchmarks.results import BenchmarkResult, prediction_rates
 from crystalicl_jobflow.benchmarks.settings import BenchmarkSetting
+from crystalicl_jobflow.evaluation.structure_prediction import SAMPLES
 from crystalicl_jobflow.retrieval import open_pool
-from crystalicl_jobflow.schemas.benchmark import RunDoc
+from crystalicl_jobflow.schemas import Rate
+from crystalicl_jobflow.schemas.benchmark import Comparison, RunDoc
 from crystalicl_jobflow.utils.progress import StageProgress
 
 if TYPE_CHECKING:
@@ -100,21 +103,13 @@ def run_metrics(
     if setting.kind == "prediction":
         comparisons = [item for part in result.parts for item in part.comparisons]
         metrics["prediction"] = prediction_rates(result.candidates, comparisons, setting.samples)
-        if setting.samples > 1:
-            from crystalicl_jobflow.selection.select import ranked_places
-
-            metrics["prediction_ranked"] = prediction_rates(
-                result.candidates,
-                comparisons,
-                setting.samples,
-                places=ranked_places(
-                    result.candidates,
-                    processes=processes,
-                    progress=None if progress is None else partial(progress, "Rank"),
-                ),
-            )
+        if setting.samples > 1 or setting.rankings:
+            metrics |= _ranked(setting, result, comparisons, processes, progress)
     metrics |= {
-        "rates": {name: rate.model_dump() for name, rate in evaluation.rates.items()},
+        "rates": {
+            **{name: rate.model_dump() for name, rate in evaluation.rates.items()},
+            **ranked_rates(metrics),
+        },
         "reasons": evaluation.reasons,
         "metrics": evaluation.metrics,
         "tolerances": evaluation.tolerances,
@@ -139,3 +134,59 @@ def run_metrics(
             "versions": first.versions,
         }
     return {**metrics, "material_ids": result.material_ids}
+
+
+def _ranked(
+    setting: BenchmarkSetting,
+    result: BenchmarkResult,
+    comparisons: Sequence[Comparison | None],
+    processes: int,
+    progress: StageProgress | None,
+) -> dict[str, Any]:
+    """Return the match rates of ranked samples: of the first ranking, and of each by name."""
+    from crystalicl_jobflow.selection.select import ranked_places
+
+    rows = {
+        name: prediction_rates(
+            result.candidates,
+            comparisons,
+            setting.samples,
+            places=ranked_places(
+                result.candidates,
+                ranking=ranking,
+                processes=processes,
+                progress=None if progress is None else partial(progress, "Rank"),
+            ),
+        )
+        for name, ranking in setting.ranked_by.items()
+    }
+    found: dict[str, Any] = {"prediction_ranked": next(iter(rows.values()))}
+    if len(rows) > 1:
+        found["prediction_ranked_by"] = rows
+    return found
+
+
+def ranked_rates(metrics: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the match rates of the best-ranked samples as rates.
+
+    Parameters
+    ----------
+    metrics
+        With ``prediction_ranked`` and, where there are several rankings,
+        ``prediction_ranked_by``.
+
+    Returns
+    -------
+    dict
+        ``match_ranked_at_K`` of the first ranking, ``match_ranked_NAME_at_K`` of each of
+        several, for the K of `SAMPLES` that there are and the largest.
+    """
+    tables = {"": metrics.get("prediction_ranked", [])}
+    tables |= {f"_{name}": rows for name, rows in metrics.get("prediction_ranked_by", {}).items()}
+    rates: dict[str, dict[str, Any]] = {}
+    for name, rows in tables.items():
+        for row in rows:
+            if row["n"] in SAMPLES or row["n"] == len(rows):
+                rate = Rate.from_counts(row["matched"], row["conditions"])
+                rates[f"match_ranked{name}_at_{row['n']}"] = rate.model_dump()
+    return rates

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -108,6 +109,11 @@ class BenchmarkSetting(Document):
     text_format: str = "sgs"
     template: str = "crystalicl"
     constrain: Any = Field(True, description="True, False or fields of ConstraintOptions.")
+    rankings: list[str] = Field(
+        default_factory=list,
+        description="Rankings of a prediction's samples, each one name or several with commas;"
+        " none: the default one of a selection.",
+    )
     predictors: dict[str, str | None] = Field(
         default_factory=dict, description="Property → model, None for the default one."
     )
@@ -133,6 +139,11 @@ class BenchmarkSetting(Document):
         return bool(self.shots or self.templates)
 
     @property
+    def ranked_by(self) -> dict[str, tuple[str, ...] | None]:
+        """The rankings by name; None for the default one of a selection, named ''."""
+        return {name: tuple(name.split(",")) for name in self.rankings} or {"": None}
+
+    @property
     def slug(self) -> str:
         """The label as a folder's name."""
         return re.sub(r"[^a-z0-9.]+", "-", self.label.lower()).strip("-.")[:MAX_SLUG] or "run"
@@ -147,7 +158,9 @@ class BenchmarkSetting(Document):
         """
         from crystalicl_jobflow.energies import predictor_versions
 
-        more = {"kind": self.kind} if self.kind == "unconditional" else {}
+        more: dict[str, Any] = {"kind": self.kind} if self.kind == "unconditional" else {}
+        if self.rankings:
+            more |= {"rankings": list(self.rankings), **ranking_identity(self.rankings)}
         return {
             **more,
             "dataset": Path(self.dataset).name,
@@ -204,6 +217,30 @@ class BenchmarkSetting(Document):
         from crystalicl_jobflow.energies import load_predictor
 
         return [load_predictor(name, model) for name, model in self.predictors.items()]
+
+
+def ranking_identity(rankings: Sequence[str]) -> dict[str, Any]:
+    """Return what decides rankings beside their names: the weights of the evidence.
+
+    Raises
+    ------
+    ValueError
+        If a ranking is not known; one line.
+    """
+    from crystalicl_jobflow.selection.evidence import shipped_weights
+    from crystalicl_jobflow.selection.ranking import EVIDENCE, parse_ranking
+
+    names = [part for name in rankings for part in name.split(",")]
+    parse_ranking(names)
+    if EVIDENCE not in {name.removeprefix("-") for name in names}:
+        return {}
+    weights = shipped_weights(SETTINGS.EVIDENCE_WEIGHTS)
+    return {
+        "evidence_weights": {
+            "without_energy": dict(weights.without_energy),
+            "with_energy": dict(weights.with_energy),
+        }
+    }
 
 
 def data_set_name(path: str | Path) -> str:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from crystalicl_jobflow.benchmarks.settings import BenchmarkSetting, ModelChoice
 from crystalicl_jobflow.benchmarks.tables import COLUMNS, benchmark_table
+from crystalicl_jobflow.generation.substitution import SUBSTITUTION_MODEL
 from crystalicl_jobflow.schemas import Strategy
 from crystalicl_jobflow.schemas.benchmark import RunDoc, TableDoc
 
@@ -52,6 +53,31 @@ class Suite:
         for label in labels:
             if labels.count(label) > 1:
                 raise ValueError(f"two rows are called {label!r}")
+
+    def with_baseline(self) -> Suite:
+        """Return the suite with a row of element substitution for each data set.
+
+        Substitution needs a formula and known crystals: there is no such row where no pool is
+        named, no formula is asked for, or substitution is a row already.
+        """
+        rows: dict[str, BenchmarkSetting] = {}
+        for setting in self.settings:
+            if setting.model.base_model == SUBSTITUTION_MODEL:
+                return self
+            asked = setting.kind != "unconditional" and "formula" in setting.condition
+            if setting.pool is None or not asked:
+                continue
+            several = len({row.dataset for row in self.settings}) > 1
+            more = f", {setting.data_set_name}" if several else ""
+            changes = {
+                "label": f"element substitution{more}",
+                "model": ModelChoice(base_model=SUBSTITUTION_MODEL, adapter=None),
+                "shots": 0,
+                "strategy": "C",
+                "rankings": ["order"] if setting.samples > 1 else [],
+            }
+            rows.setdefault(setting.dataset, setting.model_copy(update=changes))
+        return replace(self, settings=(*self.settings, *rows.values()))
 
     def document(self) -> dict[str, Any]:
         """Return the suite as plain data."""
@@ -129,10 +155,7 @@ def conditional_suite(
     )
 
 
-_RANKED_NOTE = (
-    "Ranked: of all {n} samples, the different crystals, what meets the condition first, then"
-    " what was drawn most often, then the most probable."
-)
+_RANKED_NOTE = "Ranked: of all {n} samples, the different crystals, by {by}."
 
 
 def prediction_suite(setting: BenchmarkSetting, *, shots: Sequence[int] = (0,)) -> Suite:
@@ -155,10 +178,19 @@ def prediction_suite(setting: BenchmarkSetting, *, shots: Sequence[int] = (0,)) 
         tables=(("", columns, ("CrystaLLM 3",)),),
         notes=(
             *_run_notes(rows),
-            *([_RANKED_NOTE.format(n=setting.samples)] if fewer else []),
+            *([_RANKED_NOTE.format(n=setting.samples, by=_ranked_by(setting))] if fewer else []),
             "The published models were given the cell composition, not the space group.",
         ),
     )
+
+
+def _ranked_by(setting: BenchmarkSetting) -> str:
+    """Return the first ranking in words."""
+    if not setting.rankings:
+        return (
+            "what meets the condition first, then what was drawn most often, then the most probable"
+        )
+    return ", then ".join(setting.rankings[0].replace("_", " ").split(","))
 
 
 def unconditional_suite(setting: BenchmarkSetting) -> Suite:

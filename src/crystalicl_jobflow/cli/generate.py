@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from crystalicl_jobflow.cli._app import UserError
 from crystalicl_jobflow.cli._console import note, progress
 from crystalicl_jobflow.cli._options import (
     check_model,
@@ -44,6 +45,12 @@ if TYPE_CHECKING:
     type=click.IntRange(1),
     help="Show the K best-ranked different valid crystals of all samples, and write these as CIF.",
 )
+@click.option(
+    "--rank",
+    "ranking",
+    metavar="NAME[,NAME…]",
+    help="What --keep ranks by, e.g. evidence.  [default: success,times_drawn,log_prob]",
+)
 @format_option
 @template_option
 @constraint_options
@@ -75,6 +82,7 @@ def generate(**options: Any) -> None:
     from crystalicl_jobflow.generation import Writing
     from crystalicl_jobflow.utils.progress import Clock
 
+    _check_ranking(options)
     check_run_folder(options["out"])
     check_store(options["store"], open_candidate_store)
     check_model(options)
@@ -87,7 +95,7 @@ def generate(**options: Any) -> None:
     unfinished = _unfinished(options, best_of=sampling.best_of)
     candidates = _write_and_check(retrieval, writing, options, unfinished, clock)
     evaluation = evaluate(candidates)
-    kept = None if options["keep"] is None else _best(candidates, options["keep"])
+    kept = None if options["keep"] is None else _best(candidates, options)
     clock.lap("check")
     summary = _summary(retrieval, candidates, options, clock.seconds)
     if kept is not None:
@@ -167,12 +175,25 @@ def _write_and_check(
         )
 
 
-def _best(candidates: list[Candidate], number: int) -> list[Candidate]:
+def _check_ranking(options: Mapping[str, Any]) -> None:
+    """Refuse a ranking that does not exist, or that ranks nothing, before any work."""
+    if options["ranking"] is None:
+        return
+    if options["keep"] is None:
+        raise UserError("--rank has no effect without --keep")
+    from crystalicl_jobflow.selection.ranking import parse_ranking
+
+    parse_ranking(options["ranking"].split(","))
+
+
+def _best(candidates: list[Candidate], options: Mapping[str, Any]) -> list[Candidate]:
     """Return the candidates that a selection takes, by rank."""
     from crystalicl_jobflow.selection import SelectionRules, select_candidates
 
     by_id = {candidate.candidate_id: candidate for candidate in candidates}
-    _, chosen = select_candidates(candidates, SelectionRules(number=number))
+    ranking = None if options["ranking"] is None else options["ranking"].split(",")
+    rules = SelectionRules(number=options["keep"], ranking=ranking)
+    _, chosen = select_candidates(candidates, rules)
     return [by_id[item.candidate_id] for item in chosen]
 
 

@@ -187,6 +187,31 @@ class TextGenerator(Protocol):
         ...
 
 
+@runtime_checkable
+class TextScorer(Protocol):
+    """What knows the probability of a text that it did not write."""
+
+    def log_probs(
+        self, prompts: Sequence[str], texts: Sequence[Sequence[str]]
+    ) -> list[list[float]]:
+        """Return the natural logarithm of the probability of each text after its prompt.
+
+        Parameters
+        ----------
+        prompts
+            Whole prompts.
+        texts
+            For each prompt, the texts; each continues directly after the prompt.
+
+        Returns
+        -------
+        list of list of float
+            For each prompt, one number per text: at temperature 1, the end of the text included,
+            without nucleus and constraint, as `Completion.log_prob`.
+        """
+        ...
+
+
 @dataclass(eq=False)
 class TokenVocabulary:
     """The text that each token id appends.

@@ -7,6 +7,7 @@ elements are replaced.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -37,6 +38,13 @@ ASSIGNMENTS = 2
 LARGEST_GROUP = 6
 """Maximum number of elements of equal amount whose assignments are all tried; beyond it, only the
 best one."""
+
+VOTERS = 30
+"""Proposals looked at in any case: how many of them give a crystal is evidence for it."""
+
+NEARLY = 0.04
+"""Largest difference of fractional coordinates, of logarithms of lengths, and, in units of 100°,
+of angles, at which two descriptions are those of one crystal; far below what a match allows."""
 
 LEAST_RADIUS = 0.3
 """Radius (Å) used for an element without a tabulated one."""
@@ -179,29 +187,86 @@ def _sphere_volume(formula: str) -> float:
     )
 
 
-def different_crystals(templates: Sequence[Demonstration], formula: str) -> Iterator[Proposal]:
-    """Yield the proposals that give distinct crystals, the most similar first.
+@dataclass
+class Substituted:
+    """A crystal that substitution gives, with the first proposal of it.
+
+    Parameters
+    ----------
+    proposal
+        The one with the most similar elements.
+    votes
+        Proposals looked at that give this crystal.
+    """
+
+    proposal: Proposal
+    votes: int = 1
+
+
+def different_crystals(
+    templates: Sequence[Demonstration], formula: str, *, wanted: int | None = None
+) -> list[Substituted]:
+    """Return the different crystals among the proposals, the most similar first.
 
     Parameters
     ----------
     templates, formula
         As in `propose`.
+    wanted
+        Number of crystals; None for all. At least `VOTERS` proposals are looked at in any case,
+        so that their votes count, and no more than it takes.
 
-    Yields
-    ------
-    Proposal
-        Its crystal matches none before it under the tolerances of structure prediction.
+    Returns
+    -------
+    list of Substituted
+        No crystal matches one before it under the tolerances of structure prediction.
     """
     matcher = PairMatcher(MATCH)
-    found: list[Prepared] = []
-    for proposal in propose(templates, formula):
-        try:
-            crystal = matcher.prepare(SGS.build(proposal.crystal))
-        except TextError:
-            continue  # the template cannot be rebuilt from its own text
-        if not any(matcher.same(other, crystal) for other in found):
-            found.append(crystal)
-            yield proposal
+    found: list[tuple[Prepared, Substituted]] = []
+    seen: list[tuple[SGSCrystal, Substituted]] = []
+    for number, proposal in enumerate(propose(templates, formula)):
+        if number >= VOTERS and wanted is not None and len(found) >= wanted:
+            break
+        crystal = proposal.crystal
+        known = next((item for other, item in seen if _nearly_equal(other, crystal)), None)
+        if known is None:
+            try:
+                prepared = matcher.prepare(SGS.build(crystal))
+            except TextError:
+                continue  # the template cannot be rebuilt from its own text
+            known = next((item for other, item in found if matcher.same(other, prepared)), None)
+            if known is None:
+                known = Substituted(proposal, votes=0)
+                found.append((prepared, known))
+            seen.append((crystal, known))
+        known.votes += 1
+    return [known for _, known in found[:wanted]]
+
+
+def _nearly_equal(first: SGSCrystal, second: SGSCrystal) -> bool:
+    """Tell whether two descriptions are the same but for small differences.
+
+    Much cheaper than a comparison of the crystals, and true for most templates of one structure
+    type; where it is false the crystals may still match.
+    """
+    if first.space_group_number != second.space_group_number:
+        return False
+    if len(first.sites) != len(second.sites):
+        return False
+    mine, other = (
+        sorted((site.species, site.frac_coords) for site in crystal.sites)
+        for crystal in (first, second)
+    )
+    if any(a[0] != b[0] for a, b in zip(mine, other, strict=True)):
+        return False
+    moved = max(
+        abs(x - y - round(x - y))
+        for a, b in zip(mine, other, strict=True)
+        for x, y in zip(a[1], b[1], strict=True)
+    )
+    longer = max(abs(math.log(x / y)) for x, y in zip(first.lengths, second.lengths, strict=True))
+    wider = max(abs(x - y) for x, y in zip(first.angles, second.angles, strict=True))
+    return moved <= NEARLY and longer <= NEARLY and wider <= 100 * NEARLY
 
 
 class SubstitutionGenerator:
@@ -247,9 +312,9 @@ class SubstitutionGenerator:
         self, place: int, request: GenerationRequest, accept: AcceptText | None
     ) -> list[Completion]:
         wanted = request.first_sample + request.num_samples
-        found: list[Proposal] = []
+        found: list[Substituted] = []
         if request.formula is not None:
-            found = list(islice(different_crystals(request.templates, request.formula), wanted))
+            found = different_crystals(request.templates, request.formula, wanted=wanted)
         completions = []
         for sample in range(request.num_samples):
             number = request.first_sample + sample
@@ -259,7 +324,7 @@ class SubstitutionGenerator:
                     Completion(**base, text="", finished=False, error=_why_none(request, found))
                 )
                 continue
-            proposal = found[number]
+            proposal = found[number].proposal
             text = response_text(
                 crystal_text(proposal.crystal, request.text_format), template=request.template
             )
@@ -272,6 +337,9 @@ class SubstitutionGenerator:
                     flaw=flaw,
                     rejected={} if flaw is None else {flaw.value: 1},
                     template_id=proposal.template_id,
+                    template_rank=number,
+                    template_distance=proposal.distance,
+                    template_votes=found[number].votes,
                 )
             )
         return completions

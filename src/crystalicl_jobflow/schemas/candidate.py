@@ -32,6 +32,11 @@ class Provenance(Document):
     template_id: str | None = Field(
         None, description="Known crystal whose elements were replaced, where that was done."
     )
+    template_rank: int | None = Field(
+        None, description="The template's place among those of its condition, see Completion."
+    )
+    template_distance: float | None = Field(None, description="See Completion.")
+    template_votes: int | None = Field(None, description="See Completion.")
     log_prob: float | None = Field(
         None, description="Logarithm of the text's probability under the model as it is."
     )

@@ -87,11 +87,20 @@ class Completion(Document):
     log_prob: float | None = Field(
         None,
         description="Natural logarithm of the text's probability, its end included, under the"
-        " model as it is: at temperature 1, without nucleus and constraint. None where the engine"
-        " does not tell.",
+        " model as it is: at temperature 1, without nucleus and constraint. Of a text of element"
+        " substitution, under the language model that draws beside it. None where nobody tells.",
     )
     template_id: str | None = Field(
         None, description="Known crystal whose elements were replaced, where that was done."
+    )
+    template_rank: int | None = Field(
+        None, description="Its place among the different crystals that substitution gives, from 0."
+    )
+    template_distance: float | None = Field(
+        None, description="Sum of the differences of Mendeleev numbers of the replaced elements."
+    )
+    template_votes: int | None = Field(
+        None, description="Substitutions looked at that give this crystal."
     )
     model: ModelInfo | None = Field(
         None, description="What wrote this text, where several did; None: the generation's model."

@@ -25,12 +25,15 @@ class Contender:
         How many candidates are the same crystal.
     relaxation
         Its relaxation, where there was one.
+    evidence
+        Probability that the crystal is the right one of its condition, where it was asked for.
     """
 
     candidate: Candidate
     place: int
     times_drawn: int = 1
     relaxation: CandidateRelaxation | None = None
+    evidence: float | None = None
 
 
 Score = Callable[[Contender], float | None]
@@ -52,9 +55,13 @@ def _of_relaxation(name: str) -> Score:
     return score
 
 
+EVIDENCE = "evidence"
+"""The ranking that weighs all that speaks for a crystal, see `selection.evidence`."""
+
 RANKINGS: dict[str, tuple[Score, bool]] = {
     "success": (_success, True),
     "times_drawn": (lambda item: item.times_drawn, True),
+    EVIDENCE: (lambda item: item.evidence, True),
     "log_prob": (lambda item: item.candidate.provenance.log_prob, True),
     "log_prob_per_token": (_log_prob_per_token, True),
     "num_sites": (lambda item: item.candidate.num_sites, False),
@@ -71,6 +78,10 @@ RANKINGS: dict[str, tuple[Score, bool]] = {
     highest first.
 ``times_drawn``
     How often the crystal was drawn, most often first: the model's vote.
+``evidence``
+    Votes of the model and of element substitution, the text's probability and, where
+    candidates have one, the energy, in one score: the probability that the crystal is the right
+    one of its condition, highest first (:mod:`crystalicl_jobflow.selection.evidence`).
 ``log_prob``, ``log_prob_per_token``
     Probability of the text under the model, most probable first.
 ``num_sites``

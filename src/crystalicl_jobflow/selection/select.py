@@ -19,9 +19,11 @@ from crystalicl_jobflow.schemas.discovery import (
     SelectionRow,
 )
 from crystalicl_jobflow.schemas.stored_candidate import CandidateRelaxation
+from crystalicl_jobflow.selection.evidence import count_drawn, evidence_by_place
 from crystalicl_jobflow.selection.ranking import (
     AFTER_RELAXATION,
     BEFORE_RELAXATION,
+    EVIDENCE,
     Contender,
     parse_ranking,
     rank_contenders,
@@ -153,12 +155,18 @@ def select_candidates(
         _mark_known(rows, crystals, known, processes, progress)
     groups = _group(crystals, processes)
     sizes = Counter(groups.values())
+    evidence: Mapping[int, float] = {}
+    if any(name.removeprefix("-") == EVIDENCE for name in scores):
+        evidence = evidence_by_place(
+            {place: candidates[place] for place in crystals}, groups, count_drawn(candidates)
+        )
     contenders = [
         Contender(
             candidates[place],
             place,
             sizes[groups[place]],
             None if relaxed is None else relaxed.get(candidates[place].candidate_id),
+            evidence.get(place),
         )
         for place in crystals
     ]

@@ -261,7 +261,7 @@ def _suite(content: Mapping[str, Any], place: Place, files: GivenFiles) -> Any:
     if "datasets" in arguments:
         arguments["datasets"] = files.absolute(arguments["datasets"], (*place, "datasets"))
     try:
-        return make(BenchmarkSetting.model_validate(setting), **arguments)
+        return make(BenchmarkSetting.model_validate(setting), **arguments).with_baseline()
     except ValidationError as error:
         raise first_error(error, place) from None
     except (ValueError, TypeError) as error:

@@ -35,6 +35,10 @@ _COMMANDS: dict[str, tuple[str, str]] = {
         "property:property_command",
         "Predict a property of the crystals of a data set; mean absolute error.",
     ),
+    "evidence": (
+        "evidence:evidence",
+        "Fit the weights of the ranking by evidence on finished prediction runs.",
+    ),
     "energies": (
         "energies:energies",
         "Compare predicted properties with the known ones of a data set.",

@@ -107,6 +107,12 @@ def dataset_options(
             click.option(
                 "--limit", type=click.IntRange(1), help="Rows drawn from the data set.  [all]"
             ),
+            click.option(
+                "--baseline/--no-baseline",
+                default=True,
+                show_default=True,
+                help="With a pool and a formula, a row of element substitution beside the others.",
+            ),
             run_options,
         ],
     )
@@ -275,26 +281,29 @@ def run_suite(suite: Suite, options: Mapping[str, Any], *, cache: Any = None) ->
     suite
         The rows.
     options
-        ``seed``, ``repeats``, ``processes`` and ``out``.
+        ``seed``, ``repeats``, ``processes``, ``out`` and, where the command has it, ``baseline``.
     cache
         Where fingerprints are kept.
 
     Returns
     -------
     list of RunDoc
-        One per row and seed.
+        One per row and seed, without the row of element substitution that is put beside them.
     """
     from crystalicl_jobflow.benchmarks import RunFolder, run_setting, write_tables
     from crystalicl_jobflow.generation import check_model_files
 
     out: Path = options["out"]
     check_folder(out)
+    own = suite.settings
+    if options.get("baseline"):
+        suite = suite.with_baseline()
     seeds = range(options["seed"], options["seed"] + options["repeats"])
-    single = len(suite.settings) == len(seeds) == 1
+    single = len(own) == len(seeds) == 1
     plan = []
     for setting in suite.settings:
         for seed in seeds:
-            place = out if single else out / setting.slug / f"seed_{seed}"
+            place = out if single and setting in own else out / setting.slug / f"seed_{seed}"
             # all of them first: a folder of another run is refused before hours of work
             plan.append((setting, seed, RunFolder(place, setting.identity(seed))))
     for setting, _, folder in plan:
@@ -303,7 +312,7 @@ def run_suite(suite: Suite, options: Mapping[str, Any], *, cache: Any = None) ->
     pools = lru_cache(maxsize=4)(open_pool)
     runs = []
     for number, (setting, seed, folder) in enumerate(plan, start=1):
-        if not single:
+        if len(plan) > 1:
             note(f"Run {number} of {len(plan)}: {setting.label}, seed {seed}")
         if folder.finished is not None:
             note(f"Finished before: {folder.folder / 'metrics.json'}")
@@ -332,7 +341,7 @@ def run_suite(suite: Suite, options: Mapping[str, Any], *, cache: Any = None) ->
     if single:
         paths = [out / "metrics.json", out / "candidates.jsonl", *paths]
     click.echo(f"Written: {', '.join(map(str, paths))}")
-    return runs
+    return runs[: len(own) * len(seeds)]
 
 
 def print_table(item: TableDoc) -> None:

@@ -30,11 +30,21 @@ _SHOWN = (1, 2, 3, 5, 10, 20, 50, 100)
     show_default=True,
     help="Samples per condition; the match rate is told for 1 to n.",
 )
+@click.option(
+    "--rank",
+    "rankings",
+    multiple=True,
+    metavar="NAME[,NAME…]",
+    help="Also tell the match rate of the best-ranked crystals by this ranking, e.g. evidence;"
+    " repeatable.  [default: success,times_drawn,log_prob]",
+)
 def prediction(**options: Any) -> None:
     """Predict the crystals of a data set; match rate with 1 to n samples."""
     from crystalicl_jobflow.benchmarks import prediction_suite
 
-    setting = read_setting(options, kind="prediction", samples=options["n"])
+    setting = read_setting(
+        options, kind="prediction", samples=options["n"], rankings=list(options["rankings"])
+    )
     suite = prediction_suite(setting, shots=read_shots(options["shots"]))
     runs = run_suite(suite, options)
     if len(runs) > 1:

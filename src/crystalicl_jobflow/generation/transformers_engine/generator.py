@@ -24,6 +24,7 @@ from crystalicl_jobflow.generation.transformers_engine.batch_check import (
     max_positions,
 )
 from crystalicl_jobflow.generation.transformers_engine.model import CausalModel
+from crystalicl_jobflow.generation.transformers_engine.scoring import score_texts
 from crystalicl_jobflow.schemas import Completion, ModelInfo, SamplingParams
 from crystalicl_jobflow.utils.progress import Progress
 from crystalicl_jobflow.utils.torch_runtime import torch_threads
@@ -126,3 +127,13 @@ class TransformersGenerator:
                 return run.finish()
             finally:
                 self.batch_size = run.batch_size
+
+    def log_probs(
+        self, prompts: Sequence[str], texts: Sequence[Sequence[str]]
+    ) -> list[list[float]]:
+        """Return the log-probability of given texts; see :meth:`TextScorer.log_probs`."""
+        with torch_threads(self.num_threads), torch.inference_mode():
+            return [
+                score_texts(self.causal, prompt, found, batch_size=self.batch_size) if found else []
+                for prompt, found in zip(prompts, texts, strict=True)
+            ]
