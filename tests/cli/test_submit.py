@@ -133,6 +133,11 @@ class TestLocal:
         assert len({json.loads(line)["candidate_id"] for line in found}) == 6
         evaluation = json.loads(Path("run/result.json").read_text())
         assert evaluation["rates"]["parsed"]["of"] == len(evaluation["results"]) == 6
+        # and what `crystalicl report` needs for a page of the run
+        metrics = json.loads(Path("run/evaluation/metrics.json").read_text())
+        assert metrics["rates"]["parsed"]["of"] == metrics["num_candidates"] == 6
+        assert run("report", "run").exit_code == 0
+        assert "6 generated crystal texts" in Path("run/report.html").read_text()
         # what the message says about the store: the outputs are there for other programs
         again = run("collect", "run/store.yaml", "--store", "again.sqlite")
         assert "6 candidates in again.sqlite" in again.output

@@ -8,7 +8,13 @@ import pytest
 from pymatgen.core import Structure
 
 from checked_crystals import CSCL, FENI, NACL
-from crystalicl_jobflow.evaluation import RATE_MEANINGS, evaluate, rate_meaning
+from crystalicl_jobflow.evaluation import (
+    RATE_MEANINGS,
+    evaluate,
+    metrics_document,
+    rate_meaning,
+    rate_title,
+)
 from crystalicl_jobflow.schemas import Candidate, Condition, Evaluation, Rate, structure_columns
 from crystalicl_jobflow.validation.success import with_properties
 
@@ -50,6 +56,17 @@ def test_a_text_that_is_no_crystal_fails_everything(mixed: list[Candidate]) -> N
         "atoms_overlap": 1,
         "symmetry_differs": 1,
     }
+
+
+def test_a_contact_that_nobody_believes_is_not_valid(make: Make) -> None:
+    """Sodium and chlorine 0.75 Å apart: both rules have their rates, 'valid' needs both."""
+    evaluation = evaluate([make(NACL.replace("5.7 5.7 5.7", "1.5 1.5 1.5")), make(NACL)])
+    assert counts(evaluation, "structure_valid") == (2, 2)
+    assert counts(evaluation, "structure_valid_radii") == (1, 2)
+    assert counts(evaluation, "valid") == (1, 2)
+    rates = metrics_document(evaluation)["rates"]
+    assert [rates[name]["count"] for name in ("structure_valid", "structure_valid_radii")] == [2, 1]
+    assert rate_title("structure_valid") == "structure valid, 0.5 Å alone"
 
 
 def test_only_what_was_asked_for_has_a_rate(make: Make) -> None:

@@ -12,6 +12,7 @@ from crystalicl_jobflow.datasets.crystal_data import CrystalData
 from crystalicl_jobflow.energies.relaxations import hull_energies
 from crystalicl_jobflow.evaluation import EvaluationOptions, evaluate_and_judge, write_evaluation
 from crystalicl_jobflow.report import build_page, read_run
+from crystalicl_jobflow.report.best_candidates import best_candidates
 from crystalicl_jobflow.report.sections import distributions, headline, marks, stability
 from crystalicl_jobflow.schemas import Candidate
 from crystalicl_jobflow.schemas.stored_candidate import CandidateRelaxation
@@ -102,6 +103,20 @@ def test_without_competitors_the_page_says_not_judged(
     assert "no competing phase of Na-Cl in the reference set" in html
     assert "above the convex hull" not in " ".join(item.title for item in distributions(run, None))
     assert "0.0\xa0% S.U.N." not in html
+
+
+def test_of_equal_crystals_the_one_that_was_judged_is_shown(
+    candidates: list[Candidate], tmp_path: Path
+) -> None:
+    run = read_run(evaluated(candidates, known_crystals(RIVAL), tmp_path))
+    first, second = run.columns[0], run.columns[1]  # the failed rock salt repeats the other
+    assert second["duplicate_of"] == first["candidate_id"]
+    assert 0 in best_candidates(run, 5)
+    verdict = {name: first.pop(name) for name in ("energy_above_hull", "stable", "relaxed")}
+    run.candidates[0].properties.clear()
+    second |= verdict
+    assert 1 in best_candidates(run, 5)
+    assert 0 not in best_candidates(run, 5)
 
 
 def test_a_page_without_energies_does_not_speak_of_stability(run_folder: Path) -> None:

@@ -84,6 +84,8 @@ def test_the_card_tells_data_training_commands_and_figures(trained, tmp_path) ->
         "parsed": {"rate": 0.5, "count": 2, "of": 4},
         "match_at_20": {"rate": 0.75, "count": 3, "of": 4},
         "redrawn": {"rate": 0.0, "count": 0, "of": 4},
+        "structure_valid": {"rate": 1.0, "count": 4, "of": 4},
+        "valid": {"rate": 0.25, "count": 1, "of": 4},
     }
     metrics.write_text(json.dumps({"rates": rates}))
     card = model_card(
@@ -96,8 +98,8 @@ def test_the_card_tells_data_training_commands_and_figures(trained, tmp_path) ->
         "| crystals | 12 |",
         "| seed | 0 |",
         "crystalicl train base x.csv --out base",
-        "| | parsed | match_at_20 |",
-        "| zero-shot | 0.500 (2/4) | 0.750 (3/4) |",
+        "| | parsed | valid | match_at_20 |",
+        "| zero-shot | 0.500 (2/4) | 0.250 (1/4) | 0.750 (3/4) |",
         "## Limits",
         "nats per token",
     ):

@@ -185,10 +185,12 @@ def candidate_table(candidates: Sequence[Candidate], *, title: str | None = None
 
 def rates_table(evaluation: Evaluation, *, title: str | None = None) -> Table:
     """Return a table of all rates with their counts and denominators, and the figures."""
+    from crystalicl_jobflow.evaluation.rates import rate_title
+
     rows = table("Rate", ">Share", ">Count", ">Of", title=title)
     for name, rate in evaluation.rates.items():
         share = "not judged" if rate.rate is None else f"{100 * rate.rate:.1f} %"
-        rows.add_row(name.replace("_", " "), share, str(rate.count), str(rate.of))
+        rows.add_row(rate_title(name), share, str(rate.count), str(rate.of))
     for name, value in evaluation.metrics.items():
         if value is not None:
             count = f"{value:.0f}" if float(value).is_integer() else f"{value:.4f}"

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 RESULT = "result.json"
 """What the Flow returns after a local run: rates, tables, a summary, a model card."""
 
+EVALUATION = "evaluation"
+"""Folder of a local run's evaluation, as ``crystalicl evaluate`` writes it."""
+
 
 @click.command(
     epilog="\b\ncrystalicl submit flows/generate.yaml --dry-run\n"
@@ -127,9 +130,11 @@ def _run(described: DescribedFlow, out: Path) -> None:
 
     from crystalicl_jobflow.candidates import CandidateBuilder, open_candidate_store
     from crystalicl_jobflow.candidates.opening import CANDIDATES_STORE
+    from crystalicl_jobflow.cli._candidates import CANDIDATES, shared_provenance, write_candidates
     from crystalicl_jobflow.cli._console import step_lines
+    from crystalicl_jobflow.evaluation import write_evaluation
     from crystalicl_jobflow.stores import store_label
-    from crystalicl_jobflow.submission import run_here
+    from crystalicl_jobflow.submission import evaluation_of, run_here
     from crystalicl_jobflow.utils.files import write_json
 
     check_folder(out)
@@ -151,12 +156,18 @@ def _run(described: DescribedFlow, out: Path) -> None:
     if done["failed"]:
         raise click.ClickException(f"not done: {', '.join(done['failed'])}")
     if described.flow.output is not None:
-        found = described.flow.output.resolve(store)
-        result = jsanitize(found, strict=True, enum_values=True)
+        returned = described.flow.output.resolve(store)
+        result = jsanitize(returned, strict=True, enum_values=True)
         write_json(out / RESULT, _without_batches(result))
-        for step, count in getattr(found, "count_rows", []):  # a discovery has them
+        for step, count in getattr(returned, "count_rows", []):  # a discovery has them
             note(f"  {step}: {count}")
         note(f"What the Flow returns: {out / RESULT}")
+    evaluated = evaluation_of(described, store)
+    if evaluated is not None:
+        evaluation, checked = evaluated
+        write_evaluation(out / EVALUATION, evaluation, more=shared_provenance(checked))
+        write_candidates(out / EVALUATION / CANDIDATES, checked)
+        note(f"Rates and rows: {out / EVALUATION}; a page of them: crystalicl report {out}")
 
 
 def _without_batches(value: Any) -> Any:

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from crystalicl_jobflow.evaluation.intervals import rate_with_interval, wilson_interval
 from crystalicl_jobflow.evaluation.options import EvaluationOptions
-from crystalicl_jobflow.evaluation.rates import RATE_MEANINGS, evaluate, rate_meaning
+from crystalicl_jobflow.evaluation.rates import (
+    RATE_MEANINGS,
+    evaluate,
+    rate_meaning,
+    rate_title,
+)
 from crystalicl_jobflow.evaluation.realism import (
     REALISM_MEANINGS,
     Realism,
@@ -52,6 +57,7 @@ __all__ = [
     "metrics_document",
     "parquet_available",
     "rate_meaning",
+    "rate_title",
     "rate_with_interval",
     "realism_rates",
     "structure_prediction",

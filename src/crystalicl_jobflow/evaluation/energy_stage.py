@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     )
     from crystalicl_jobflow.schemas.stored_candidate import CandidateRelaxation
 
-NOT_RELAXED = "it was not relaxed"
+NOT_RELAXED = "not relaxed"
 """Why a candidate that no relaxation was tried of has no energy above the hull."""
 
 

@@ -20,7 +20,7 @@ from crystalicl_jobflow.schemas import (
     Rate,
 )
 from crystalicl_jobflow.schemas.structure_table import SUCCESS_PREFIX
-from crystalicl_jobflow.thresholds import check_tolerances, evaluation_tolerances
+from crystalicl_jobflow.thresholds import MIN_DISTANCE, check_tolerances, evaluation_tolerances
 from crystalicl_jobflow.utils.progress import Progress
 from crystalicl_jobflow.validation.provenance import check_versions
 from crystalicl_jobflow.validation.reading import declares_space_group
@@ -41,8 +41,8 @@ RATE_MEANINGS: dict[str, str] = {
     "redrawn": "drawn more than once / candidates",
     "parsed_per_draw": "read as one crystal / draws made, rejected ones included",
     "valid": "both structural rules and composition / candidates",
-    "structure_valid": "CDVAE's distance and volume rule / candidates",
-    "structure_valid_radii": "no overlap of atomic radii / candidates",
+    "structure_valid": "CDVAE's rule: distances of 0.5 Å or more, volume / candidates",
+    "structure_valid_radii": "no two atoms closer than half their radii's sum / candidates",
     "composition_valid": "charge-neutral (SMACT) / candidates",
     "overlap": "atoms closer than half their radii's sum / parsed candidates",
     "symmetry_adherence": "found group is the asked, else declared one / candidates asked for a"
@@ -57,6 +57,32 @@ RATE_MEANINGS: dict[str, str] = {
 }
 """Numerator and denominator of each rate. A rate named after a part of the condition (``formula``,
 ``band_gap``, …) is: met / candidates for which it was requested."""
+
+
+_TITLES = {
+    "sun": "S.U.N.",
+    "metastable_sun": "metastable S.U.N.",
+    "sun_of_all": "S.U.N., of all candidates",
+    "metastable_sun_of_all": "metastable S.U.N., of all candidates",
+    "structure_valid": f"structure valid, {MIN_DISTANCE:g} Å alone",
+    "structure_valid_radii": "structure valid, atomic radii",
+    "crystext_valid": "CrysText valid",
+    "crystallm_valid": "CrystaLLM valid",
+}
+"""Rates whose name says too little as words."""
+
+
+def rate_title(name: str) -> str:
+    """Return a rate's name as people are shown it.
+
+    Examples
+    --------
+    >>> rate_title("structure_valid")
+    'structure valid, 0.5 Å alone'
+    >>> rate_title("composition_valid")
+    'composition valid'
+    """
+    return _TITLES.get(name) or name.replace("_", " ").replace(":", ": ")
 
 
 def rate_meaning(name: str) -> str | None:

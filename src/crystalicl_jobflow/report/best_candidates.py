@@ -45,9 +45,16 @@ def best_candidates(run: Run, top: int) -> list[int]:
 
 
 def _without_duplicates(run: Run, places: list[int], top: int) -> list[int]:
-    """Return one of each set of equal crystals, the best, of places in their order."""
+    """Return one of each set of equal crystals, the best, of places in their order.
+
+    That need not be the one that was drawn first: another of the set may have been relaxed.
+    """
     if any("unique" in row or "duplicate_of" in row for row in run.columns):
-        return [i for i in places if not run.columns[i].get("duplicate_of")]
+        first: dict[str, int] = {}
+        for place in places:
+            own = run.candidates[place].candidate_id
+            first.setdefault(str(run.columns[place].get("duplicate_of") or own), place)
+        return list(first.values())
     compared = places[: COMPARED_PER_CRYSTAL * top]  # the page needs no more than its best
     structures = [run.candidates[i].structure for i in compared]
     founders = unique_groups([item for item in structures if item is not None])

@@ -6,7 +6,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -95,9 +95,10 @@ class Run:
 def read_run(folder: str | Path) -> Run:
     """Read what a run left in a folder.
 
-    Needs the candidates, here or, of a benchmark's many runs, in folders below; takes rates
-    from ``metrics.json`` or ``summary.json``, and computes them where there is neither; takes
-    further results of each candidate from ``structures.parquet`` or ``structures.csv``.
+    Needs the candidates, here or in folders below, as a local run and a benchmark's many leave
+    them; takes rates from ``metrics.json`` or ``summary.json``, and computes them where there is
+    neither; takes further results of each candidate from ``structures.parquet`` or
+    ``structures.csv``.
 
     Parameters
     ----------
@@ -118,7 +119,9 @@ def read_run(folder: str | Path) -> Run:
         places = [path.parent for path in sorted(folder.glob(f"*/**/{CANDIDATES_FILE}"))]
         if not places:
             raise ValueError(f"{folder} holds no {CANDIDATES_FILE}")
-        run = _together(folder.resolve().name, [_read_one(place) for place in places])
+        runs = [_read_one(place) for place in places]
+        name = folder.resolve().name
+        run = replace(runs[0], name=name) if len(runs) == 1 else _together(name, runs)
     run.tables = _read_tables(folder / TABLE_FILE)
     return run
 

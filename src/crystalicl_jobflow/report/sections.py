@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from crystalicl_jobflow.crystal import space_groups
 from crystalicl_jobflow.evaluation.intervals import wilson_interval
-from crystalicl_jobflow.evaluation.rates import rate_meaning
+from crystalicl_jobflow.evaluation.rates import rate_meaning, rate_title
 from crystalicl_jobflow.report.charts import Distribution, categories, histogram
 from crystalicl_jobflow.report.reference import Reference
 from crystalicl_jobflow.report.run import Run
@@ -125,7 +125,7 @@ def _rate_row(run: Run, name: str, rate: Rate) -> RateRow:
     bounds = wilson_interval(rate.count, rate.of)
     return RateRow(
         name=name,
-        title=words(name),
+        title=rate_title(name),
         meaning=run.meanings.get(name) or rate_meaning(name) or "",
         rate=rate,
         low=None if bounds is None else bounds[0],

@@ -16,20 +16,9 @@ def pretty_symbol(symbol: str) -> str:
     return re.sub(r"-(\d)", "\\1\u0305", lowered)
 
 
-_NAMES = {
-    "sun": "S.U.N.",
-    "metastable_sun": "metastable S.U.N.",
-    "sun_of_all": "S.U.N., of all candidates",
-    "metastable_sun_of_all": "metastable S.U.N., of all candidates",
-    "structure_valid": "structure valid, 0.5 Å alone",
-    "structure_valid_radii": "structure valid, atomic radii",
-}
-"""Names that say too little as words."""
-
-
 def words(name: str) -> str:
     """Return a field's name as words."""
-    return _NAMES.get(name) or name.replace("_", " ").replace(":", ": ")
+    return name.replace("_", " ").replace(":", ": ")
 
 
 def number(value: Any) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from crystalicl_jobflow.submission.build import DescribedFlow, load_flow_file
 from crystalicl_jobflow.submission.submit import (
     assign_described,
+    evaluation_of,
     job_rows,
     run_here,
     submit_fireworks,
@@ -24,6 +25,7 @@ __all__ = [
     "assign_described",
     "assign_workers",
     "check_workers",
+    "evaluation_of",
     "job_rows",
     "load_flow_file",
     "run_here",

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from jobflow import JobStore
     from maggma.core import Store
 
+    from crystalicl_jobflow.schemas import Candidate, Evaluation
     from crystalicl_jobflow.schemas.flow_files import ManagerName
 
 _MANAGERS: dict[str, Literal["jobflow_remote", "fireworks"]] = {
@@ -221,6 +222,37 @@ def run_here(described: DescribedFlow, store: JobStore, folder: str | Path) -> d
         "completed": sorted({str(item["name"]) for item in found}),
         "failed": [job.name for job in described.jobs if job.uuid not in done],
     }
+
+
+def evaluation_of(
+    described: DescribedFlow, store: JobStore
+) -> tuple[Evaluation, list[Candidate]] | None:
+    """Return what the evaluation of a Flow that ran has found, and the candidates.
+
+    Parameters
+    ----------
+    described
+        The Flow.
+    store
+        Where the outputs of its jobs are.
+
+    Returns
+    -------
+    tuple or None
+        None where the Flow has not one job that validates and one that evaluates.
+    """
+    from crystalicl_jobflow.jobs import EvaluateMaker, ValidateMaker
+    from crystalicl_jobflow.schemas import Evaluation
+    from crystalicl_jobflow.schemas.candidate import ValidateDoc
+
+    validate = [job for job in described.jobs if isinstance(job.maker, ValidateMaker)]
+    evaluate = [job for job in described.jobs if isinstance(job.maker, EvaluateMaker)]
+    if len(validate) != 1 or len(evaluate) != 1:
+        return None
+    checked, evaluation = (job.output.resolve(store) for job in (validate[0], evaluate[0]))
+    if isinstance(checked, ValidateDoc) and isinstance(evaluation, Evaluation):
+        return evaluation, checked.candidates
+    return None
 
 
 def _words(resources: Any) -> str | None:
