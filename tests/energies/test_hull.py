@@ -294,7 +294,7 @@ def test_a_part_of_the_known_crystals_never_puts_one_higher(shared_data: Path) -
     import pandas as pd
 
     names = ("mp_20_train.csv.gz", "mp_20_test.csv.gz")
-    columns = ["material_id", "pretty_formula", "formation_energy_per_atom", "energy_above_hull"]
+    columns = ["material_id", "pretty_formula", "formation_energy_per_atom", "e_above_hull"]
     rows = pd.concat([pd.read_csv(shared_data / name, usecols=columns) for name in names])
     known = ConvexHull(
         HullEntry(row.material_id, Composition(row.pretty_formula), row.formation_energy_per_atom)
@@ -305,6 +305,6 @@ def test_a_part_of_the_known_crystals_never_puts_one_higher(shared_data: Path) -
         composition = Composition(row.pretty_formula)
         above = known.energy_above_hull(composition, row.formation_energy_per_atom)
         assert above >= -1e-9  # it is an entry itself
-        assert above <= row.energy_above_hull + 1e-3
+        assert above <= row.e_above_hull + 1e-3
         on_hull += above < 1e-9
     assert on_hull > 150

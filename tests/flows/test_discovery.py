@@ -323,6 +323,35 @@ class TestVasp:
         assert (item.is_stable, item.is_novel, item.is_sun) == (True, True, True)
         assert item.energy_above_hull == crystal.energy_above_hull
 
+    @pytest.mark.parametrize(
+        ("other", "reason"),
+        [
+            (["K", "Br"], "no competing phase of Na-Cl in the reference set"),
+            (["Na", "Na"], "no competing phase of Na-Cl in the reference set, only elements"),
+            (None, "no known crystals to compare with"),
+        ],
+    )
+    def test_without_competitors_nothing_is_judged(self, recites, store, other, reason):
+        recites(ROCK_SALT)
+        maker = DiscoveryFlowMaker(
+            with_potcar_spec(_mp_relaxation()), n_generate=2, generation_maker=GENERATION
+        )
+        known = None
+        if other is not None:
+            crystal = Structure(Lattice.cubic(3.5), other, [[0, 0, 0], [0.5, 0.5, 0.5]])
+            known = [{"structure": crystal, "properties": {"formation_energy_per_atom": -1.9}}]
+        with FakeVasp({"NaCl": -3.37}).plays():
+            _, found = discover(store, maker, known=known)
+        (crystal,) = found.found
+        assert crystal.formation_energy_per_atom < -2
+        assert (crystal.energy_above_hull, crystal.no_hull_reason) == (None, reason)
+        assert (found.counts["judged"], found.counts["stable"]) == (0, None)
+        assert ("stable", "not judged") in found.count_rows
+        assert (found.rates["stable"].rate, found.rates["stable"].of) == (None, 0)
+        (item,) = [item for item in documents(store) if item.relaxations]
+        assert (item.is_relaxed, item.is_stable, item.is_sun) == (True, None, None)
+        assert item.no_hull_reason == reason
+
     def test_a_crash_and_an_unconverged_run_are_recorded(self, recites, store):
         recites(*METALS[:3])
         dft = with_potcar_spec(_mp_relaxation())

@@ -86,6 +86,7 @@ def test_the_headline_is_over_the_crystals_that_could_be_judged(
     assert "2 of 5 crystals could be judged for stability" in html
     assert f"1 ({reason})" in html
     assert f"stability not judged: {reason}" in marks(run, 3)
+    assert html.count('<td class="num" data-sort="">not judged</td>') == 3  # rutile, CsCl, Fe-Ni
     plotted = {chart.title: chart.num_generated for chart in distributions(run, None)}
     assert plotted["Energy above the convex hull (eV/atom)"] == 1
     assert plotted["Formation energy per atom (eV/atom)"] == 2

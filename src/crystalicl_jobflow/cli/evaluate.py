@@ -130,7 +130,14 @@ def evaluate(source: str, out: Path, **options: Any) -> None:
     for name in evaluation.metrics:
         if name.startswith("not_judged:") and name != "not_judged:joint":
             field = name.removeprefix("not_judged:")
-            note(f"{field} was not judged for every candidate that has it: try --predict {field}")
+            # an energy above the hull is not predicted
+            how = "--energies chgnet" if field == "energy_above_hull" else f"--predict {field}"
+            note(f"{field} was not judged for every candidate that has it: try {how}")
+    unjudged = evaluation.tolerances.get("not_judged_by_hull")
+    if unjudged is not None:
+        note(f"Crystals without a verdict on their stability: {unjudged}")
+    if chosen.energies is not None and not chosen.relax:
+        note("Energies are those of the crystals as generated; --relax relaxes them first")
     if not parquet_available():
         note("No Parquet file: pip install 'crystalicl-jobflow[evaluation]'")
     note(f"Written: {', '.join(map(str, paths))}, {out / _candidates.CANDIDATES}")

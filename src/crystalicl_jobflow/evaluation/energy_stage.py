@@ -182,7 +182,7 @@ def _made_elsewhere(
                     converged=None,
                     failure=EnergyFailure.MODEL_FAILED,
                     message="There is no relaxation of it.",
-                    no_hull_reason=NOT_RELAXED,
+                    no_hull_reason=None if candidate.structure is None else NOT_RELAXED,
                 )
             )
             continue

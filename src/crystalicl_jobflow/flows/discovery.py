@@ -118,8 +118,8 @@ class DiscoveryFlowMaker(Maker):
         known
             Known crystals, that novelty and the convex hull are against: structures or
             documents that hold one, or the name of a CSV or store that can be read where the
-            jobs run (a relative path becomes absolute). None: everything is new, and there is no
-            hull.
+            jobs run (a relative path becomes absolute). None: everything is new, and
+            there is no hull: stability is not judged.
         references
             The true crystals for the evaluation, one per condition; None for none.
 

@@ -130,6 +130,7 @@ def build_page(run: Run, *, reference: Reference | None = None, top: int = TOP) 
         ],
         "stability": sections.stability(run),
         "over_judged": sections.STABILITY,
+        "not_judged": sections.NOT_JUDGED,
         "energies": any(row.get("relaxed") for row in run.columns),
         "order": ORDER,
         "gradients": gradients_svg(elements),

@@ -134,6 +134,8 @@ def _rate_row(run: Run, name: str, rate: Rate) -> RateRow:
     )
 
 
+NOT_JUDGED = "not judged"
+
 STABILITY = frozenset({"stable", "metastable", "sun", "metastable_sun"})
 """Rates over the crystals that could be judged."""
 
@@ -201,6 +203,8 @@ def figures(run: Run) -> list[tuple[str, str]]:
 def cell_text(run: Run, place: int, column: Column) -> str:
     """Return what a candidate's cell in a column says; an empty text where nothing is known.
 
+    An energy above the hull that nothing competes with is "not judged".
+
     Parameters
     ----------
     run
@@ -212,7 +216,8 @@ def cell_text(run: Run, place: int, column: Column) -> str:
     """
     value = run.value(place, column.name)
     if value is None:
-        return ""
+        unjudged = column.name == "energy_above_hull" and run.value(place, "no_hull_reason")
+        return NOT_JUDGED if unjudged else ""
     if isinstance(value, float) and column.numeric:
         return f"{value:.3f}"
     return number(value)
