@@ -170,6 +170,25 @@ def test_a_combination_that_no_crystal_has_is_refused_before_a_model_is_loaded(
     assert "227" in line
 
 
+@pytest.mark.parametrize("flag", [[], ["--allow-other-base"]])
+def test_the_switch_for_another_base_reaches_the_model(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flag: list[str]
+) -> None:
+    given: list[dict[str, object]] = []
+
+    def load(*_args: object, **options: object) -> RecitingGenerator:
+        given.append(options)
+        return RecitingGenerator()
+
+    monkeypatch.setattr("crystalicl_jobflow.generation.load_generator", load)
+    result = run(
+        "generate", "--formula", "NaCl", "--shots", 0, "--samples", 1, "--no-constrain", *flag,
+        "--out", tmp_path / "run",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    assert [options["allow_other_base"] for options in given] == [bool(flag)]
+
+
 def test_a_folder_of_cifs_serves_as_pool(run: Run, generated: Path, tmp_path: Path) -> None:
     result = run(
         "generate", "--formula", "SrTiO3", "--space-group", 221, "--samples", 1, "--shots", 1,

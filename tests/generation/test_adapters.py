@@ -31,6 +31,7 @@ from crystalicl_jobflow.generation.adapter_base import (
     compare_base,
     record_base,
 )
+from crystalicl_jobflow.generation.transformers_engine import pretrained
 from crystalicl_jobflow.utils.hashing import folder_hash
 
 from .tiny import PROMPT, save_tiny_model
@@ -84,13 +85,15 @@ def adapter(tiny_model: Path, tmp_path: Path) -> Path:
 
 class TestBase:
     def test_another_base_is_refused_unless_insisted_on(
-        self, tiny_model: Path, adapter: Path
+        self, tiny_model: Path, adapter: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         base = tiny_model / "base"
+        monkeypatch.setattr(pretrained, "load_base_model", lambda *_: pytest.fail("loaded"))
         rename_base(adapter, "meta-llama/Llama-2-7b-chat-hf")
         message = refusal(base, adapter)
         assert "made for the base model 'meta-llama/Llama-2-7b-chat-hf'" in message
         assert "--allow-other-base" in message
+        monkeypatch.undo()
         info = load_generator(str(base), str(adapter), device="cpu", allow_other_base=True).info
         assert info.adapter_base == "meta-llama/Llama-2-7b-chat-hf"
         assert info.adapter_base_check == "differs"

@@ -115,6 +115,19 @@ def test_generation_answers_conditions_without_demonstrations(reciting):
     assert doc.num_tokens == sum(c.num_tokens for g in doc.generations for c in g.completions)
 
 
+def test_another_base_for_an_adapter_is_allowed_only_if_asked_for(reciting, monkeypatch):
+    given = []
+
+    def load(*_args, **options):
+        given.append(options["allow_other_base"])
+        return reciting
+
+    monkeypatch.setattr("crystalicl_jobflow.generation.load_generator", load)
+    for maker in (GenerateMaker(constrain=False), GenerateMaker("g", allow_other_base=True)):
+        run(MontyDecoder().process_decoded(maker.as_dict()).make({"formula": "NaCl"}))
+    assert given == [False, True]
+
+
 def test_constraint_options_may_be_a_mapping(reciting):
     reciting.texts = [PEROVSKITE]
     doc = run(GenerateMaker(constrain={"max_atoms": 17}).make(ASKED))

@@ -14,6 +14,8 @@ from crystalicl_jobflow.generation.model_places import (
     NO_ADAPTER,
     adapter_place,
     base_place,
+    check_file,
+    hub_commit,
     proposers,
 )
 from crystalicl_jobflow.generation.several import SeveralGenerators
@@ -186,6 +188,7 @@ def _load(
     # here, not above: `crystalicl --help` needs no torch
     from crystalicl_jobflow.generation.transformers_engine.adapters import (
         AdapterChoice,
+        check_adapter,
         with_adapter,
     )
     from crystalicl_jobflow.generation.transformers_engine.generator import TransformersGenerator
@@ -198,36 +201,35 @@ def _load(
     asked: LoadOptions = json.loads(given)
     device, quantization = torch_device(asked["device"]), asked["quantization"]
     options = loading_options(device, asked["dtype"], quantization)
+    checked = None
+    if adapter is not None:  # before the base model, which may be large
+        check_file(base, base_name, "model", "config.json")
+        commit = hub_commit(base, "config.json", asked["revision"])
+        loaded = AdapterBase(base_name, commit, None if commit else folder_hash(base))
+        checked = check_adapter(
+            AdapterChoice(
+                adapter, asked["adapter_revision"], loaded, base, asked["allow_other_base"]
+            )
+        )
     tokenizer, model = load_base_model(base, base_name, asked["revision"], options)
-    base_revision = getattr(model.config, "_commit_hash", None) or folder_hash(base)
     if quantization is None:
         model.to(device)
     info = ModelInfo(
         engine="transformers",
         base_model=base_name,
-        base_revision=base_revision,
+        base_revision=getattr(model.config, "_commit_hash", None) or folder_hash(base),
         device=str(model.device),
         dtype=str(model.dtype).removeprefix("torch."),
         quantization=quantization,
     )
-    if adapter is not None:
-        commit = getattr(model.config, "_commit_hash", None)
-        weights = None if commit else base_revision
-        choice = AdapterChoice(
-            adapter,
-            asked["adapter_revision"],
-            AdapterBase(base_name, commit, weights),
-            base,
-            asked["allow_other_base"],
-        )
-        adapted = with_adapter(model, tokenizer, choice, merge=quantization is None)
-        model, tokenizer = adapted.model, adapted.tokenizer
+    if checked is not None:
+        model, tokenizer = with_adapter(model, tokenizer, checked, merge=quantization is None)
         info = info.model_copy(
             update={
-                "adapter": choice.name,
-                "adapter_revision": adapted.revision,
-                "adapter_base": adapted.base_name,
-                "adapter_base_check": adapted.base_check,
+                "adapter": checked.choice.name,
+                "adapter_revision": checked.revision,
+                "adapter_base": checked.base_name,
+                "adapter_base_check": checked.base_check,
             }
         )
     model.eval()

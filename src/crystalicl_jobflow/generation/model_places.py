@@ -139,6 +139,33 @@ def check_file(place: str, name: str, what: str, file: str) -> None:
         raise GenerationError(f"{what} {name!r} cannot be loaded: {load_failure(error)}") from error
 
 
+def hub_commit(place: str, file: str, revision: str | None) -> str | None:
+    """Return the commit of a model or adapter on the hub.
+
+    Parameters
+    ----------
+    place
+        A folder, or a name on the hub.
+    file
+        File that every one of them has.
+    revision
+        Branch, tag or commit.
+
+    Returns
+    -------
+    str or None
+        None for a folder.
+    """
+    if Path(place).is_dir():
+        return None
+    from transformers.utils import cached_file
+    from transformers.utils.hub import extract_commit_hash
+
+    path = cached_file(place, file, revision=revision or "main")
+    commit: str | None = extract_commit_hash(str(path), None)
+    return commit
+
+
 def is_path(name: str) -> bool:
     """Return whether a name means a folder: names on the hub are 'model' or 'owner/model'."""
     return Path(name).exists() or name.startswith((".", "/", "~")) or name.count("/") > 1

@@ -106,7 +106,9 @@ class Completion(Document):
         None, description="What wrote this text, where several did; None: the generation's model."
     )
     error: str | None = Field(
-        None, description="Why there is no text, where a model server gave none; one line."
+        None,
+        description="Why there is no text, where a model server gave none or the prompt left no"
+        " room for one; one line.",
     )
     flaw: FailureReason | None = Field(
         None, description="Why the text would have been drawn again, had draws been left."

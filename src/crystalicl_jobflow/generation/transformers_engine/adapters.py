@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,6 +16,7 @@ from crystalicl_jobflow.generation.adapter_base import (
 from crystalicl_jobflow.generation.base import GenerationError
 from crystalicl_jobflow.generation.model_places import (
     check_file,
+    hub_commit,
     is_path,
     load_failure,
     shown_name,
@@ -62,50 +62,49 @@ class AdapterChoice:
 
 
 @dataclass(frozen=True)
-class AdaptedModel:
-    """A model with its adapter.
+class CheckedAdapter:
+    """An adapter that may be put on its base model.
 
     Parameters
     ----------
-    model, tokenizer
-        The tokenizer is the adapter's own where there is one beside it.
-    revision
-        The adapter's commit on the hub, or a hash of its files.
+    choice
+        The adapter.
+    config
+        Its configuration, of peft.
     base_name
-        Base model that the adapter was made for, as it says itself.
+        Base model that it was made for, as it says itself.
     base_check
         How that compares with the one loaded.
     """
 
-    model: Any
-    tokenizer: Any
-    revision: str | None
+    choice: AdapterChoice
+    config: Any
     base_name: str | None
     base_check: BaseCheck
 
+    @property
+    def revision(self) -> str | None:
+        """The adapter's commit on the hub, or a hash of its files."""
+        place = self.choice.place
+        commit = hub_commit(place, "adapter_config.json", self.choice.revision)
+        return commit or folder_hash(place)
 
-def with_adapter(model: Any, tokenizer: Any, choice: AdapterChoice, *, merge: bool) -> AdaptedModel:
-    """Put an adapter on the model.
 
-    Merged into the weights where these are not quantised: one matrix product less per
-    layer, and the same texts.
+def check_adapter(choice: AdapterChoice) -> CheckedAdapter:
+    """Check an adapter before its base model, which may be large, is loaded.
 
     Parameters
     ----------
-    model, tokenizer
-        The base model.
     choice
         The adapter.
-    merge
-        Whether the weights are changed, so that the result is a plain model.
 
     Raises
     ------
     GenerationError
-        If the adapter cannot be loaded, was made for another base model, does not fit, or is of
-        a kind that cannot be merged; one line.
+        If the adapter cannot be read, is of a kind that cannot be merged, or was made for another
+        base model; one line.
     """
-    config, saved = _read(choice)
+    config = _read_config(choice)
     needed = read_base(choice.place, config.base_model_name_or_path or None, choice.revision)
     check = compare_base(needed, choice.base, choice.base_place)
     if check == "differs" and not choice.allow_other_base:
@@ -117,24 +116,54 @@ def with_adapter(model: Any, tokenizer: Any, choice: AdapterChoice, *, merge: bo
             f"adapter {choice.name!r} {fault}: if it is to be used nevertheless, say so with"
             " --allow-other-base (in Python allow_other_base=True)"
         )
+    return CheckedAdapter(choice, config, needed.name, check)
+
+
+def with_adapter(
+    model: Any, tokenizer: Any, adapter: CheckedAdapter, *, merge: bool
+) -> tuple[Any, Any]:
+    """Put an adapter on the model.
+
+    Merged into the weights where these are not quantised: one matrix product less per
+    layer, and the same texts.
+
+    Parameters
+    ----------
+    model, tokenizer
+        The base model.
+    adapter
+        Of `check_adapter`.
+    merge
+        Whether the weights are changed, so that the result is a plain model.
+
+    Returns
+    -------
+    model, tokenizer
+        The tokenizer is the adapter's own where there is one beside it.
+
+    Raises
+    ------
+    GenerationError
+        If the adapter does not fit, or cannot be merged; one line.
+    """
+    choice = adapter.choice
+    saved = _read_weights(choice)
     tokenizer = fit_vocabulary(
         model, tokenizer, choice.place, saved, name=choice.name, **choice.hub_options
     )
-    tuned = _wrap(model, config, set(saved), choice)
+    tuned = _wrap(model, adapter.config, set(saved), choice)
     if merge:
         _untie(tuned)
         try:
             tuned = tuned.merge_and_unload()
         except (AttributeError, NotImplementedError, ValueError) as error:
-            raise _cannot_merge(choice, config, load_failure(error)) from error
-    commit = _hub_commit(choice) or folder_hash(choice.place)
-    return AdaptedModel(tuned, tokenizer, commit, needed.name, check)
+            raise _cannot_merge(choice, adapter.config, load_failure(error)) from error
+    return tuned, tokenizer
 
 
-def _read(choice: AdapterChoice) -> tuple[Any, dict[str, torch.Tensor]]:
-    """Return an adapter's configuration and weights, if it is of a kind that can be used."""
+def _read_config(choice: AdapterChoice) -> Any:
+    """Return an adapter's configuration, if it is of a kind that can be used."""
     from peft import PeftConfig
-    from peft.utils import load_peft_weights
 
     if is_path(choice.place):
         check_file(choice.place, choice.name, "adapter", "adapter_config.json")
@@ -149,10 +178,19 @@ def _read(choice: AdapterChoice) -> tuple[Any, dict[str, torch.Tensor]]:
         raise _cannot_merge(choice, config, "it adds to the prompt instead of the weights")
     if getattr(config, "alora_invocation_tokens", None):
         raise _cannot_merge(choice, config, "it acts on a part of each text only (aLoRA)")
+    return config
+
+
+def _read_weights(choice: AdapterChoice) -> dict[str, torch.Tensor]:
+    from peft.utils import load_peft_weights
+
     try:
-        return config, load_peft_weights(choice.place, device="cpu", **choice.hub_options)
+        weights: dict[str, torch.Tensor] = load_peft_weights(
+            choice.place, device="cpu", **choice.hub_options
+        )
     except Exception as error:
         raise _cannot_load(choice, error) from error
+    return weights
 
 
 def _wrap(model: Any, config: Any, saved: set[str], choice: AdapterChoice) -> Any:
@@ -216,15 +254,3 @@ def _cannot_merge(choice: AdapterChoice, config: Any, reason: str) -> Generation
         f"adapter {choice.name!r} is of the kind {kind}, which cannot be merged into a model:"
         f" {reason}"
     )
-
-
-def _hub_commit(choice: AdapterChoice) -> str | None:
-    """Return the commit of a hub file in the local cache."""
-    if Path(choice.place).is_dir():
-        return None
-    from transformers.utils import cached_file
-    from transformers.utils.hub import extract_commit_hash
-
-    path = cached_file(choice.place, "adapter_config.json", revision=choice.revision or "main")
-    commit: str | None = extract_commit_hash(str(path), None)
-    return commit
