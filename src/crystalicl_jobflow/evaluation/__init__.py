@@ -16,13 +16,6 @@ from crystalicl_jobflow.evaluation.realism import (
     judge_realism,
     realism_rates,
 )
-from crystalicl_jobflow.evaluation.reward import (
-    CrystextValidity,
-    Reward,
-    crystext_reward,
-    crystext_validity,
-    group_advantages,
-)
 from crystalicl_jobflow.evaluation.structure_prediction import (
     PREDICTION_MEANINGS,
     SampleMatch,
@@ -35,6 +28,13 @@ from crystalicl_jobflow.evaluation.table import (
     parquet_available,
     structures_table,
     write_evaluation,
+)
+from crystalicl_jobflow.validation.reward import (
+    CrystextValidity,
+    Reward,
+    crystext_reward,
+    crystext_validity,
+    group_advantages,
 )
 
 __all__ = [

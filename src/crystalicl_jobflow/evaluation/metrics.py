@@ -13,7 +13,6 @@ from pymatgen.core import Composition, Structure
 from crystalicl_jobflow.comparison.polymorphs import match_polymorphs
 from crystalicl_jobflow.crystal.formula import crystal_composition, whole_composition
 from crystalicl_jobflow.evaluation.match_rates import References, aligned
-from crystalicl_jobflow.evaluation.reward import crystext_reward
 from crystalicl_jobflow.schemas import Candidate, Rate
 from crystalicl_jobflow.thresholds import (
     BOND_TOLERANCE,
@@ -23,6 +22,7 @@ from crystalicl_jobflow.thresholds import (
 from crystalicl_jobflow.utils.parallel import map_list
 from crystalicl_jobflow.utils.progress import StageProgress
 from crystalicl_jobflow.validation.cif_validity import CifValidity, cif_validity
+from crystalicl_jobflow.validation.reward import crystext_reward
 
 if TYPE_CHECKING:
     from crystalicl_jobflow.datasets.crystal_data import CrystalData

@@ -9,7 +9,7 @@ from __future__ import annotations
 import gc
 import logging
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -57,6 +57,8 @@ class BatchRun:
         Tokens that prompt and text may have together; None for no limit.
     requests, sampling, accept, progress, on_completion
         See :meth:`~crystalicl_jobflow.generation.base.TextGenerator.generate`.
+    on_row
+        Called with each sample's last draw, tokens included.
     """
 
     model: CausalModel
@@ -67,6 +69,7 @@ class BatchRun:
     accept: AcceptText | None = field(kw_only=True)
     progress: Progress | None = field(kw_only=True)
     on_completion: CompletionCallback | None = field(kw_only=True)
+    on_row: Callable[[Row], None] | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         tolerance = ROUNDING.get(self.model.dtype, 0.0)
@@ -277,6 +280,8 @@ class BatchRun:
         if reason is not None and row.attempt < self.sampling.max_redraws:
             self.waiting.appendleft(row.redraw(reason))
             return
+        if self.on_row:
+            self.on_row(row)
         completion = row.completion(reason)
         self.answers[row.request_index][row.sample_index] = completion
         if self.on_completion:

@@ -11,7 +11,7 @@ from pymatgen.core import Lattice, Structure
 
 from checked_crystals import NACL
 from crystalicl_jobflow.evaluation import crystext_reward, crystext_validity, group_advantages
-from crystalicl_jobflow.evaluation.reward import MAX_REWARD
+from crystalicl_jobflow.validation.reward import MAX_REWARD
 from crystalicl_jobflow.text import CIF
 from crystalicl_jobflow.thresholds import REWARD_PENALTY
 
