@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
+import numpy as np
+from numpy.typing import NDArray
+
 from crystalicl_jobflow.generation.base import (
     ConstraintState,
     GenerationRequest,
@@ -103,6 +106,8 @@ class Row:
         self.finished = False
         self.text = ""
         self._bytes = b""
+        self.choices: list[NDArray[np.int64]] | None = None
+        """Token ids among which each token was drawn, where they are kept."""
         self.state: ConstraintState | None = None
         if self.request.constraint is not None:
             self.state = self.request.constraint.start(self.vocabulary)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from crystalicl_jobflow.jobs.evaluate import EvaluateMaker
 from crystalicl_jobflow.jobs.generate import GenerateMaker, gather_generations
+from crystalicl_jobflow.jobs.grpo import GRPOMaker
 from crystalicl_jobflow.jobs.instructions import InstructionsMaker
 from crystalicl_jobflow.jobs.relax import RelaxMaker
 from crystalicl_jobflow.jobs.relaxations import gather_relaxations, relax_each, relax_together
@@ -19,6 +20,7 @@ from crystalicl_jobflow.jobs.validate import ValidateMaker
 
 __all__ = [
     "EvaluateMaker",
+    "GRPOMaker",
     "GenerateMaker",
     "InstructionsMaker",
     "RelaxMaker",

@@ -106,9 +106,9 @@ class TrainMaker(Maker):
     def __post_init__(self) -> None:
         if self.method not in ("lora", "base"):
             raise ValueError(f"method {self.method!r} is not one of lora, base")
-        self.loop = _settings(LoopSettings, self.loop)
-        self.lora = _settings(LoraSettings, self.lora) or LoraSettings()
-        self.size = _settings(BaseSize, self.size) or BaseSize()
+        self.loop = settings_from(LoopSettings, self.loop)
+        self.lora = settings_from(LoraSettings, self.lora) or LoraSettings()
+        self.size = settings_from(BaseSize, self.size) or BaseSize()
 
     def as_dict(self) -> dict[str, Any]:
         """Return the Maker as plain data."""
@@ -140,7 +140,7 @@ class TrainMaker(Maker):
         if self.method == "lora":
             check_lora(self.lora)
         loop = self.loop or (PAPER_LOOP if self.method == "lora" else LoopSettings())
-        folder = Path(self.folder or _own_folder(self.name)).expanduser().absolute()
+        folder = Path(self.folder or own_folder(self.name)).expanduser().absolute()
         folder.mkdir(parents=True, exist_ok=True)
         resumed = (folder / CHECKPOINT).is_file()
         lesson = self._lesson(data, folder, seed=loop.seed)
@@ -233,13 +233,13 @@ def write_card(training: Any, evaluations: Mapping[str, Any] | None = None) -> C
     return CardDoc(card=card, path=path, rates=rates)
 
 
-def _own_folder(name: str) -> str:
+def own_folder(name: str) -> str:
     """Return a folder that no other job uses, also where jobs share their working folder."""
     this = CURRENT_JOB.job
     return safe_name(name) if this is None else f"{safe_name(name)}-{this.uuid[:8]}"
 
 
-def _settings(kind: type[Any], value: Any) -> Any:
+def settings_from(kind: type[Any], value: Any) -> Any:
     """Return settings that a database may have turned into a mapping."""
     if not isinstance(value, Mapping):
         return value

@@ -87,6 +87,32 @@ class TrainDoc(Document):
     last_updated: datetime = Field(default_factory=utcnow)
 
 
+class GRPODoc(Document):
+    """What a GRPO job returns; the weights stay in its folder."""
+
+    base_model: str = Field(description="Model that was tuned, or the base of the adapter.")
+    adapter: str | None = Field(None, description="Adapter that it started from.")
+    reward: str = Field(description="Name of the reward.")
+    folder: str = Field(description="Absolute path on the worker: log, checkpoint, card.")
+    model: str = Field(description="Folder of the adapter or model in it.")
+    host: str = Field("", description="Worker that trained.")
+    steps: int = 0
+    tokens: int = Field(0, description="Tokens written.")
+    seconds: float = 0.0
+    before: dict[str, float] = Field(
+        default_factory=dict,
+        description="Measured on held-out crystals before: 'match', the share of single draws"
+        " that are the known crystal, and 'crystals', their number.",
+    )
+    after: dict[str, float] = Field(default_factory=dict, description="The same after.")
+    rewards: list[float] = Field(default_factory=list, description="Mean reward of each step.")
+    settings: dict[str, Any] = Field(default_factory=dict)
+    data: list[DataRecord] = Field(default_factory=list)
+    reward_curve: str | None = Field(None, description="Path of the picture on the worker.")
+    card: str = Field("", description="The model card, Markdown.")
+    last_updated: datetime = Field(default_factory=utcnow)
+
+
 class CardDoc(Document):
     """What the job that completes a card with measured figures returns."""
 

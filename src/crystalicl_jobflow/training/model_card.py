@@ -210,7 +210,7 @@ def _measured(
     folders: Sequence[Path], metrics: Mapping[str, str | Path] | None, notes: str
 ) -> list[str]:
     parts = []
-    commands = [command for folder in folders if (command := _command(folder))]
+    commands = [command for folder in folders if (command := training_command(folder))]
     if commands:
         parts.append("To train it again:\n\n```\n" + "\n".join(commands) + "\n```")
     if metrics:
@@ -335,7 +335,8 @@ def _share(value: float | None, kind: str) -> str | None:
     return f"{value:.0%} of the {kind} instructions".replace("%", " %") if value else None
 
 
-def _command(folder: Path) -> str:
+def training_command(folder: Path) -> str:
+    """Return the command that made a training; '' where it is not known."""
     path = folder / COMMAND
     return path.read_text(encoding="utf-8").strip() if path.is_file() else ""
 

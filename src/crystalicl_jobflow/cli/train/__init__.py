@@ -11,6 +11,7 @@ from crystalicl_jobflow.cli._app import OneLineGroup
 from crystalicl_jobflow.cli._console import note
 from crystalicl_jobflow.cli._outputs import check_folder
 from crystalicl_jobflow.cli.train import _options
+from crystalicl_jobflow.cli.train.grpo import grpo
 from crystalicl_jobflow.cli.train.instructions import instructions
 from crystalicl_jobflow.utils.files import write_text
 
@@ -21,6 +22,7 @@ def train() -> None:
 
 
 train.add_command(instructions)
+train.add_command(grpo)
 
 
 @train.command()

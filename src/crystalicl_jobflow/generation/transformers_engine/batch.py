@@ -58,7 +58,8 @@ class BatchRun:
     requests, sampling, accept, progress, on_completion
         See :meth:`~crystalicl_jobflow.generation.base.TextGenerator.generate`.
     on_row
-        Called with each sample's last draw, tokens included.
+        Called with each sample's last draw, with the tokens among which each was drawn if there
+        were no draws before.
     """
 
     model: CausalModel
@@ -191,7 +192,7 @@ class BatchRun:
                 self.prefixes.pop(row.context, None)
 
     def _first_draw(self, index: int, sample: int) -> Row:
-        return Row(
+        row = Row(
             request=self.requests[index],
             request_index=index,
             sample_index=sample,
@@ -200,6 +201,9 @@ class BatchRun:
             vocabulary=self.model.vocabulary,
             max_positions=self.max_positions,
         )
+        if self.on_row:
+            row.choices = []
+        return row
 
     def _context(self, item: tuple[int, int] | Row) -> tuple[int, ...]:
         return item.context if isinstance(item, Row) else self.prompts[item[0]]

@@ -151,7 +151,7 @@ class TokenSampler:
             allowed = np.asarray(row.state.allowed(), dtype=np.int64)
             choices.append(allowed)
             if len(allowed) == 1:  # nothing to choose
-                if not self._offer(row, int(allowed[0]), row.numbers_used):
+                if not self._offer(row, int(allowed[0]), row.numbers_used, allowed):
                     row.end(finished=False)
             else:
                 pending.append(place)
@@ -188,7 +188,8 @@ class TokenSampler:
             refused = []
             for line, column in zip(lines.tolist(), drawn.columns.tolist(), strict=True):
                 row = rows[pending[line]]
-                if not self._offer(row, int(ids[line, column]), int(used[line])):
+                left = ids[line, ~np.isneginf(scores[line])]
+                if not self._offer(row, int(ids[line, column]), int(used[line]), left):
                     scores[line, column] = -np.inf
                     # a rejection may show the constraint that others would be rejected, too
                     still = row.state.allowed() if row.state is not None else ids[line]
@@ -205,9 +206,11 @@ class TokenSampler:
             return np.zeros(ids.shape)
         return np.stack([self._prior.bonus(row, line) for row, line in zip(rows, ids, strict=True)])
 
-    def _offer(self, row: Row, token: int, numbers_used: int) -> bool:
+    def _offer(self, row: Row, token: int, numbers_used: int, choices: np.ndarray) -> bool:
         assert row.state is not None
         if row.state.advance(token):
+            if row.choices is not None:
+                row.choices.append(choices)
             row.take(token, numbers_used)
             return True
         return False

@@ -7,7 +7,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from crystalicl_jobflow.generation.base import GenerationRequest, TokenVocabulary
 from crystalicl_jobflow.generation.rows import Row
@@ -31,6 +33,8 @@ class DrawnText:
         The text.
     finished
         Whether the model ended it.
+    choices
+        Token ids among which each was drawn, each of shape (choices,); None without a constraint.
     """
 
     request: GenerationRequest
@@ -38,17 +42,7 @@ class DrawnText:
     written: tuple[int, ...]
     text: str
     finished: bool
-
-    def allowed(self, vocabulary: TokenVocabulary) -> list[Any] | None:
-        """Return the token ids that the constraint allowed at each place; None without one."""
-        if self.request.constraint is None:
-            return None
-        state = self.request.constraint.start(vocabulary)
-        choices = []
-        for token in self.written:
-            choices.append(state.allowed())
-            state.advance(token)
-        return choices
+    choices: tuple[NDArray[np.int64], ...] | None
 
 
 def draw_texts(
@@ -100,7 +94,10 @@ def draw_texts(
 
 
 def _drawn(row: Row) -> DrawnText:
-    return DrawnText(row.request, row.prompt_ids, tuple(row.written), row.text, row.finished)
+    choices = None if row.state is None or row.choices is None else tuple(row.choices)
+    return DrawnText(
+        row.request, row.prompt_ids, tuple(row.written), row.text, row.finished, choices
+    )
 
 
 def log_probs(
@@ -122,7 +119,8 @@ def log_probs(
     Returns
     -------
     list of torch.Tensor
-        Shape (tokens,) for each text: among the tokens that its constraint allowed, if it has one.
+        Shape (tokens,) for each text: among the tokens that its constraint allowed, if it has one,
+        less those that it rejected.
     """
     causal = model.get_base_model() if hasattr(model, "get_base_model") else model
     device = next(causal.parameters()).device
@@ -134,17 +132,21 @@ def log_probs(
     # what is padded stands behind each text, where causal attention does not see it
     hidden = causal.base_model(input_ids=ids, use_cache=False).last_hidden_state
     head = causal.get_output_embeddings()
+    # tokens that write nothing (padding, unknown, …) are never drawn
+    writes = torch.zeros(head.weight.shape[0], dtype=torch.bool)
+    pieces = [index for index, piece in enumerate(vocabulary.pieces) if piece]
+    writes[[*pieces, *vocabulary.eos_token_ids]] = True
     found = []
     for row, text in enumerate(texts):
         start = len(text.prompt_ids)
         states = hidden[row, start - 1 : start - 1 + len(text.written)]
         scores = head(states).float() / temperature  # (tokens, vocabulary)
-        choices = text.allowed(vocabulary)
-        if choices is not None:
-            barred = torch.ones(scores.shape, dtype=torch.bool)
-            for place, allowed in enumerate(choices):
-                barred[place, torch.from_numpy(allowed)] = False
-            scores = scores.masked_fill(barred.to(device), -torch.inf)
+        barred = ~writes.expand(scores.shape).clone()
+        if text.choices is not None:
+            barred[:] = True
+            for place, choices in enumerate(text.choices):
+                barred[place, torch.from_numpy(choices)] = False
+        scores = scores.masked_fill(barred.to(device), -torch.inf)
         written = torch.tensor(text.written, device=device)
         picked = scores.gather(1, written[:, None])[:, 0]
         found.append(picked - torch.logsumexp(scores, dim=1))

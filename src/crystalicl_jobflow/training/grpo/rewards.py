@@ -1,4 +1,4 @@
-"""Rewards of texts, by name: CrysText's, a match alone, or a user's function."""
+"""Rewards of texts, by name: CrysText's, a match alone, an energy, or a user's function."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ import logging
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 
-from pymatgen.core import Structure
+from pymatgen.core import Composition, Structure
 
 from crystalicl_jobflow.comparison.matching import match_structures
+from crystalicl_jobflow.crystal.formula import crystal_composition, whole_composition
+from crystalicl_jobflow.energies.energy_model import EnergyModel
+from crystalicl_jobflow.energies.loading import load_energy_model
 from crystalicl_jobflow.schemas import Condition
 from crystalicl_jobflow.utils.messages import first_line
 from crystalicl_jobflow.utils.parallel import parallel_map
@@ -78,25 +81,65 @@ REWARDS: dict[str, RewardFunction] = {"crystext": crystext, "match": match}
 """Rewards by name."""
 
 
+@dataclass(frozen=True)
+class EnergyReward:
+    """Minus the energy per atom (eV) under a potential, of the crystal as it is written.
+
+    None for a text without a crystal, with another formula, or without an energy.
+
+    Parameters
+    ----------
+    potential
+        Its name, as in `crystalicl_jobflow.energies.loading.load_energy_model`.
+    """
+
+    potential: str
+
+    def __call__(self, attempt: Attempt) -> float | None:
+        """Return the reward of a text."""
+        structure, formula = attempt.structure(), attempt.condition.formula
+        if structure is None:
+            return None
+        if formula is not None and crystal_composition(structure) != whole_composition(
+            Composition(formula)
+        ):
+            return None
+        (energy,) = _potential(self.potential).energies([structure])
+        return None if energy.energy_per_atom is None else -energy.energy_per_atom
+
+
+@lru_cache(maxsize=1)
+def _potential(name: str) -> EnergyModel:
+    """Load a potential, once in each process."""
+    return load_energy_model(name)
+
+
 def find_reward(name: str) -> RewardFunction:
     """Return a reward by its name.
 
     Parameters
     ----------
     name
-        'crystext', 'match', or a function that can be imported, as ``module:function``: it gets
-        an `Attempt` and returns a number, or None for a text that it cannot reward.
+        'crystext', 'match', 'energy:POTENTIAL' (such as ``energy:chgnet``), or a function that
+        can be imported, as ``module:function``: it gets an `Attempt` and returns a number, or
+        None for a text that it cannot reward.
 
     Raises
     ------
     ValueError
-        If there is no such reward, or the function cannot be imported; one line.
+        If there is no such reward or potential, or the function cannot be imported; one line.
+    ImportError
+        If the potential needs a package that is missing.
     """
     if name in REWARDS:
         return REWARDS[name]
     module, colon, function = name.partition(":")
     if not colon:
-        raise ValueError(f"reward {name!r} is not one of {', '.join(REWARDS)}, MODULE:FUNCTION")
+        known = ", ".join([*REWARDS, "energy:POTENTIAL", "MODULE:FUNCTION"])
+        raise ValueError(f"reward {name!r} is not one of {known}")
+    if module == "energy":
+        _potential(function)  # an unknown one is reported before any work
+        return EnergyReward(function)
     try:
         found = getattr(importlib.import_module(module), function)
     except (ImportError, AttributeError, ValueError) as error:
