@@ -11,9 +11,9 @@ from pymatgen.core import Lattice, Structure
 
 from checked_crystals import NACL
 from crystalicl_jobflow.evaluation import crystext_reward, crystext_validity, group_advantages
-from crystalicl_jobflow.validation.reward import MAX_REWARD
 from crystalicl_jobflow.text import CIF
 from crystalicl_jobflow.thresholds import REWARD_PENALTY
+from crystalicl_jobflow.validation.reward import MAX_REWARD
 
 PARTS = ["parse", "valid", "formula", "match_loose", "match_medium", "match_tight", "penalty"]
 

@@ -83,7 +83,7 @@ def assign_workers(
 
     A job's step follows from its function, whatever its name: ``retrieval`` is
     `RetrieveMaker` and `InstructionsMaker` (what reads pools), ``generation`` is
-    `GenerateMaker` and the parts of a benchmark, ``training`` is `TrainMaker`,
+    `GenerateMaker` and the parts of a benchmark, ``training`` is `TrainMaker` and `GRPOMaker`,
     ``forcefield`` is every force field's Maker of atomate2, ``vasp`` every VASP Maker
     (those of other installed packages and those in the Flow, too), and both what
     `RelaxMaker` makes for that level. All others, the gathering of a divided
@@ -287,9 +287,9 @@ def step_functions(step: str) -> list[Callable[..., Any]]:
 
         return [GenerateMaker.make, sample_benchmark, write_part]
     if step == "training":
-        from crystalicl_jobflow.jobs import TrainMaker
+        from crystalicl_jobflow.jobs import GRPOMaker, TrainMaker
 
-        return [TrainMaker.make]
+        return [TrainMaker.make, GRPOMaker.make]
     try:
         if step == "forcefield":
             from atomate2.ase.jobs import AseMaker

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from crystalicl_jobflow.generation.base import GenerationRequest, TokenVocabulary
 from crystalicl_jobflow.generation.rows import Row
 from crystalicl_jobflow.generation.transformers_engine.batch import BatchRun
+from crystalicl_jobflow.generation.transformers_engine.batch_check import max_positions
 from crystalicl_jobflow.generation.transformers_engine.model import CausalModel
 from crystalicl_jobflow.schemas import SamplingParams
 from crystalicl_jobflow.training.checkpoints import trainable
@@ -82,6 +83,7 @@ def draw_texts(
             requests,
             sampling,
             batch_size=batch_size,
+            max_positions=max_positions(model.config),
             accept=None,
             progress=None,
             on_completion=None,
