@@ -90,6 +90,36 @@ def test_the_best_different_crystals_are_kept_and_all_samples_stay(
     assert f"the best {len(kept)} different ones kept" in result.output
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--rank", "evidence"), "--rank has no effect without --keep"),
+        (("--keep", 1, "--rank", "beauty"), "no ranking 'beauty'; there are success"),
+        (("--keep", 1, "--energy", "chgnet"), "--energy has an effect with --rank evidence"),
+        (("--energy-seconds", 1), "--energy-seconds has no effect without --energy"),
+    ],
+)
+def test_a_ranking_that_makes_no_sense_is_refused_before_any_work(
+    arguments: tuple[object, ...], said: str, refused: Callable[..., str], tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    assert said in refused("generate", "--formula", "NaCl", *arguments, "--out", out)
+    assert not out.exists()
+
+
+def test_the_kept_crystals_can_be_ranked_by_evidence(
+    run: Run, generated: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "kept"
+    run(
+        "generate", "--formula", "CaTiO3", "--space-group", 221, "--samples", 8, "--keep", 1,
+        "--rank", "evidence", "--shots", 2, "--max-redraws", 0, "--no-constrain", "--out", out,
+    )  # fmt: skip
+    candidates, summary = read(out)
+    (kept,) = [item for item in candidates if item.candidate_id in summary["kept"]][:1]
+    assert kept.joint_success
+
+
 def test_a_second_run_into_the_same_folder_leaves_no_stale_cif(run: Run, generated: Path) -> None:
     (generated / "cifs" / "mine.cif").write_text("kept")
     result = run(

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from crystalicl_jobflow.benchmarks.evidence import Case, fit_evidence
+from crystalicl_jobflow.energies import Energy
 from crystalicl_jobflow.schemas import (
     Candidate,
     Completion,
@@ -25,6 +26,7 @@ from crystalicl_jobflow.selection.evidence import (
     EvidenceWeights,
     evidence_features,
 )
+from crystalicl_jobflow.selection.evidence_energies import EvidenceEnergies, add_energies
 from crystalicl_jobflow.selection.select import SelectionRules, ranked_places, select_candidates
 from crystalicl_jobflow.validation.validate import build_candidates
 
@@ -178,3 +180,42 @@ def test_without_energies_the_weights_say_nothing_of_them():
     assert "energy" not in found["without_energy"]
     with pytest.raises(ValueError, match="too few"):
         fit_evidence(made_cases(3, energies=False))
+
+
+class TestEnergies:
+    """Energies of those for which most speaks already."""
+
+    class Counting:
+        name, version = "counting", "1"
+
+        def __init__(self) -> None:
+            self.asked = 0
+
+        def energies(self, structures, *, progress=None):
+            self.asked += len(structures)
+            return [Energy(-float(item.get_space_group_info()[1])) for item in structures]
+
+    def test_one_energy_for_each_crystal_and_the_best_ranked_only(self):
+        wider = ROCK_SALT.replace("5.7", "5.8")
+        candidates = checked(
+            draw(ROCK_SALT), draw(wider), draw(ROCK_SALT), draw(CSCL_TYPE), draw("no crystal"),
+            draw(CSCL_TYPE), draw(ZINC_BLENDE),
+        )  # fmt: skip
+        model = self.Counting()
+        options = EvidenceEnergies(relaxed="nothing", crystals=2)
+        found = add_energies(candidates, options, model=model)
+        assert model.asked == 2
+        energies = [item.properties.get(EVIDENCE_ENERGY) for item in found]
+        assert energies == [-225.0, -225.0, -225.0, -221.0, None, -221.0, None]
+        assert EVIDENCE_ENERGY not in candidates[0].properties
+        # energies of an earlier call are dropped
+        again = add_energies(found, EvidenceEnergies(relaxed="nothing", crystals=1), model=model)
+        assert [EVIDENCE_ENERGY in item.properties for item in again].count(True) == 3
+
+    def test_the_ranking_without_energies_stays_what_it_was(self):
+        candidates = checked(draw(CSCL_TYPE), draw(CSCL_TYPE), draw(ROCK_SALT))
+        options = EvidenceEnergies(relaxed="nothing")
+        found = add_energies(candidates, options, model=self.Counting())
+        plain = ranked_places(candidates, ranking="evidence")
+        assert ranked_places(found, ranking="evidence_without_energy") == plain == [0, 2, 1]
+        assert ranked_places(found, ranking="evidence") == [1, 2, 0]

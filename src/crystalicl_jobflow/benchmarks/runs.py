@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +19,9 @@ from crystalicl_jobflow.utils.progress import StageProgress
 
 if TYPE_CHECKING:
     from crystalicl_jobflow.benchmarks.run_folder import RunFolder
+
+ENERGIES = "energies.sqlite"
+"""File of a run's folder that keeps energies."""
 
 MAX_LISTED = 10
 """Most constraints that a run lists; every candidate names its own."""
@@ -69,10 +74,49 @@ def run_setting(
         progress=progress,
     )
     identity = folder.settings if folder is not None else setting.identity(seed)
+    if setting.energies is not None:
+        # energies are kept in the folder as they are found: a killed run goes on
+        kept = None if folder is None else str(folder.folder / ENERGIES)
+        add_run_energies(setting, result, cache=kept, progress=progress)
     metrics = run_metrics(setting, result, identity, processes=processes, progress=progress)
     if folder is not None:
         folder.finish(result.parts, metrics, result.evaluation)
     return RunDoc.from_metrics(setting.label, seed, metrics), result
+
+
+def add_run_energies(
+    setting: BenchmarkSetting,
+    result: BenchmarkResult,
+    *,
+    cache: str | None = None,
+    progress: StageProgress | None = None,
+) -> None:
+    """Give the crystals of a run their energies, in place.
+
+    Parameters
+    ----------
+    setting
+        Says how they are computed.
+    result
+        The run; its candidates, and those of its parts, get a property.
+    cache
+        File where energies are kept by structure hash; that of the setting where it names one.
+    progress
+        Called with (what, conditions done, of).
+    """
+    from crystalicl_jobflow.selection.evidence_energies import add_energies
+
+    options = setting.evidence_energies
+    started = time.perf_counter()
+    result.candidates = add_energies(
+        result.candidates,
+        options if options.cache is not None else replace(options, cache=cache),
+        progress=None if progress is None else partial(progress, "Energies"),
+    )
+    done = iter(result.candidates)
+    for part in result.parts:
+        part.candidates = [next(done) for _ in part.candidates]
+    result.seconds["energies"] = round(time.perf_counter() - started, 3)
 
 
 def run_metrics(

@@ -20,6 +20,7 @@ from crystalicl_jobflow.utils.redaction import refuse_secrets
 if TYPE_CHECKING:
     from crystalicl_jobflow.energies import PropertyPredictor
     from crystalicl_jobflow.generation import TextGenerator
+    from crystalicl_jobflow.selection.evidence_energies import EvidenceEnergies
 
 Kind = Literal["conditional", "unconditional", "prediction"]
 
@@ -114,6 +115,11 @@ class BenchmarkSetting(Document):
         description="Rankings of a prediction's samples, each one name or several with commas;"
         " none: the default one of a selection.",
     )
+    energies: dict[str, Any] | None = Field(
+        None,
+        description="Fields of EvidenceEnergies: energies as evidence in rankings; None"
+        " for no energies.",
+    )
     predictors: dict[str, str | None] = Field(
         default_factory=dict, description="Property → model, None for the default one."
     )
@@ -144,6 +150,22 @@ class BenchmarkSetting(Document):
         return {name: tuple(name.split(",")) for name in self.rankings} or {"": None}
 
     @property
+    def evidence_energies(self) -> EvidenceEnergies:
+        """How energies are computed.
+
+        Raises
+        ------
+        ValueError
+            If a field does not exist.
+        """
+        from crystalicl_jobflow.selection.evidence_energies import EvidenceEnergies
+
+        try:
+            return EvidenceEnergies(**(self.energies or {}))
+        except TypeError as error:
+            raise ValueError(f"energies: {error}") from None
+
+    @property
     def slug(self) -> str:
         """The label as a folder's name."""
         return re.sub(r"[^a-z0-9.]+", "-", self.label.lower()).strip("-.")[:MAX_SLUG] or "run"
@@ -161,6 +183,9 @@ class BenchmarkSetting(Document):
         more: dict[str, Any] = {"kind": self.kind} if self.kind == "unconditional" else {}
         if self.rankings:
             more |= {"rankings": list(self.rankings), **ranking_identity(self.rankings)}
+        if self.energies is not None:
+            model = self.evidence_energies.load()
+            more["energies"] = {**self.energies, "version": model.version}
         return {
             **more,
             "dataset": Path(self.dataset).name,

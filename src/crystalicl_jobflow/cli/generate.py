@@ -10,6 +10,7 @@ import click
 
 from crystalicl_jobflow.cli._app import UserError
 from crystalicl_jobflow.cli._console import note, progress
+from crystalicl_jobflow.cli._energy_options import energy_options, read_energies
 from crystalicl_jobflow.cli._options import (
     check_model,
     condition_options,
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     metavar="NAME[,NAME…]",
     help="What --keep ranks by, e.g. evidence.  [default: success,times_drawn,log_prob]",
 )
+@energy_options
 @format_option
 @template_option
 @constraint_options
@@ -94,6 +96,7 @@ def generate(**options: Any) -> None:
     _print_retrieval(retrieval)
     unfinished = _unfinished(options, best_of=sampling.best_of)
     candidates = _write_and_check(retrieval, writing, options, unfinished, clock)
+    candidates = _with_energies(candidates, options)
     evaluation = evaluate(candidates)
     kept = None if options["keep"] is None else _best(candidates, options)
     clock.lap("check")
@@ -177,6 +180,8 @@ def _write_and_check(
 
 def _check_ranking(options: Mapping[str, Any]) -> None:
     """Refuse a ranking that does not exist, or that ranks nothing, before any work."""
+    if read_energies(options) is not None and options["ranking"] is None:
+        raise UserError("--energy has an effect with --rank evidence only")
     if options["ranking"] is None:
         return
     if options["keep"] is None:
@@ -184,6 +189,16 @@ def _check_ranking(options: Mapping[str, Any]) -> None:
     from crystalicl_jobflow.selection.ranking import parse_ranking
 
     parse_ranking(options["ranking"].split(","))
+
+
+def _with_energies(candidates: list[Candidate], options: Mapping[str, Any]) -> list[Candidate]:
+    """Return the candidates with energies as evidence, where they are asked for."""
+    asked = read_energies(options)
+    if asked is None:
+        return candidates
+    from crystalicl_jobflow.selection.evidence_energies import EvidenceEnergies, add_energies
+
+    return add_energies(candidates, EvidenceEnergies(**asked))
 
 
 def _best(candidates: list[Candidate], options: Mapping[str, Any]) -> list[Candidate]:

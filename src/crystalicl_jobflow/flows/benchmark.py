@@ -13,7 +13,7 @@ from jobflow.core.reference import OutputReference
 
 from crystalicl_jobflow.benchmarks.conditional import measure_run, plan_run
 from crystalicl_jobflow.benchmarks.run_folder import TEXTS_PER_PART, RunFolder
-from crystalicl_jobflow.benchmarks.runs import run_metrics
+from crystalicl_jobflow.benchmarks.runs import add_run_energies, run_metrics
 from crystalicl_jobflow.benchmarks.sample_texts import Request, sample_part
 from crystalicl_jobflow.benchmarks.settings import BenchmarkSetting, lasting_path
 from crystalicl_jobflow.benchmarks.suites import Suite
@@ -261,6 +261,8 @@ def evaluate_benchmark(
         processes=run["processes"],
         cache=run["cache"],
     )
+    if setting.energies is not None:
+        add_run_energies(setting, result)
     metrics = run_metrics(setting, result, without_marks(identity), processes=run["processes"])
     if missing:
         metrics["missing_parts"] = missing

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from jobflow import JobConfig, Maker, OnMissing, job
 
@@ -40,6 +40,10 @@ class SelectMaker(Maker):
         :data:`crystalicl_jobflow.selection.ranking.RANKINGS`. By default what meets the
         condition, then what was drawn most often, then the most probable text; and where
         relaxations are given, the energy above the hull.
+    energy
+        Potential whose energies count in the ranking ``evidence``, e.g. 'chgnet'; None for none.
+    energy_relaxed, energy_seconds
+        What is relaxed before ('nothing', 'volume', 'all'), and the time for one condition in s.
     valid, successful, unique, novel, max_energy_above_hull, per_condition
         See :class:`crystalicl_jobflow.selection.SelectionRules`.
     processes
@@ -61,6 +65,9 @@ class SelectMaker(Maker):
     name: str = "select"
     number: int | None = None
     ranking: str | list[str] | None = None
+    energy: str | None = None
+    energy_relaxed: Literal["nothing", "volume", "all"] = "volume"
+    energy_seconds: float | None = None
     valid: bool = True
     successful: bool = False
     unique: bool = True
@@ -117,9 +124,22 @@ class SelectMaker(Maker):
         from crystalicl_jobflow.selection import select_candidates
 
         rules = self.rules()
+        given = [] if candidates is None else as_candidates(candidates)
+        if self.energy is not None:
+            from crystalicl_jobflow.selection.evidence_energies import (
+                EvidenceEnergies,
+                add_energies,
+            )
+
+            options = EvidenceEnergies(
+                self.energy, relaxed=self.energy_relaxed, seconds=self.energy_seconds
+            )
+            given = add_energies(
+                given, options, progress=log_progress(logger, f"{self.name}: energies")
+            )
         relaxed = as_relaxations(relaxations)
         rows, chosen = select_candidates(
-            [] if candidates is None else as_candidates(candidates),
+            given,
             rules,
             known=as_crystals(known),
             relaxations=relaxed,

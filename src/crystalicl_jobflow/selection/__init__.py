@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from crystalicl_jobflow.selection.evidence_energies import EvidenceEnergies, add_energies
 from crystalicl_jobflow.selection.ranking import RANKINGS
 from crystalicl_jobflow.selection.select import SelectionRules, ranked_places, select_candidates
 from crystalicl_jobflow.selection.summary import summarize
 
 __all__ = [
     "RANKINGS",
+    "EvidenceEnergies",
     "SelectionRules",
+    "add_energies",
     "ranked_places",
     "select_candidates",
     "summarize",

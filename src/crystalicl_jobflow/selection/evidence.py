@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -226,7 +226,11 @@ def shipped_weights(path: str | None = None) -> EvidenceWeights:
 
 
 def evidence_by_place(
-    candidates: Mapping[int, Candidate], groups: Mapping[int, int], drawn: Mapping[str, int]
+    candidates: Mapping[int, Candidate],
+    groups: Mapping[int, int],
+    drawn: Mapping[str, int],
+    *,
+    energies: bool = True,
 ) -> dict[int, float]:
     """Return for each candidate the probability that its crystal is the right one.
 
@@ -238,6 +242,8 @@ def evidence_by_place(
         Place to the number of the crystal that it is.
     drawn
         Condition (see :func:`condition_key`) to the texts that language models wrote for it.
+    energies
+        Whether energies count where there are any.
     """
     weights = shipped_weights(SETTINGS.EVIDENCE_WEIGHTS)
     by_condition: dict[str, dict[int, list[int]]] = {}
@@ -248,6 +254,8 @@ def evidence_by_place(
     for key, crystals in by_condition.items():
         members = list(crystals.values())
         evidence = [Evidence.gather([candidates[place] for place in one]) for one in members]
+        if not energies:
+            evidence = [replace(item, energy=None) for item in evidence]
         values = weights.probabilities(evidence, drawn=drawn.get(key, 0))
         for places, value in zip(members, values, strict=True):
             found.update(dict.fromkeys(places, value))

@@ -27,6 +27,8 @@ class Contender:
         Its relaxation, where there was one.
     evidence
         Probability that the crystal is the right one of its condition, where it was asked for.
+    evidence_without_energy
+        The same as if no energy were known.
     """
 
     candidate: Candidate
@@ -34,6 +36,7 @@ class Contender:
     times_drawn: int = 1
     relaxation: CandidateRelaxation | None = None
     evidence: float | None = None
+    evidence_without_energy: float | None = None
 
 
 Score = Callable[[Contender], float | None]
@@ -58,10 +61,14 @@ def _of_relaxation(name: str) -> Score:
 EVIDENCE = "evidence"
 """The ranking that weighs all that speaks for a crystal, see `selection.evidence`."""
 
+WITHOUT_ENERGY = "evidence_without_energy"
+"""The same where energies are known and do not count, to compare with."""
+
 RANKINGS: dict[str, tuple[Score, bool]] = {
     "success": (_success, True),
     "times_drawn": (lambda item: item.times_drawn, True),
     EVIDENCE: (lambda item: item.evidence, True),
+    WITHOUT_ENERGY: (lambda item: item.evidence_without_energy, True),
     "log_prob": (lambda item: item.candidate.provenance.log_prob, True),
     "log_prob_per_token": (_log_prob_per_token, True),
     "num_sites": (lambda item: item.candidate.num_sites, False),
@@ -82,6 +89,8 @@ RANKINGS: dict[str, tuple[Score, bool]] = {
     Votes of the model and of element substitution, the text's probability and, where
     candidates have one, the energy, in one score: the probability that the crystal is the right
     one of its condition, highest first (:mod:`crystalicl_jobflow.selection.evidence`).
+``evidence_without_energy``
+    The same without the energy.
 ``log_prob``, ``log_prob_per_token``
     Probability of the text under the model, most probable first.
 ``num_sites``

@@ -24,6 +24,7 @@ from crystalicl_jobflow.selection.ranking import (
     AFTER_RELAXATION,
     BEFORE_RELAXATION,
     EVIDENCE,
+    WITHOUT_ENERGY,
     Contender,
     parse_ranking,
     rank_contenders,
@@ -155,11 +156,17 @@ def select_candidates(
         _mark_known(rows, crystals, known, processes, progress)
     groups = _group(crystals, processes)
     sizes = Counter(groups.values())
-    evidence: Mapping[int, float] = {}
-    if any(name.removeprefix("-") == EVIDENCE for name in scores):
-        evidence = evidence_by_place(
-            {place: candidates[place] for place in crystals}, groups, count_drawn(candidates)
+    evidence, without_energy = (
+        evidence_by_place(
+            {place: candidates[place] for place in crystals},
+            groups,
+            count_drawn(candidates),
+            energies=name == EVIDENCE,
         )
+        if name in {asked.removeprefix("-") for asked in scores}
+        else {}
+        for name in (EVIDENCE, WITHOUT_ENERGY)
+    )
     contenders = [
         Contender(
             candidates[place],
@@ -167,6 +174,7 @@ def select_candidates(
             sizes[groups[place]],
             None if relaxed is None else relaxed.get(candidates[place].candidate_id),
             evidence.get(place),
+            without_energy.get(place),
         )
         for place in crystals
     ]

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from crystalicl_jobflow.cli._console import stdout_console, table
+from crystalicl_jobflow.cli._energy_options import energy_options, read_energies
 from crystalicl_jobflow.cli.benchmark._options import (
     dataset_options,
     read_setting,
@@ -38,12 +39,17 @@ _SHOWN = (1, 2, 3, 5, 10, 20, 50, 100)
     help="Also tell the match rate of the best-ranked crystals by this ranking, e.g. evidence;"
     " repeatable.  [default: success,times_drawn,log_prob]",
 )
+@energy_options
 def prediction(**options: Any) -> None:
     """Predict the crystals of a data set; match rate with 1 to n samples."""
     from crystalicl_jobflow.benchmarks import prediction_suite
 
     setting = read_setting(
-        options, kind="prediction", samples=options["n"], rankings=list(options["rankings"])
+        options,
+        kind="prediction",
+        samples=options["n"],
+        rankings=list(options["rankings"]),
+        energies=read_energies(options),
     )
     suite = prediction_suite(setting, shots=read_shots(options["shots"]))
     runs = run_suite(suite, options)
