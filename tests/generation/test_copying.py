@@ -7,11 +7,14 @@ import pytest
 
 from crystalicl_jobflow.generation.base import GenerationRequest, TokenVocabulary
 from crystalicl_jobflow.generation.copying import CELL_SHARE, CopyPrior
+from crystalicl_jobflow.generation.generate import build_constraints
+from crystalicl_jobflow.generation.loading import load_generator
 from crystalicl_jobflow.generation.rows import Row
 from crystalicl_jobflow.generation.vocabulary import read_pieces
 from crystalicl_jobflow.prompts import crystal_prompt, response_text
 from crystalicl_jobflow.schemas import Condition, SamplingParams
-from crystalicl_jobflow.training import build_tokenizer
+from crystalicl_jobflow.training import BaseSize, build_base_model, build_tokenizer
+from crystalicl_jobflow.training.base_model import save_base
 
 CELL = "Cmcm\n4.0 10.0 5.0\n90 90 90\n"
 SHOWN = CELL + "Sm\n0.00 0.09 0.25\nSm\n0.00 0.77 0.25\nMg\n0.00 0.43 0.25"
@@ -104,3 +107,18 @@ def test_a_text_that_goes_its_own_way_is_left_alone(trial: Trial, left: str) -> 
 
 def test_another_stoichiometry_says_nothing() -> None:
     assert Trial("SmMg").raised(CELL) == {}
+
+
+def test_a_model_has_a_bias_of_its_own_unless_another_is_asked_for(trial: Trial, tmp_path) -> None:
+    model = build_base_model(trial.tokenizer, BaseSize(32, 1, 2, 64), seed=2)
+    save_base(model, trial.tokenizer, tmp_path, copy_bias=8.0)
+    generator = load_generator(str(tmp_path), adapter=None)
+    assert generator.info.copy_bias == 8.0
+    constraint = build_constraints([ASKED])[0]
+    request = GenerationRequest(prompt=trial.prompt, num_samples=2, constraint=constraint)
+
+    def texts(bias: float | None) -> list[str]:
+        sampling = SamplingParams(copy_bias=bias, max_new_tokens=60, max_redraws=0)
+        return [item.text for item in generator.generate([request], sampling)[0]]
+
+    assert texts(None) == texts(8.0) != texts(0.0)

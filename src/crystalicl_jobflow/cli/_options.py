@@ -218,11 +218,10 @@ def sampling_options(command: Command) -> Command:
             click.option(
                 "--copy-bias",
                 type=click.FloatRange(0),
-                default=0.0,
-                show_default=True,
+                show_default="the model's own",
                 metavar="NATS",
                 help="Draw constrained texts towards what the demonstrations hold at the same"
-                " place.",
+                " place; 0 for the model alone.",
             ),
         ],
         command,

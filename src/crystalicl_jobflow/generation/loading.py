@@ -221,6 +221,7 @@ def _load(
         device=str(model.device),
         dtype=str(model.dtype).removeprefix("torch."),
         quantization=quantization,
+        copy_bias=max(0.0, float(getattr(model.generation_config, "copy_bias", 0.0))),
     )
     if checked is not None:
         model, tokenizer = with_adapter(model, tokenizer, checked, merge=quantization is None)

@@ -34,11 +34,12 @@ class SamplingParams(Document):
         description="Texts drawn for each sample, of which the most probable is kept; all of"
         " them cost.",
     )
-    copy_bias: float = Field(
-        0.0,
+    copy_bias: float | None = Field(
+        None,
         ge=0,
         description="Nats added to the scores of tokens that copy a demonstration at the same"
-        " place, in constrained texts, before the temperature; 0 for the model alone.",
+        " place, in constrained texts, before the temperature; 0 for the model alone, None for"
+        " the model's own (`ModelInfo.copy_bias`).",
     )
 
 
@@ -61,6 +62,9 @@ class ModelInfo(Document):
     device: str = "cpu"
     dtype: str = "float32"
     quantization: str | None = None
+    copy_bias: float = Field(
+        0.0, ge=0, description="Copy bias with which the model is meant to be used."
+    )
 
     @field_validator("base_model", "adapter", "adapter_base", "device")
     @classmethod

@@ -155,7 +155,12 @@ def train_base(
 
 
 def save_base(
-    model: Any, tokenizer: Any, folder: str | Path, *, dtype: torch.dtype | None = None
+    model: Any,
+    tokenizer: Any,
+    folder: str | Path,
+    *,
+    dtype: torch.dtype | None = None,
+    copy_bias: float = 0.0,
 ) -> None:
     """Write a model as ``transformers`` reads it: configuration, safetensors, tokenizer.
 
@@ -167,6 +172,9 @@ def save_base(
         Where.
     dtype
         Precision of the written weights; None for the model's own.
+    copy_bias
+        Copy bias (nats) with which the model is meant to be used, see
+        `crystalicl_jobflow.schemas.SamplingParams`.
     """
     from transformers import GenerationConfig
 
@@ -177,6 +185,7 @@ def save_base(
         do_sample=True,
         temperature=0.9,
         top_p=0.9,
+        **({"copy_bias": copy_bias} if copy_bias else {}),
     )
     if dtype is not None:
         from copy import deepcopy

@@ -17,6 +17,7 @@ def pack(
     *,
     dtype: str = "float16",
     base_name: str = "embedded",
+    copy_bias: float = 0.0,
 ) -> int:
     """Write a base model and its adapter as they are distributed.
 
@@ -30,6 +31,8 @@ def pack(
         Precision of the base model's weights; the adapter keeps its own.
     base_name
         Name of the base model in the adapter's configuration.
+    copy_bias
+        Copy bias (nats) with which the model is meant to be used.
 
     Returns
     -------
@@ -59,7 +62,7 @@ def pack(
         shutil.rmtree(out / name, ignore_errors=True)
     model = AutoModelForCausalLM.from_pretrained(base, trust_remote_code=False)
     tokenizer = AutoTokenizer.from_pretrained(base, trust_remote_code=False)
-    save_base(model, tokenizer, out / "base", dtype=precision)
+    save_base(model, tokenizer, out / "base", dtype=precision, copy_bias=copy_bias)
     (out / "adapter").mkdir(parents=True)
     shutil.copyfile(
         adapter / "adapter_model.safetensors", out / "adapter" / "adapter_model.safetensors"

@@ -161,11 +161,19 @@ def lora(out: Path, base_model: str, base_name: str | None, **options: Any) -> N
 @click.option("--out", required=True, type=_options.FOLDER, help="Gets base and adapter.")
 @click.option("--dtype", default="float16", show_default=True, help="Precision of the base.")
 @click.option("--base-name", default="embedded", show_default=True)
-def pack(base_folder: Path, adapter_folder: Path, out: Path, dtype: str, base_name: str) -> None:
+@click.option(
+    "--copy-bias",
+    type=click.FloatRange(0),
+    default=0.0,
+    show_default=True,
+    metavar="NATS",
+    help="With which the model is meant to be used.",
+)
+def pack(base_folder: Path, adapter_folder: Path, out: Path, **options: Any) -> None:
     """Pack a base model and its adapter as the package ships them."""
     from crystalicl_jobflow.training.pack_embedded import pack as write
 
-    size = write(base_folder, adapter_folder, out, dtype=dtype, base_name=base_name)
+    size = write(base_folder, adapter_folder, out, **options)
     note(f"{size / 1e6:.1f} MB in {out}")
 
 

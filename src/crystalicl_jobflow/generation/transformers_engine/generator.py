@@ -112,6 +112,8 @@ class TransformersGenerator:
         GenerationError
             If a prompt has no tokens, or one row alone does not fit into memory.
         """
+        if sampling.copy_bias is None:
+            sampling = sampling.model_copy(update={"copy_bias": self._info.copy_bias})
         run = BatchRun(
             self.causal,
             requests,
