@@ -172,10 +172,15 @@ def test_relaxations_made_elsewhere(candidates: list[Candidate], nacl: Structure
             failure_reason="walltime",
             failure_message="It ran out of time.",
         ),
+        CandidateRelaxation(candidate_id=candidates[4].candidate_id, failure_reason="failed"),
     ]
     evaluation = evaluate_all(candidates, relaxations=relaxations)
     assert counts(evaluation, "relaxed", "stable", "energy") == [(1, 6), (1, 2), (1, 6)]
     assert column(evaluation, "stable") == [True, False, None, None, None, None]
+    alone = "its relaxation failed, and no other crystal of its elements was judged"
+    assert column(evaluation, "no_hull_reason") == [
+        None, None, None, "not relaxed", alone, None
+    ]  # fmt: skip
     assert column(evaluation, "formation_energy_per_atom")[:2] == [-2.1, None]
     assert column(evaluation, "energy_error")[1:3] == [
         "It ran out of time.",

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 FLAT_FIELDS = (
     "candidate_id", "formula_pretty", "formula_anonymous", "chemsys", "nelements", "nsites",
     "symmetry.number", "symmetry.symbol", "symmetry.crystal_system", "density",
-    "energy_per_atom", "formation_energy_per_atom", "energy_above_hull", "band_gap",
-    "is_relaxed", "is_stable", "is_metastable", "is_unique", "duplicate_of", "is_novel",
+    "energy_per_atom", "formation_energy_per_atom", "energy_above_hull", "no_hull_reason",
+    "band_gap", "is_relaxed", "is_stable", "is_metastable", "is_unique", "duplicate_of", "is_novel",
     "known_as", "is_sun", "valid", "joint_success", "failure_reason", "failure_message",
     "checks.min_distance", "declared_space_group", "text", "created_at", "last_updated",
 )  # fmt: skip

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 NOT_RELAXED = "not relaxed"
 """Why a candidate that no relaxation was tried of has no energy above the hull."""
 
+FAILED_ALONE = "its relaxation failed, and no other crystal of its elements was judged"
+"""The same of a failed relaxation, where it is not known whether anything competes."""
+
 
 @dataclass(frozen=True)
 class SetEnergies:
@@ -240,8 +243,10 @@ def _failed_without_competitors(
             and candidate.structure is not None
             and elements not in judged
         ):
-            reason = why_no_verdict(elements, systems)
-            item = replace(item, no_hull_reason=NO_KNOWN_CRYSTALS if known is None else reason)
+            reason: str | None = FAILED_ALONE if judged else NO_KNOWN_CRYSTALS
+            if known is not None:
+                reason = why_no_verdict(elements, systems)
+            item = replace(item, no_hull_reason=reason)
         found.append(item)
     return found
 
