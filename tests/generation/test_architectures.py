@@ -186,6 +186,22 @@ def test_texts_do_not_depend_on_the_batch(name: str) -> None:
     assert any(len(item.text) > 3 * WINDOW for item in chain(*together))
 
 
+@pytest.mark.parametrize("name", ["Mistral", "Mpt", "GPT2"])
+def test_given_texts_have_the_scores_that_they_have_alone(name: str) -> None:
+    generator = build(config_of(name, **({"n_positions": 40} if name == "GPT2" else {})))
+    causal = generator.causal
+    prompt = PROMPT + "\n### P1" * 4
+    start = causal.encode(prompt)
+    texts = ["\n### Ca", "\n### 4.2 4.2 4.2\n### Ti 0.50", " O", " 0.50" * 50]
+    found, none = generator.log_probs([prompt, PROMPT], [texts, []])
+    if name == "GPT2":  # the last one is too long
+        assert found.pop() is None
+    ids = [[*causal.encode(prompt + text)[len(start) :], 2] for text in texts[: len(found)]]
+    alone = [causal.log_prob_alone(start, row) for row in ids]
+    assert found == pytest.approx(alone, abs=0.0051)
+    assert none == []
+
+
 class TestPositions:
     @pytest.mark.parametrize("name", ["GPT2", "Mpt", "Phi3"])
     def test_a_text_ends_where_the_positions_do(self, name: str) -> None:

@@ -193,7 +193,7 @@ class TextScorer(Protocol):
 
     def log_probs(
         self, prompts: Sequence[str], texts: Sequence[Sequence[str]]
-    ) -> list[list[float]]:
+    ) -> list[list[float | None]]:
         """Return the natural logarithm of the probability of each text after its prompt.
 
         Parameters
@@ -205,9 +205,10 @@ class TextScorer(Protocol):
 
         Returns
         -------
-        list of list of float
+        list of list of float or None
             For each prompt, one number per text: at temperature 1, the end of the text included,
-            without nucleus and constraint, as `Completion.log_prob`.
+            without nucleus and constraint, as `Completion.log_prob`; None where prompt and text
+            are too long for the model.
         """
         ...
 

@@ -132,10 +132,18 @@ class TransformersGenerator:
 
     def log_probs(
         self, prompts: Sequence[str], texts: Sequence[Sequence[str]]
-    ) -> list[list[float]]:
+    ) -> list[list[float | None]]:
         """Return the log-probability of given texts; see :meth:`TextScorer.log_probs`."""
         with torch_threads(self.num_threads), torch.inference_mode():
             return [
-                score_texts(self.causal, prompt, found, batch_size=self.batch_size) if found else []
+                score_texts(
+                    self.causal,
+                    prompt,
+                    found,
+                    batch_size=self.batch_size,
+                    max_positions=self.max_positions,
+                )
+                if found
+                else []
                 for prompt, found in zip(prompts, texts, strict=True)
             ]

@@ -68,6 +68,10 @@ class CausalModel:
             raise GenerationError(f"the prompt {prompt[:40]!r} has no tokens")
         return tuple(int(token) for token in ids)
 
+    def positions(self, position_ids: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Return the argument that gives a model its tokens' places; none where it takes none."""
+        return {"position_ids": position_ids} if self._takes_positions else {}
+
     def forward(
         self,
         input_ids: torch.Tensor,
@@ -97,7 +101,7 @@ class CausalModel:
             attention_mask=attention_mask,
             past_key_values=cache,
             use_cache=cache is not None,
-            **({"position_ids": position_ids} if self._takes_positions else {}),
+            **self.positions(position_ids),
             **self._last_only,
         )
         logits: torch.Tensor = output.logits[:, -1]

@@ -13,8 +13,13 @@ from crystalicl_jobflow.generation.transformers_engine.model import CausalModel
 
 
 def score_texts(
-    model: CausalModel, prompt: str, texts: Sequence[str], *, batch_size: int = 32
-) -> list[float]:
+    model: CausalModel,
+    prompt: str,
+    texts: Sequence[str],
+    *,
+    batch_size: int = 32,
+    max_positions: int | None = None,
+) -> list[float | None]:
     """Return the logarithm of each text's probability after a prompt, its end included.
 
     Parameters
@@ -27,21 +32,30 @@ def score_texts(
         The texts.
     batch_size
         Maximum number of texts computed at once.
+    max_positions
+        Tokens that prompt and text may have together; None for no limit.
 
     Returns
     -------
-    list of float
+    list of float or None
         Natural logarithms at temperature 1, without nucleus and constraint, rounded to
-        `LOG_PROB_DECIMALS`, as `Completion.log_prob`. A word that the tokenizer does not know
-        counts as its unknown token.
+        `LOG_PROB_DECIMALS`, as `Completion.log_prob`; None for a text that is too long. A word
+        that the tokenizer does not know counts as its unknown token.
     """
     prompt_ids = model.encode(prompt)
     rows = [_token_ids(model, prompt, prompt_ids, text) for text in texts]
+    found: list[float | None] = [None] * len(rows)
+    room = None if max_positions is None else max_positions - len(prompt_ids)
+    fitting = [place for place, row in enumerate(rows) if room is None or len(row) <= room]
+    if not fitting:
+        return found
     (prefix,) = model.read([prompt_ids])
-    found: list[float] = []
-    for start in range(0, len(rows), batch_size):
-        found += _score(model, prefix, rows[start : start + batch_size])
-    return [round(value, LOG_PROB_DECIMALS) for value in found]
+    for start in range(0, len(fitting), batch_size):
+        places = fitting[start : start + batch_size]
+        values = _score(model, prefix, [rows[place] for place in places])
+        for place, value in zip(places, values, strict=True):
+            found[place] = round(value, LOG_PROB_DECIMALS)
+    return found
 
 
 def _token_ids(
@@ -73,9 +87,9 @@ def _score(model: CausalModel, prefix: Prefix, rows: Sequence[Sequence[int]]) ->
     places = torch.arange(prefix.num_tokens, prefix.num_tokens + width, device=model.device)
     logits = model.model(
         input_ids=ids,
-        position_ids=places[None].expand(len(rows), -1),
         past_key_values=cache,
         use_cache=True,
+        **model.positions(places[None].expand(len(rows), -1)),
     ).logits  # (texts, width, vocabulary)
     first = prefix.logits.to(logits.dtype)[None, None].expand(len(rows), 1, -1)
     scores = torch.cat([first, logits[:, :-1]], dim=1).double()
