@@ -27,6 +27,7 @@ from crystalicl_jobflow.training.grpo import (
     find_reward,
     tune_with_rewards,
 )
+from crystalicl_jobflow.training.grpo.crystal_prompts import Prompts
 from crystalicl_jobflow.training.grpo.policy import (
     Reference,
     batches_of,
@@ -34,7 +35,6 @@ from crystalicl_jobflow.training.grpo.policy import (
     log_probs,
 )
 from crystalicl_jobflow.training.grpo.rewards import Rewarder, advantages
-from crystalicl_jobflow.training.grpo.tuning import Prompts
 
 SETTINGS = GRPOSettings(
     group_size=3, prompts=2, steps=4, learning_rate=5e-3, max_new_tokens=15, constrained=False,

@@ -13,13 +13,13 @@ from crystalicl_jobflow.retrieval.index import DemonstrationIndex
 from crystalicl_jobflow.settings import EMBEDDED_MODEL
 from crystalicl_jobflow.training.base_model import save_base
 from crystalicl_jobflow.training.checkpoints import CHECKPOINT, read_log, without_bars
+from crystalicl_jobflow.training.grpo.crystal_prompts import Prompts
 from crystalicl_jobflow.training.grpo.curves import REWARD_CURVE
 from crystalicl_jobflow.training.grpo.rewards import RewardFunction
 from crystalicl_jobflow.training.grpo.settings import GRPOSettings
 from crystalicl_jobflow.training.grpo.tuning import (
     GRPO_ARGUMENTS,
     GRPOResult,
-    Prompts,
     tune_with_rewards,
 )
 from crystalicl_jobflow.training.lora import LoraSettings, add_adapter, load_base
