@@ -13,7 +13,8 @@ from crystalicl_jobflow.energies.relaxations import hull_energies
 from crystalicl_jobflow.evaluation import EvaluationOptions, evaluate_and_judge, write_evaluation
 from crystalicl_jobflow.report import build_page, read_run
 from crystalicl_jobflow.report.best_candidates import best_candidates
-from crystalicl_jobflow.report.sections import distributions, headline, marks, stability
+from crystalicl_jobflow.report.sections import distributions, headline, marks
+from crystalicl_jobflow.report.stability import stability
 from crystalicl_jobflow.schemas import Candidate
 from crystalicl_jobflow.schemas.stored_candidate import CandidateRelaxation
 

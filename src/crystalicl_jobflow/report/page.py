@@ -21,6 +21,7 @@ from crystalicl_jobflow.report.provenance import provenance
 from crystalicl_jobflow.report.reference import Reference, read_reference
 from crystalicl_jobflow.report.run import Run, read_run
 from crystalicl_jobflow.report.scene import crystal_scene, element_colour, element_radius
+from crystalicl_jobflow.report.stability import NOT_JUDGED, STABILITY, stability
 from crystalicl_jobflow.thresholds import SYMPREC
 from crystalicl_jobflow.utils.files import safe_name, write_text
 from crystalicl_jobflow.utils.messages import show_controls
@@ -128,9 +129,9 @@ def build_page(run: Run, *, reference: Reference | None = None, top: int = TOP) 
             }
             for place, scene in zip(places, scenes, strict=True)
         ],
-        "stability": sections.stability(run),
-        "over_judged": sections.STABILITY,
-        "not_judged": sections.NOT_JUDGED,
+        "stability": stability(run),
+        "over_judged": STABILITY,
+        "not_judged": NOT_JUDGED,
         "energies": any(row.get("relaxed") for row in run.columns),
         "order": ORDER,
         "gradients": gradients_svg(elements),

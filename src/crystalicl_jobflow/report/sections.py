@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -12,6 +11,7 @@ from crystalicl_jobflow.evaluation.rates import rate_meaning, rate_title
 from crystalicl_jobflow.report.charts import Distribution, categories, histogram
 from crystalicl_jobflow.report.reference import Reference
 from crystalicl_jobflow.report.run import Run
+from crystalicl_jobflow.report.stability import NOT_JUDGED
 from crystalicl_jobflow.report.wording import number, pretty_symbol, words
 from crystalicl_jobflow.schemas import PROPERTIES, STRUCTURE_COLUMNS, Candidate, Rate
 
@@ -134,12 +134,6 @@ def _rate_row(run: Run, name: str, rate: Rate) -> RateRow:
     )
 
 
-NOT_JUDGED = "not judged"
-
-STABILITY = frozenset({"stable", "metastable", "sun", "metastable_sun"})
-"""Rates over the crystals that could be judged."""
-
-
 def headline(run: Run) -> list[RateRow]:
     """Return the few rates that the page begins with; those of stability also where none is known.
 
@@ -149,46 +143,6 @@ def headline(run: Run) -> list[RateRow]:
     wanted = ("valid", "joint", "match", *sun, "novel", "unique", "parsed")
     rows = [_rate_row(run, name, run.rates[name]) for name in wanted if name in run.rates]
     return [row for row in rows if row.rate.of or row.name == sun[0]][:4]
-
-
-@dataclass(frozen=True)
-class Stability:
-    """How many crystals the convex hull could judge.
-
-    Parameters
-    ----------
-    judged
-        Crystals with a verdict.
-    crystals
-        All crystals among the candidates.
-    reasons
-        Why there is none → number of crystals, the most frequent first.
-    relaxed
-        Whether energies are those of relaxed crystals.
-    """
-
-    judged: int
-    crystals: int
-    reasons: tuple[tuple[str, int], ...]
-    relaxed: bool
-
-
-def stability(run: Run) -> Stability | None:
-    """Return how many crystals could be judged; None where no energies were compared."""
-    if "stable" not in run.rates:
-        return None
-    reasons = Counter(
-        str(row["no_hull_reason"])
-        for row, candidate in zip(run.columns, run.candidates, strict=True)
-        if candidate.structure is not None and row.get("no_hull_reason")
-    )
-    judged = sum(row.get("stable") is not None for row in run.columns)
-    return Stability(
-        judged=judged or run.rates["stable"].of,  # the table of structures may be missing
-        crystals=sum(candidate.structure is not None for candidate in run.candidates),
-        reasons=tuple(reasons.most_common()),
-        relaxed=any(row.get("relaxed") is not None for row in run.columns),
-    )
 
 
 def figures(run: Run) -> list[tuple[str, str]]:
