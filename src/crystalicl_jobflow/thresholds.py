@@ -245,5 +245,9 @@ MAX_SITES: Final = 2000
 MAX_OPERATIONS: Final = 1000
 """Most symmetry operations that a CIF may list; a conventional cell has at most 192."""
 
+MAX_IMAGES: Final = 10 * MAX_SITES
+"""Most listed sites of a CIF text times its symmetry operations. Sites on special positions have
+fewer images than there are operations; ten times fewer on average is rare."""
+
 MAX_TEXT_SIZE: Final = 1_000_000
 """Longest text of a crystal, in characters. 2,000 atoms take about a tenth of it."""

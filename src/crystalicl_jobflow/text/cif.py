@@ -9,35 +9,28 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Sequence
-from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
-from pymatgen.core import Composition, DummySpecies, Element, Lattice, Structure, SymmOp
-from pymatgen.io.cif import CifParser, CifWriter
+from pymatgen.core import Composition, DummySpecies, Element, Lattice, Structure
+from pymatgen.io.cif import CifWriter
 
 from crystalicl_jobflow.crystal import wyckoff
 from crystalicl_jobflow.crystal.bounds import (
     coordinates_fault,
     lattice_fault,
     num_sites_fault,
-    number_fault,
-    text_fault,
 )
 from crystalicl_jobflow.crystal.symmetry import SYMPREC
 from crystalicl_jobflow.schemas.reasons import FailureReason
 from crystalicl_jobflow.text.asymmetric_unit import SGSCrystal
 from crystalicl_jobflow.text.base import ParsedText
+from crystalicl_jobflow.text.cif_parsing import BoundedCifParser, numbers_fault
 from crystalicl_jobflow.text.errors import TextError
 from crystalicl_jobflow.text.lines import Line
 from crystalicl_jobflow.text.numbers import ANGLE_STEP, LENGTH_STEP
 from crystalicl_jobflow.text.species import read_species, species_names
-from crystalicl_jobflow.thresholds import (
-    MAX_NUMBER_CHARACTERS,
-    MAX_OPERATIONS,
-    OCCUPANCY_TOLERANCE,
-)
+from crystalicl_jobflow.thresholds import OCCUPANCY_TOLERANCE
 from crystalicl_jobflow.utils.messages import one_line
 
 #: Fields of a site, in the order in which they are written.
@@ -50,10 +43,6 @@ SITE_FIELDS = tuple(
 )  # fmt: skip
 
 
-_OPERATION_NAMES = ("_symmetry_equiv_pos_as_xyz", "_space_group_symop_operation_xyz")
-#: Maximum number of characters of a symmetry operation, including its number in the list.
-_MAX_OPERATION = 100
-_LONG_NUMBER = re.compile(rf"\d[\d.]{{{MAX_NUMBER_CHARACTERS},}}")
 #: Tolerances tried, as fractions of the requested one, until name and operations agree.
 _TIGHTER = (1.0, 0.3, 0.1, 0.01)
 
@@ -175,72 +164,30 @@ class CIFFormat:
         fault = numbers_fault(block)
         if fault is not None:
             raise TextError(FailureReason.BAD_CIF, fault)
-        cif = with_operations(block)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             try:
-                parser = CifParser.from_str(cif, occupancy_tolerance=OCCUPANCY_TOLERANCE)
+                parser = BoundedCifParser.from_str(block, occupancy_tolerance=OCCUPANCY_TOLERANCE)
                 structures = parser.parse_structures(primitive=False, on_error="raise")
             except Exception as error:
+                if isinstance(error.__cause__, TextError):
+                    raise error.__cause__ from None
                 # pymatgen raises many kinds of errors for malformed values
                 raise TextError(
                     FailureReason.BAD_CIF, f"the CIF cannot be read: {one_line(error)}"
                 ) from error
         if not structures or not len(structures[0]):
             raise TextError(FailureReason.NO_SITES, "the CIF holds no sites")
-        _check(
-            structures[0], [operation.rotation_matrix for operation in parser.symmetry_operations]
-        )
+        rotations = np.array([operation.rotation_matrix for operation in parser.operations])
+        _check(structures[0], np.unique(rotations, axis=0))
         return ParsedText(structures[0])
 
 
-def numbers_fault(cif: str) -> str | None:
-    """Describe the number, symmetry operation or size of a CIF that is out of bounds.
+def _check(structure: Structure, rotations: NDArray[np.float64]) -> None:
+    """Raise an error for a crystal out of bounds or a cell that its operations do not preserve.
 
-    pymatgen's time is cubic in the digits of a symmetry operation, and it sets no limit.
-
-    Parameters
-    ----------
-    cif
-        A whole file or a data block.
+    Rotations act on fractional coordinates, shape (n, 3, 3).
     """
-    fault = text_fault(cif)
-    if fault is not None:
-        return fault
-    number = _LONG_NUMBER.search(cif)
-    if number is not None:
-        return number_fault(number[0])
-    operations = _listed_operations(cif)
-    if len(operations) > MAX_OPERATIONS:
-        return f"{len(operations)} symmetry operations are more than {MAX_OPERATIONS}"
-    longest = max(operations, key=len, default="")
-    if len(longest) > _MAX_OPERATION:
-        return f"the symmetry operation {longest[:40]!r}… has {len(longest)} characters"
-    return None
-
-
-def _listed_operations(cif: str) -> list[str]:
-    """Return the lines of the loops that list symmetry operations."""
-    found: list[str] = []
-    reading = in_header = False
-    for line in map(str.strip, cif.splitlines()):
-        if line.startswith("loop_"):
-            reading, in_header = False, True
-        elif line.startswith("_"):
-            if not in_header:
-                reading = False
-            reading |= line.startswith(_OPERATION_NAMES)
-            if reading and not in_header:  # a single operation without a loop
-                found.append(line.partition(" ")[2])
-        elif line:
-            in_header = False
-            if reading:
-                found.append(line)
-    return found
-
-
-def _check(structure: Structure, rotations: Sequence[NDArray[np.float64]]) -> None:
-    """Raise an error for a crystal out of bounds or a cell that its operations do not preserve."""
     fault = num_sites_fault(len(structure))
     if fault is not None:
         raise TextError(FailureReason.TOO_MANY_ATOMS, fault)
@@ -269,36 +216,6 @@ def _check(structure: Structure, rotations: Sequence[NDArray[np.float64]]) -> No
                 f"the cell {' '.join(f'{x:g}' for x in lattice.parameters)} is not the same after "
                 "the symmetry operations of its group",
             )
-
-
-def with_operations(block: str) -> str:
-    """Return a data block with the operations of its space group, where it has none.
-
-    pymatgen finds them itself, by the same symbol, but takes up to half a second for it
-    every time.
-    """
-    if re.search(r"^\s*_(symmetry_equiv_pos|space_group_symop)", block, re.MULTILINE):
-        return block
-    found = re.search(
-        r"^\s*_(?:symmetry_space_group_name_H-M|space_group_name_H-M_alt)\s+(.+?)\s*$",
-        block,
-        re.MULTILINE,
-    )
-    try:
-        number = wyckoff.number(found[1].strip("'\"")) if found else None
-    except ValueError:  # another setting, or not a group: left to pymatgen
-        number = None
-    return block if number is None else block + _operation_loop(number)
-
-
-@cache
-def _operation_loop(number: int) -> str:
-    operations = wyckoff.operations(number)
-    lines = ["loop_", "_symmetry_equiv_pos_as_xyz"]
-    for rotation, translation in zip(operations.rotations, operations.translations, strict=True):
-        operation = SymmOp.from_rotation_and_translation(rotation, translation)
-        lines.append(f"'{operation.as_xyz_str()}'")
-    return "\n".join(lines) + "\n"
 
 
 def _has_its_operations(text: str) -> bool:
