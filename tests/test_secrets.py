@@ -97,6 +97,18 @@ def test_what_looks_like_a_secret_is_hidden(text):
     assert KEY not in redact(text.format(KEY))
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("'password': 'abc def', 'x': 1", "'password': '***', 'x': 1"),
+        ('password="abc" was refused', 'password="***" was refused'),
+        ("api_key=abc; x=1", "api_key=***; x=1"),
+    ],
+)
+def test_what_stands_beside_a_secret_stays(text, shown):
+    assert redact(text) == shown
+
+
 @pytest.mark.parametrize("scheme", ["mongodb", "mongodb+srv", "https", "redis"])
 @pytest.mark.parametrize("sign", [*"/?#'\"@:,;&=%!$", "'\"", "/@", "@/", "?a=b@c", "#@"])
 def test_a_password_may_hold_any_sign(scheme, sign):
@@ -221,6 +233,7 @@ def test_configurations_keep_their_shape():
     assert shown["mongoclient_kwargs"]["tls"] is True
     assert shown["max_tokens"] == 3
     assert redact_document({"api_key_env": "MY_KEY"}) == {"api_key_env": "MY_KEY"}
+    assert redact_document({"password": "${DB_PASS}"}) == {"password": "${DB_PASS}"}
     assert has_secrets(spec)
     assert not has_secrets(shown | {"password": ""})
 
@@ -283,6 +296,8 @@ def test_the_logs_filter_redacts_messages_and_exceptions(caplog):
     except RuntimeError:
         logger.exception("while reading %s", URI)
     assert "while reading mongodb://127" in caplog.text
+    assert "RuntimeError: mongodb://127.0.0.1:9/crystals/pool" in caplog.text
+    assert "Traceback" in caplog.text
     assert PASSWORD not in caplog.text
 
 

@@ -79,7 +79,8 @@ COVERAGE_CUTOFFS: Final[dict[str, tuple[float, float]]] = {
 standardised). Source: CDVAE's ``COV_Cutoffs``. MPTS-52 has none of its own there."""
 
 FINGERPRINT_TIMEOUT: Final = 60.0
-"""Seconds after which a crystal goes without a structural fingerprint; a choice of this package."""
+"""Seconds of CPU time after which a crystal goes without a structural fingerprint; a choice of this
+package."""
 
 FINGERPRINT_MIN_VOLUME: Final = 0.5
 """Volume per atom in Å³ below which a crystal has no structural fingerprint.
@@ -248,6 +249,11 @@ MAX_OPERATIONS: Final = 1000
 MAX_IMAGES: Final = 10 * MAX_SITES
 """Most listed sites of a CIF text times its symmetry operations. Sites on special positions have
 fewer images than there are operations; ten times fewer on average is rare."""
+
+SLENDER_CELL: Final = 10.0
+"""Longest over shortest vector of a reduced cell above which spglib judges angles by the distance
+tolerance, not by :data:`ANGLE_TOLERANCE`: 5 degrees are 5 Å at the end of a vector of 57 Å, which
+takes seconds and finds groups that are not there (191 for 12 in a cell of 57 × 4 × 4 Å)."""
 
 MAX_TEXT_SIZE: Final = 1_000_000
 """Longest text of a crystal, in characters. 2,000 atoms take about a tenth of it."""

@@ -115,11 +115,9 @@ def test_several_processes_give_the_same(nacl: Structure, cscl: Structure) -> No
 
 
 def test_pools_and_evaluation_mean_the_same_fingerprint() -> None:
-    from crystalicl_jobflow import thresholds
     from crystalicl_jobflow.crystal import fingerprints as retrieval
 
     assert module.STRUCTURE_FINGERPRINT_SIZE == retrieval.FINGERPRINT_SIZE
-    assert thresholds.FINGERPRINT_TIMEOUT == retrieval.FINGERPRINT_TIMEOUT
 
 
 # --- failures

@@ -1,6 +1,7 @@
 """A command that is killed: `python killed_command.py WHAT NUMBER ARGUMENTS…` runs crystalicl with
-a generator that recites, and kills itself without warning before the text (WHAT is `text`) or
-half-way in the write (`write`) of this number, from 1; 0 lets it finish."""
+a generator that recites, and kills itself without warning at the event of this number, from 1; 0
+lets it finish. Events (WHAT): `text`, before a text is written by the model; `write`, half-way in
+a write to a database; `rename`, when a file has been written but is not in its place."""
 
 from __future__ import annotations
 
@@ -52,6 +53,8 @@ if __name__ == "__main__":
     sample_texts.part_size = lambda *_args, **_options: 1
     if what == "text":
         RecitingGenerator._sample = killing(RecitingGenerator._sample, number)
+    elif what == "rename":
+        Path.replace = killing(Path.replace, number)
     else:
         SQLiteStore.put_many = putting_half(SQLiteStore.put_many, number)
     sys.argv = ["crystalicl", *sys.argv[3:]]

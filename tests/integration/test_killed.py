@@ -5,16 +5,23 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import pandas
 import pytest
+from click.testing import CliRunner
 
 from crystalicl_jobflow.candidates import find_documents, open_candidate_store
+from crystalicl_jobflow.cli import cli
+from crystalicl_jobflow.schemas import Completion, Condition, Generation
+from crystalicl_jobflow.schemas.generation import ModelInfo, SamplingParams
 from crystalicl_jobflow.text import SGS
+from crystalicl_jobflow.validation import build_candidates
 from reciting import PEROVSKITE, ROCK_SALT
 
 SCRIPT = Path(__file__).with_name("killed_command.py")
@@ -80,6 +87,54 @@ def test_a_benchmark(here: Path) -> None:
 
     assert read("run") == read("whole")
     assert len(set(read("run")[1])) == 3
+
+
+def test_an_evaluation(here: Path) -> None:
+    """What was there stays whole, and the next run is as one that was never killed."""
+    texts = [PEROVSKITE, ROCK_SALT, ROCK_SALT.replace("Na", "K").replace("5.6", "6.4"), "nonsense"]
+    generation = Generation(
+        condition=Condition(formula="CaTiO3"),
+        prompt="",
+        completions=[
+            Completion(request_index=0, sample_index=i, text=text, finished=True, num_tokens=1)
+            for i, text in enumerate(texts)
+        ],
+        sampling=SamplingParams(),
+        model=ModelInfo(engine="none", base_model="none"),
+    )
+    with Path("candidates.jsonl").open("w") as file:
+        file.writelines(item.model_dump_json() + "\n" for item in build_candidates([generation]))
+    with Path("known.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["material_id", "cif"])
+        writer.writerows([i, SGS.decode(text).to(fmt="cif")] for i, text in enumerate(texts[:2]))
+    short = ("evaluate", "candidates.jsonl", "--out")
+    full = (
+        "evaluate", "candidates.jsonl", "--reference", "known.csv", "--no-aligned", "--novelty",
+        "--out",
+    )  # fmt: skip
+    for command in ((*short, "short"), (*full, "whole")):
+        assert CliRunner().invoke(cli, command).exit_code == 0
+
+    def read(folder: str) -> tuple[Any, str, str]:
+        path = here / folder
+        metrics = json.loads((path / "metrics.json").read_text())
+        pandas.read_parquet(path / "structures.parquet")
+        return (
+            {name: metrics[name] for name in ("rates", "metrics", "reasons")},
+            (path / "structures.csv").read_text(),
+            (path / "candidates.jsonl").read_text(),
+        )
+
+    versions = list(zip(read("short"), read("whole"), strict=True))
+    assert versions[0][0] != versions[0][1]
+    shutil.copytree("short", "run")
+    for number in (1, 3):
+        end(start("rename", number, *full, "run"), killed=True)
+        for found, either in zip(read("run"), versions, strict=True):
+            assert found in either
+    assert CliRunner().invoke(cli, (*full, "run")).exit_code == 0
+    assert read("run") == read("whole")
 
 
 def candidates(path: Path) -> list[tuple[str, str, str]]:

@@ -73,7 +73,7 @@ def test_a_few_hundred_disturbed_texts_end_no_process() -> None:
 
 
 @pytest.mark.slow
-def test_five_thousand_disturbed_texts_end_no_process() -> None:
-    found = run(0, 5_000)  # 20,000 by hand: python -m tests.text.fuzzing 0 20000
+def test_twenty_thousand_disturbed_texts_end_no_process() -> None:
+    found = run(0, 20_000)
     check(found)
-    assert found["slowest"] < 10, found["slowest_text"]  # seconds of CPU; 4.7 measured, goal 2
+    assert found["slowest"] < 2, found["slowest_text"]  # seconds of CPU

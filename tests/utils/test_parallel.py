@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 
 import pytest
 
-from crystalicl_jobflow.utils.parallel import WorkerDiedError, map_list, parallel_map
+from crystalicl_jobflow.utils.parallel import WorkerDiedError, map_list, parallel_map, time_limit
 
 
 def square(number: int) -> int:
@@ -43,3 +44,19 @@ def test_results_and_progress_come_in_order() -> None:
 def test_less_than_one_process_is_a_mistake() -> None:
     with pytest.raises(ValueError, match="processes must be at least 1, got 0"):
         map_list(square, [1], processes=0)
+
+
+def work(seconds: float) -> str:
+    end = time.process_time() + seconds
+    while time.process_time() < end:
+        pass
+    return "done"
+
+
+def test_a_time_limit_counts_the_work_and_not_the_waiting() -> None:
+    with pytest.raises(TimeoutError, match=r"longer than 0\.05 s"), time_limit(0.05):
+        work(5)
+    with time_limit(0.2):
+        time.sleep(0.3)
+    with time_limit(None):
+        assert work(0.1) == "done"

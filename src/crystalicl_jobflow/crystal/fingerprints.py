@@ -15,9 +15,6 @@ from crystalicl_jobflow.crystal.symmetry import structure_dataset
 FINGERPRINT_SIZE = 61
 """Length of CrystalNN's ``ops`` fingerprint in matminer."""
 
-FINGERPRINT_TIMEOUT = 60.0
-"""Time limit in s for the fingerprint of a crystal."""
-
 
 @cache
 def _featurizer() -> Any:

@@ -22,14 +22,11 @@ from numpy.typing import NDArray
 
 from crystalicl_jobflow.crystal.bounds import cell_fault
 from crystalicl_jobflow.crystal.wyckoff import SNAP_TOLERANCE, centring_multiplicity, snap
+from crystalicl_jobflow.thresholds import ANGLE_TOLERANCE, SLENDER_CELL, SYMPREC
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
 
-#: Å; the tolerance at which the data sets' groups and all metrics are defined.
-SYMPREC = 0.1
-#: Degrees; pymatgen's SpacegroupAnalyzer passes the same to spglib.
-ANGLE_TOLERANCE = 5.0
 #: moyopy's answer is taken where it is the same at this share of the tolerance, ...
 _SECOND_FACTOR = 0.5
 #: ... which is not tested for a crystal whose deviation from symmetry is below this share:
@@ -171,15 +168,31 @@ def spglib_dataset(
     symprec
         Tolerance in Å.
     angle_tolerance
-        Degrees; below 0 spglib judges angles by `symprec` too.
+        Degrees; below 0 spglib judges angles by `symprec` too, as it does in a slender cell
+        (`is_slender`) whatever is given.
     """
     if cell_fault(lattice, frac_coords) is not None:  # spglib could crash the process
         return None
+    if is_slender(lattice):
+        angle_tolerance = -1.0
     cell: Any = (lattice, frac_coords, labels)  # spglib's annotation names lists only
     try:
         return spglib.get_symmetry_dataset(cell, symprec, angle_tolerance)
     except _SPGLIB_ERROR:
         return None
+
+
+def is_slender(lattice: NDArray[np.float64]) -> bool:
+    """Return whether the reduced cell is longer than `SLENDER_CELL` times its shortest vector.
+
+    Parameters
+    ----------
+    lattice
+        Rows are lattice vectors in Å, shape (3, 3).
+    """
+    reduced = spglib.delaunay_reduce(lattice)
+    lengths = np.linalg.norm(lattice if reduced is None else reduced, axis=1)
+    return bool(lengths.max() > SLENDER_CELL * lengths.min())
 
 
 def group_number(structure: Structure, symprec: float = SYMPREC) -> int:

@@ -9,7 +9,6 @@ from typing import Any
 from maggma.core import Store
 from maggma.stores import JSONStore, MemoryStore
 
-from crystalicl_jobflow.crystal.fingerprints import FINGERPRINT_TIMEOUT
 from crystalicl_jobflow.datasets.records import naive_utc
 from crystalicl_jobflow.datasets.sources import StoreSource
 from crystalicl_jobflow.retrieval.demonstrations import make_demonstration
@@ -24,6 +23,7 @@ from crystalicl_jobflow.stores import (
     write_documents,
 )
 from crystalicl_jobflow.stores.serial_builder import SerialBuilder
+from crystalicl_jobflow.thresholds import FINGERPRINT_TIMEOUT
 from crystalicl_jobflow.utils.parallel import batches
 
 

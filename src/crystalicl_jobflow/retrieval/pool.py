@@ -13,11 +13,7 @@ import numpy as np
 from maggma.core import Store
 from maggma.stores import JSONStore, MemoryStore
 
-from crystalicl_jobflow.crystal.fingerprints import (
-    FINGERPRINT_TIMEOUT,
-    crystal_fingerprint,
-    prepare_fingerprints,
-)
+from crystalicl_jobflow.crystal.fingerprints import crystal_fingerprint, prepare_fingerprints
 from crystalicl_jobflow.crystal.structure_documents import structure_from_dict
 from crystalicl_jobflow.datasets.records import Record, naive_utc
 from crystalicl_jobflow.datasets.sources import Source, open_source
@@ -30,6 +26,7 @@ from crystalicl_jobflow.stores import (
     save_json_store,
     write_documents,
 )
+from crystalicl_jobflow.thresholds import FINGERPRINT_TIMEOUT
 from crystalicl_jobflow.utils.messages import first_line
 from crystalicl_jobflow.utils.parallel import DIED, parallel_map, time_limit
 from crystalicl_jobflow.utils.progress import StageProgress

@@ -203,10 +203,10 @@ def _quiet_worker() -> None:
 
 @contextmanager
 def time_limit(seconds: float | None) -> Iterator[None]:
-    """Raise TimeoutError in the body after some seconds, where the platform can.
+    """Raise TimeoutError in the body after some seconds of CPU time, where the platform can.
 
-    Signals interrupt only the main thread of a process on POSIX; elsewhere there is no
-    limit.
+    CPU time of the whole process: what else a machine does decides nothing. Signals interrupt
+    only the main thread of a process on POSIX; elsewhere there is no limit.
     """
     main = threading.current_thread() is threading.main_thread()
     if not seconds or not main or not hasattr(signal, "setitimer"):
@@ -216,10 +216,10 @@ def time_limit(seconds: float | None) -> Iterator[None]:
     def stop(*_: Any) -> None:
         raise TimeoutError(f"took longer than {seconds:g} s")
 
-    previous = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    previous = signal.signal(signal.SIGPROF, stop)
+    signal.setitimer(signal.ITIMER_PROF, seconds)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, previous)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, previous)
