@@ -288,6 +288,31 @@ def test_no_log_shows_a_password(caplog, monkeypatch):
     assert PASSWORD not in caplog.text
 
 
+def test_a_record_is_redacted_before_any_handler_has_put_it_in_words():
+    try:
+        raise RuntimeError(URI)
+    except RuntimeError:
+        info = sys.exc_info()
+    record = logging.LogRecord("a", logging.ERROR, "a.py", 1, "at %s", (URI,), info)
+    assert RedactingFilter().filter(record)
+    assert record.getMessage() == "at mongodb://127.0.0.1:9/crystals/pool"
+    assert record.exc_text.splitlines()[-1] == ("RuntimeError: mongodb://127.0.0.1:9/crystals/pool")
+    # what is left may sort behind what was there
+    record = logging.LogRecord("a", logging.ERROR, "a.py", 1, "mongodb://a:secret@host", (), None)
+    assert RedactingFilter().filter(record)
+    assert record.getMessage() == "mongodb://host"
+
+
+@pytest.mark.parametrize("document", [{"auth": KEY}, [{"password": [KEY]}], {"a": {"pass": KEY}}])
+def test_a_text_that_is_json_is_read(document):
+    assert KEY not in redact(json.dumps(document))
+
+
+def test_a_password_may_begin_like_a_path(monkeypatch):
+    monkeypatch.setenv("DB_PASSWORD", "/Tr0ub4dor")
+    assert redact("login with /Tr0ub4dor failed") == "login with *** failed"
+
+
 def test_the_logs_filter_redacts_messages_and_exceptions(caplog):
     logger = logging.getLogger("crystalicl_jobflow.test")
     caplog.handler.addFilter(RedactingFilter())
