@@ -101,8 +101,8 @@ def test_candidates_end_relaxed_with_all_that_led_to_them(recites, store):
     assert names == ["generate", "validate", "select", "start forcefield", "evaluate", "summary"]
     assert found.counts["candidates"] == 12
     assert found.counts["selected"] == found.counts["forcefield_relaxed"] == len(found.found) == 4
-    assert {item.formula for item in found.found} == {"Cu", "Al", "Au", "Ni"}
-    copper = next(item for item in found.found if item.formula == "Cu")
+    assert {item.formula_pretty for item in found.found} == {"Cu", "Al", "Au", "Ni"}
+    copper = next(item for item in found.found if item.formula_pretty == "Cu")
     # EMT's copper has a lattice constant of 3.59 Å
     assert copper.structure.volume / len(copper.structure) == pytest.approx(3.59**3 / 4, rel=0.02)
     stored = documents(store)
@@ -283,7 +283,7 @@ class TestVasp:
         assert found.counts["dft_relaxed"] == 2
         assert found.counts["forcefield_relaxed"] == 4
         for item in best:
-            assert item.energy_per_atom == energies[item.formula]
+            assert item.energy_per_atom == energies[item.formula_pretty]
         for item in documents(store):
             if not item.relaxations or item.relaxations[-1].level != "dft":
                 continue
@@ -407,7 +407,7 @@ def test_crystals_go_to_any_other_job_by_reference(recites, store):
         len(item) for item in select.output.resolve(store).structures
     ]
     assert len(generated.output.resolve(store)) == 2
-    assert best.output.resolve(store) == found.found[0].formula
+    assert best.output.resolve(store) == found.found[0].formula_pretty
 
 
 def test_relaxations_do_not_inherit_where_the_selection_runs(recites, store):

@@ -117,8 +117,15 @@ def test_the_whole_flow_runs_in_every_store(job_store, pool, reciting, tmp_path)
         shown = [item.demonstration_id for item in retrieved[place].demonstrations]
         assert candidate.provenance.demonstration_ids == shown
         assert (candidate.structure is not None) == candidate.parsed
-    assert outputs["validate"].valid_structures.resolve(job_store) == [
+    assert outputs["validate"].structures.resolve(job_store) == [
         item.structure for item in candidates if item.valid
+    ]
+    # what the whole Flow returns goes on to any Maker that takes crystals
+    assert flow.output.structures.resolve(job_store) == [
+        item.structure for item in candidates if item.valid
+    ]
+    assert flow.output.candidate_ids.resolve(job_store) == [
+        item.candidate_id for item in candidates if item.valid
     ]
 
     # the candidates' own store: every draw once, also the second time

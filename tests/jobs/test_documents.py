@@ -64,4 +64,4 @@ def test_counts_are_those_of_the_candidates(large):
     doc = ValidateDoc.from_candidates([candidate(0, structure=large), candidate(1), candidate(2)])
     assert (doc.num_candidates, doc.num_parsed, doc.num_valid) == (3, 1, 1)
     assert doc.reasons == {"empty": 2}
-    assert doc.valid_structures == [large]
+    assert doc.structures == [large]

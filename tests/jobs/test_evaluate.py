@@ -78,13 +78,18 @@ def test_rows_lie_in_the_additional_store(candidates):
     run_locally(evaluate, store=store, ensure_success=True, log=False)
     (document,) = store.query()
     assert candidates[0].candidate_id not in str(document["output"])
-    (blob,) = store.additional_stores["data"].query()
-    assert candidates[0].candidate_id in str(blob)
+    rows, crystals = store.additional_stores["data"].query()
+    assert candidates[0].candidate_id in str(rows)
+    assert candidates[0].candidate_id in str(crystals)
     assert [row["formula"] for row in evaluate.output.resolve(store).results] == [
         "CsCl",
         "RbCl",
         None,
     ]
+    valid = [item for item in candidates if item.valid]
+    found = evaluate.output.resolve(store)
+    assert found.structures == [item.structure for item in valid]
+    assert found.candidate_ids == [item.candidate_id for item in valid]
 
 
 def test_many_rows_are_divided_and_read_as_one_list():

@@ -187,7 +187,7 @@ def test_a_misspelt_attribute_is_refused_when_the_job_is_made():
         _ = output.rate
     with pytest.raises(AttributeError, match="does not have attribute 'candidate'"):
         _ = ValidateMaker().make([]).output.candidate
-    assert ValidateMaker().make([]).output.valid_structures is not None
+    assert ValidateMaker().make([]).output.structures is not None
 
 
 class TestShards:

@@ -23,7 +23,7 @@ def chosen(*metals: tuple[str, float]) -> list[ChosenCrystal]:
     return [
         ChosenCrystal(
             candidate_id=f"{element}-{rank}",
-            formula=element,
+            formula_pretty=element,
             structure=Structure.from_spacegroup(
                 "Fm-3m", Lattice.cubic(a), [element], [[0, 0, 0]]
             ).get_primitive_structure(),

@@ -123,12 +123,14 @@ class EvaluateMaker(Maker):
         Returns
         -------
         EvaluateDoc
-            Rates, reasons and figures; the rows of ``results`` lie in the store 'data'.
+            Rates, reasons and figures; the rows of ``results``, and the crystals that passed
+            every check (``structures``), lie in the store 'data'.
         """
         from crystalicl_jobflow.evaluation import EvaluationOptions, evaluate_all
 
+        judged = as_candidates(candidates)
         evaluation = evaluate_all(
-            as_candidates(candidates),
+            judged,
             EvaluationOptions(
                 unique=self.unique,
                 novelty=self.novelty,
@@ -148,7 +150,7 @@ class EvaluateMaker(Maker):
             relaxations=as_relaxations(relaxations),
             progress=log_stages(logger),
         )
-        return EvaluateDoc.from_evaluation(evaluation)
+        return EvaluateDoc.from_evaluation(evaluation, judged)
 
 
 def _by_candidate(references: Any) -> dict[str | int, Structure] | None:

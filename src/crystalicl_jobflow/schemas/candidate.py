@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 
-from pydantic import Field
+from pydantic import AliasChoices, Field
 from pymatgen.core import Structure
 
 from crystalicl_jobflow.schemas.base import Batched, Crystal, Document, utcnow
@@ -109,6 +110,27 @@ class Candidate(Document):
     created_at: datetime = Field(default_factory=utcnow)
 
 
+class CandidateCrystal(Document):
+    """A crystal with the candidate that it belongs to: what the next step begins from."""
+
+    candidate_id: str
+    formula_pretty: str = Field("", validation_alias=AliasChoices("formula_pretty", "formula"))
+    structure: Crystal
+
+
+def candidate_crystals(candidates: Iterable[Candidate]) -> list[CandidateCrystal]:
+    """Return the crystals of the candidates that passed every check, in their order."""
+    return [
+        CandidateCrystal(
+            candidate_id=item.candidate_id,
+            formula_pretty=item.formula or "",
+            structure=item.structure,
+        )
+        for item in candidates
+        if item.valid and item.structure is not None
+    ]
+
+
 class ValidateDoc(Document):
     """What a validation job returns."""
 
@@ -128,9 +150,14 @@ class ValidateDoc(Document):
         return [candidate for candidate in self.candidates if candidate.valid]
 
     @property
-    def valid_structures(self) -> list[Structure]:
-        """Their crystals: what a relaxation Maker takes by reference."""
-        return [item.structure for item in self.valid_candidates if item.structure is not None]
+    def structures(self) -> list[Structure]:
+        """Their crystals: what any Maker takes by reference."""
+        return [item.structure for item in candidate_crystals(self.candidates)]
+
+    @property
+    def candidate_ids(self) -> list[str]:
+        """The ids of the valid candidates, in the order of their crystals."""
+        return [item.candidate_id for item in candidate_crystals(self.candidates)]
 
     @classmethod
     def from_candidates(cls, candidates: list[Candidate]) -> ValidateDoc:

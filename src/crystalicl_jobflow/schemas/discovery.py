@@ -9,6 +9,7 @@ from pydantic import Field
 from pymatgen.core import Structure
 
 from crystalicl_jobflow.schemas.base import Batched, BatchedRows, Crystal, Document
+from crystalicl_jobflow.schemas.candidate import CandidateCrystal
 from crystalicl_jobflow.schemas.evaluation import Rate
 
 
@@ -46,12 +47,9 @@ class SelectionRow(Document):
     )
 
 
-class ChosenCrystal(Document):
+class ChosenCrystal(CandidateCrystal):
     """A selected candidate, with the crystal that the next step begins from."""
 
-    candidate_id: str
-    formula: str = ""
-    structure: Crystal
     rank: int
 
 
@@ -103,11 +101,9 @@ class SelectDoc(Document):
         )
 
 
-class FoundCrystal(Document):
+class FoundCrystal(CandidateCrystal):
     """One relaxed candidate, with what decides whether it is a discovery."""
 
-    candidate_id: str
-    formula: str = ""
     structure: Crystal = Field(description="The relaxed crystal.")
     energy_per_atom: float | None = Field(None, description="eV/atom, on the method's scale.")
     formation_energy_per_atom: float | None = Field(None, description="eV/atom")

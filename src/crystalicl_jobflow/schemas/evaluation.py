@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
 from pydantic import Field
+from pymatgen.core import Structure
 
-from crystalicl_jobflow.schemas.base import BatchedRows, Document, utcnow
+from crystalicl_jobflow.schemas.base import Batched, BatchedRows, Document, utcnow
+from crystalicl_jobflow.schemas.candidate import Candidate, CandidateCrystal, candidate_crystals
 
 
 class Rate(Document):
@@ -50,7 +53,24 @@ class EvaluateDoc(Evaluation):
         description="One row per candidate, see STRUCTURE_COLUMNS; in the store 'data'.",
     )
 
+    crystals: Batched[CandidateCrystal] = Field(
+        default_factory=list,
+        description="Crystals of the candidates that passed every check; in the store 'data'.",
+    )
+
+    @property
+    def structures(self) -> list[Structure]:
+        """The crystals that passed every check, as generated: what any Maker takes by reference."""
+        return [item.structure for item in self.crystals]
+
+    @property
+    def candidate_ids(self) -> list[str]:
+        """Their candidates' ids."""
+        return [item.candidate_id for item in self.crystals]
+
     @classmethod
-    def from_evaluation(cls, evaluation: Evaluation) -> EvaluateDoc:
-        """Build the document from what the evaluation room returns."""
-        return cls(**dict(evaluation))
+    def from_evaluation(
+        cls, evaluation: Evaluation, candidates: Iterable[Candidate] = ()
+    ) -> EvaluateDoc:
+        """Build the document from what the evaluation room returns, and from the candidates."""
+        return cls(**dict(evaluation), crystals=candidate_crystals(candidates))

@@ -116,6 +116,11 @@ class RelaxDoc(Document):
             if item.counts and item.structure is not None
         ]
 
+    @property
+    def candidate_ids(self) -> list[str]:
+        """Their candidates' ids."""
+        return [item.candidate_id for item in self.relaxations if item.counts]
+
     @classmethod
     def from_relaxations(
         cls, relaxations: list[CandidateRelaxation], *, hull: str = "", num_resumed: int = 0

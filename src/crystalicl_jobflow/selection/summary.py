@@ -49,7 +49,7 @@ def summarize(
     found = [
         FoundCrystal(
             candidate_id=name,
-            formula=formulas.get(name, ""),
+            formula_pretty=formulas.get(name, ""),
             structure=item.structure,
             energy_per_atom=item.energy_per_atom,
             formation_energy_per_atom=item.formation_energy_per_atom,
