@@ -38,7 +38,7 @@ def show(document: DiscoveryDoc) -> None:
         above = item.energy_above_hull
         table.add_row(
             item.candidate_id,
-            item.formula,
+            item.formula_pretty,
             str(item.structure.get_space_group_info(symprec=0.1)[1]),
             "not judged" if above is None else f"{above:+.3f} eV/atom",
             item.method,

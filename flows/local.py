@@ -26,9 +26,9 @@ def show(candidates: list[Candidate], evaluation: Evaluation) -> None:
     for item in candidates:
         table.add_row(
             item.condition.label(),
-            item.formula or "-",
+            item.formula_pretty or "-",
             item.space_group_symbol or "-",
-            str(item.num_sites or "-"),
+            str(item.nsites_primitive or "-"),
             "yes" if item.valid else "no",
             {True: "yes", False: "no", None: "-"}[item.joint_success],
             str(item.failure_reason or ""),

@@ -101,8 +101,9 @@ def parts(count: int) -> Iterator[Part]:
                 name: document[name]
                 for name in (
                     "formula_pretty", "formula_anonymous", "chemsys", "elements", "nelements",
-                    "nsites", "composition_reduced", "condition", "text", "parsed", "valid",
-                    "joint_success", "failure_reason", "provenance", "created_at",
+                    "nsites", "nsites_primitive", "composition_reduced", "condition", "text",
+                    "parsed", "valid", "joint_success", "failure_reason", "provenance",
+                    "created_at",
                 )
             } | {"generated": generated},
             evaluations=[{"origin": origin, "row": kept}],

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from pymatgen.core import Composition, Lattice, Structure
 
-from crystalicl_jobflow.candidates.contributions import Part, symmetry
+from crystalicl_jobflow.candidates.contributions import Part
 from crystalicl_jobflow.candidates.merging import merge
+from crystalicl_jobflow.crystal.metadata import structure_metadata, symmetry_of_group
 
 _KINDS = (
     ("CaTiO3", 221, "Pm-3m", 3.9), ("NaCl", 225, "Fm-3m", 5.6), ("TiO2", 136, "P4_2/mnm", 4.6),
@@ -84,7 +85,9 @@ def _kind(formula: str, number: int, symbol: str, length: float) -> dict[str, An
     species = [str(element) for element, n in composition.items() for _ in range(int(n))]
     places = np.linspace(0.0, 0.9, len(species))
     structure = Structure(Lattice.cubic(length), species, [[x, x, x] for x in places])
-    elements = sorted(element.symbol for element in composition.elements)
+    metadata = structure_metadata(structure, symmetry_of_group(number, symbol))
+    metadata["nsites_primitive"] = len(species)
+    cell = ("nsites", "nsites_primitive", "composition", "volume", "density_atomic", "symmetry")
     return merge(
         None,
         [
@@ -92,21 +95,14 @@ def _kind(formula: str, number: int, symbol: str, length: float) -> dict[str, An
                 "kind",
                 stage="validated",
                 text={
-                    "formula_pretty": composition.reduced_formula,
-                    "formula_anonymous": composition.anonymized_formula,
-                    "chemsys": composition.chemical_system,
-                    "elements": elements,
-                    "nelements": len(elements),
-                    "nsites": len(species),
-                    "composition_reduced": {str(k): float(v) for k, v in composition.items()},
+                    **metadata,
                     "condition": {"formula": composition.reduced_formula},
                     "text": f"{symbol}\n{length} {length} {length}\n90 90 90",
                     "parsed": True,
                     "generated": {
                         "structure": structure.as_dict(),
-                        "symmetry": symmetry(number, symbol, 0.1),
+                        **{name: metadata[name] for name in cell},
                         "density": 4.0,
-                        "nsites": len(species),
                     },
                     "provenance": {"prompt": "Below is a description of a bulk material. " * 20},
                 },

@@ -255,8 +255,8 @@ def rock_salt() -> dict[str, Any]:
 
 @tries("a candidate whose structure is another class")
 def _(folder: Path) -> str:
-    from crystalicl_jobflow.candidates.contributions import as_structure
     from crystalicl_jobflow.candidates.files import read_candidates
+    from crystalicl_jobflow.candidates.metadata_fields import as_structure
 
     line = json.dumps({"structure": {**rock_salt(), **TRAP}})
     path = configuration(folder, line, "candidates.jsonl")

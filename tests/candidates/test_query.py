@@ -75,9 +75,9 @@ QUESTIONS = {
     ),
     "group": ({"space_group": "Pm-3m"}, lambda d: d["symmetry"]["number"] == 221),
     "groups": ({"space_group": [221, 225]}, lambda d: d["symmetry"]["number"] in (221, 225)),
-    "system": ({"crystal_system": "cubic"}, lambda d: d["symmetry"]["crystal_system"] == "cubic"),
+    "system": ({"crystal_system": "cubic"}, lambda d: d["symmetry"]["crystal_system"] == "Cubic"),
     "nelements": ({"num_elements": "2:3"}, lambda d: 2 <= d["nelements"] <= 3),
-    "nsites": ({"num_sites": 5}, has("nsites", 5)),
+    "nsites": ({"num_sites": 5}, has("nsites_primitive", 5)),
     # values that equal the bound: 5 atoms are many
     "more": ({"criteria": {"nsites": {"$gt": 5}}}, lambda d: (d["nsites"] or 0) > 5),
     "at least": ({"criteria": {"nsites": {"$gte": 5}}}, lambda d: (d["nsites"] or 0) >= 5),

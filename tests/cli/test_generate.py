@@ -40,9 +40,11 @@ def test_cif_files_are_the_valid_crystals(generated: Path) -> None:
     assert files == sorted(Path(name).name for name in summary["cifs"])
     assert len(files) == len(valid) == summary["num_valid"]
     for candidate in valid:
-        name = f"{candidate.formula}_{candidate.space_group}_{candidate.candidate_id[:8]}.cif"
+        name = (
+            f"{candidate.formula_pretty}_{candidate.space_group}_{candidate.candidate_id[:8]}.cif"
+        )
         crystal = Structure.from_file(generated / "cifs" / name)
-        assert crystal.composition.reduced_formula == candidate.formula
+        assert crystal.composition.reduced_formula == candidate.formula_pretty
 
 
 def test_rates_state_their_denominators_and_agree_with_the_candidates(generated: Path) -> None:
@@ -82,9 +84,11 @@ def test_the_best_different_crystals_are_kept_and_all_samples_stay(
     by_id = {item.candidate_id: item for item in candidates}
     kept = [by_id[name] for name in summary["kept"]]
     assert kept[0].joint_success
-    crystals = {(item.formula, item.space_group) for item in kept}
+    crystals = {(item.formula_pretty, item.space_group) for item in kept}
     assert len(crystals) == len(kept) == len(summary["cifs"])  # the model recites one of each
-    assert {(item.formula, item.space_group) for item in candidates if item.valid} == crystals
+    assert {
+        (item.formula_pretty, item.space_group) for item in candidates if item.valid
+    } == crystals
     for item in kept:
         assert item.candidate_id[:8] in result.output
     assert f"the best {len(kept)} different ones kept" in result.output

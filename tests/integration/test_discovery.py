@@ -91,7 +91,7 @@ def test_chgnet_from_conditions_to_candidates(generation, known, store, tmp_path
     found = flow.output.resolve(store)
     assert found.counts["candidates"] == 6
     # the cubic perovskite is known, so only salts are relaxed
-    assert {item.formula for item in found.found} == {"NaCl"}
+    assert {item.formula_pretty for item in found.found} == {"NaCl"}
     assert found.counts["forcefield_relaxed"] == found.counts["selected"] == len(found.found)
     stored = documents(store, tmp_path)
     assert len(stored) == 6

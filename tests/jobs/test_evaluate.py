@@ -81,7 +81,7 @@ def test_rows_lie_in_the_additional_store(candidates):
     rows, crystals = store.additional_stores["data"].query()
     assert candidates[0].candidate_id in str(rows)
     assert candidates[0].candidate_id in str(crystals)
-    assert [row["formula"] for row in evaluate.output.resolve(store).results] == [
+    assert [row["formula_pretty"] for row in evaluate.output.resolve(store).results] == [
         "CsCl",
         "RbCl",
         None,

@@ -101,7 +101,7 @@ def test_text_of_a_model_is_text(run_folder: Path) -> None:
 def test_hostile_names_stay_within_the_data_of_the_script(
     candidates: list[Candidate],
 ) -> None:
-    hostile = [c.model_copy(update={"formula": "</script><script>x"}) for c in candidates]
+    hostile = [c.model_copy(update={"formula_pretty": "</script><script>x"}) for c in candidates]
     html = build_page(build_run("x", hostile))
     assert "</script><script>x" not in html
 
@@ -114,7 +114,7 @@ def test_control_characters_are_shown_and_names_of_files_are_safe(
     valid = next(c for c in candidates if c.valid)
     hostile = [
         failed.model_copy(update={"text": text, "failure_message": text}),
-        valid.model_copy(update={"formula": "../../Na<b>Cl"}),
+        valid.model_copy(update={"formula_pretty": "../../Na<b>Cl"}),
     ]
     html = build_page(build_run("\x1b]0;title\x07", hostile))
     assert not re.search("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202e]", html)

@@ -305,7 +305,7 @@ class TestRankings:
     def test_a_leading_minus_turns_it_round(self, ranking, first):
         candidates = made([CSCL_TYPE, NACL])
         for item, sites in zip(candidates, (2, 3), strict=True):
-            item.num_sites = sites
+            item.nsites_primitive = sites
         rows, chosen = select_candidates(candidates, SelectionRules(ranking=ranking))
         assert chosen[0].candidate_id == candidates[first].candidate_id
         assert rows[0].scores == {ranking: 2.0}

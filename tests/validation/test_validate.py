@@ -41,7 +41,7 @@ def test_a_good_text_of_what_was_asked_for(make: Make) -> None:
     assert candidate.joint_success is True
     assert candidate.declared_space_group == candidate.space_group == 225
     assert candidate.space_group_symbol == "Fm-3m"
-    assert candidate.elements == ("Cl", "Na")
+    assert candidate.elements == ["Cl", "Na"]
     assert candidate.density == pytest.approx(2.1, abs=0.02)
     assert candidate.structure is not None
     assert len(candidate.structure) == 8

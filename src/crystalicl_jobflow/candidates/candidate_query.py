@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from crystalicl_jobflow.candidates.indexes import CANDIDATE_KEY, ID_DIGITS
+from crystalicl_jobflow.crystal.space_groups import crystal_system
 from crystalicl_jobflow.schemas import Condition, ConditionError, Range, find_property
 from crystalicl_jobflow.schemas.stored_candidate import CandidateDoc
 from crystalicl_jobflow.stores import refuse_code
@@ -24,7 +25,10 @@ NUMBERS = {
     "bandgap": "band_gap",
     "density": "density",
     "nsites": "nsites",
-    "num_sites": "nsites",
+    "nsites_primitive": "nsites_primitive",
+    "num_sites": "nsites_primitive",
+    "volume": "volume",
+    "density_atomic": "density_atomic",
     "nelements": "nelements",
     "space_group": "symmetry.number",
     "min_distance": "checks.min_distance",
@@ -146,7 +150,8 @@ class CandidateQuery:
         if condition.space_groups is not None:
             terms.append({"symmetry.number": _one_of(condition.space_groups)})
         if self.crystal_system is not None:
-            terms.append({"symmetry.crystal_system": _crystal_system(self.crystal_system)})
+            # by number: documents of earlier versions write the systems in small letters
+            terms.append({"symmetry.number": _crystal_system(self.crystal_system)})
         flags = {
             "valid": self.valid, "is_stable": self.stable, "is_metastable": self.metastable,
             "is_novel": self.novel, "is_unique": self.unique, "is_relaxed": self.relaxed,
@@ -158,9 +163,9 @@ class CandidateQuery:
         if self.run is not None:
             terms.append({"run_ids": self.run})
         ranges = dict(self.properties or {})
-        counts = {"nelements": self.num_elements, "nsites": self.num_sites}
+        counts = {"nelements": self.num_elements, "num_sites": self.num_sites}
         ranges |= {name: bounds for name, bounds in counts.items() if bounds is not None}
-        terms += [{number_field(name): _bounds(value)} for name, value in ranges.items()]
+        terms += [_in_range(number_field(name), _bounds(value)) for name, value in ranges.items()]
         if self.criteria:
             refuse_code(self.criteria)
             terms.append(dict(self.criteria))
@@ -230,6 +235,13 @@ def _bounds(condition: Bounds) -> dict[str, float]:
     return bounds
 
 
+def _in_range(name: str, bounds: dict[str, float]) -> dict[str, Any]:
+    if name != "nsites_primitive":
+        return {name: bounds}
+    # documents of earlier versions have the atoms in the primitive cell as nsites
+    return {"$or": [{name: bounds}, {name: None, "nsites": bounds}]}
+
+
 def _by_id(ids: Sequence[str]) -> dict[str, Any]:
     if all(len(name) == ID_DIGITS for name in ids):
         return {CANDIDATE_KEY: _one_of(ids)}
@@ -248,12 +260,15 @@ def _listed(value: str | Sequence[str]) -> list[str]:
     return [str(item).strip() for item in items if str(item).strip()]
 
 
-def _crystal_system(name: str) -> str:
-    systems = ("triclinic", "monoclinic", "orthorhombic", "tetragonal", "trigonal", "hexagonal",
-               "cubic")  # fmt: skip
-    if name.lower() not in systems:
-        raise ConditionError(f"crystal system {name!r} is none of {', '.join(systems)}")
-    return name.lower()
+def _crystal_system(name: str) -> dict[str, int]:
+    """Return the numbers of a system's groups."""
+    numbers: dict[str, list[int]] = {}
+    for number in range(1, 231):
+        numbers.setdefault(crystal_system(number), []).append(number)
+    if name.lower() not in numbers:
+        raise ConditionError(f"crystal system {name!r} is none of {', '.join(numbers)}")
+    found = numbers[name.lower()]
+    return {"$gte": found[0], "$lte": found[-1]}
 
 
 def _reason(code: str) -> str:

@@ -7,13 +7,19 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from pymatgen.core import Composition, Structure
+from pymatgen.core import Structure
 
-from crystalicl_jobflow.crystal.space_groups import crystal_system
-from crystalicl_jobflow.crystal.structure_documents import structure_from_dict
+from crystalicl_jobflow.candidates.metadata_fields import (
+    as_structure,
+    candidate_metadata,
+    generated_fields,
+    relaxed_fields,
+)
 from crystalicl_jobflow.energies.relaxations import read_relaxation
 from crystalicl_jobflow.schemas import STRUCTURE_COLUMNS, Completion, Generation
 from crystalicl_jobflow.schemas.base import from_batches, without_marks
+from crystalicl_jobflow.schemas.crystal_metadata import with_todays_names
+from crystalicl_jobflow.schemas.structure_table import OLD_COLUMNS
 
 KINDS = {
     "GenerateDoc": "generate",
@@ -89,30 +95,14 @@ def candidate_part(document: Mapping[str, Any]) -> Part:
     document
         A :class:`~crystalicl_jobflow.schemas.Candidate` in JSON form, as jobs store it.
     """
-    known = without_marks(document)
-    formula = known.get("formula")
-    symprec = (known.get("provenance") or {}).get("tolerances", {}).get("symprec", 0.1)
-    text = {
-        "formula_pretty": formula,
-        "formula_anonymous": known.get("anonymous_formula"),
-        "chemsys": known.get("chemsys"),
-        "elements": list(known.get("elements") or ()),
-        "nelements": len(known.get("elements") or ()),
-        "nsites": known.get("num_sites"),
-        "composition_reduced": reduced_composition(formula),
-        "created_at": as_moment(known.get("created_at")),
-        "generated": None,
-    }
+    known = with_todays_names(without_marks(document))
+    metadata = candidate_metadata(known)
+    text = {**metadata, "created_at": as_moment(known.get("created_at")), "generated": None}
     text |= {name: known[name] for name in _SAME_NAMES if name in known}
     if known.get("structure") is not None:
         text["generated"] = {
-            "structure": structure_dict(known["structure"]),
-            "symmetry": symmetry(
-                known.get("space_group"), known.get("space_group_symbol"), float(symprec)
-            ),
-            "density": known.get("density"),
-            "nsites": known.get("num_sites"),
-        }
+            "structure": structure_dict(known["structure"]), **generated_fields(metadata)
+        }  # fmt: skip
     return Part(known["candidate_id"], stage="validated", text=text)
 
 
@@ -159,18 +149,12 @@ def relaxation_part(document: Mapping[str, Any], origin: Mapping[str, Any]) -> P
     origin
         The job, see :class:`~crystalicl_jobflow.schemas.stored_candidate.Origin`.
     """
-    from crystalicl_jobflow.thresholds import SYMPREC
-    from crystalicl_jobflow.validation.summary import find_space_group
-
     known = without_marks(document)
     structure = known.get("structure")
     entry = {**known, "symmetry": None, "density": None, "origin": dict(origin)}
     if structure is not None:
-        crystal = as_structure(structure)
-        number, symbol, _ = find_space_group(crystal)
         entry["structure"] = structure_dict(structure)
-        entry["symmetry"] = symmetry(number, symbol, SYMPREC)
-        entry["density"] = float(crystal.density) if crystal.volume > 0 else None
+        entry |= relaxed_fields(as_structure(structure))
     return Part(known["candidate_id"], relaxations=[entry])
 
 
@@ -178,7 +162,7 @@ def evaluation_part(row: Mapping[str, Any], origin: Mapping[str, Any]) -> Part:
     """Return what a row of an evaluation says of its candidate."""
     kept = {
         name: value
-        for name, value in row.items()
+        for name, value in ((OLD_COLUMNS.get(name, name), value) for name, value in row.items())
         if value is not None and name not in _OWN_COLUMNS and not name.startswith(("success_", "@"))
     }
     return Part(row["candidate_id"], evaluations=[{"origin": dict(origin), "row": kept}])
@@ -207,31 +191,9 @@ _SELECTION_COLUMNS = {
 """Field of a :class:`~crystalicl_jobflow.schemas.discovery.SelectionRow` → column."""
 
 
-def symmetry(number: int | None, symbol: str | None, symprec: float) -> dict[str, Any]:
-    """Return a symmetry as documents hold it."""
-    return {
-        "number": number,
-        "symbol": symbol,
-        "crystal_system": None if number is None else crystal_system(number),
-        "symprec": symprec,
-    }
-
-
-def reduced_composition(formula: str | None) -> dict[str, float]:
-    """Return element → amount in the reduced formula; empty without a formula."""
-    return {} if formula is None else {str(k): float(v) for k, v in Composition(formula).items()}
-
-
 def structure_dict(structure: Any) -> dict[str, Any]:
     """Return a structure's dictionary, whether it is one already or not."""
     return structure.as_dict() if isinstance(structure, Structure) else dict(structure)
-
-
-def as_structure(structure: Any) -> Structure:
-    """Return a structure from itself or from its dictionary."""
-    if isinstance(structure, Structure):
-        return structure
-    return structure_from_dict(structure)
 
 
 def as_moment(value: Any) -> datetime | None:

@@ -22,9 +22,11 @@ if TYPE_CHECKING:
 
 FLAT_FIELDS = (
     "candidate_id", "formula_pretty", "formula_anonymous", "chemsys", "nelements", "nsites",
-    "symmetry.number", "symmetry.symbol", "symmetry.crystal_system", "density",
-    "energy_per_atom", "formation_energy_per_atom", "energy_above_hull", "no_hull_reason",
-    "band_gap", "is_relaxed", "is_stable", "is_metastable", "is_unique", "duplicate_of", "is_novel",
+    "nsites_primitive", "volume", "density", "density_atomic", "symmetry.number",
+    "symmetry.symbol", "symmetry.hall", "symmetry.point_group", "symmetry.crystal_system",
+    "energy_per_atom", "formation_energy_per_atom", "energy_above_hull",
+    "no_hull_reason", "band_gap",
+    "is_relaxed", "is_stable", "is_metastable", "is_unique", "duplicate_of", "is_novel",
     "known_as", "is_sun", "valid", "joint_success", "failure_reason", "failure_message",
     "checks.min_distance", "declared_space_group", "text", "created_at", "last_updated",
 )  # fmt: skip

@@ -29,6 +29,7 @@ CANDIDATE_INDEXES: tuple[tuple[str, ...], ...] = (
     ("symmetry.crystal_system", SORTED_BY),
     ("nelements", SORTED_BY),
     ("nsites", SORTED_BY),
+    ("nsites_primitive", SORTED_BY),
     # whether it counts
     ("is_stable", "is_novel", SORTED_BY),
     ("is_metastable", SORTED_BY),

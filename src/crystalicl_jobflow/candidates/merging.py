@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from crystalicl_jobflow.candidates.contributions import STAGES, Part, as_moment
+from crystalicl_jobflow.candidates.metadata_fields import bring_up_to_date
+from crystalicl_jobflow.crystal.metadata import CELL_FIELDS
 from crystalicl_jobflow.schemas.properties import by_property_names
 from crystalicl_jobflow.schemas.stored_candidate import CandidateDoc, relaxation_precedence
 from crystalicl_jobflow.thresholds import (
@@ -15,7 +17,7 @@ from crystalicl_jobflow.thresholds import (
 )
 
 _DERIVED = (
-    "symmetry", "density", "structure", "energy_per_atom", "formation_energy_per_atom",
+    *CELL_FIELDS, "structure", "energy_per_atom", "formation_energy_per_atom",
     "energy_above_hull", "no_hull_reason", "is_stable", "is_metastable", "is_relaxed",
     "band_gap", "is_unique", "duplicate_of", "is_novel", "known_as", "is_sun",
 )  # fmt: skip
@@ -61,6 +63,7 @@ def merge(stored: Mapping[str, Any] | None, parts: Iterable[Part]) -> dict[str, 
         document |= {name: _copy(value) for name, value in stored.items()}
         document["created_at"] = as_moment(document["created_at"])
         _restore_generated(document)
+        bring_up_to_date(document)
     for part in known:
         _add(document, part)
     _derive(document)
@@ -128,8 +131,8 @@ def _derive(document: dict[str, Any]) -> None:
         document[name] = _copy(_EMPTY[name])
     generated = document["generated"]
     if generated is not None:
-        for name in ("structure", "symmetry", "density"):
-            document[name] = generated[name]
+        for name in ("structure", *CELL_FIELDS):
+            document[name] = generated.get(name, document[name])
     row: dict[str, Any] = {}
     for evaluation in document["evaluations"]:  # in the order of their times
         row |= by_property_names(evaluation["row"])
@@ -192,8 +195,8 @@ def _from_relaxation(document: dict[str, Any], best: Mapping[str, Any]) -> None:
     document["is_relaxed"] = not failed
     if best.get("structure") is not None:
         document["structure"] = best["structure"]
-        document["symmetry"] = best.get("symmetry") or document["symmetry"]
-        document["density"] = best.get("density")
+        for name in CELL_FIELDS:
+            document[name] = best.get(name) or document[name]
     for name in ("energy_per_atom", "formation_energy_per_atom", "energy_above_hull"):
         if best.get(name) is not None:
             document[name] = best[name]

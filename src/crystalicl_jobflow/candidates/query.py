@@ -17,9 +17,11 @@ from crystalicl_jobflow.candidates.candidate_query import (
     joined,
     terms_of,
 )
-from crystalicl_jobflow.candidates.contributions import as_moment, as_structure
+from crystalicl_jobflow.candidates.contributions import as_moment
 from crystalicl_jobflow.candidates.indexes import CANDIDATE_KEY
+from crystalicl_jobflow.candidates.metadata_fields import as_structure
 from crystalicl_jobflow.candidates.writing import RETRY_SECONDS, retrying
+from crystalicl_jobflow.crystal.metadata import CELL_FIELDS
 from crystalicl_jobflow.schemas import Candidate
 from crystalicl_jobflow.schemas.base import without_marks
 from crystalicl_jobflow.schemas.stored_candidate import CandidateDoc
@@ -228,20 +230,11 @@ def read_candidate(document: Mapping[str, Any]) -> Candidate:
     known = without_marks({k: v for k, v in document.items() if k != "structure"})
     generated = known.get("generated") or {}
     structure = (document.get("generated") or {}).get("structure") or document.get("structure")
-    group = generated.get("symmetry") or {}
     fields = {name: known[name] for name in Candidate.model_fields if known.get(name) is not None}
+    fields |= {name: generated.get(name) for name in CELL_FIELDS if name in generated}
+    if "nsites_primitive" not in known:  # a document of an earlier version
+        fields["nsites_primitive"] = fields.pop("nsites", None)
     created = as_moment(known.get("created_at"))
     if created is not None:
         fields["created_at"] = created.isoformat() + "Z"
-    return Candidate.model_validate(
-        {
-            **fields,
-            "formula": known.get("formula_pretty"),
-            "anonymous_formula": known.get("formula_anonymous"),
-            "structure": structure if generated else None,
-            "num_sites": known.get("nsites"),
-            "density": generated.get("density"),
-            "space_group": group.get("number"),
-            "space_group_symbol": group.get("symbol"),
-        }
-    )
+    return Candidate.model_validate({**fields, "structure": structure if generated else None})

@@ -57,7 +57,7 @@ class CrystalFile:
         if candidate.structure is None:
             return None
         return cls(
-            cif_name(candidate.formula, candidate.space_group, candidate.candidate_id),
+            cif_name(candidate.formula_pretty, candidate.space_group, candidate.candidate_id),
             candidate.structure,
             float(candidate.provenance.tolerances.get("symprec", 0.1)),
         )
@@ -65,7 +65,7 @@ class CrystalFile:
     @classmethod
     def of_document(cls, document: Mapping[str, Any]) -> CrystalFile | None:
         """Return the crystal of a stored candidate, the relaxed one if there is one."""
-        from crystalicl_jobflow.candidates.contributions import as_structure
+        from crystalicl_jobflow.candidates.metadata_fields import as_structure
 
         if document.get("structure") is None:
             return None
@@ -170,9 +170,9 @@ def candidate_table(candidates: Sequence[Candidate], *, title: str | None = None
         rows.add_row(
             candidate.candidate_id[:ID_DIGITS],
             *([candidate.condition.label().replace(", group ", " ")] if several else []),
-            candidate.formula or "-",
+            candidate.formula_pretty or "-",
             group,
-            str(candidate.num_sites or "-"),
+            str(candidate.nsites_primitive or "-"),
             "-" if distance is None else f"{distance:.2f}",
             outcome(
                 valid=candidate.valid,

@@ -21,14 +21,15 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 _TABLE_FIELDS = (
-    "condition", "formula_pretty", "symmetry", "nsites", "checks", "energy_above_hull",
-    "is_stable", "is_novel", "valid", "joint_success", "failure_reason", "stage",
+    "condition", "formula_pretty", "symmetry", "nsites", "nsites_primitive", "checks",
+    "energy_above_hull", "is_stable", "is_novel", "valid", "joint_success", "failure_reason",
+    "no_hull_reason", "stage",
 )  # fmt: skip
 """Fields that the table needs."""
 
 _ALWAYS_SHOWN = frozenset(
-    ("candidate_id", "formula_pretty", "chemsys", "elements", "symmetry.number", "nsites",
-     "valid", "joint_success", "failure_reason", "run_ids")
+    ("candidate_id", "formula_pretty", "chemsys", "elements", "symmetry.number",
+     "nsites_primitive", "valid", "joint_success", "failure_reason", "run_ids")
 )  # fmt: skip
 """Fields whose values every table tells: its formula, its group, the outcome."""
 
@@ -236,8 +237,12 @@ def document_table(documents: Sequence[Mapping[str, Any]], shown: Sequence[str] 
         columns.append(("Asked for", [_label(document) for document in documents]))
     columns.append(("Formula", [document.get("formula_pretty") or "-" for document in documents]))
     columns.append(("Group", [_group(document) for document in documents]))
-    columns.append((">Atoms", [str(document.get("nsites") or "-") for document in documents]))
-    known = any(document.get("energy_above_hull") is not None for document in documents)
+    columns.append((">Atoms", list(map(_atoms, documents))))
+    known = any(
+        document.get(name) is not None
+        for document in documents
+        for name in ("energy_above_hull", "no_hull_reason")
+    )
     if known and "energy_above_hull" not in shown:
         columns.append(_column("energy_above_hull", documents))
     elif not known and not shown:
@@ -275,7 +280,13 @@ def _filled(columns: list[tuple[str, list[str]]]) -> Table:
 
 def _column(name: str, documents: Sequence[Mapping[str, Any]]) -> tuple[str, list[str]]:
     heading, decimals = _HEADINGS.get(name, (name.removeprefix("properties."), None))
-    return heading, [_cell(dig(document, name), decimals) for document in documents]
+    cells = [_cell(dig(document, name), decimals) for document in documents]
+    if name == "energy_above_hull":
+        cells = [
+            "not judged" if cell == "-" and document.get("no_hull_reason") else cell
+            for cell, document in zip(cells, documents, strict=True)
+        ]
+    return heading, cells
 
 
 def _outcome(document: Mapping[str, Any]) -> str:
@@ -301,6 +312,11 @@ def _group(document: Mapping[str, Any]) -> str:
     symmetry = document.get("symmetry") or {}
     number = symmetry.get("number")
     return "-" if number is None else f"{number} {symmetry.get('symbol') or ''}"
+
+
+def _atoms(document: Mapping[str, Any]) -> str:
+    """Return the atoms in the primitive cell, which earlier versions called nsites."""
+    return str(document.get("nsites_primitive") or document.get("nsites") or "-")
 
 
 def _flag(value: bool | None, yes: str, no: str) -> str:

@@ -77,6 +77,22 @@ def _numbers_by_name() -> dict[str, int]:
     return names
 
 
+@cache
+def standard_type(number: int) -> Any:
+    """Return spglib's description of a group in its standard setting: the lowest Hall number.
+
+    Raises
+    ------
+    ValueError
+        Where the number is not one of 1 to 230.
+    """
+    import spglib
+
+    _check(number)
+    kinds: Any = (spglib.get_spacegroup_type(hall_number) for hall_number in range(1, 531))
+    return next(kind for kind in kinds if kind.number == number)
+
+
 def symbol(number: int) -> str:
     """Return the short Hermann-Mauguin symbol, for example ``P4/mmm``.
 

@@ -181,7 +181,7 @@ def polymorph_part(
     formulas = {
         _reduced(c.condition.formula) for c in candidates if c.condition.formula is not None
     }
-    wanted = formulas or {c.formula for c in candidates if c.formula is not None}
+    wanted = formulas or {c.formula_pretty for c in candidates if c.formula_pretty is not None}
     places = [
         place
         for place, structure in enumerate(reference.structures)

@@ -228,7 +228,7 @@ def as_chosen(value: Any) -> list[ChosenCrystal]:
                 chosen.append(
                     ChosenCrystal(
                         candidate_id=candidate.candidate_id,
-                        formula_pretty=candidate.formula or "",
+                        formula_pretty=candidate.formula_pretty or "",
                         structure=candidate.structure,
                         rank=len(chosen) + 1,
                     )

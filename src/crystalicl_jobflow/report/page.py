@@ -158,7 +158,7 @@ def build_page(run: Run, *, reference: Reference | None = None, top: int = TOP) 
 def _in_words(run: Run, place: int) -> str:
     candidate = run.candidates[place]
     group = f", space group {candidate.space_group}" if candidate.space_group else ""
-    return f"Unit cell of {candidate.formula}{group}"
+    return f"Unit cell of {candidate.formula_pretty}{group}"
 
 
 def _cif_link(run: Run, place: int) -> tuple[str, str]:
@@ -172,7 +172,7 @@ def _cif_link(run: Run, place: int) -> tuple[str, str]:
         text = str(CifWriter(candidate.structure, symprec=symprec))
     except Exception:  # spglib finds no group where atoms coincide
         text = str(CifWriter(candidate.structure))
-    name = f"{candidate.formula}_{candidate.space_group or 0}_{candidate.candidate_id[:8]}"
+    name = f"{candidate.formula_pretty}_{candidate.space_group or 0}_{candidate.candidate_id[:8]}"
     content = base64.b64encode(text.encode()).decode()
     return f"{safe_name(name)}.cif", f"data:chemical/x-cif;base64,{content}"
 

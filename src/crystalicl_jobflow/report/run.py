@@ -22,6 +22,7 @@ from crystalicl_jobflow.schemas import (
     Rate,
 )
 from crystalicl_jobflow.schemas.benchmark import TableDoc
+from crystalicl_jobflow.schemas.structure_table import OLD_COLUMNS
 from crystalicl_jobflow.utils.messages import first_line
 
 TABLE_FILE = "table.json"
@@ -303,5 +304,5 @@ def _known(row: Mapping[Any, Any]) -> dict[str, Any]:
         plain = value.item() if hasattr(value, "item") else value
         if isinstance(plain, float) and not math.isfinite(plain):
             continue
-        known[str(name)] = plain
+        known[OLD_COLUMNS.get(str(name), str(name))] = plain
     return known

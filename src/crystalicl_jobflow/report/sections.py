@@ -312,14 +312,14 @@ def failures(run: Run) -> list[Failure]:
 
 
 _LISTED = (
-    "num_sites", "density", "min_distance", "formation_energy_per_atom", "energy_above_hull",
+    "nsites_primitive", "density", "min_distance", "formation_energy_per_atom", "energy_above_hull",
     "band_gap", "match", "rms", "unique", "novel", "known_as", "stable", "metastable", "relaxed",
     "bond_length_score", "crystext_reward", "structure_distance",
 )  # fmt: skip
 
 
 _TITLES = {
-    "num_sites": "atoms",
+    "nsites_primitive": "atoms",
     "min_distance": "shortest distance",
     "formation_energy_per_atom": "formation energy",
     "energy_above_hull": "energy above hull",

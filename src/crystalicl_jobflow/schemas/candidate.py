@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
+from typing import Any
 
-from pydantic import AliasChoices, Field
+from pydantic import AliasChoices, Field, model_validator
 from pymatgen.core import Structure
 
 from crystalicl_jobflow.schemas.base import Batched, Crystal, Document, utcnow
 from crystalicl_jobflow.schemas.condition import Condition
+from crystalicl_jobflow.schemas.crystal_metadata import CrystalMetadata, with_todays_names
 from crystalicl_jobflow.schemas.generation import ModelInfo, SamplingParams
 from crystalicl_jobflow.schemas.properties import ByProperty
 from crystalicl_jobflow.schemas.reasons import FailureReason
@@ -70,7 +72,7 @@ class Checks(Document):
     )
 
 
-class Candidate(Document):
+class Candidate(CrystalMetadata):
     """One generated text with all that is known about it: the unit of storage."""
 
     candidate_id: str = Field(
@@ -81,15 +83,7 @@ class Candidate(Document):
     text_format: str = "sgs"
     parsed: bool = False
     structure: Crystal | None = None
-    formula: str | None = None
-    anonymous_formula: str | None = None
-    chemsys: str | None = None
-    elements: tuple[str, ...] = ()
-    num_sites: int | None = Field(None, description="Atoms in the primitive cell.")
-    density: float | None = Field(None, description="g/cm³")
     declared_space_group: int | None = Field(None, description="Number written in the text.")
-    space_group: int | None = Field(None, description="Number found at symprec 0.1.")
-    space_group_symbol: str | None = None
     properties: ByProperty[float] = Field(
         default_factory=dict, description="Predicted or computed values by name."
     )
@@ -109,6 +103,21 @@ class Candidate(Document):
     provenance: Provenance
     created_at: datetime = Field(default_factory=utcnow)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _with_todays_names(cls, value: Any) -> Any:
+        return with_todays_names(value)
+
+    @property
+    def space_group(self) -> int | None:
+        """Number of the space group found."""
+        return self.symmetry.number
+
+    @property
+    def space_group_symbol(self) -> str | None:
+        """Short Hermann–Mauguin symbol of the space group found."""
+        return self.symmetry.symbol
+
 
 class CandidateCrystal(Document):
     """A crystal with the candidate that it belongs to: what the next step begins from."""
@@ -123,7 +132,7 @@ def candidate_crystals(candidates: Iterable[Candidate]) -> list[CandidateCrystal
     return [
         CandidateCrystal(
             candidate_id=item.candidate_id,
-            formula_pretty=item.formula or "",
+            formula_pretty=item.formula_pretty or "",
             structure=item.structure,
         )
         for item in candidates

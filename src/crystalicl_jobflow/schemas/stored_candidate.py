@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from pymatgen.core import Structure
 
 from crystalicl_jobflow.schemas.base import Batched, Crystal, Document, utcnow
 from crystalicl_jobflow.schemas.candidate import Checks, Provenance
 from crystalicl_jobflow.schemas.condition import Condition
+from crystalicl_jobflow.schemas.crystal_metadata import CellMetadata, CrystalMetadata, Symmetry
 from crystalicl_jobflow.schemas.properties import ByProperty
 from crystalicl_jobflow.schemas.reasons import FailureReason
 
@@ -37,15 +39,6 @@ def relaxation_precedence(
     """
     rank = LEVELS.index(level) if level in LEVELS else -1
     return has_structure, rank, converged is not False
-
-
-class Symmetry(Document):
-    """The space group of a crystal, named as the Materials Project names its parts."""
-
-    number: int | None = Field(None, description="Space-group number; None where none is found.")
-    symbol: str | None = Field(None, description="Short Hermann–Mauguin symbol.")
-    crystal_system: str | None = Field(None, description="triclinic, monoclinic, … cubic")
-    symprec: float = Field(0.1, description="Tolerance in Å.")
 
 
 class Origin(Document):
@@ -140,8 +133,14 @@ class StoredRelaxation(CandidateRelaxation):
     """A relaxation with the job that it comes from and the group of the relaxed crystal."""
 
     origin: Origin
-    symmetry: Symmetry | None = None
+    nsites: int | None = Field(None, description="Atoms in the cell of the relaxed crystal.")
+    composition: dict[str, float] = Field(
+        default_factory=dict, description="Element → atoms in the relaxed cell."
+    )
+    volume: float | None = Field(None, description="Of the relaxed cell, Å³.")
     density: float | None = Field(None, description="Of the relaxed crystal, g/cm³.")
+    density_atomic: float | None = Field(None, description="Of the relaxed crystal, Å³ per atom.")
+    symmetry: Symmetry | None = None
 
 
 class StoredEvaluation(Document):
@@ -153,18 +152,16 @@ class StoredEvaluation(Document):
     )
 
 
-class GeneratedCrystal(Document):
+class GeneratedCrystal(CellMetadata):
     """The crystal as the text described it, before any relaxation."""
 
     structure: Crystal | None = Field(
         None, description="None where it is the document's own structure: not relaxed."
     )
-    symmetry: Symmetry = Field(default_factory=Symmetry)
-    density: float | None = Field(None, description="g/cm³")
-    nsites: int | None = Field(None, description="Atoms in the primitive cell.")
+    nsites_primitive: int | None = Field(None, description="Atoms in the primitive cell.")
 
 
-class CandidateDoc(Document):
+class CandidateDoc(CrystalMetadata):
     """Everything about one candidate, in the manner of the Materials Project's documents.
 
     ``structure``, ``symmetry``, ``density`` and the energies are those of the relaxed crystal
@@ -173,16 +170,22 @@ class CandidateDoc(Document):
     """
 
     candidate_id: str = Field(description="Hash of the draw: the same draw, the same id.")
-    # what it is
-    formula_pretty: str | None = Field(None, description="Reduced formula.")
-    formula_anonymous: str | None = Field(None, description="Anonymised formula, e.g. ABC3.")
-    chemsys: str | None = Field(None, description="Chemical system, e.g. Ca-O-Ti.")
-    elements: list[str] = Field(default_factory=list, description="Elements, sorted.")
-    nelements: int = 0
-    nsites: int | None = Field(None, description="Atoms in the primitive cell.")
-    composition_reduced: dict[str, float] = Field(default_factory=dict)
-    symmetry: Symmetry = Field(default_factory=Symmetry)
-    density: float | None = Field(None, description="g/cm³")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _primitive_sites(cls, value: Any) -> Any:
+        """Take the atoms in the primitive cell from where earlier versions put them: nsites."""
+        if not isinstance(value, Mapping) or "nsites_primitive" in value:
+            return value
+        known = dict(value)
+        known["nsites_primitive"] = known.pop("nsites", None)
+        if isinstance(known.get("generated"), Mapping):
+            generated = dict(known["generated"])
+            generated["nsites_primitive"] = generated.pop("nsites", None)
+            known["generated"] = generated
+        return known
+
+    # what it is: also the fields of CrystalMetadata
     structure: Crystal | None = None
     # how stable
     energy_per_atom: float | None = Field(None, description="eV/atom")

@@ -53,10 +53,11 @@ _COLUMNS = (
     Column("asked", "string", "What was asked for, in words."),
     Column("text_format", "string", "Format of the text."),
     # what it is
-    Column("formula", "string", "Reduced formula."),
-    Column("anonymous_formula", "string", "Anonymised formula."),
+    Column("formula_pretty", "string", "Reduced formula."),
+    Column("formula_anonymous", "string", "Anonymised formula."),
     Column("chemsys", "string", "Chemical system."),
-    Column("num_sites", "integer", "Atoms in the primitive cell."),
+    Column("nsites", "integer", "Atoms in the cell of the structure."),
+    Column("nsites_primitive", "integer", "Atoms in the primitive cell."),
     Column("density", "number", "Density.", "g/cm³"),
     Column("volume", "number", "Volume of the cell.", "Å³"),
     Column("min_distance", "number", "Shortest distance between two atoms.", "Å"),
@@ -120,6 +121,14 @@ _COLUMNS = (
     Column("failure_reason", "string", "First reason of failure, a code."),
     Column("failure_message", "string", "The same as a sentence."),
 )
+
+OLD_COLUMNS: Final = {
+    "formula": "formula_pretty",
+    "anonymous_formula": "formula_anonymous",
+    "num_sites": "nsites_primitive",
+    "e_above_hull": "energy_above_hull",
+}
+"""Names of columns in tables of earlier versions → their names now."""
 
 STRUCTURE_COLUMNS: Final[dict[str, Column]] = {column.name: column for column in _COLUMNS}
 """Columns of the table of structures by name, in order.

@@ -71,7 +71,7 @@ RANKINGS: dict[str, tuple[Score, bool]] = {
     WITHOUT_ENERGY: (lambda item: item.evidence_without_energy, True),
     "log_prob": (lambda item: item.candidate.provenance.log_prob, True),
     "log_prob_per_token": (_log_prob_per_token, True),
-    "num_sites": (lambda item: item.candidate.num_sites, False),
+    "num_sites": (lambda item: item.candidate.nsites_primitive, False),
     "order": (lambda item: item.place, False),
     "random": (lambda item: _hashed(item.candidate.candidate_id), False),
     "energy_above_hull": (_of_relaxation("energy_above_hull"), False),

@@ -230,7 +230,7 @@ def _take(
             chosen.append(
                 ChosenCrystal(
                     candidate_id=row.candidate_id,
-                    formula_pretty=item.candidate.formula or "",
+                    formula_pretty=item.candidate.formula_pretty or "",
                     structure=crystals[item.place],
                     rank=rank,
                 )

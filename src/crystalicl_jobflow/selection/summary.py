@@ -45,7 +45,7 @@ def summarize(
         STABLE_E_ABOVE_HULL,
     )
 
-    formulas = {item.candidate_id: item.formula or "" for item in candidates}
+    formulas = {item.candidate_id: item.formula_pretty or "" for item in candidates}
     found = [
         FoundCrystal(
             candidate_id=name,

@@ -214,14 +214,14 @@ def note_misses(candidate: Candidate, crystal: CrystalSummary) -> None:
 
 def _summary(candidate: Candidate) -> CrystalSummary | None:
     """Return the facts that the candidate's document already holds."""
-    if candidate.structure is None or candidate.formula is None or not candidate.parsed:
+    if candidate.structure is None or candidate.formula_pretty is None or not candidate.parsed:
         return None
     return CrystalSummary(
-        formula=candidate.formula,
-        anonymous_formula=candidate.anonymous_formula or "",
+        formula=candidate.formula_pretty,
+        anonymous_formula=candidate.formula_anonymous or "",
         chemsys=candidate.chemsys or "",
-        elements=candidate.elements,
-        num_sites=candidate.num_sites or len(candidate.structure),
+        elements=tuple(candidate.elements),
+        num_sites=candidate.nsites_primitive or len(candidate.structure),
         density=candidate.density,
         volume=candidate.structure.volume,
         space_group=candidate.space_group,

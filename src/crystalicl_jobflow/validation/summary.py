@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from pymatgen.core import Structure
 
 from crystalicl_jobflow.crystal.formula import crystal_composition
+from crystalicl_jobflow.crystal.metadata import symmetry_metadata
 from crystalicl_jobflow.crystal.symmetry import structure_dataset
 from crystalicl_jobflow.thresholds import SYMPREC
 
@@ -28,6 +31,8 @@ class CrystalSummary:
         Volume of the given cell, Å³.
     space_group, space_group_symbol
         Number and short Hermann–Mauguin symbol found, None where spglib finds none.
+    symmetry
+        All that was found, see :func:`~crystalicl_jobflow.crystal.metadata.symmetry_metadata`.
     """
 
     formula: str
@@ -39,6 +44,7 @@ class CrystalSummary:
     volume: float
     space_group: int | None
     space_group_symbol: str | None
+    symmetry: Mapping[str, Any] = field(default_factory=dict)
 
 
 def crystal_summary(structure: Structure, *, symprec: float = SYMPREC) -> CrystalSummary:
@@ -52,17 +58,19 @@ def crystal_summary(structure: Structure, *, symprec: float = SYMPREC) -> Crysta
         Symmetry tolerance in Å.
     """
     composition = crystal_composition(structure)
-    space_group, symbol, primitive = find_space_group(structure, symprec=symprec)
+    dataset = structure_dataset(structure, symprec=symprec)
+    symmetry = symmetry_metadata(dataset, symprec=symprec)
     return CrystalSummary(
         formula=composition.reduced_formula,
         anonymous_formula=composition.anonymized_formula,
         chemsys=composition.chemical_system,
         elements=tuple(sorted(element.symbol for element in composition.elements)),
-        num_sites=primitive,
+        num_sites=_primitive_sites(structure, dataset),
         density=float(structure.density) if structure.volume > 0 else None,
         volume=float(structure.volume),
-        space_group=space_group,
-        space_group_symbol=symbol,
+        space_group=symmetry["number"],
+        space_group_symbol=symmetry["symbol"],
+        symmetry=symmetry,
     )
 
 
@@ -80,8 +88,12 @@ def find_space_group(
     dataset = structure_dataset(structure, symprec=symprec)
     if dataset is None:
         return None, None, len(structure)
-    primitive = int(np.max(dataset.mapping_to_primitive)) + 1
+    primitive = _primitive_sites(structure, dataset)
     return int(dataset.number), str(dataset.international), primitive
+
+
+def _primitive_sites(structure: Structure, dataset: Any) -> int:
+    return len(structure) if dataset is None else int(np.max(dataset.mapping_to_primitive)) + 1
 
 
 def equivalent_sites(structure: Structure, *, symprec: float = 0.01) -> dict[int, int]:

@@ -6,12 +6,14 @@ from collections.abc import Mapping, Sequence
 
 from pymatgen.core import Structure
 
+from crystalicl_jobflow.crystal.metadata import structure_metadata
 from crystalicl_jobflow.schemas import (
     Candidate,
     Completion,
     FailureReason,
     Generation,
 )
+from crystalicl_jobflow.schemas.crystal_metadata import Symmetry
 from crystalicl_jobflow.text.formats import get_text
 from crystalicl_jobflow.thresholds import SYMPREC
 from crystalicl_jobflow.utils.messages import first_line
@@ -53,6 +55,17 @@ def validate_completion(
     ValueError
         If the generation names a text format that does not exist.
     """
+    candidate = _validated(completion, generation, properties=properties, symprec=symprec)
+    return _with_metadata(candidate)
+
+
+def _validated(
+    completion: Completion,
+    generation: Generation,
+    *,
+    properties: Mapping[str, float] | None = None,
+    symprec: float = SYMPREC,
+) -> Candidate:
     get_text(generation.text_format)  # raises for an unknown format: the caller's mistake
     candidate = _unread(completion, generation, properties=properties, symprec=symprec)
     if completion.error is not None:
@@ -143,12 +156,26 @@ def build_candidates(
         for index, generation in enumerate(generations)
         for completion in generation.completions
     ]
-    return map_list(_validate_task, tasks, processes=processes, progress=progress, on_death=_died)
+    found = map_list(_validate_task, tasks, processes=processes, progress=progress, on_death=_died)
+    # here and not in the processes: each of them would import emmet, which takes seconds
+    return [_with_metadata(candidate) for candidate in found]
 
 
 def _validate_task(task: tuple[Completion, Generation, float]) -> Candidate:
     completion, generation, symprec = task
-    return validate_completion(completion, generation, symprec=symprec)
+    return _validated(completion, generation, symprec=symprec)
+
+
+def _with_metadata(candidate: Candidate) -> Candidate:
+    """Fill in what emmet says of the crystal, where there is one."""
+    if candidate.structure is None:
+        return candidate
+    try:
+        found = structure_metadata(candidate.structure, candidate.symmetry.model_dump())
+    except Exception:  # emmet knows no such crystal: what the checks found stays
+        return candidate
+    found["symmetry"] = candidate.symmetry
+    return candidate.model_copy(update=found)
 
 
 def _died(task: tuple[Completion, Generation, float]) -> Candidate:
@@ -164,14 +191,13 @@ def _fill(candidate: Candidate, structure: Structure, report: StructureReport) -
     summary = report.summary
     candidate.parsed = True
     candidate.structure = structure
-    candidate.formula = summary.formula
-    candidate.anonymous_formula = summary.anonymous_formula
+    candidate.formula_pretty = summary.formula
+    candidate.formula_anonymous = summary.anonymous_formula
     candidate.chemsys = summary.chemsys
-    candidate.elements = summary.elements
-    candidate.num_sites = summary.num_sites
+    candidate.elements = list(summary.elements)
+    candidate.nsites_primitive = summary.num_sites
     candidate.density = summary.density
-    candidate.space_group = summary.space_group
-    candidate.space_group_symbol = summary.space_group_symbol
+    candidate.symmetry = Symmetry(**summary.symmetry)
     candidate.checks = report.checks
     candidate.valid = report.valid
     candidate.success = judge(candidate.condition, summary, properties=candidate.properties)
