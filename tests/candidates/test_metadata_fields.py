@@ -9,11 +9,15 @@ import pytest
 from pymatgen.core import Structure
 
 from crystalicl_jobflow.candidates import (
+    CandidateQuery,
     find_documents,
+    load_candidates,
     open_candidate_store,
+    open_candidates,
     query_candidates,
     read_document,
     store_candidates,
+    write_candidates,
 )
 from crystalicl_jobflow.candidates.contributions import candidate_part, relaxation_part
 from crystalicl_jobflow.candidates.merging import merge
@@ -95,6 +99,20 @@ def test_a_stored_candidate_has_emmets_fields(crystal: Candidate) -> None:
     assert symmetry["crystal_system"].istitle()
     assert read_document(document).symmetry == crystal.symmetry
     assert query_candidates(store) == [crystal]
+
+
+def test_a_file_of_candidates_has_them_too(candidates: list[Candidate], tmp_path) -> None:
+    path = tmp_path / "candidates.jsonl"
+    write_candidates(path, candidates)
+    assert load_candidates(path) == candidates
+    found = list(find_documents(open_candidates(path), CandidateQuery(valid=True)))
+    assert found
+    assert all(document["volume"] > 0 and document["symmetry"]["hall"] for document in found)
+    stored = tmp_path / "stored.jsonl"
+    stored.write_text("\n".join(json.dumps(item, default=str) for item in found))
+    assert [item.symmetry for item in load_candidates(stored)] == [
+        item.symmetry for item in candidates if item.valid
+    ]
 
 
 def test_a_relaxed_candidate_has_the_fields_of_the_relaxed_cell(crystal: Candidate) -> None:

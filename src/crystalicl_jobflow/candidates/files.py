@@ -49,8 +49,9 @@ def write_candidates(path: Path, candidates: Iterable[Candidate]) -> None:
 
 
 def _read_candidate(line: str) -> Candidate:
-    if '"formula_pretty"' not in line:
+    document = json.loads(line)
+    if not isinstance(document, dict) or "run_ids" not in document:  # only a store's has these
         return Candidate.model_validate_json(line)
     from crystalicl_jobflow.candidates.query import read_candidate
 
-    return read_candidate(json.loads(line))
+    return read_candidate(document)
