@@ -25,8 +25,15 @@ from crystalicl_jobflow.selection.evidence import (
 from crystalicl_jobflow.utils.parallel import map_list
 from crystalicl_jobflow.utils.progress import Progress
 
-PENALTY = 0.02
-"""Weight of the squared weights (of features of unit variance) beside the mean log-likelihood."""
+PENALTY = 2.0
+"""Weight of the squared weights (of features of unit variance) beside the log-likelihood: a normal
+prior of standard deviation 1/2, which a hundred conditions outweigh and twenty do not."""
+
+MET_WEIGHT = 5.0
+"""Weight of a met condition where every crystal of the runs meets its own (under a constraint)."""
+
+LEAST_SPREAD = 0.01
+"""Standard deviation below which a feature is not scaled to unit variance."""
 
 FOLDS = 5
 """Parts of the cross-validation."""
@@ -199,7 +206,8 @@ def _fit(cases: Sequence[Case], names: Sequence[str], *, penalty: float) -> dict
     columns = [FEATURES.index(name) for name in names]
     tables = [case.features()[:, columns] for case in cases]
     together = np.concatenate(tables)
-    scale = np.maximum(together.std(axis=0), 1e-6)
+    spread = together.std(axis=0)
+    scale = np.where(spread > LEAST_SPREAD, spread, 1.0)  # what hardly differs is left as it is
     scaled = [table / scale for table in tables]
     scaled_cases = list(zip(scaled, (case.right for case in cases), strict=True))
 
@@ -218,16 +226,19 @@ def _fit(cases: Sequence[Case], names: Sequence[str], *, penalty: float) -> dict
             gradient[:-1] += table.T @ (shares - wanted)
             gradient[-1] += rest - (0.0 if right.any() else 1.0)
         count = len(scaled_cases)
-        value = total / count + penalty * float(weights @ weights)
-        gradient /= count
+        value = (total + penalty * float(weights @ weights)) / count
         gradient[:-1] += 2 * penalty * weights
+        gradient /= count
         return value, gradient
 
     start = np.zeros(len(names) + 1)
     found = minimize(loss, start, jac=True, method="L-BFGS-B").x
-    weights = {name: float(value) for name, value in zip(names, found[:-1] / scale, strict=True)}
-    return {**{name: round(value, 4) for name, value in weights.items()},
-            "none": round(float(found[-1]), 4)}  # fmt: skip
+    weights = dict(zip((*names, "none"), (*(found[:-1] / scale), found[-1]), strict=True))
+    met = names.index("met")
+    if spread[met] <= LEAST_SPREAD:  # nothing is learned of it; the probabilities stay
+        weights["none"] += (MET_WEIGHT - weights["met"]) * together[:, met].mean()
+        weights["met"] = MET_WEIGHT
+    return {name: round(float(value), 4) for name, value in weights.items()}
 
 
 def _cross_validated(
