@@ -92,6 +92,7 @@ class FakeVasp:
     def document(self, path: Path | str, **_: Any) -> Any:
         """Stand for ``get_vasp_task_document``: read the outputs."""
         from emmet.core.tasks import OutputDoc, TaskDoc
+        from emmet.core.vasp.calc_types import task_type
 
         structure = Poscar.from_file(Path(path) / "CONTCAR").structure
         energy = self.energies[structure.composition.reduced_formula]
@@ -103,6 +104,7 @@ class FakeVasp:
             dir_name=f"{socket.gethostname()}:{Path(path).resolve()}",
             calcs_reversed=[],
             run_type="GGA",
+            task_type=task_type({"incar": dict(Incar.from_file(Path(path) / "INCAR"))}),
             state="failed" if stopped else "successful",
             output=OutputDoc(
                 structure=structure,

@@ -257,3 +257,11 @@ takes seconds and finds groups that are not there (191 for 12 in a cell of 57 ×
 
 MAX_TEXT_SIZE: Final = 1_000_000
 """Longest text of a crystal, in characters. 2,000 atoms take about a tenth of it."""
+
+SAME_CELL_DISTANCE: Final = 0.005
+"""Largest difference in Å, of cell lengths and of atoms, between a relaxed cell and that of a
+static calculation that gives it its energy. Phonons move atoms by 0.01 Å (atomate2's default),
+elastic constants strain cells by 0.5 % and more (0.02 Å of 4 Å)."""
+
+SAME_CELL_ANGLE: Final = 0.05
+"""Largest difference of cell angles, in degrees, for the same. A shear of 0.5 % is 0.29 degrees."""

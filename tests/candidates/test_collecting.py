@@ -178,12 +178,13 @@ class TestAtomate2:
     """Relaxation jobs of atomate2 as they are, named by their metadata."""
 
     @staticmethod
-    def documents_of(output, generations, job_store, *, names=None) -> dict[str, dict]:
+    def documents_of(output, generations, job_store, *, names=None, **metadata) -> dict[str, dict]:
         run(Flow([ValidateMaker().make(generations[:1])]), job_store)
         target = open_candidate_store("memory:")
         CandidateBuilder(job_store, target).run()
         crystals = [n for n, item in documents(target).items() if item["parsed"]]
         wanted = {"candidate_id": crystals[0]} if names is None else {"candidate_ids": crystals[:2]}
+        wanted |= metadata
         job_store.update(
             {"uuid": "r", "index": 1, "name": "relax", "metadata": wanted, "hosts": ["flow"],
              "completed_at": "2026", "output": output(documents(target), crystals)}
@@ -196,7 +197,8 @@ class TestAtomate2:
             return [
                 {"@class": "ForceFieldTaskDocument", "forcefield_name": "MLFF.CHGNet",
                  "is_force_converged": converged,
-                 "output": {"structure": found[name]["structure"], "energy_per_atom": -3.0}}
+                 "output": {"structure": found[name]["structure"], "energy_per_atom": -3.0,
+                            "n_steps": 7}}
                 for name, converged in zip(crystals[:2], (True, False), strict=True)
             ]  # fmt: skip
 
@@ -231,6 +233,7 @@ class TestAtomate2:
     def test_a_vasp_job(self, generations, job_store):
         def output(found, crystals):
             return {"@class": "TaskDoc", "run_type": "PBE", "state": "successful",
+                    "task_type": "Structure Optimization",
                     "structure": found[crystals[0]]["structure"],
                     "output": {"structure": found[crystals[0]]["structure"],
                                "energy_per_atom": -4.0}}  # fmt: skip
@@ -241,9 +244,19 @@ class TestAtomate2:
         assert document["relaxations"][0]["method"] == "VASP PBE"
 
     def test_a_relaxation_without_result_is_a_failed_one(self, generations, job_store):
-        (document,) = self.documents_of(lambda *_: None, generations, job_store).values()
-        assert (document["is_relaxed"], document["is_stable"]) == (False, None)
+        found = self.documents_of(
+            lambda *_: None, generations, job_store, relax_maker="DoubleRelaxMaker"
+        )
+        (document,) = found.values()
+        assert document["is_relaxed"] is False
+        assert document["is_stable"] is not True
         assert document["structure"] is not None
+
+    def test_a_job_that_others_have_replaced_is_no_failed_relaxation(self, generations, job_store):
+        (document,) = self.documents_of(lambda *_: None, generations, job_store).values()
+        assert (document["relaxations"], document["calculations"]) == ([], [])
+        assert document["is_relaxed"] is None
+        assert "r" in {item["job_uuid"] for item in document["origins"]}
 
 
 class TestLargeFields:

@@ -146,17 +146,33 @@ def test_of_two_checks_that_ended_at_once_the_one_read_last_counts():
     assert merge(merge(None, parts[1:]), parts[:1])["valid"] is True
 
 
-@pytest.mark.parametrize("turned", [False, True], ids=["in order", "turned round"])
-def test_of_a_job_that_ran_twice_the_later_output_counts(turned):
+@pytest.mark.parametrize("second", ["2026-01-02", "2025-12-31"], ids=["later", "clock behind"])
+def test_of_a_job_that_ran_twice_what_the_store_holds_now_counts(second):
     parts = [
         relaxation(1, "2026-01-01", strain=0.02, energy_above_hull=0.2),
-        relaxation(1, "2026-01-02", strain=0.01, energy_above_hull=0.1),
+        relaxation(1, second, strain=0.01, energy_above_hull=0.1),
     ]
     merged = merge(None, all_parts()[:2])
-    for part in reversed(parts) if turned else parts:
+    for part in parts:
         merged = merge(merged, [part])
     assert [item["energy_above_hull"] for item in merged["relaxations"]] == [0.1]
     assert merged["energy_above_hull"] == 0.1
+
+
+def test_a_job_that_failed_and_ran_again_leaves_no_failure():
+    parts = [
+        relaxation(1, "2026-01-01", strain=0.0, converged=False, failure_reason="failed"),
+        relaxation(1, "2026-01-02", strain=0.01, level="dft", energy_above_hull=0.1),
+    ]
+    merged = merge(merge(None, [*all_parts()[:2], parts[0]]), [parts[1]])
+    assert [item["level"] for item in merged["relaxations"]] == ["dft"]
+
+
+def test_a_validation_that_ran_again_on_a_node_whose_clock_is_behind_counts():
+    document = CANDIDATE.model_dump(mode="json")
+    first = from_job(candidate_part(document | {"valid": False}), origin("validate", 1, "2026-02"))
+    again = from_job(candidate_part(document | {"valid": True}), origin("validate", 1, "2026-01"))
+    assert merge(merge(None, [first]), [again])["valid"] is True
 
 
 def test_a_later_relaxation_that_did_not_converge_takes_nothing_over():
@@ -169,6 +185,37 @@ def test_a_later_relaxation_that_did_not_converge_takes_nothing_over():
     assert (merged["is_relaxed"], merged["is_stable"], merged["is_metastable"]) == (
         True, False, True,
     )  # fmt: skip
+
+
+def test_the_energies_of_a_document_are_of_one_method():
+    evaluated = evaluation(
+        1, "2026-01-01", energy_per_atom=-5.0, formation_energy_per_atom=-1.0,
+        energy_above_hull=0.0, stable=True, energy_method="chgnet 0.3.0",
+    )  # fmt: skip
+    document = merge(None, [*all_parts()[:2], evaluated])
+    assert (document["energy_method"], document["is_stable"]) == ("chgnet 0.3.0", True)
+    relaxed = relaxation(
+        2, "2026-01-02", strain=0.01, level="dft", energy_per_atom=-4.0, method="VASP r2SCAN"
+    )
+    document = merge(document, [relaxed])
+    names = ("energy_per_atom", "formation_energy_per_atom", "energy_above_hull", "is_stable")
+    assert [document[name] for name in names] == [-4.0, None, None, None]
+    assert document["energy_method"] == "VASP r2SCAN"
+
+
+def test_of_two_evaluations_by_two_models_no_energies_are_mixed():
+    first = evaluation(1, "2026-01-01", energy_per_atom=-5.0, energy_above_hull=0.1)
+    second = evaluation(2, "2026-01-02", energy_per_atom=-6.0, energy_method="other")
+    document = merge(None, [*all_parts()[:2], first, second])
+    assert (document["energy_per_atom"], document["energy_above_hull"]) == (-6.0, None)
+
+
+def test_a_relaxation_with_a_formation_energy_counts_before_a_later_one_without():
+    judged = relaxation(1, "2026-01-01", strain=0.0, energy_per_atom=-5.0,
+                        formation_energy_per_atom=-1.0, energy_above_hull=0.02)  # fmt: skip
+    tight = relaxation(2, "2026-01-02", strain=0.001, energy_per_atom=-5.001)
+    document = merge(None, [*all_parts()[:2], judged, tight])
+    assert (document["energy_per_atom"], document["energy_above_hull"]) == (-5.0, 0.02)
 
 
 def test_later_evaluations_change_only_what_they_say():

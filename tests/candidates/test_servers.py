@@ -242,7 +242,8 @@ def test_two_candidate_builders_at_once_gather_everything(mongodb_uri, collectio
     for number in range(4):
         jobs.update(
             {"uuid": f"r{number}", "index": 1, "name": "relax", "completed_at": f"{number}",
-             "metadata": {"candidate_ids": names}, "output": [None] * len(names)}
+             "metadata": {"candidate_ids": names, "relax_maker": "X"},
+             "output": [None] * len(names)}
         )  # fmt: skip
     # each takes some jobs that the other one takes as well
     queries = [{"uuid": {"$ne": "r0"}}, {"uuid": {"$nin": ["r3", validate.uuid]}}]

@@ -10,7 +10,8 @@ from pymatgen.core import Lattice, Structure
 from crystalicl_jobflow.datasets.crystal_data import CrystalData
 from crystalicl_jobflow.energies.loading import load_energy_model
 from crystalicl_jobflow.energies.references import ElementalReferences
-from crystalicl_jobflow.energies.relaxations import hull_energies, judge_relaxation, read_relaxation
+from crystalicl_jobflow.energies.relaxation_outputs import read_relaxation
+from crystalicl_jobflow.energies.relaxations import hull_energies, judge_relaxation
 from crystalicl_jobflow.schemas.stored_candidate import CandidateRelaxation
 
 SALT = Structure.from_spacegroup("Fm-3m", Lattice.cubic(5.69), ["Na", "Cl"], [[0, 0, 0], [0.5] * 3])
@@ -21,6 +22,7 @@ CSCL_TYPE = Structure(Lattice.cubic(3.5), ["Na", "Cl"], [[0, 0, 0], [0.5] * 3])
 def vasp(run_type: str = "GGA", energy: float = -3.37, **fields) -> dict:
     return {
         "run_type": run_type,
+        "task_type": "Structure Optimization",
         "state": "successful",
         "dir_name": "cluster:/scratch/1",
         "output": {"structure": SALT.as_dict(), "energy_per_atom": energy},
@@ -96,6 +98,7 @@ class TestReading:
             structure=SALT,
             calcs_reversed=[],
             run_type="GGA+U",
+            task_type="Structure Optimization",
             state="successful",
             output=tasks.OutputDoc(
                 structure=SALT, energy=-26.96, energy_per_atom=-3.37, forces=[[0, 0, 0]] * 8
@@ -203,6 +206,22 @@ class TestHull:
         assert found.formation_energy_per_atom == pytest.approx(-2.0)
         assert "VASP r2SCAN, references own" in words
 
+    def test_energies_of_two_methods_are_never_on_one_scale(self, tmp_path):
+        path = tmp_path / "elements.json"
+        ElementalReferences("own", "VASP", "r2SCAN", {"Na": -6.0, "Cl": -8.0}).save(path)
+        given = [read_relaxation("a", vasp("r2SCAN", energy=-9.0)), read_relaxation("b", vasp())]
+        for order in (given, given[::-1]):
+            found, words = hull_energies(order, references=str(path))
+            energies = {item.candidate_id: item.formation_energy_per_atom for item in found}
+            assert energies == {"a": pytest.approx(-2.0), "b": None}
+            (other,) = (item for item in found if item.candidate_id == "b")
+            assert other.no_hull_reason.startswith("VASP GGA is not on the scale of VASP r2SCAN")
+            assert "1 without, by VASP GGA" in words
+
+    def test_the_relaxation_says_which_corrections_its_formation_energy_has(self):
+        (found,), _ = hull_energies([read_relaxation("a", vasp())])
+        assert (found.method, found.functional, found.corrections) == ("VASP GGA", "GGA", "MP2020")
+
     def test_a_force_field_without_a_known_model(self):
         (found,), words = hull_energies([read_relaxation("a", force_field("MLFF.GAP"))])
         assert found.formation_energy_per_atom is None
@@ -218,7 +237,11 @@ class TestHull:
     def test_a_crystal_found_again_lies_on_the_hull_of_relaxed_ones(self):
         pytest.importorskip("chgnet")
         (ours,) = load_energy_model("chgnet").relax([SALT])
-        output = {"structure": ours.structure.as_dict(), "energy_per_atom": ours.energy_per_atom}
+        output = {
+            "structure": ours.structure.as_dict(),
+            "energy_per_atom": ours.energy_per_atom,
+            "n_steps": 9,
+        }
         given = read_relaxation("a", force_field(output=output))
         wider = SALT.copy()
         wider.scale_lattice(SALT.volume * 1.1)  # another method's minimum, exaggerated

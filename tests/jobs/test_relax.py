@@ -226,12 +226,14 @@ class SeveralOutputs(Maker):
 def _strange(structure: Structure) -> dict[str, Any]:
     if structure.formula.startswith("Cu"):
         return {"output": {"structure": structure, "energy_per_atom": "low"}}
-    return {"output": {"structure": structure, "energy_per_atom": -3.0}, "state": "successful"}
+    if structure.formula.startswith("Al"):
+        return {"crystal": structure, "energies": [-3.0], "ok": True}
+    return {"structure": structure, "energy": -3.0 * len(structure), "dir_name": "here"}
 
 
 @dataclass
 class StrangeMaker(Maker):
-    """A Maker whose documents are not always those of atomate2."""
+    """A user's own Maker, whose documents are not those of atomate2."""
 
     name: str = "strange"
 
@@ -239,18 +241,32 @@ class StrangeMaker(Maker):
         return _strange(structure)
 
 
-def test_a_document_that_cannot_be_read_costs_no_other():
-    document, _ = relax(RelaxMaker(StrangeMaker()), METALS[:2])
-    first, second = document.relaxations
-    assert (first.failure_reason, first.level) == ("model_failed", "dft")
+def test_a_maker_of_ones_own_is_recorded_under_its_own_name():
+    document, _ = relax(RelaxMaker(StrangeMaker()), METALS[2:3])
+    (found,) = document.relaxations
+    assert (found.level, found.method, found.counts) == ("custom", "StrangeMaker", True)
+    assert found.energy_per_atom == pytest.approx(-3.0)
+    assert found.dir_name == "here"
+    assert document.hull == "none: no energy model is known for StrangeMaker"
+
+
+def test_an_output_that_is_not_what_was_expected_costs_no_other_and_says_what_was():
+    document, _ = relax(RelaxMaker(StrangeMaker()), METALS[:3])
+    first, second, third = document.relaxations
+    assert {item.failure_reason for item in (first, second)} == {"unexpected_output"}
+    assert {item.level for item in (first, second)} == {"custom"}
     assert "could not convert string to float" in first.failure_message
+    assert second.failure_message == (
+        "StrangeMaker returned a mapping with crystal, energies, ok; expected fields: structure,"
+        " and energy (eV) or energy_per_atom (eV/atom)."
+    )
     assert first.source_uuid
-    assert (second.failure_reason, second.energy_per_atom) == (None, -3.0)
+    assert third.failure_reason is None
 
 
-def test_what_is_no_relaxation_is_told():
-    with pytest.raises(TypeError, match="is no relaxation: its output is not that of one"):
-        RelaxMaker(SeveralOutputs())._relaxations(METALS[:1])
+def test_a_maker_of_several_outputs_is_refused():
+    with pytest.raises(TypeError, match="SeveralOutputs is no relaxation: its output is not that"):
+        RelaxMaker(SeveralOutputs())
 
 
 def test_what_is_no_candidate_is_told():

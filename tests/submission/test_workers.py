@@ -174,7 +174,7 @@ def test_what_relaxes_candidates_is_a_force_fields_job(run, mode):
     from atomate2.forcefields.jobs import ForceFieldRelaxMaker
 
     first = chosen()
-    maker = RelaxMaker(ForceFieldRelaxMaker(force_field_name="CHGNet", steps=1), mode=mode)
+    maker = RelaxMaker(ForceFieldRelaxMaker(force_field_name="CHGNet", steps=2), mode=mode)
     flow = Flow([first, maker.make(first.output)])
     ran = run(assign_workers(flow, default="login", generation="gpu", forcefield="cpu"))
     relaxations = [config["worker"] for name, config in ran if name.startswith("relax")]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from maggma.core import Store
 from maggma.stores import MemoryStore
@@ -73,8 +74,9 @@ class CandidateBuilder(SerialBuilder):
     """Gather what jobs say about candidates into one document each.
 
     Reads the outputs of generation, validation, evaluation and relaxation jobs, and of any
-    relaxation job of atomate2 whose metadata names its candidate (``candidate_id``, or
-    ``candidate_ids`` in the order of a list of crystals).
+    job of atomate2 whose metadata names its candidate (``candidate_id``, or ``candidate_ids``
+    in the order of a list of crystals). Structure optimisations become its relaxations, all
+    other jobs are listed among its ``calculations``.
 
     Incremental: a job that was read to its end is not read again, until it runs again. Safe to
     stop at any moment and to run again, and beside other builders: jobs may come in any order,
@@ -94,6 +96,10 @@ class CandidateBuilder(SerialBuilder):
         ``{"metadata.project": "perovskites"}``.
     rebuild
         Whether jobs are read again that were read before.
+    time_zone
+        Zone of the workers, as ``Europe/Berlin``: jobflow writes their local time without it.
+        Needed only for jobs of other packages, between which nothing but the time tells which
+        is later; None: their times are compared as they are written.
     chunk_size
         Jobs whose parts are merged at once; more for stores in memory and in files.
 
@@ -113,6 +119,7 @@ class CandidateBuilder(SerialBuilder):
         blobs: Store | None = None,
         query: Mapping[str, Any] | None = None,
         rebuild: bool = False,
+        time_zone: str | None = None,
         chunk_size: int = 10,
     ) -> None:
         _check_key(candidates)
@@ -122,6 +129,7 @@ class CandidateBuilder(SerialBuilder):
         refuse_code(query)
         self.query = dict(query or {})
         self.rebuild = rebuild
+        self.zone = None if time_zone is None else _zone(time_zone)
         super().__init__(sources=job_store, targets=candidates, chunk_size=chunk_size)
 
     def connect(self) -> None:
@@ -161,7 +169,7 @@ class CandidateBuilder(SerialBuilder):
         A job whose output is not understood contributes nothing, with a warning.
         """
         try:
-            parts = list(job_parts(item))
+            parts = list(job_parts(item, zone=self.zone))
         except (KeyError, TypeError, ValueError) as error:
             self.logger.warning(
                 "job %s: its output is not understood (%s: %s), passed over",
@@ -198,6 +206,13 @@ class CandidateBuilder(SerialBuilder):
 def _check_key(store: Store) -> None:
     if store.key != CANDIDATE_KEY:
         raise ValueError(f"a candidates store has the key {CANDIDATE_KEY!r}, not {store.key!r}")
+
+
+def _zone(name: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except (ValueError, ZoneInfoNotFoundError):
+        raise ValueError(f"time_zone {name!r} is not known; one such as Europe/Berlin") from None
 
 
 def _mark(job: Mapping[str, Any]) -> str:

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from pymatgen.core import Structure
 
+from crystalicl_jobflow.candidates.calculation_parts import calculation_entries
 from crystalicl_jobflow.candidates.metadata_fields import (
     as_structure,
     candidate_metadata,
     generated_fields,
     relaxed_fields,
 )
-from crystalicl_jobflow.energies.relaxations import read_relaxation
+from crystalicl_jobflow.candidates.ordering import as_moment, end_in_utc, short_origin
 from crystalicl_jobflow.schemas import STRUCTURE_COLUMNS, Completion, Generation
 from crystalicl_jobflow.schemas.base import from_batches, without_marks
 from crystalicl_jobflow.schemas.crystal_metadata import with_todays_names
+from crystalicl_jobflow.schemas.stored_candidate import ENDED_AT, FOLLOWS, RELAX_MAKER
 from crystalicl_jobflow.schemas.structure_table import OLD_COLUMNS
 
 KINDS = {
@@ -65,7 +67,7 @@ class Part:
     text
         Fields of the document that the text and its checks determine, ``generated`` with
         the crystal among them.
-    relaxations, evaluations
+    relaxations, calculations, evaluations
         Entries of the document's lists of these names.
     origins, run_ids, completes
         As in :class:`~crystalicl_jobflow.schemas.stored_candidate.CandidateDoc`.
@@ -79,6 +81,7 @@ class Part:
     stage: str = ""
     text: dict[str, Any] = field(default_factory=dict)
     relaxations: list[dict[str, Any]] = field(default_factory=list)
+    calculations: list[dict[str, Any]] = field(default_factory=list)
     evaluations: list[dict[str, Any]] = field(default_factory=list)
     origins: list[dict[str, Any]] = field(default_factory=list)
     run_ids: set[str] = field(default_factory=set)
@@ -151,7 +154,7 @@ def relaxation_part(document: Mapping[str, Any], origin: Mapping[str, Any]) -> P
     """
     known = without_marks(document)
     structure = known.get("structure")
-    entry = {**known, "symmetry": None, "density": None, "origin": dict(origin)}
+    entry = {**known, "symmetry": None, "density": None, "origin": short_origin(origin)}
     if structure is not None:
         entry["structure"] = structure_dict(structure)
         entry |= relaxed_fields(as_structure(structure))
@@ -165,7 +168,7 @@ def evaluation_part(row: Mapping[str, Any], origin: Mapping[str, Any]) -> Part:
         for name, value in ((OLD_COLUMNS.get(name, name), value) for name, value in row.items())
         if value is not None and name not in _OWN_COLUMNS and not name.startswith(("success_", "@"))
     }
-    return Part(row["candidate_id"], evaluations=[{"origin": dict(origin), "row": kept}])
+    return Part(row["candidate_id"], evaluations=[{"origin": short_origin(origin), "row": kept}])
 
 
 def selection_part(row: Mapping[str, Any], origin: Mapping[str, Any]) -> Part:
@@ -178,7 +181,7 @@ def selection_part(row: Mapping[str, Any], origin: Mapping[str, Any]) -> Part:
         for name, column in _SELECTION_COLUMNS.items()
         if row.get(name) is not None
     }
-    return Part(row["candidate_id"], evaluations=[{"origin": dict(origin), "row": kept}])
+    return Part(row["candidate_id"], evaluations=[{"origin": short_origin(origin), "row": kept}])
 
 
 _SELECTION_COLUMNS = {
@@ -196,28 +199,15 @@ def structure_dict(structure: Any) -> dict[str, Any]:
     return structure.as_dict() if isinstance(structure, Structure) else dict(structure)
 
 
-def as_moment(value: Any) -> datetime | None:
-    """Return a time as databases hold it: UTC, naive, whole milliseconds; None for none."""
-    if isinstance(value, Mapping):  # monty's and bson's JSON forms
-        value = value.get("string") or value.get("$date")
-    if isinstance(value, str):
-        try:
-            value = datetime.fromisoformat(value)
-        except ValueError:
-            return None
-    if not isinstance(value, datetime):
-        return None
-    moment = value if value.tzinfo is None else value.astimezone(UTC).replace(tzinfo=None)
-    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
-
-
-def job_parts(document: Mapping[str, Any]) -> Iterator[Part]:
+def job_parts(document: Mapping[str, Any], *, zone: ZoneInfo | None = None) -> Iterator[Part]:
     """Yield what a job's output says, candidate by candidate.
 
     Parameters
     ----------
     document
         The document of a JobStore, with the data of its additional stores loaded.
+    zone
+        Zone of the workers whose jobs do not say in which they ran; None where not known.
 
     Raises
     ------
@@ -226,21 +216,58 @@ def job_parts(document: Mapping[str, Any]) -> Iterator[Part]:
     """
     output = document.get("output")
     kind = KINDS.get(output.get("@class", "")) if isinstance(output, Mapping) else None
-    origin = {
-        "name": kind or "relax",
-        "job_uuid": document["uuid"],
-        "job_index": document["index"],
-        "job_name": str(document.get("name") or ""),
-        "completed_at": str(document.get("completed_at") or ""),
-    }
+    origin = job_origin(document, kind or "calculate", zone)
     for part in _parts(kind, document, output, origin):
-        part.origins = [origin]
-        part.stamp = origin["completed_at"]
-        part.run_ids = {document["uuid"], *(document.get("hosts") or ())}
+        # of a user's own job it shows only now whether it is a relaxation
+        named = {**origin, "name": "relax"} if kind is None and part.relaxations else origin
+        part.origins = [named]
+        part.stamp = named["completed_at"]
+        part.run_ids = {document["uuid"], *named["hosts"]}
         run = (document.get("metadata") or {}).get("run")
         if isinstance(run, str) and run:
             part.run_ids.add(run)
         yield part
+
+
+def job_origin(document: Mapping[str, Any], name: str, zone: ZoneInfo | None) -> dict[str, Any]:
+    """Return a job as documents name it, with what its user has written on it.
+
+    Parameters
+    ----------
+    document
+        The document of a JobStore.
+    name
+        What the job did.
+    zone
+        As in :func:`job_parts`.
+    """
+    metadata = document.get("metadata") or {}
+    ended = end_in_utc(document, zone)
+    outputs = document.get("output")
+    tagged = [metadata, *(outputs if isinstance(outputs, list) else [outputs])]
+    tags = [item.get("tags") for item in tagged if isinstance(item, Mapping)]
+    return {
+        "name": name,
+        "job_uuid": document["uuid"],
+        "job_index": document["index"],
+        "job_name": str(document.get("name") or ""),
+        "completed_at": str(document.get("completed_at") or ""),
+        "ended_at": None if ended is None else f"{ended.isoformat()}+00:00",
+        "follows": [str(uuid) for uuid in metadata.get(FOLLOWS) or ()],
+        "hosts": list(document.get("hosts") or ()),
+        "tags": sorted({str(tag) for found in tags for tag in _as_list(found)}),
+        "metadata": {key: item for key, item in metadata.items() if key not in _OWN_METADATA},
+    }
+
+
+_OWN_METADATA = frozenset(
+    ("candidate_id", "candidate_ids", "run", "tags", FOLLOWS, ENDED_AT, RELAX_MAKER)
+)
+"""Metadata that this package reads and writes, and that stand elsewhere in the document."""
+
+
+def _as_list(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, list | tuple) else [] if value is None else [value]
 
 
 def _parts(
@@ -258,17 +285,34 @@ def _parts(
         for row in from_batches(output["rows"]):
             yield selection_part(row, origin)
     elif kind == "evaluate":
+        method = (output.get("tolerances") or {}).get("energies")
         for row in from_batches(output["results"]):
-            yield evaluation_part(row, origin)
+            has_energy = method and row.get("energy_per_atom") is not None
+            yield evaluation_part(row | {"energy_method": method} if has_energy else row, origin)
     elif kind == "relax":
         for relaxation in from_batches(output["relaxations"]):
             yield relaxation_part(relaxation, origin)
     else:
-        metadata = document.get("metadata") or {}
-        names = metadata.get("candidate_ids") or [metadata["candidate_id"]]
-        results = output if isinstance(output, list) else [output]
-        if len(results) != len(names):
-            raise ValueError(f"{len(results)} results for {len(names)} candidates")
-        for name, result in zip(names, results, strict=True):
-            relaxation = read_relaxation(name, result)
-            yield relaxation_part(relaxation.model_dump(mode="json"), origin)
+        yield from _calculation_parts(document, output, origin)
+
+
+def _calculation_parts(
+    document: Mapping[str, Any], output: Any, origin: Mapping[str, Any]
+) -> Iterator[Part]:
+    """Yield what a job of atomate2, or of a user's own, says of the candidates it names."""
+    metadata = document.get("metadata") or {}
+    names = metadata.get("candidate_ids") or [metadata["candidate_id"]]
+    maker = str(metadata.get(RELAX_MAKER) or "")
+    results = output if isinstance(output, list) else [output]
+    if len(names) == 1:
+        groups = [results]
+    elif len(results) == len(names):
+        groups = [[result] for result in results]
+    else:
+        raise ValueError(f"{len(results)} results for {len(names)} candidates")
+    for name, group in zip(names, groups, strict=True):
+        relaxations, calculations = calculation_entries(name, group, maker, origin)
+        part = Part(name, calculations=calculations)
+        for relaxation in relaxations:
+            part.relaxations += relaxation_part(relaxation, origin).relaxations
+        yield part

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, get_args
 from pydantic import BaseModel
 
 from crystalicl_jobflow.candidates.candidate_query import field_name
-from crystalicl_jobflow.candidates.contributions import as_moment
 from crystalicl_jobflow.candidates.indexes import CANDIDATE_KEY
+from crystalicl_jobflow.candidates.ordering import as_moment
 from crystalicl_jobflow.schemas.stored_candidate import CandidateDoc
 from crystalicl_jobflow.stores.sqlite.mongo_to_sql import dig
 from crystalicl_jobflow.utils.files import json_default

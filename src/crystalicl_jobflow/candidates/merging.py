@@ -5,9 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from crystalicl_jobflow.candidates.contributions import STAGES, Part, as_moment
+from crystalicl_jobflow.candidates.contributions import STAGES, Part
 from crystalicl_jobflow.candidates.metadata_fields import bring_up_to_date
+from crystalicl_jobflow.candidates.ordering import (
+    JobKey,
+    as_moment,
+    is_later,
+    job_key,
+    ranks,
+)
 from crystalicl_jobflow.crystal.metadata import CELL_FIELDS
+from crystalicl_jobflow.crystal.structure_documents import structure_from_dict
+from crystalicl_jobflow.energies.calculation_kinds import STATIC, comparable_method
+from crystalicl_jobflow.energies.relaxation_outputs import same_cell
 from crystalicl_jobflow.schemas.properties import by_property_names
 from crystalicl_jobflow.schemas.stored_candidate import CandidateDoc, relaxation_precedence
 from crystalicl_jobflow.thresholds import (
@@ -18,12 +28,13 @@ from crystalicl_jobflow.thresholds import (
 
 _DERIVED = (
     *CELL_FIELDS, "structure", "energy_per_atom", "formation_energy_per_atom",
-    "energy_above_hull", "no_hull_reason", "is_stable", "is_metastable", "is_relaxed",
-    "band_gap", "is_unique", "duplicate_of", "is_novel", "known_as", "is_sun",
+    "energy_above_hull", "no_hull_reason", "energy_method", "energy_corrections", "is_stable",
+    "is_metastable", "is_relaxed", "band_gap", "is_unique", "duplicate_of", "is_novel", "known_as",
+    "is_sun", "hosts", "tags", "metadata",
 )  # fmt: skip
 """Fields that follow from the others."""
 
-_BOOKKEEPING = ("_id", "last_updated", "revision", "stage_at", "created_at")
+_BOOKKEEPING = ("_id", "last_updated", "revision", "stage_at", "stage_job", "created_at")
 """Fields in which documents that say the same may differ."""
 
 _EMPTY = CandidateDoc.model_construct(candidate_id="").model_dump(
@@ -34,9 +45,12 @@ _EMPTY = CandidateDoc.model_construct(candidate_id="").model_dump(
 def merge(stored: Mapping[str, Any] | None, parts: Iterable[Part]) -> dict[str, Any]:
     """Return the document with what the parts say added to it.
 
-    The order of parts, and how often one comes, makes no difference: of two that speak of the
-    text the later stage counts, then the later job; relaxations and evaluations are kept by
-    the job that made them; the rest follows from those.
+    The order of parts of several jobs, and how often one comes, makes no difference: of two
+    that speak of the text the later stage counts, then the later job; relaxations,
+    calculations and evaluations are kept by the job that made them; the rest follows from
+    those. Of one job (uuid and index) the last part counts and replaces what it said before:
+    it is what the job store holds now. Which of two jobs is later, see
+    :mod:`~crystalicl_jobflow.candidates.ordering`.
 
     Parameters
     ----------
@@ -66,6 +80,7 @@ def merge(stored: Mapping[str, Any] | None, parts: Iterable[Part]) -> dict[str, 
         bring_up_to_date(document)
     for part in known:
         _add(document, part)
+    _put_in_order(document)
     _derive(document)
     return document
 
@@ -90,39 +105,67 @@ def _restore_generated(document: dict[str, Any]) -> None:
 
 
 def _add(document: dict[str, Any], part: Part) -> None:
-    if part.stage:
-        current = (STAGES.index(document["stage"]), document["stage_at"])
-        if part.replaces or (STAGES.index(part.stage), part.stamp) >= current:
-            document.update(part.text)
-            document["stage"], document["stage_at"] = part.stage, part.stamp
-    document["relaxations"] = _as_gathered(_by_origin(document["relaxations"] + part.relaxations))
-    document["evaluations"] = _by_origin(document["evaluations"] + part.evaluations)
-    origins = [{"origin": item} for item in [*document["origins"], *part.origins]]
-    document["origins"] = [item["origin"] for item in _by_origin(origins)]
+    ran = {job_key(origin) for origin in part.origins}
+    document["origins"] = [
+        *(item for item in document["origins"] if job_key(item) not in ran), *part.origins
+    ]  # fmt: skip
+    if part.stage and (part.replaces or _tells_more(document, part)):
+        document.update(part.text)
+        document["stage"], document["stage_at"] = part.stage, part.stamp
+        document["stage_job"] = "/".join(map(str, next(iter(ran)))) if ran else ""
+    for name in ("relaxations", "calculations", "evaluations"):
+        kept = [item for item in document[name] if job_key(item["origin"]) not in ran]
+        document[name] = kept + getattr(part, name)
     document["run_ids"] = sorted({*document["run_ids"], *part.run_ids})
     document["completes"] = sorted({*document["completes"], *part.completes})
 
 
-def _as_gathered(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Leave out relaxations that a gathering job has read again, and put against a hull."""
-    gathered = {entry.get("source_uuid") for entry in entries} - {None}
-    return [entry for entry in entries if entry["origin"]["job_uuid"] not in gathered]
+def _put_in_order(document: dict[str, Any]) -> None:
+    """Put jobs and what they have given in the order of the jobs."""
+    _drop_gathered(document)
+    order = ranks([*document["origins"], *_entry_origins(document)])
+    for name in ("relaxations", "calculations", "evaluations"):
+        document[name] = _in_order(document[name], order)
+    document["origins"].sort(key=lambda item: order[job_key(item)])
 
 
-def _by_origin(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return one entry per job and kind, the latest; in the order of their times."""
-    kept: dict[tuple[Any, ...], dict[str, Any]] = {}
-    for entry in entries:
-        origin = entry["origin"]
-        key = (origin["name"], origin["job_uuid"], origin["job_index"], entry.get("level"))
-        if key not in kept or origin["completed_at"] >= kept[key]["origin"]["completed_at"]:
-            kept[key] = entry
-    return sorted(
-        kept.values(),
-        key=lambda entry: tuple(
-            str(entry["origin"][name]) for name in ("completed_at", "name", "job_uuid", "job_index")
-        ),
-    )
+def _tells_more(document: Mapping[str, Any], part: Part) -> bool:
+    """Return whether a part's text takes the place of the one that is there."""
+    now, new = STAGES.index(document["stage"]), STAGES.index(part.stage)
+    if now != new or not part.origins:
+        return new >= now
+    uuid, _, index = document["stage_job"].rpartition("/")
+    holder = (uuid, int(index)) if uuid else _holder_by_time(document)
+    found = job_key(part.origins[0])
+    return holder is None or holder == found or is_later(found, holder, document["origins"])
+
+
+def _holder_by_time(document: Mapping[str, Any]) -> JobKey | None:
+    """Return the job whose text a document of an older version has."""
+    ended = document["stage_at"]
+    origins = (item for item in document["origins"] if ended and item["completed_at"] == ended)
+    found = next(origins, None)
+    return None if found is None else job_key(found)
+
+
+def _drop_gathered(document: dict[str, Any]) -> None:
+    """Leave out what a gathering job has read again, and put against a hull."""
+    gathered = {entry.get("source_uuid") for entry in document["relaxations"]} - {None}
+    for name in ("relaxations", "calculations"):
+        document[name] = [
+            entry for entry in document[name] if entry["origin"]["job_uuid"] not in gathered
+        ]
+
+
+def _entry_origins(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the jobs that entries name and the list of origins does not."""
+    known = {job_key(item) for item in document["origins"]}
+    entries = [*document["relaxations"], *document["calculations"], *document["evaluations"]]
+    return [item["origin"] for item in entries if job_key(item["origin"]) not in known]
+
+
+def _in_order(entries: list[dict[str, Any]], order: Mapping[JobKey, int]) -> list[dict[str, Any]]:
+    return sorted(entries, key=lambda entry: order[job_key(entry["origin"])])
 
 
 def _derive(document: dict[str, Any]) -> None:
@@ -133,19 +176,25 @@ def _derive(document: dict[str, Any]) -> None:
     if generated is not None:
         for name in ("structure", *CELL_FIELDS):
             document[name] = generated.get(name, document[name])
+    _from_origins(document)
     row: dict[str, Any] = {}
-    for evaluation in document["evaluations"]:  # in the order of their times
-        row |= by_property_names(evaluation["row"])
+    for evaluation in document["evaluations"]:  # in the order of their jobs
+        found = by_property_names(evaluation["row"])
+        if "energy_per_atom" in found:  # all of one method, never of two
+            row = {name: value for name, value in row.items() if name not in _ENERGY_COLUMNS}
+        row |= found
     _from_row(document, row)
     if document["relaxations"]:
-        _from_relaxation(document, max(document["relaxations"], key=_precedence))
+        best = max(enumerate(document["relaxations"]), key=lambda item: _precedence(*item))[1]
+        _from_relaxation(document, _with_static(best, document["calculations"]))
     known = by_property_names(document["properties"])
     if document["band_gap"] is None:
         document["band_gap"] = known.get("band_gap")
-    if document["formation_energy_per_atom"] is None:
+    computed = document["energy_per_atom"] is not None  # predictions are of another method
+    if document["formation_energy_per_atom"] is None and not computed:
         document["formation_energy_per_atom"] = known.get("formation_energy_per_atom")
     above = document["energy_above_hull"]
-    if above is None:
+    if above is None and not computed:
         above = document["energy_above_hull"] = known.get("energy_above_hull")
     if above is not None:
         document["no_hull_reason"] = None
@@ -163,6 +212,7 @@ _COLUMNS = {
     "formation_energy_per_atom": "formation_energy_per_atom",
     "energy_above_hull": "energy_above_hull",
     "no_hull_reason": "no_hull_reason",
+    "energy_method": "energy_method",
     "band_gap": "band_gap",
     "is_relaxed": "relaxed",
     "is_stable": "stable",
@@ -175,19 +225,62 @@ _COLUMNS = {
 }
 """Field of the document → column of the table of structures."""
 
+_ENERGY_COLUMNS = frozenset(
+    ("energy_per_atom", "formation_energy_per_atom", "energy_above_hull", "no_hull_reason",
+     "energy_method", "relaxed", "stable", "metastable", "sun")
+)  # fmt: skip
+"""Columns that are of one method each time."""
+
+
+def _from_origins(document: dict[str, Any]) -> None:
+    """Put together what users have written on the jobs, in the order of the jobs."""
+    for origin in document["origins"]:
+        document["hosts"] += [
+            uuid for uuid in origin.get("hosts") or () if uuid not in document["hosts"]
+        ]
+        document["tags"] = sorted({*document["tags"], *(origin.get("tags") or ())})
+        document["metadata"] |= origin.get("metadata") or {}
+
 
 def _from_row(document: dict[str, Any], row: Mapping[str, Any]) -> None:
     for name, column in _COLUMNS.items():
         document[name] = row.get(column)
 
 
-def _precedence(relaxation: Mapping[str, Any]) -> tuple[tuple[bool, int, bool], str]:
+def _precedence(place: int, relaxation: Mapping[str, Any]) -> tuple[Any, ...]:
     rank = relaxation_precedence(
         has_structure=relaxation.get("structure") is not None,
         level=relaxation["level"],
         converged=relaxation.get("converged"),
+        judged=relaxation.get("formation_energy_per_atom") is not None
+        or relaxation.get("energy_above_hull") is not None,
     )
-    return rank, relaxation["origin"]["completed_at"]
+    return *rank, place
+
+
+def _with_static(best: Mapping[str, Any], calculations: list[dict[str, Any]]) -> Mapping[str, Any]:
+    """Return a relaxation with the energy of a static calculation of the same cell and method.
+
+    The latest such calculation counts. One whose energy was put against a hull keeps it: the
+    three energies belong together.
+    """
+    judged = best.get("formation_energy_per_atom") is not None
+    if best["level"] != "dft" or judged or best.get("structure") is None:
+        return best
+    method = comparable_method(best.get("method") or "")
+    relaxed = structure_from_dict(best["structure"])
+    for item in reversed(calculations):
+        if (
+            item["task_type"] == STATIC
+            and item.get("structure") is not None
+            and item.get("energy_per_atom") is not None
+            and item.get("converged") is not False
+            and comparable_method(item["method"]) == method
+            and same_cell(relaxed, structure_from_dict(item["structure"]))
+        ):
+            names = ("energy_per_atom", "corrected_energy_per_atom")
+            return {**best, **{name: item.get(name) for name in names}}
+    return best
 
 
 def _from_relaxation(document: dict[str, Any], best: Mapping[str, Any]) -> None:
@@ -197,10 +290,16 @@ def _from_relaxation(document: dict[str, Any], best: Mapping[str, Any]) -> None:
         document["structure"] = best["structure"]
         for name in CELL_FIELDS:
             document[name] = best.get(name) or document[name]
-    for name in ("energy_per_atom", "formation_energy_per_atom", "energy_above_hull"):
-        if best.get(name) is not None:
-            document[name] = best[name]
-    if best.get("no_hull_reason") is not None:
+    names = ("energy_per_atom", "formation_energy_per_atom", "energy_above_hull")
+    if any(best.get(name) is not None for name in names):
+        # all of this method, or None
+        document |= {name: best.get(name) for name in (*names, "no_hull_reason")}
+        document["energy_method"] = best.get("method") or None
+        document["energy_corrections"] = best.get("corrections")
+        if best.get("energy_above_hull") is None and not failed:
+            # the verdict of an evaluation is on another method's energies
+            document["is_stable"] = document["is_metastable"] = None
+    elif best.get("no_hull_reason") is not None:
         document["no_hull_reason"] = best["no_hull_reason"]
     if failed:
         # unstable, where known crystals compete; elsewhere there is no verdict

@@ -17,9 +17,9 @@ from crystalicl_jobflow.candidates.candidate_query import (
     joined,
     terms_of,
 )
-from crystalicl_jobflow.candidates.contributions import as_moment
 from crystalicl_jobflow.candidates.indexes import CANDIDATE_KEY
 from crystalicl_jobflow.candidates.metadata_fields import as_structure
+from crystalicl_jobflow.candidates.ordering import as_moment
 from crystalicl_jobflow.candidates.writing import RETRY_SECONDS, retrying
 from crystalicl_jobflow.crystal.metadata import CELL_FIELDS
 from crystalicl_jobflow.schemas import Candidate

@@ -13,8 +13,9 @@ from maggma.core import Store
 from maggma.stores import MemoryStore, MongoStore
 
 from crystalicl_jobflow.candidates.blobs import BlobStore, move_large_fields, resolve_blobs
-from crystalicl_jobflow.candidates.contributions import Part, as_moment
+from crystalicl_jobflow.candidates.contributions import Part
 from crystalicl_jobflow.candidates.merging import merge, same
+from crystalicl_jobflow.candidates.ordering import as_moment
 from crystalicl_jobflow.schemas import utcnow
 from crystalicl_jobflow.stores import write_documents
 from crystalicl_jobflow.stores.sqlite.store import SQLiteStore

@@ -6,6 +6,7 @@ Nothing heavy is imported until a model is loaded.
 from __future__ import annotations
 
 from crystalicl_jobflow.energies.assess import EnergyAssessment, assess_energies
+from crystalicl_jobflow.energies.calculation_kinds import CalculationKind, calculation_kind
 from crystalicl_jobflow.energies.energy_model import (
     Energy,
     EnergyFailure,
@@ -33,16 +34,21 @@ from crystalicl_jobflow.energies.references import (
     own_references,
     pbe_references,
 )
+from crystalicl_jobflow.energies.relaxation_outputs import (
+    read_relaxation,
+    read_relaxation_chain,
+    same_cell,
+)
 from crystalicl_jobflow.energies.relaxations import (
     best_relaxations,
     hull_energies,
     judge_relaxation,
-    read_relaxation,
 )
 
 __all__ = [
     "PREDICTORS",
     "Boosting",
+    "CalculationKind",
     "ConvexHull",
     "ElementalReferences",
     "Energy",
@@ -55,6 +61,7 @@ __all__ = [
     "Relaxation",
     "assess_energies",
     "best_relaxations",
+    "calculation_kind",
     "fit_references",
     "fit_trees",
     "hull_energies",
@@ -71,5 +78,7 @@ __all__ = [
     "predictor_versions",
     "predictors_for",
     "read_relaxation",
+    "read_relaxation_chain",
     "reference_hull",
+    "same_cell",
 ]

@@ -39,6 +39,8 @@ class EnergyFailure(StrEnum):
     FELL_APART = "fell_apart"
     TIMED_OUT = "timed_out"
     NO_REFERENCE = "no_reference"
+    NOT_A_RELAXATION = "not_a_relaxation"
+    UNEXPECTED_OUTPUT = "unexpected_output"
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,15 @@
-"""Relaxations made by other programs: how they are read, judged, and put against a hull."""
+"""Relaxations made by other programs: how they are judged, and put against a hull."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from pymatgen.core import Structure
 
-from crystalicl_jobflow.crystal.structure_documents import structure_from_dict
+from crystalicl_jobflow.energies.calculation_kinds import CODES, MP2020, comparable_method
 from crystalicl_jobflow.energies.energy_model import (
     MAX_VOLUME_RATIO,
     EnergyFailure,
@@ -35,68 +35,6 @@ if TYPE_CHECKING:
 
 MODELS = {"CHGNet": "chgnet"}
 """Force field as atomate2 names it → energy model of the same weights."""
-
-GGA_RUNS = {"PBE": "GGA", "PBE+U": "GGA+U", "GGA": "GGA", "GGA+U": "GGA+U"}
-"""Kinds of VASP runs that MP2020 corrects → their names there."""
-
-
-def read_relaxation(
-    candidate_id: str,
-    result: Any,
-    *,
-    failed_level: str = "forcefield",
-    source_uuid: str | None = None,
-) -> CandidateRelaxation:
-    """Return the relaxation in a document of atomate2, of a force field or of VASP.
-
-    Parameters
-    ----------
-    candidate_id
-        The candidate that was relaxed.
-    result
-        ``ForceFieldTaskDocument`` or ``TaskDoc``, as documents or in JSON form; None for a
-        job that failed.
-    failed_level
-        forcefield or dft: its level, where there is no document.
-    source_uuid
-        The job.
-    """
-    if result is None:
-        where = f"; see the error of job {source_uuid}" if source_uuid else ""
-        return CandidateRelaxation(
-            candidate_id=candidate_id,
-            converged=False,
-            level=failed_level,
-            source_uuid=source_uuid,
-            failure_reason="failed",
-            failure_message=f"The relaxation has no result{where}.",
-        )
-    output = _get(result, "output")
-    calculator = _get(result, "forcefield_name") or _get(result, "ase_calculator_name")
-    converged = _converged(result)
-    run_type = _get(result, "run_type")
-    method = str(calculator or f"VASP {'' if run_type is None else run_type}".strip())
-    if _get(result, "forcefield_version"):
-        method = f"{method} {_get(result, 'forcefield_version')}"
-    structure = _structure(_get(output, "structure")) or _structure(_get(result, "structure"))
-    energy = _get(output, "energy_per_atom")
-    folder = _get(result, "dir_name")
-    return CandidateRelaxation(
-        candidate_id=candidate_id,
-        structure=structure,
-        energy_per_atom=None if energy is None else float(energy),
-        corrected_energy_per_atom=None
-        if calculator
-        else _corrected(result, structure, energy, str(run_type)),
-        converged=converged,
-        steps=_get(output, "n_steps"),
-        level="forcefield" if calculator else "dft",
-        method=method,
-        source_uuid=source_uuid,
-        dir_name=None if folder is None else str(folder),
-        failure_reason="not_converged" if converged is False else None,
-        failure_message="The relaxation did not converge." if converged is False else None,
-    )
 
 
 def judge_relaxation(
@@ -194,10 +132,24 @@ def hull_energies(
             no_hull = f"no hull: {error}"
             words += f"; {no_hull}"
     corrected = dft and references is None
-    found = [
-        _with_energies(item, elements, hull, corrected=corrected, no_hull=no_hull)
-        for item in relaxations
-    ]
+    method = None if corrected else _scale_method(usable[0], dft, elements)
+    found = []
+    for item in relaxations:
+        on_scale = item.level == usable[0].level and (
+            method is None or comparable_method(item.method) == method
+        )
+        if item.structure is None or on_scale:
+            found.append(_with_energies(item, elements, hull, corrected=corrected, no_hull=no_hull))
+        else:
+            reason = f"{item.method} is not on the scale of {elements.label}"
+            found.append(item.model_copy(update={"no_hull_reason": reason}))
+    if corrected:
+        found = [
+            item
+            if item.formation_energy_per_atom is None
+            else item.model_copy(update={"corrections": MP2020})
+            for item in found
+        ]
     lacking = [
         item
         for item in found
@@ -278,6 +230,17 @@ def _scale(
     return engine, load_references(engine, references)
 
 
+def _scale_method(item: CandidateRelaxation, dft: bool, elements: ElementalReferences) -> str:
+    """Return the method whose energies the references are for: no other's are compared.
+
+    Of references that name a program of quantum chemistry and a functional, those; else the
+    method of the first relaxation.
+    """
+    named = f"{elements.model} {elements.model_version}".strip()
+    known = dft and elements.model in CODES.values() and elements.model_version
+    return comparable_method(named if known else item.method)
+
+
 def _hull(
     known: CrystalData | str,
     engine: EnergyModel | None,
@@ -325,55 +288,6 @@ def _hull(
     )
 
 
-def _corrected(
-    result: Any, structure: Structure | None, energy: float | None, run_type: str
-) -> float | None:
-    """Return the energy per atom with MP2020's corrections; None for other functionals."""
-    kind = GGA_RUNS.get(run_type.rsplit(".", 1)[-1].replace("_U", "+U"))
-    if structure is None or energy is None or kind is None or not structure.is_ordered:
-        return None
-    from pymatgen.entries.compatibility import MaterialsProject2020Compatibility
-    from pymatgen.entries.computed_entries import ComputedStructureEntry
-
-    entry = _get(result, "entry")
-    given = dict(_get(entry, "parameters") or {})
-    parameters = {"software": "VASP", "hubbards": {}, **given, "run_type": kind}
-    parameters["hubbards"] = parameters["hubbards"] or {}
-    made = ComputedStructureEntry(structure, float(energy) * len(structure), parameters=parameters)
-    scheme = MaterialsProject2020Compatibility(check_potcar=False)
-    try:
-        processed = scheme.process_entry(made, clean=True, inplace=False)
-    except Exception:  # a relaxation must not be lost for want of a correction
-        return None
-    return None if processed is None else float(processed.energy_per_atom)
-
-
-def _converged(result: Any) -> bool | None:
-    """Return whether the forces, and what else the optimiser asks for, are below the limit.
-
-    A force field's ``is_force_converged`` leaves out the cell, and its ``state`` has been
-    "successful" where forces were left; so both must be.
-    """
-    signs = [_get(result, "is_force_converged")]
-    if _get(result, "state") is not None:
-        state = str(_get(result, "state")).rsplit(".", 1)[-1].lower()
-        signs.append(state in ("successful", "success"))
-    known = [bool(item) for item in signs if item is not None]
-    return all(known) if known else None
-
-
-def _get(document: Any, name: str) -> Any:
-    if isinstance(document, Mapping):
-        return document.get(name)
-    return getattr(document, name, None)
-
-
-def _structure(value: Any) -> Structure | None:
-    if isinstance(value, Mapping):
-        return structure_from_dict(value)
-    return value if isinstance(value, Structure) else None
-
-
 def _symbols(structure: Structure) -> frozenset[str]:
     return frozenset(el.symbol for el in structure.composition.element_composition.elements)
 
@@ -394,7 +308,10 @@ def best_relaxations(
     return best
 
 
-def _precedence(item: CandidateRelaxation) -> tuple[bool, int, bool]:
+def _precedence(item: CandidateRelaxation) -> tuple[bool, int, bool, bool]:
     return relaxation_precedence(
-        has_structure=item.structure is not None, level=item.level, converged=item.converged
+        has_structure=item.structure is not None,
+        level=item.level,
+        converged=item.converged,
+        judged=item.formation_energy_per_atom is not None,
     )

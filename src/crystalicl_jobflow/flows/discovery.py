@@ -56,8 +56,8 @@ class DiscoveryFlowMaker(Maker):
     Raises
     ------
     ValueError
-        If a budget is negative, a ranking not known, nothing validates, or the evaluation
-        has an energy model of its own.
+        If a budget is negative, a ranking not known, nothing validates, a Maker cannot relax,
+        or the evaluation has an energy model of its own.
 
     Examples
     --------
@@ -107,6 +107,9 @@ class DiscoveryFlowMaker(Maker):
             if value is not None and value < 0:
                 raise ValueError(f"{option} must be 0 or more, got {value}")
         self._selections()
+        as_relax_maker(self.relax_maker)
+        if self.dft_maker is not None:
+            as_relax_maker(self.dft_maker)
 
     def make(self, conditions: Any, known: Any = None, references: Any = None) -> Flow:
         """Build the Flow.

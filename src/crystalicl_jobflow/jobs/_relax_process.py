@@ -32,7 +32,8 @@ def relax_structure(
     TypeError
         If ``make`` is no job.
     """
-    from crystalicl_jobflow.energies.relaxations import judge_relaxation, read_relaxation
+    from crystalicl_jobflow.energies.relaxation_outputs import read_relaxation
+    from crystalicl_jobflow.energies.relaxations import judge_relaxation
 
     # the method behind the job decorator: it runs here, and loads its model once
     relax = getattr(relax_maker.make, "original", None)
@@ -40,9 +41,8 @@ def relax_structure(
         raise TypeError(f"{type(relax_maker).__name__}.make is no job; relax each crystal alone")
     try:
         result = relax(relax_maker, structure)
-        read = read_relaxation(
-            candidate_id, result.output if isinstance(result, Response) else result
-        )
+        output = result.output if isinstance(result, Response) else result
+        read = read_relaxation(candidate_id, output, maker=type(relax_maker).__name__)
         return judge_relaxation(read, structure.volume / len(structure))
     except Exception as error:  # whatever a force field raises is this crystal's failure
         return failed_relaxation(candidate_id, error)

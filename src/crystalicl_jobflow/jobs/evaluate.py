@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from jobflow import Maker, job
+from jobflow import Maker
 from pymatgen.core import Structure
 
 from crystalicl_jobflow.jobs._inputs import (
@@ -17,6 +17,7 @@ from crystalicl_jobflow.jobs._inputs import (
     log_stages,
     without_secrets,
 )
+from crystalicl_jobflow.jobs._job import crystal_job
 from crystalicl_jobflow.schemas.base import DATA
 from crystalicl_jobflow.schemas.evaluation import EvaluateDoc
 from crystalicl_jobflow.utils.redaction import refuse_secrets
@@ -90,7 +91,7 @@ class EvaluateMaker(Maker):
             refuse_secrets(place, "the store")
 
     @without_secrets("references", "reference_set", "known")
-    @job(output_schema=EvaluateDoc, data=DATA)
+    @crystal_job(output_schema=EvaluateDoc, data=DATA)
     def make(
         self,
         candidates: Any,

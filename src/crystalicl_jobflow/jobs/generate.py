@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from jobflow import CURRENT_JOB, Flow, JobConfig, Maker, OnMissing, Response, job
+from jobflow import CURRENT_JOB, Flow, JobConfig, Maker, OnMissing, Response
 from monty.json import jsanitize
 from pydantic import ValidationError
 
@@ -21,6 +21,7 @@ from crystalicl_jobflow.generation.tasks import (
     split_tasks,
 )
 from crystalicl_jobflow.jobs._inputs import as_retrievals, log_progress
+from crystalicl_jobflow.jobs._job import crystal_job
 from crystalicl_jobflow.prompts import check_template
 from crystalicl_jobflow.schemas import Retrieval, SamplingParams
 from crystalicl_jobflow.schemas.base import DATA
@@ -173,7 +174,7 @@ class GenerateMaker(Maker):
 
     # What replaces this job finds its own way: shards go where this job went (see
     # _sharded), the gathering does not need the GPU that they do.
-    @job(output_schema=GenerateDoc, data=DATA, config=JobConfig(pass_manager_config=False))
+    @crystal_job(output_schema=GenerateDoc, data=DATA, config=JobConfig(pass_manager_config=False))
     def make(self, retrievals: Any, tasks: Any = None) -> GenerateDoc | Response[Any]:
         """Write the texts.
 
@@ -280,7 +281,7 @@ class GenerateMaker(Maker):
         return Response(replace=Flow([*jobs, gather], name=self.name))
 
 
-@job(
+@crystal_job(
     name="gather generations",
     output_schema=GenerateDoc,
     data=DATA,

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from jobflow import CURRENT_JOB, Flow, Job, JobConfig, Maker, OnMissing, Response, job
+from jobflow import CURRENT_JOB, Flow, Job, JobConfig, Maker, OnMissing, Response
 
 from crystalicl_jobflow.jobs._inputs import as_chosen, without_secrets
+from crystalicl_jobflow.jobs._job import crystal_job
+from crystalicl_jobflow.jobs._relax_makers import check_relax_maker, earlier_jobs, output_job
 from crystalicl_jobflow.jobs.relaxations import HullSettings, gather_relaxations, relax_together
 from crystalicl_jobflow.jobs.retrieve import lasting_store
 from crystalicl_jobflow.schemas.base import DATA
 from crystalicl_jobflow.schemas.discovery import ChosenCrystal
-from crystalicl_jobflow.schemas.stored_candidate import LEVELS, CandidateRelaxation, RelaxDoc
+from crystalicl_jobflow.schemas.stored_candidate import (
+    LEVELS,
+    RELAX_MAKER,
+    CandidateRelaxation,
+    RelaxDoc,
+)
 
 Mode = Literal["auto", "each", "together", "list"]
 
@@ -30,7 +37,10 @@ class RelaxMaker(Maker):
     ----------
     relax_maker
         Of atomate2, for example ``ForceFieldRelaxMaker``, ``DoubleRelaxMaker`` or
-        ``MPGGADoubleRelaxMaker``; or any other whose output looks like theirs.
+        ``MPGGADoubleRelaxStaticMaker``; or your own, whose output has the fields ``structure``
+        and ``energy`` (eV) or ``energy_per_atom``. It has to relax positions and cell: Makers of
+        static calculations, equations of state, phonons, elastic constants or molecular
+        dynamics are refused.
     name
         Name of this job; 'start forcefield' or 'start dft' by default.
     stage
@@ -72,9 +82,10 @@ class RelaxMaker(Maker):
     Raises
     ------
     ValueError
-        If the mode is not known or the batch size not positive; one line.
+        If the Maker cannot relax, the mode is not known or the batch size not positive; one
+        line.
     TypeError
-        If the relaxation Maker has no ``make``.
+        If the relaxation Maker has no ``make``, or no one output; one line.
 
     Examples
     --------
@@ -99,8 +110,7 @@ class RelaxMaker(Maker):
     relax_known: bool = False
 
     def __post_init__(self) -> None:
-        if not hasattr(self.relax_maker, "make"):
-            raise TypeError(f"{type(self.relax_maker).__name__} is no Maker: it has no make()")
+        check_relax_maker(self.relax_maker)
         if self.mode not in ("auto", "each", "together", "list"):
             raise ValueError(f"mode {self.mode!r} is not one of auto, each, together, list")
         if self.batch_size < 1:
@@ -124,6 +134,10 @@ class RelaxMaker(Maker):
         return "together" if is_force_field(self.relax_maker) else "each"
 
     @property
+    def _maker_name(self) -> str:
+        return type(self.relax_maker).__name__
+
+    @property
     def level(self) -> str:
         """The level of theory: as ``stage`` says, else forcefield, or dft for all others."""
         if self.stage in LEVELS:
@@ -132,7 +146,7 @@ class RelaxMaker(Maker):
 
     @without_secrets("known")
     # Without pass_manager_config=False every relaxation would land on this job's worker.
-    @job(
+    @crystal_job(
         output_schema=RelaxDoc,
         data=DATA,
         config=JobConfig(pass_manager_config=False, on_missing_references=OnMissing.NONE),
@@ -159,10 +173,11 @@ class RelaxMaker(Maker):
         if not usable:
             return RelaxDoc.from_relaxations(refused)
         jobs, sources = self._relaxations(usable)
+        outputs = [source.pop("output") for source in sources]
         this = CURRENT_JOB.job
         gather = gather_relaxations(
-            [source["output"] for source in sources],
-            [{name: source[name] for name in ("ids", "uuid")} for source in sources],
+            outputs,
+            sources,
             {item.candidate_id: item.structure.volume / len(item.structure) for item in usable},
             refused,
             self.level,
@@ -189,6 +204,7 @@ class RelaxMaker(Maker):
             ids = [item.candidate_id for item in batch]
             structures = [item.structure for item in batch]
             made: Job | Flow
+            earlier: list[Any] = []
             if mode == "together":
                 made = relax_together(
                     self.relax_maker, ids, structures, self.num_threads, self.max_seconds
@@ -203,12 +219,14 @@ class RelaxMaker(Maker):
                     JobConfig(on_missing_references=OnMissing.NONE),
                     attributes=["on_missing_references"],
                 )
-                last = _output_job(made)
-                last.metadata |= (
+                last = output_job(made, self._maker_name)
+                last.metadata |= {RELAX_MAKER: self._maker_name} | (
                     {"candidate_ids": ids} if mode == "list" else {"candidate_id": ids[0]}
                 )
+                earlier = [item.output for item in earlier_jobs(made, last)]
             jobs.append(made)
-            sources.append({"ids": ids, "uuid": made.output.uuid, "output": made.output})
+            source = {"ids": ids, "uuid": made.output.uuid, "output": made.output}
+            sources.append(source | {"maker": self._maker_name, "earlier": earlier})
         return jobs, sources
 
     def _own_maker(self) -> Maker:
@@ -258,15 +276,3 @@ def _refuse(
             )
         )
     return refused, usable
-
-
-def _output_job(made: Job | Flow) -> Job:
-    """Return the job whose output is that of the whole."""
-    if isinstance(made, Job):
-        return made
-    uuid = getattr(made.output, "uuid", None)
-    jobs: Iterator[tuple[Job, list[str]]] = made.iterflow()
-    found = next((item for item, _ in jobs if item.uuid == uuid), None)
-    if found is None:
-        raise TypeError(f"{made.name} is no relaxation: its output is not that of one of its jobs")
-    return found

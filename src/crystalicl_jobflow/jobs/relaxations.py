@@ -15,6 +15,7 @@ from pymatgen.core import Structure
 
 from crystalicl_jobflow.energies.energy_model import EnergyFailure
 from crystalicl_jobflow.jobs._inputs import as_crystals, as_relaxations, log_progress
+from crystalicl_jobflow.jobs._job import crystal_job
 from crystalicl_jobflow.jobs._relax_process import RelaxProcess, failed_relaxation, relax_structure
 from crystalicl_jobflow.schemas.base import DATA
 from crystalicl_jobflow.schemas.stored_candidate import CandidateRelaxation, RelaxDoc
@@ -47,7 +48,7 @@ class HullSettings(MSONable):
     relax_known: bool = False
 
 
-@job(output_schema=RelaxDoc, data=DATA)
+@crystal_job(output_schema=RelaxDoc, data=DATA)
 def relax_together(
     relax_maker: Maker,
     candidate_ids: list[str],
@@ -110,7 +111,7 @@ def relax_together(
     )
 
 
-@job(
+@crystal_job(
     output_schema=RelaxDoc,
     data=DATA,
     config=JobConfig(on_missing_references=OnMissing.NONE),
@@ -131,7 +132,8 @@ def gather_relaxations(
     outputs
         Outputs of the jobs; None for one that failed.
     sources
-        For each of them the candidates' ``ids`` and the job's ``uuid``.
+        For each of them the candidates' ``ids``, the job's ``uuid``, the name of its ``maker``,
+        and the outputs of ``earlier`` jobs where it is a static calculation after them.
     volumes
         Candidate → volume per atom before, in Å³.
     refused
@@ -148,11 +150,8 @@ def gather_relaxations(
     RelaxDoc
         One relaxation per candidate.
     """
-    from crystalicl_jobflow.energies.relaxations import (
-        hull_energies,
-        judge_relaxation,
-        read_relaxation,
-    )
+    from crystalicl_jobflow.energies.relaxation_outputs import read_relaxation_chain
+    from crystalicl_jobflow.energies.relaxations import hull_energies, judge_relaxation
 
     refused = as_relaxations(refused) or []
     found: list[CandidateRelaxation] = []
@@ -169,7 +168,13 @@ def gather_relaxations(
             results = [None] * len(ids)
         for name, result in zip(ids, results, strict=True):
             try:
-                read = read_relaxation(name, result, failed_level=level, source_uuid=source["uuid"])
+                read = read_relaxation_chain(
+                    name,
+                    [*(source.get("earlier") or ()), result],
+                    failed_level=level,
+                    source_uuid=source["uuid"],
+                    maker=source.get("maker") or "",
+                )
                 found.append(judge_relaxation(read, volumes.get(name)))
             except Exception as error:  # one strange document must not cost all others
                 found.append(

@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from jobflow import JobConfig, Maker, OnMissing, job
+from jobflow import JobConfig, Maker, OnMissing
 
 from crystalicl_jobflow.jobs._inputs import (
     as_candidates,
@@ -15,6 +15,7 @@ from crystalicl_jobflow.jobs._inputs import (
     log_progress,
     without_secrets,
 )
+from crystalicl_jobflow.jobs._job import crystal_job
 from crystalicl_jobflow.schemas import Evaluation
 from crystalicl_jobflow.schemas.base import DATA
 from crystalicl_jobflow.schemas.discovery import DiscoveryDoc, SelectDoc
@@ -97,7 +98,7 @@ class SelectMaker(Maker):
         )
 
     @without_secrets("known")
-    @job(
+    @crystal_job(
         output_schema=SelectDoc,
         data=DATA,
         config=JobConfig(on_missing_references=OnMissing.NONE),
@@ -150,7 +151,7 @@ class SelectMaker(Maker):
         return SelectDoc.from_rows(rows, chosen, ranking=ranking)
 
 
-@job(
+@crystal_job(
     name="summary",
     output_schema=DiscoveryDoc,
     data=DATA,

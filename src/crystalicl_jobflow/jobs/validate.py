@@ -6,9 +6,10 @@ import logging
 from dataclasses import dataclass
 from typing import Any
 
-from jobflow import Maker, job
+from jobflow import Maker
 
 from crystalicl_jobflow.jobs._inputs import as_generations, log_progress
+from crystalicl_jobflow.jobs._job import crystal_job
 from crystalicl_jobflow.schemas.base import DATA
 from crystalicl_jobflow.schemas.candidate import ValidateDoc
 
@@ -38,7 +39,7 @@ class ValidateMaker(Maker):
     name: str = "validate"
     processes: int = 1
 
-    @job(output_schema=ValidateDoc, data=DATA)
+    @crystal_job(output_schema=ValidateDoc, data=DATA)
     def make(self, generations: Any) -> ValidateDoc:
         """Check the texts.
 

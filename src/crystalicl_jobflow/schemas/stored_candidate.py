@@ -16,17 +16,27 @@ from crystalicl_jobflow.schemas.crystal_metadata import CellMetadata, CrystalMet
 from crystalicl_jobflow.schemas.properties import ByProperty
 from crystalicl_jobflow.schemas.reasons import FailureReason
 
-LEVELS = ("forcefield", "dft")
-"""Levels of theory of a relaxation, from low to high."""
+LEVELS = ("forcefield", "custom", "dft")
+"""Levels of a relaxation, from low to high; custom: a user's own Maker, of unknown theory."""
+
+FOLLOWS = "follows"
+"""Metadata of this package's jobs: uuids of the jobs whose outputs they read."""
+
+ENDED_AT = "ended_at"
+"""Metadata of this package's jobs: when they ended, in UTC."""
+
+RELAX_MAKER = "relax_maker"
+"""Metadata of a job that relaxes a candidate: the class of its Maker."""
 
 
 def relaxation_precedence(
-    *, has_structure: bool, level: str, converged: bool | None
-) -> tuple[bool, int, bool]:
+    *, has_structure: bool, level: str, converged: bool | None, judged: bool = False
+) -> tuple[bool, int, bool, bool]:
     """Return what decides which of a candidate's relaxations counts: the largest.
 
     One with a crystal before one without, the higher level before the lower, converged (or
-    not known) before not converged. Between equals the latest counts.
+    not known) before not converged, one with a formation energy before one without (such as
+    that with which a user's elastic constants begin). Between equals the latest counts.
 
     Parameters
     ----------
@@ -36,21 +46,38 @@ def relaxation_precedence(
         One of `LEVELS`; any other is below them.
     converged
         Whether it converged; None where that is not known.
+    judged
+        Whether it has a formation energy, on the scale of the hull.
     """
     rank = LEVELS.index(level) if level in LEVELS else -1
-    return has_structure, rank, converged is not False
+    return has_structure, rank, converged is not False, judged
 
 
 class Origin(Document):
     """One job that has given something to a candidate."""
 
     name: str = Field(
-        description="What the job did: generate, validate, select, relax or evaluate."
+        description="What the job did: generate, validate, select, relax, calculate or evaluate."
     )
     job_uuid: str
     job_index: int = 1
     job_name: str = ""
-    completed_at: str = Field("", description="When it ended, as jobflow writes it.")
+    completed_at: str = Field(
+        "", description="When it ended, as jobflow writes it: the worker's own time, without zone."
+    )
+    ended_at: datetime | None = Field(
+        None, description="The same in UTC; None where the zone is not known."
+    )
+    follows: list[str] = Field(
+        default_factory=list, description="Uuids of the jobs whose outputs it has read."
+    )
+    hosts: list[str] = Field(
+        default_factory=list, description="Uuids of the Flows it was part of, the innermost first."
+    )
+    tags: list[str] = Field(default_factory=list, description="Of the job and of its output.")
+    metadata: dict[str, Any] = Field(
+        default_factory=dict, description="What the user has written on the job."
+    )
 
 
 class CandidateRelaxation(Document):
@@ -66,8 +93,23 @@ class CandidateRelaxation(Document):
     )
     converged: bool | None = Field(None, description="Whether it converged; None: not known.")
     steps: int | None = None
-    level: str = Field("forcefield", description="forcefield or dft")
-    method: str = Field("", description="Model or functional, with its version.")
+    level: str = Field("forcefield", description="forcefield, dft, or custom: a user's own Maker.")
+    task_type: str = Field(
+        "",
+        description="What its energy is of, as emmet names it: Structure Optimization, or Static "
+        "for a static calculation of the relaxed cell by the same method.",
+    )
+    functional: str = Field("", description="Functional or potential, e.g. GGA+U.")
+    method: str = Field(
+        "",
+        description="Program and functional, potential and version, or a user's Maker; energies "
+        "of two methods are not comparable.",
+    )
+    corrections: str = Field(
+        "",
+        description="Corrections in formation energy and energy above hull, e.g. MP2020; '' for "
+        "none. energy_per_atom has none.",
+    )
     corrected_energy_per_atom: float | None = Field(
         None, description="eV/atom, with the Materials Project's corrections (MP2020); DFT only."
     )
@@ -143,6 +185,28 @@ class StoredRelaxation(CandidateRelaxation):
     symmetry: Symmetry | None = None
 
 
+class StoredCalculation(Document):
+    """A job of a candidate that is no relaxation of it: its energy is never taken for one."""
+
+    origin: Origin
+    name: str = Field("", description="Name of the job.")
+    task_type: str = Field(
+        "",
+        description="As emmet names it (Static, NSCF Line, Deformation …), or the class of the "
+        "output (ElasticDocument); '' where nothing is known.",
+    )
+    level: str = Field("", description="forcefield or dft; '' for other outputs.")
+    functional: str = Field("", description="Functional or potential, e.g. GGA+U.")
+    method: str = Field("", description="Program and functional, or potential and version.")
+    energy_per_atom: float | None = Field(None, description="eV/atom, on the method's scale.")
+    corrected_energy_per_atom: float | None = Field(None, description="eV/atom, with MP2020.")
+    converged: bool | None = None
+    structure: Crystal | None = Field(
+        None, description="Of static DFT calculations, to tell whether it is the relaxed cell."
+    )
+    dir_name: str | None = Field(None, description="Folder of the calculation.")
+
+
 class StoredEvaluation(Document):
     """What one evaluation has found about one candidate, or a selection has decided."""
 
@@ -165,8 +229,9 @@ class CandidateDoc(CrystalMetadata):
     """Everything about one candidate, in the manner of the Materials Project's documents.
 
     ``structure``, ``symmetry``, ``density`` and the energies are those of the relaxed crystal
-    where there is one (of the highest level, converged before unconverged, the latest of
-    those), else of the generated one.
+    where there is one (of the highest level, converged before unconverged, with formation
+    energy before without, the latest of those), else of the generated one. They are all of one
+    method, that ``energy_method`` names.
     """
 
     candidate_id: str = Field(description="Hash of the draw: the same draw, the same id.")
@@ -194,6 +259,14 @@ class CandidateDoc(CrystalMetadata):
     no_hull_reason: str | None = Field(
         None, description="Why there is no energy above the hull, e.g. no competing phase."
     )
+    energy_method: str | None = Field(
+        None, description="Program and functional, or potential and version, of these energies."
+    )
+    energy_corrections: str | None = Field(
+        None,
+        description="Corrections in formation energy and energy above hull, e.g. MP2020; '' for "
+        "none, None where that is not known.",
+    )
     is_stable: bool | None = Field(
         None,
         description="Energy above hull ≤ 0; False where the relaxation failed, None where nothing"
@@ -205,6 +278,9 @@ class CandidateDoc(CrystalMetadata):
     )
     band_gap: float | None = Field(None, description="eV; predicted, see provenance.versions.")
     relaxations: list[StoredRelaxation] = Field(default_factory=list)
+    calculations: list[StoredCalculation] = Field(
+        default_factory=list, description="The candidate's other jobs, e.g. of its phonons."
+    )
     # whether it counts
     parsed: bool = False
     valid: bool = False
@@ -232,9 +308,16 @@ class CandidateDoc(CrystalMetadata):
         "", description="What is known of the text: '' nothing yet, generated, validated."
     )
     stage_at: str = Field("", description="When the job that told it ended.")
+    stage_job: str = Field("", description="That job, as uuid/index.")
     origins: list[Origin] = Field(default_factory=list, description="The jobs, by name and uuid.")
     run_ids: list[str] = Field(
         default_factory=list, description="Uuids of jobs and Flows, and names of runs."
+    )
+    hosts: list[str] = Field(default_factory=list, description="Uuids of the Flows of its jobs.")
+    tags: list[str] = Field(default_factory=list, description="Tags of all its jobs, sorted.")
+    metadata: dict[str, Any] = Field(
+        default_factory=dict,
+        description="What the user has written on its jobs; of two values the later job's.",
     )
     completes: list[str] = Field(
         default_factory=list, description="Jobs of which this was the last candidate stored."
