@@ -25,6 +25,11 @@ LORA_ARGUMENTS = "lora_args.json"
 SOURCES = """\
 - Materials Project: A. Jain *et al.*, APL Materials 1, 011002 (2013), CC-BY 4.0, in the
   MP-20 split of CDVAE (T. Xie *et al.*, ICLR 2022) and in MPTS-52 (S. G. Baird *et al.*)
+- WBM: H.-C. Wang *et al.*, npj Computational Materials 7, 12 (2021), CC-BY 4.0
+- Alexandria: J. Schmidt *et al.*, Advanced Materials 35, 2210788 (2023), CC-BY 4.0
+- OQMD: S. Kirklin *et al.*, npj Computational Materials 1, 15010 (2015), CC-BY 4.0
+- JARVIS-DFT: K. Choudhary *et al.*, npj Computational Materials 6, 173 (2020)
+- LeMat-Bulk: M. Siron *et al.*, 2025, CC-BY 4.0
 - Perov-5: I. E. Castelli *et al.*, Energy & Environmental Science 5, 5814 and 9034 (2012)
 - Carbon-24: C. J. Pickard, AIRSS data for carbon at 10 GPa, Materials Cloud (2020), CC-BY 4.0
 """

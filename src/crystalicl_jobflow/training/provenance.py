@@ -29,6 +29,24 @@ _MATERIALS_PROJECT = "Materials Project (A. Jain *et al.*, APL Materials 1, 0110
 KNOWN_DATA: dict[str, tuple[str, str]] = {
     "mp_20": (f"{_MATERIALS_PROJECT}, MP-20 of CDVAE (T. Xie *et al.*, ICLR 2022)", "CC-BY 4.0"),
     "mpts_52": (f"{_MATERIALS_PROJECT}, MPTS-52 (S. G. Baird *et al.*)", "CC-BY 4.0"),
+    "wbm": (
+        "WBM (H.-C. Wang, S. Botti, M. A. L. Marques, npj Computational Materials 7, 12 (2021))",
+        "CC-BY 4.0",
+    ),
+    "alexandria": (
+        "Alexandria (J. Schmidt *et al.*, Advanced Materials 35, 2210788 (2023))",
+        "CC-BY 4.0",
+    ),
+    "oqmd": (
+        "OQMD (S. Kirklin *et al.*, npj Computational Materials 1, 15010 (2015))",
+        "CC-BY 4.0",
+    ),
+    "jarvis": (
+        "JARVIS-DFT (K. Choudhary *et al.*, npj Computational Materials 6, 173 (2020))",
+        UNKNOWN_LICENCE,
+    ),
+    "mp_more": (_MATERIALS_PROJECT, "CC-BY 4.0"),
+    "lemat_bulk": ("LeMat-Bulk (M. Siron *et al.*, 2025)", "CC-BY 4.0"),
     "perov_5": (
         "Perov-5 (I. E. Castelli *et al.*, Energy & Environmental Science 5, 5814 and 9034"
         " (2012)), in the split of CDVAE",
