@@ -257,7 +257,7 @@ def test_two_candidate_builders_at_once_gather_everything(mongodb_uri, collectio
     assert {document["candidate_id"] for document in found} == set(names)
     for document in found:
         assert len(document["relaxations"]) == 4
-        assert (document["stage"], document["is_stable"]) == ("validated", False)
+        assert (document["stage"], document["is_stable"]) == ("validated", None)
         assert {origin["name"] for origin in document["origins"]} == {
             "validate", "evaluate", "relax",
         }  # fmt: skip

@@ -156,7 +156,8 @@ def test_what_is_large_lies_in_the_additional_store(place, reciting):
             assert "CaTiO3" not in str(document["output"].get("candidates"))
     else:
         blobs = list(store.additional_stores["data"].query())
-        assert len(blobs) == 4  # generations, two batches of candidates, evaluation's rows
+        # generations, two batches of candidates, evaluation's rows, the structures of both
+        assert len(blobs) == 6
         assert any("@class" in str(blob["data"]) for blob in blobs)
 
 

@@ -92,7 +92,7 @@ def test_it_writes_candidates_that_name_their_template(
         [retrieval], load_generator("substitution"), num_samples=3
     )
     first, *rest = build_candidates(generations)
-    assert first.formula == "KCl"
+    assert first.formula_pretty == "KCl"
     assert first.space_group == 225
     assert first.success == {"formula": True, "space_group": True}
     assert first.provenance.template_id in {item.demonstration_id for item in retrieval.templates}

@@ -92,7 +92,15 @@ def find_documents(
     ask = partial(_ask, store, names, access.patience)
     for document in _pages(ask, store, criteria, order, -1 if descending else 1, limit, skip):
         document.pop("_id", None)
-        yield resolve_blobs(document, place)
+        yield _in_order(resolve_blobs(document, place), names)
+
+
+def _in_order(document: dict[str, Any], names: list[str] | None) -> dict[str, Any]:
+    """Return a document with its fields in the order in which they were asked for."""
+    if names is None:
+        return document
+    heads = dict.fromkeys(name.partition(".")[0] for name in names)
+    return {head: document[head] for head in heads if head in document} | document
 
 
 def _pages(
