@@ -177,7 +177,7 @@ def test_the_discovery_script_finds_and_stores_crystals(tmp_path, monkeypatch):
     )
     assert done.returncode == 0, done.stderr
     assert re.search(r"[0-9a-f]{24} +NaCl +225 +-0.\d+ eV/atom +MLFF.CHGNet", done.stdout)
-    assert "forcefield_relaxed: 1" in done.stdout
+    assert "forcefield relaxed: 1" in done.stdout
     found = find_documents(open_candidate_store("candidates.sqlite"), CandidateQuery())
     assert sorted(bool(item["is_relaxed"]) for item in found) == [False, True]
 

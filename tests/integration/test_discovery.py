@@ -85,7 +85,10 @@ def test_chgnet_from_conditions_to_candidates(generation, known, store, tmp_path
     maker = DiscoveryFlowMaker(
         chgnet(), n_generate=3, n_relax=3, generation_maker=generation, name="salt and perovskite"
     )
-    asked = [{"formula": "NaCl"}, {"formula": "CaTiO3", "space_group": 221}]
+    asked = [
+        {"formula": "NaCl", "space_group": 225},
+        {"formula": "CaTiO3", "space_group": 221},
+    ]
     flow = maker.make(asked, known=known)
     run_locally(flow, store=store, ensure_success=True, log=False, root_dir=tmp_path)
     found = flow.output.resolve(store)
