@@ -58,6 +58,17 @@ def _duration(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h"
 
 
+def new_figure(width: float, height: float) -> Any:
+    """Return an empty matplotlib figure for a file; width and height in inches."""
+    # the object-oriented interface: no display, no state shared with a notebook's figures
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
 def draw_loss_curve(folder: str | Path) -> Path | None:
     """Draw a training's losses over its steps.
 
@@ -79,12 +90,7 @@ def draw_loss_curve(folder: str | Path) -> Path | None:
     held_out = [line for line in log if "validation_loss" in line]
     if not losses and not held_out:
         return None
-    # the object-oriented interface: no display, no state shared with a notebook's figures
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(7, 4), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(7, 4)
     axes = figure.add_subplot()
     if losses:
         axes.plot(*_points(losses, "loss"), color="tab:blue", lw=1, label="training")

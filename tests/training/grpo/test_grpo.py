@@ -13,6 +13,7 @@ from jobflow import JobStore, run_locally
 from maggma.stores import MemoryStore
 
 from crystalicl_jobflow.cli import cli
+from crystalicl_jobflow.generation.transformers_engine.model import CausalModel
 from crystalicl_jobflow.jobs import GRPOMaker
 from crystalicl_jobflow.retrieval.index import DemonstrationIndex
 from crystalicl_jobflow.schemas import Condition, SamplingParams
@@ -130,8 +131,8 @@ class TestProbabilities:
         model.eval()
         request = prompts.request(2, 3, seed=0)
         sampling = SamplingParams(temperature=0.7, top_p=1.0, max_new_tokens=300, max_redraws=0)
-        (texts,) = draw_texts(model, tokenizer, [request], sampling, batch_size=3)
-        vocabulary = prompts_vocabulary(model, tokenizer)
+        (texts,) = draw_texts(CausalModel(model, tokenizer), [request], sampling, batch_size=3)
+        vocabulary = CausalModel(model, tokenizer).vocabulary
         with torch.no_grad():
             found = log_probs(model, texts, vocabulary, 0.7)
             alone = [log_probs(model, [text], vocabulary, 0.7)[0] for text in texts]
@@ -159,8 +160,9 @@ class TestProbabilities:
         prompts = Prompts(prototypes, pool, SETTINGS)
         requests = [prompts.request(place, 2, seed=0) for place in range(6)]
         sampling = SamplingParams(max_new_tokens=20, max_redraws=0)
-        texts = [text for group in draw_texts(model.eval(), tokenizer, requests, sampling,
-                 batch_size=4) for text in group]  # fmt: skip
+        causal = CausalModel(model.eval(), tokenizer)
+        drawn = draw_texts(causal, requests, sampling, batch_size=4)
+        texts = [text for group in drawn for text in group]
         batches = list(batches_of(texts, 600))
         assert sorted(place for batch in batches for place in batch) == list(range(12))
         for batch in batches:
@@ -176,12 +178,6 @@ class TestProbabilities:
         with start.in_place(model):
             assert all(torch.equal(p, before[name]) for name, p in model.named_parameters())
         assert all(torch.equal(p, before[name] + 1) for name, p in model.named_parameters())
-
-
-def prompts_vocabulary(model: Any, tokenizer: Any) -> Any:
-    from crystalicl_jobflow.generation.transformers_engine.model import CausalModel
-
-    return CausalModel(model, tokenizer).vocabulary
 
 
 class TestTraining:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from crystalicl_jobflow.training.checkpoints import LOG, read_log
+from crystalicl_jobflow.training.progress import new_figure
 from crystalicl_jobflow.utils.files import replacing
 
 REWARD_CURVE = "rewards.png"
@@ -35,12 +36,7 @@ def draw_reward_curve(folder: str | Path) -> Path | None:
     measured = [line for line in log if "match" in line]
     if not steps:
         return None
-    # the object-oriented interface: no display, no state shared with a notebook's figures
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(7, 6), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(7, 6)
     rewards, divergence = figure.subplots(2, 1, sharex=True, height_ratios=[2, 1])
     x = [line["step"] for line in steps]
     y = [line["reward"] for line in steps]

@@ -47,8 +47,7 @@ class DrawnText:
 
 
 def draw_texts(
-    model: Any,
-    tokenizer: Any,
+    model: CausalModel,
     requests: Sequence[GenerationRequest],
     sampling: SamplingParams,
     *,
@@ -58,8 +57,8 @@ def draw_texts(
 
     Parameters
     ----------
-    model, tokenizer
-        The model in evaluation mode and its tokenizer.
+    model
+        The model in evaluation mode.
     requests
         Prompts.
     sampling
@@ -79,11 +78,11 @@ def draw_texts(
 
     with torch.inference_mode():
         BatchRun(
-            CausalModel(model, tokenizer),
+            model,
             requests,
             sampling,
             batch_size=batch_size,
-            max_positions=max_positions(model.config),
+            max_positions=max_positions(model.model.config),
             accept=None,
             progress=None,
             on_completion=None,

@@ -148,9 +148,9 @@ class _Tuning:
         reward: RewardFunction,
         settings: GRPOSettings,
     ) -> None:
-        self.model, self.tokenizer, self.prompts = model, tokenizer, prompts
+        self.model, self.prompts = model, prompts
         self.folder, self.settings = folder, settings
-        self.vocabulary = CausalModel(model, tokenizer).vocabulary
+        self.causal = CausalModel(model, tokenizer)
         self.rewarder = Rewarder(reward, workers=settings.workers)
         self.reference = Reference(model)
         self.parameters = [p for p in model.parameters() if p.requires_grad]
@@ -211,8 +211,9 @@ class _Tuning:
         rewards = self.rewarder.rewards(attempts)
         size = settings.group_size
         by_group = [rewards[start : start + size] for start in range(0, len(rewards), size)]
-        gains = [gain for group in by_group for gain in advantages(group)]
-        divergence = self._learn(texts, gains, settings.learning_rate_at(state.step, share))
+        gains = [advantages(group) for group in by_group]
+        flat = [gain for group in gains for gain in group]
+        divergence = self._learn(texts, flat, settings.learning_rate_at(state.step, share))
         state.step += 1
         state.tokens += sum(len(text.written) for text in texts)
         state.learned_tokens = state.tokens
@@ -221,7 +222,7 @@ class _Tuning:
             {
                 "reward": fmean(known) if known else 0.0,
                 "rewarded": len(known) / len(rewards),
-                "learned_groups": sum(any(advantages(group)) for group in by_group) / len(by_group),
+                "learned_groups": sum(map(any, gains)) / len(gains),
                 "kl": divergence,
                 "length": fmean(len(text.written) for text in texts),
                 "share": share,
@@ -238,9 +239,7 @@ class _Tuning:
         )
         requests = [prompts.request(place, samples, seed=seed) for place in places]
         with _evaluating(self.model):
-            return draw_texts(
-                self.model, self.tokenizer, requests, sampling, batch_size=settings.batch_size
-            )
+            return draw_texts(self.causal, requests, sampling, batch_size=settings.batch_size)
 
     def _learn(self, texts: list[DrawnText], gains: list[float], rate: float) -> float:
         """Take a step; return the mean divergence from the start, nats per token."""
@@ -271,7 +270,7 @@ class _Tuning:
         return fmean(divergences)
 
     def _log_probs(self, texts: list[DrawnText]) -> list[torch.Tensor]:
-        return log_probs(self.model, texts, self.vocabulary, self.settings.temperature)
+        return log_probs(self.model, texts, self.causal.vocabulary, self.settings.temperature)
 
     def _measure(self) -> dict[str, float]:
         """Measure the match rate of single draws on the held-out crystals."""
