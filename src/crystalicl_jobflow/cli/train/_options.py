@@ -176,7 +176,7 @@ def training_options(
     own = (
         default(
             "--mixture",
-            click.Choice(["base", "hybrid", "few-shot", "copy"]),
+            click.Choice(["base", "hybrid", "few-shot", "copy", "even"]),
             mixture,
             "Instructions: mostly zero-shot, half or most of them with demonstrations.",
         ),

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _Name = TypeVar("_Name", str, int)
 
-MIXTURE_NAMES = ("base", "hybrid", "few-shot", "copy")
+MIXTURE_NAMES = ("base", "hybrid", "few-shot", "copy", "even")
 ABLATION_NAMES = ("only-C", "only-F", "only-CF", "only-random", "no-auxiliary")
 
 

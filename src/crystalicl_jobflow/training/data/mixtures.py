@@ -132,11 +132,21 @@ COPY_MIXTURE = Mixture(
 )
 """As `FEW_SHOT_MIXTURE`, with the demonstrations that come nearest (CE) in most of them."""
 
+EVEN_MIXTURE = Mixture(
+    kinds={"zero-shot": 0.55, "few-shot": 0.41, "property": 0.04},
+    conditions={"group": 0.70, "formula": 0.16, "all": 0.06, "subset": 0.05, "empty": 0.03},
+    strategies={"CE": 0.78, "C": 0.14, "CR": 0.03, "R": 0.05},
+    shots={1: 0.3, 2: 0.15, 3: 0.55},
+)
+"""As `COPY_MIXTURE`, with as many instructions without demonstrations as with them: after much
+copying, a small model otherwise forgets what crystals look like that it is not shown."""
+
 MIXTURES = {
     "base": BASE_MIXTURE,
     "hybrid": HYBRID_MIXTURE,
     "few-shot": FEW_SHOT_MIXTURE,
     "copy": COPY_MIXTURE,
+    "even": EVEN_MIXTURE,
 }
 """Mixtures by name, as the command line knows them."""
 
