@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import pytest
+from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Composition
 
 from crystalicl_jobflow.generation import load_generator
 from crystalicl_jobflow.generation.generate import generate_for_retrievals
+from crystalicl_jobflow.generation.prompting import as_shown
 from crystalicl_jobflow.generation.substitution import (
     different_crystals,
     element_assignments,
     propose,
 )
+from crystalicl_jobflow.prompts import response_text
 from crystalicl_jobflow.retrieval import DemonstrationIndex
 from crystalicl_jobflow.retrieval.strategies import find_templates, retrieve
-from crystalicl_jobflow.schemas import Condition, Demonstration, FailureReason
+from crystalicl_jobflow.schemas import Condition, Demonstration, FailureReason, Retrieval
+from crystalicl_jobflow.text import SGS
 from crystalicl_jobflow.validation.validate import build_candidates
 
 PEROVSKITE = (
@@ -56,6 +60,30 @@ def test_sites_stay_and_the_cell_grows_with_the_atoms() -> None:
     assert 3.9 < first.crystal.lengths[0] < 4.4  # BaZrO3: 4.19 Å
     assert first.template_id == "a"
     assert first.distance < second.distance
+
+
+def test_a_text_is_written_as_the_crystals_that_the_prompt_shows() -> None:
+    shown = known(
+        "a", "KMgF3", 221,
+        "Pm-3m\n4.0 4.0 4.0\n90 90 90\nF\n0.00 0.00 0.50\nMg\n0.00 0.00 0.00\nK\n0.50 0.50 0.50",
+        "ABC3",
+    )  # fmt: skip
+    template = known("b", "SrTiO3", 221, PEROVSKITE, "ABC3")
+    (crystal,) = [item.crystal for item in propose([template], "BaZrO3")][:1]
+    (text,) = as_shown([crystal], [shown])
+    lines = text.splitlines()
+    assert lines[3::2] == ["O", "Zr", "Ba"]
+    assert lines[4::2] == ["0.00 0.00 0.50", "0.00 0.00 0.00", "0.50 0.50 0.50"]
+    assert StructureMatcher().fit(SGS.decode(text), SGS.build(crystal))
+    other = known("c", "K2O", 225, ANTIFLUORITE, "AB2")
+    (alone,), (beside_another,) = as_shown([crystal], []), as_shown([crystal], [other])
+    assert beside_another == alone == SGS.format(crystal)
+    retrieval = Retrieval(
+        condition=Condition(formula="BaZrO3", space_group=221),
+        strategy="CE", shots=1, seed=0, demonstrations=[shown], templates=[template],
+    )  # fmt: skip
+    (both,) = generate_for_retrievals([retrieval], load_generator("substitution"))
+    assert both.completions[0].text == response_text(text)
 
 
 def test_the_formula_itself_is_no_template() -> None:

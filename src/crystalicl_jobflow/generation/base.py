@@ -115,6 +115,9 @@ class GenerationRequest:
         Requested formula, for generators that substitute elements.
     templates
         Known crystals that it may use, see `Retrieval.templates`.
+    demonstrations
+        Crystals that the prompt shows: SGS texts of substitution are written in their
+        description.
     text_format, template
         Crystal text format and prompt template, for generators that do not continue the prompt.
     """
@@ -126,6 +129,7 @@ class GenerationRequest:
     first_sample: int = 0
     formula: str | None = None
     templates: tuple[Demonstration, ...] = ()
+    demonstrations: tuple[Demonstration, ...] = ()
     text_format: str = "sgs"
     template: str = "crystalicl"
 

@@ -116,6 +116,7 @@ def generate_for_retrievals(
             first_sample=task.first_sample * best_of,
             formula=retrieval.condition.formula,
             templates=tuple(retrieval.templates),
+            demonstrations=tuple(retrieval.demonstrations),
             text_format=text_format,
             template=template,
         )

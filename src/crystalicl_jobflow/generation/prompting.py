@@ -47,19 +47,45 @@ def _shown(demonstrations: Sequence[Demonstration], text_format: str) -> list[st
             )
             for item in demonstrations
         ]
-    crystals: list[SGSCrystal] = []
-    places: list[int] = []
-    for place, item in enumerate(demonstrations):
-        try:
-            crystal = with_positions(SGS.parse(item.text))
-        except TextError:
-            continue
-        if crystal is not None:
-            crystals.append(crystal)
-            places.append(place)
-    texts = [item.text for item in demonstrations]
-    aligned = align_all(crystals, nearest=False)
-    for place, before, after in zip(places, crystals, aligned, strict=True):
-        if after is not before:
-            texts[place] = SGS.format(after)
+    shown = [_crystal(item) for item in demonstrations]
+    known = [crystal for crystal in shown if crystal is not None]
+    aligned = iter(zip(known, align_all(known, nearest=False), strict=True))
+    texts = []
+    for item, crystal in zip(demonstrations, shown, strict=True):
+        before, after = (None, None) if crystal is None else next(aligned)
+        texts.append(item.text if after is None or after is before else SGS.format(after))
     return texts
+
+
+def as_shown(crystals: Sequence[SGSCrystal], demonstrations: Sequence[Demonstration]) -> list[str]:
+    """Write crystals in the description of the crystals that a prompt shows, in SGS.
+
+    So a trained model writes its answers: only then is the text of a crystal as probable as
+    the crystal.
+
+    Parameters
+    ----------
+    crystals
+        As they were read or put together, with or without Wyckoff letters.
+    demonstrations
+        Those of the prompt.
+
+    Returns
+    -------
+    list of str
+        A crystal whose structure no demonstration has keeps its own description.
+    """
+    shown = [crystal for item in demonstrations if (crystal := _crystal(item)) is not None]
+    shown = align_all(shown, nearest=False)
+    texts = []
+    for crystal in crystals:
+        placed = with_positions(crystal)
+        texts.append(SGS.format(crystal if placed is None else align_all([*shown, placed])[-1]))
+    return texts
+
+
+def _crystal(demonstration: Demonstration) -> SGSCrystal | None:
+    try:
+        return with_positions(SGS.parse(demonstration.text))
+    except TextError:
+        return None

@@ -24,6 +24,7 @@ from crystalicl_jobflow.generation.base import (
     GenerationRequest,
     Progress,
 )
+from crystalicl_jobflow.generation.prompting import as_shown
 from crystalicl_jobflow.prompts import response_text
 from crystalicl_jobflow.schemas import Completion, Demonstration, ModelInfo, SamplingParams
 from crystalicl_jobflow.text import SGS, SGSCrystal, TextError
@@ -315,6 +316,12 @@ class SubstitutionGenerator:
         found: list[Substituted] = []
         if request.formula is not None:
             found = different_crystals(request.templates, request.formula, wanted=wanted)
+        proposals = [item.proposal for item in found[request.first_sample :]]
+        crystals = [proposal.crystal for proposal in proposals]
+        if request.text_format == "sgs":
+            texts = as_shown(crystals, request.demonstrations)
+        else:
+            texts = [crystal_text(crystal, request.text_format) for crystal in crystals]
         completions = []
         for sample in range(request.num_samples):
             number = request.first_sample + sample
@@ -324,10 +331,8 @@ class SubstitutionGenerator:
                     Completion(**base, text="", finished=False, error=_why_none(request, found))
                 )
                 continue
-            proposal = found[number].proposal
-            text = response_text(
-                crystal_text(proposal.crystal, request.text_format), template=request.template
-            )
+            proposal = proposals[sample]
+            text = response_text(texts[sample], template=request.template)
             flaw = None if accept is None else accept(text, request)
             completions.append(
                 Completion(
