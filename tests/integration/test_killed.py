@@ -133,8 +133,11 @@ def test_an_evaluation(here: Path) -> None:
         end(start("rename", number, *full, "run"), killed=True)
         for found, either in zip(read("run"), versions, strict=True):
             assert found in either
-    assert CliRunner().invoke(cli, (*full, "run")).exit_code == 0
+    end(start("rename", 0, *full, "run"), killed=False)
     assert read("run") == read("whole")
+    assert {path.name for path in here.joinpath("run").iterdir()} == {
+        path.name for path in here.joinpath("whole").iterdir()
+    }
 
 
 def candidates(path: Path) -> list[tuple[str, str, str]]:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import stat
+import subprocess
+import sys
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +21,7 @@ from crystalicl_jobflow.utils.files import (
     json_default,
     replacing,
     safe_name,
+    temporary_name,
     write_json,
     write_text,
 )
@@ -46,6 +50,59 @@ def test_where_writing_fails_the_earlier_file_stays_and_nothing_else(tmp_path: P
         fail()
     assert path.read_text() == "earlier"
     assert [file.name for file in tmp_path.iterdir()] == ["a.json"]
+
+
+BEGUN = """
+import sys
+from crystalicl_jobflow.utils.files import replacing, temporary_name
+from pathlib import Path
+
+folder = temporary_name(Path(sys.argv[1], "index"))
+folder.mkdir()
+(folder / "rows.npy").write_text("half")
+with replacing(Path(sys.argv[1], "summary.json")) as beside:
+    beside.write_text("half")
+    print(beside.name, flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no kill -9 on this system")
+def test_what_a_killed_process_leaves_is_removed_by_the_next_and_nothing_else(
+    tmp_path: Path,
+) -> None:
+    first, second = (
+        subprocess.Popen(
+            [sys.executable, "-c", BEGUN, str(tmp_path)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )
+        for _ in range(2)
+    )  # fmt: skip
+    names = [process.stdout.readline().strip() for process in (first, second)]
+    killed = str(first.pid)
+    first.kill()
+    first.communicate()
+    # a process of that number on another host, and a hidden file of somebody else's
+    (tmp_path / f".00000000-{killed}-0123abcd.summary.json").write_text("half")
+    (tmp_path / f".{killed}.notes").write_text("mine")
+    assert len([path for path in tmp_path.iterdir() if f"-{killed}-" in path.name]) == 3
+
+    write_text(tmp_path / "summary.json", "next")
+    left = {path.name for path in tmp_path.iterdir()}
+    assert {name for name in left if killed in name} == {
+        f".{killed}.notes", f".00000000-{killed}-0123abcd.summary.json",
+    }  # fmt: skip
+    assert names[1] in left
+    second.communicate("")
+    assert second.returncode == 0
+    assert (tmp_path / "summary.json").read_text() == "half"
+
+
+def test_a_temporary_name_is_hidden_new_and_ends_as_the_file_does(tmp_path: Path) -> None:
+    names = [temporary_name(tmp_path / "rows.csv.gz").name for _ in range(2)]
+    assert names[0] != names[1]
+    assert all(name.startswith(".") and name.endswith(".rows.csv.gz") for name in names)
+    assert len(temporary_name(tmp_path / ("x" * 255)).name) <= 255
 
 
 def test_folders_are_made_and_the_ending_is_kept_for_libraries_that_go_by_it(

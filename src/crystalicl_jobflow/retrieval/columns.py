@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +14,7 @@ from numpy.typing import NDArray
 from pymatgen.core import Element
 
 from crystalicl_jobflow.schemas.properties import by_property_names
+from crystalicl_jobflow.utils.files import temporary_name
 
 FORMAT = 1
 """Version of the files; an index of another one is rebuilt."""
@@ -164,7 +163,8 @@ class Columns:
     def save(self, folder: Path, meta: Mapping[str, Any]) -> None:
         """Write the columns into a folder, replacing it in one step."""
         folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        temporary, old = temporary_name(folder), temporary_name(folder)
+        temporary.mkdir(mode=0o700)
         try:
             for name, array in self.arrays().items():
                 np.save(temporary / f"{name}.npy", array)
@@ -178,7 +178,6 @@ class Columns:
             }
             (temporary / "meta.json").write_text(json.dumps(content), encoding="utf-8")
             temporary.chmod(0o755)
-            old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
             if folder.exists():
                 folder.rename(old)  # open memory maps of the old files stay valid
             temporary.rename(folder)

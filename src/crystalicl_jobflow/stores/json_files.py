@@ -23,6 +23,8 @@ import orjson
 from maggma.utils import to_dt
 from monty.io import zopen
 
+from crystalicl_jobflow.utils.files import replacing
+
 _STATE = "_crystalicl_file_state"
 _NO_ID = {"_id": False}
 
@@ -97,11 +99,11 @@ def save_json_store(store: maggma.stores.JSONStore) -> None:
         if path.exists() and _identity(path) != state.identity:
             _, theirs = _read(store, path)
             _take_over(store, theirs, state.digests, digests, packed)
-        # zopen goes by the ending, so the temporary file keeps it
-        temporary = path.with_name(f".{os.getpid()}.{path.name}")
-        with zopen(temporary, mode="wt", encoding=store.encoding or "utf-8") as file:
+        with (
+            replacing(path) as beside,
+            zopen(beside, mode="wt", encoding=store.encoding or "utf-8") as file,
+        ):
             file.write((b"[" + b",".join(packed.values()) + b"]").decode("utf-8"))
-        temporary.replace(path)
         state.identity, state.digests = _identity(path), digests
 
 

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
 import secrets
+import shutil
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 _UNSAFE = re.compile(r"[^\w.+()-]+")
+_TEMPORARY = re.compile(r"\.([0-9a-f]{8})-([0-9]{1,10})-[0-9a-f]{8}\.")
 
 
 @contextmanager
@@ -42,7 +47,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
         yield path
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{os.getpid()}-{secrets.token_hex(4)}.{path.name[-200:]}")
+    beside = temporary_name(path)
     try:
         yield beside
         _sync(beside)
@@ -50,6 +55,52 @@ def replacing(path: str | Path) -> Iterator[Path]:
         _sync(path.parent)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def temporary_name(path: Path) -> Path:
+    """Return a new hidden name beside a file or folder, for what is to take its place.
+
+    The name says which process has it. What processes that were killed have left in the
+    folder is removed, once in the life of this process.
+    """
+    _remove_leftovers(path.parent.absolute())
+    name = f".{_host()}-{os.getpid()}-{secrets.token_hex(4)}.{path.name[-200:]}"
+    return path.with_name(name)
+
+
+@cache
+def _remove_leftovers(folder: Path) -> None:
+    """Remove temporary files and folders of processes of this host that have ended."""
+    with suppress(OSError):
+        for found in list(os.scandir(folder)):
+            match = _TEMPORARY.match(found.name)
+            if match is None or match[1] != _host() or _may_run(int(match[2])):
+                continue
+            if found.is_dir(follow_symlinks=False):
+                shutil.rmtree(found.path, ignore_errors=True)
+            else:
+                Path(found.path).unlink(missing_ok=True)
+
+
+@cache
+def _host() -> str:
+    """Return eight characters for the host, and for the container: each counts its processes."""
+    container = ""
+    with suppress(OSError):
+        container = str(Path("/proc/self/ns/pid").readlink())
+    return hashlib.sha256(f"{socket.gethostname()} {container}".encode()).hexdigest()[:8]
+
+
+def _may_run(process: int) -> bool:
+    if os.name == "nt":  # there, a signal of 0 would end it
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True  # it runs, and is somebody else's
+    return True
 
 
 def write_text(path: str | Path, text: str) -> None:
