@@ -40,6 +40,31 @@ def test_other_polymorphs_and_other_compositions_do_not_match(nacl: Structure) -
     assert not match_structures(kcl, nacl).matched
 
 
+@pytest.mark.parametrize(
+    ("c_over_a", "gamma", "matched", "same"),
+    [
+        (1.30, 90, True, True),
+        (1.35, 90, True, False),
+        (1.45, 90, True, False),
+        (1.50, 90, False, False),
+        (1.00, 95, True, True),
+        (1.00, 96, True, False),
+        (1.00, 99, True, False),
+        (1.00, 101, False, False),
+    ],
+)
+def test_cells_match_up_to_the_tolerances_of_the_rates(
+    c_over_a: float, gamma: float, matched: bool, same: bool
+) -> None:
+    """Matching a truth is laxer than counting different crystals, as in CDVAE and MatterGen."""
+    species, coords = ["Cs", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]]
+    ideal = Structure(Lattice.cubic(4.0), species, coords)
+    strained = Lattice.from_parameters(4.0, 4.0, 4.0 * c_over_a, 90, 90, gamma)
+    found = Structure(strained, species, coords)
+    assert match_structures(found, ideal).matched is matched
+    assert (unique_groups([found, ideal]) == [0, 0]) is same
+
+
 def test_a_degenerate_prediction_matches_nothing() -> None:
     ideal = Structure(Lattice.cubic(4.12), ["Cs", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])
     heap = Structure(Lattice.cubic(0.1), ["Cs", "Cl"], [[0, 0, 0], [0, 0, 0]])

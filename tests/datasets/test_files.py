@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import gzip
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
+import ase
+import ase.io
+import bson
 import pytest
 from maggma.stores import JSONStore, MemoryStore
 from pymatgen.core import Lattice, Structure
 from pymatgen.electronic_structure.core import Magmom
 
 from cif_texts import cif_text, cubic
-from crystalicl_jobflow.datasets.files import crystal_file_kind, decode_text, read_file
-from crystalicl_jobflow.datasets.records import read_crystal, read_with_remarks
+from crystalicl_jobflow.datasets.files import ASE_FORMATS, crystal_file_kind, decode_text, read_file
+from crystalicl_jobflow.datasets.records import Record, read_crystal, read_with_remarks
 from crystalicl_jobflow.datasets.sources import open_source
 from crystalicl_jobflow.retrieval import fill_pool
 from crystalicl_jobflow.stores.opening import open_store
@@ -102,6 +106,20 @@ def test_folders_hold_every_format(tmp_path: Path) -> None:
         ("deep/CONTCAR", "the POSCAR names no elements"),
         ("f", "the file holds no crystal: it has no cell"),
     ]
+
+
+@pytest.mark.parametrize("ending", ASE_FORMATS)
+def test_what_ase_writes_is_read_in_each_of_its_formats(ending: str, tmp_path: Path) -> None:
+    path = tmp_path / f"geometry{ending}.gz"
+    atoms = ase.Atoms(
+        "NaCl", cell=[4.0, 4.2, 5.0], scaled_positions=[[0, 0, 0], [0.5, 0.5, 0.5]], pbc=True
+    )
+    ase.io.write(tmp_path / "plain", atoms, format=ASE_FORMATS[ending])
+    path.write_bytes(gzip.compress((tmp_path / "plain").read_bytes()))
+    structure = read_file(path).structure
+    assert structure.composition.reduced_formula == "NaCl"
+    assert structure.lattice.abc == pytest.approx((4.0, 4.2, 5.0), abs=1e-3)
+    assert structure.get_distance(0, 1) == pytest.approx(3.826, abs=1e-2)
 
 
 def test_two_files_of_one_name_are_two_records(tmp_path: Path) -> None:
@@ -196,6 +214,73 @@ def test_site_properties_that_no_store_can_hold_are_left_out_and_counted() -> No
         )
         assert read.structure.site_properties["charge"] == [1.0] * 8
         assert set(read.structure.site_properties.get("thing", [None])) == {None}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("huge", 10**30),
+        ("half_a_pair", "\ud83d"),
+        ("$where", 1.0),
+        ("a.b", 1.0),
+        ("null\0", 1.0),
+        ("mapping", {"$where": "1"}),
+    ],
+)
+def test_what_mongodb_or_sqlite_refuse_costs_no_batch(
+    name: str, value: object, tmp_path: Path
+) -> None:
+    structure = ROCK_SALT.copy(site_properties={name: [value] * 8})
+    document = ROCK_SALT.as_dict()
+    document["sites"][0]["properties"] = {name: value}
+    document["sites"][1]["label"] = "\ud83d"
+    for given in (structure, document):
+        read = read_with_remarks(given)
+        assert len(read.remarks) == 1
+        assert repr(name) in read.remarks[0]
+
+    class Source:
+        name = "somewhere"
+
+        def records(self) -> Iterator[Record]:
+            yield Record("a", document)
+            yield Record("b", ROCK_SALT)
+            yield Record("c", structure)
+
+        def total(self) -> int:
+            return 3
+
+    for store in (tmp_path / "pool.sqlite", tmp_path / "pool.json", "memory:"):
+        pool = open_store(store)
+        assert fill_pool(Source(), pool, fingerprints=False, processes=1).added == 3
+        bson.encode({"all": list(pool.query({}, properties=["structure"]))})
+
+
+def test_moments_along_a_spin_axis_are_given_along_those_of_the_cell() -> None:
+    moments = [Magmom([0, 0, 1.5], saxis=[1, 0, 0])] * 8
+    structure = ROCK_SALT.copy(site_properties={"magmom": moments})
+    for given in (structure, json.loads(structure.to_json())):
+        kept = read_crystal(given).site_properties["magmom"]
+        assert kept == [pytest.approx([1.5, 0, 0])] * 8
+
+
+def test_ase_files_keep_moments_charges_and_fixed_atoms(tmp_path: Path) -> None:
+    atoms = ase.Atoms(
+        "FeO", cell=[3.0, 3.0, 3.0], scaled_positions=[[0, 0, 0], [0.5, 0.5, 0.5]], pbc=True,
+        magmoms=[2.2, 0.0], charges=[2.0, -2.0],
+    )  # fmt: skip
+    ase.io.write(tmp_path / "iron.extxyz", atoms, columns=None)
+    read = read_file(tmp_path / "iron.extxyz")
+    assert read.remarks == ()
+    properties = read.structure.site_properties
+    assert properties["magmom"] == [2.2, 0.0]
+    assert properties["charge"] == [2.0, -2.0]
+    (tmp_path / "geometry.in").write_text(
+        "lattice_vector 3 0 0\nlattice_vector 0 3 0\nlattice_vector 0 0 3\n"
+        "atom 0 0 0 Fe\natom 1.5 1.5 1.5 O\n    constrain_relaxation .true.\n"
+    )
+    fixed = read_file(tmp_path / "geometry.in").structure.site_properties["selective_dynamics"]
+    assert fixed == [[True] * 3, [False] * 3]
 
 
 @pytest.mark.parametrize(

@@ -241,7 +241,7 @@ def setting_of_operations(operations: tuple[str, ...]) -> GroupSetting:
     """
     if len(operations) > MAX_OPERATIONS:
         raise ValueError(f"{len(operations)} symmetry operations are more than any group has")
-    rows = dict.fromkeys(map(_operation, operations))
+    rows = dict.fromkeys(map(read_operation, operations))
     table = np.array(list(rows), dtype=np.int64)
     rotations, translations = table[:, :9].reshape(-1, 3, 3), table[:, 9:]
     found = _known_group(rotations, translations)
@@ -252,7 +252,14 @@ def setting_of_operations(operations: tuple[str, ...]) -> GroupSetting:
     return GroupSetting(found.xhm(), found.number, rotations, translations)
 
 
-def _operation(triplet: str) -> tuple[int, ...]:
+def read_operation(triplet: str) -> tuple[int, ...]:
+    """Return the rotation's nine whole numbers, row by row, and the translation in 24ths.
+
+    Raises
+    ------
+    ValueError
+        If the triplet is no operation of a lattice.
+    """
     text = triplet.strip().strip("'\"").replace(" ", "").lower()
     if len(text) > MAX_OPERATION_LENGTH or max(map(len, re.findall(r"\d+", text)), default=0) > 15:
         raise ValueError(f"symmetry operation {text[:40]!r} is too long")

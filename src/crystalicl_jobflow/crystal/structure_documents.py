@@ -80,12 +80,13 @@ def _site(site: Any) -> dict[str, Any]:
         raise ValueError("a site of a structure's dictionary has no list of species")
     for item in species:
         _check_class(item, "species")
+    label = site.get("label")
     known: dict[str, Any] = {
         "species": [
             {name: item[name] for name in _SPECIES_FIELDS if name in item} for item in species
         ],
         "abc": site.get("abc"),
-        "label": site.get("label"),
+        "label": label if isinstance(label, str) and is_unicode(label) else None,
     }
     if site.get("properties") is not None:
         known["properties"] = _plain(site["properties"])
@@ -100,6 +101,11 @@ def _check_class(part: Mapping[str, Any], kind: str) -> None:
         and not (str(module).startswith("pymatgen.") and name in _CLASSES[kind])
     ):
         raise ValueError(f"{module}.{name or part.get('@callable')} is not a crystal's {kind}")
+
+
+def is_unicode(text: str) -> bool:
+    """Return whether a text can be stored: JSON may hold halves of surrogate pairs."""
+    return text.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
 def _plain(value: Any, depth: int = 0) -> Any:

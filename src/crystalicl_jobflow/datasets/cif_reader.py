@@ -12,8 +12,9 @@ from pymatgen.core import Lattice, Structure
 from crystalicl_jobflow.crystal.group_settings import GroupSetting, settings_of_symbol
 from crystalicl_jobflow.crystal.radii import atomic_radius
 from crystalicl_jobflow.datasets.cif_atoms import AtomList, read_atoms
-from crystalicl_jobflow.datasets.cif_block import CifBlock, read_block
+from crystalicl_jobflow.datasets.cif_block import read_block
 from crystalicl_jobflow.datasets.cif_contents import Stated, Verdict, judge, read_stated
+from crystalicl_jobflow.datasets.cif_moments import read_moments
 from crystalicl_jobflow.datasets.cif_placement import Placed, place_atoms
 from crystalicl_jobflow.datasets.cif_symmetry import StatedSymmetry, read_symmetry
 from crystalicl_jobflow.thresholds import RADII_FRACTION
@@ -59,22 +60,17 @@ def read_cif_block(text: str) -> ReadCrystal:
     symmetry = read_symmetry(block)
     matrix = np.array(Lattice.from_parameters(*cell).matrix)
     reading, remarks = _Choice(symmetry, atoms, stated, matrix).made()
+    structure = reading.placed.structure(cell)
+    moments, left_out = read_moments(block, reading.placed, matrix)
+    if moments is not None:
+        structure.add_site_property("magmom", moments)
+    if block.others:
+        left_out.append(f"{block.others} further data blocks with atoms are not read")
     remarks = [
         *stated.remarks, *atoms.remarks, *remarks, *reading.placed.remarks,
-        *reading.verdict.remarks, *_left_out(block),
+        *reading.verdict.remarks, *left_out,
     ]  # fmt: skip
-    return ReadCrystal(reading.placed.structure(cell), tuple(dict.fromkeys(remarks)))
-
-
-def _left_out(block: CifBlock) -> list[str]:
-    remarks = []
-    moments = [tag for tag in block.values if tag.startswith("_atom_site_moment_")]
-    if moments:
-        rows = len(block.values[moments[0]])
-        remarks.append(f"magnetic moments of {rows} sites are left out")
-    if block.others:
-        remarks.append(f"{block.others} further data blocks with atoms are not read")
-    return remarks
+    return ReadCrystal(structure, tuple(dict.fromkeys(remarks)))
 
 
 @dataclass(frozen=True, eq=False)

@@ -28,8 +28,8 @@ _NUMBER = (
     "_space_group_int_tables_number",
 )  # fmt: skip
 _LOOPS = ("_space_group_symop_operation_xyz", "_symmetry_equiv_pos_as_xyz")
-_MAGNETIC_LOOP = ("_space_group_symop_magn_operation_xyz", "_space_group_symop_magn_operation")
-_MAGNETIC_CENTRING = ("_space_group_symop_magn_centering_xyz",)
+MAGNETIC_LOOP = ("_space_group_symop_magn_operation_xyz", "_space_group_symop_magn_operation")
+MAGNETIC_CENTRING = ("_space_group_symop_magn_centering_xyz",)
 _BNS = ("_space_group_magn_name_bns", "_space_group_magn_name_uni")
 
 
@@ -68,7 +68,7 @@ def read_symmetry(block: CifBlock) -> StatedSymmetry:
         operations are no group; one line.
     """
     listed = _listed(block)
-    if block.column(*_MAGNETIC_LOOP) or block.text(*_BNS):
+    if block.column(*MAGNETIC_LOOP) or block.text(*_BNS):
         symbols = _magnetic_symbols(block, listed)
     else:
         symbols = [name for tag in _HERMANN_MAUGUIN if (name := block.text(tag)) is not None]
@@ -159,8 +159,8 @@ def _listed(block: CifBlock) -> GroupSetting | None:
 
 def _magnetic_operations(block: CifBlock) -> list[str]:
     """Return what magnetic operations do to places: time reversal is left out."""
-    own = [_without_time(text) for text in block.column(*_MAGNETIC_LOOP)]
-    centring = [_without_time(text) for text in block.column(*_MAGNETIC_CENTRING)]
+    own = [_without_time(text) for text in block.column(*MAGNETIC_LOOP)]
+    centring = [_without_time(text) for text in block.column(*MAGNETIC_CENTRING)]
     if len(own) * max(len(centring), 1) > MAX_OPERATIONS:
         raise ValueError("the magnetic symmetry operations are more than any group has")
     if not centring:

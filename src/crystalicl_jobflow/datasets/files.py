@@ -6,8 +6,10 @@ import gzip
 import io
 import json
 import re
+import tempfile
 import warnings
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -225,6 +227,8 @@ def _with_ase(text: str, kind: str) -> ReadCrystal:
     """Read one of ASE's formats; what it guesses (a cell, elements) is checked."""
     try:
         from ase.io import read
+        from ase.io.formats import ioformats
+        from pymatgen.io.ase import AseAtomsAdaptor
     except ImportError:
         raise ValueError(f"files of the kind {kind} need ase: pip install ase") from None
     if len(text) > MAX_TEXT_SIZE:
@@ -232,7 +236,13 @@ def _with_ase(text: str, kind: str) -> ReadCrystal:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            atoms: Any = read(io.StringIO(text), format=kind, index=0)
+            if ioformats[kind].acceptsfd:
+                atoms: Any = read(io.StringIO(text), format=kind, index=0)
+            else:
+                with tempfile.TemporaryDirectory() as folder:
+                    copy = Path(folder, "crystal")
+                    copy.write_text(text, encoding="utf-8")
+                    atoms = read(copy, format=kind, index=0)
     except Exception as error:
         # ASE's readers raise whatever a malformed file makes them stumble over
         raise ValueError(f"the file cannot be read as {kind}: {one_line(error)}") from None
@@ -242,6 +252,13 @@ def _with_ase(text: str, kind: str) -> ReadCrystal:
         raise ValueError("the file holds no crystal: it is not periodic in three directions")
     if any(number == 0 for number in atoms.numbers):
         raise ValueError("the species X is no element")
-    return check_structure(
-        Structure(np.array(atoms.cell), list(atoms.symbols), atoms.get_scaled_positions())
-    )
+    structure = Structure(np.array(atoms.cell), list(atoms.symbols), atoms.get_scaled_positions())
+    try:
+        properties = AseAtomsAdaptor.get_structure(atoms).site_properties
+    except Exception as error:
+        # for whatever pymatgen cannot take over: the crystal itself is known
+        lost = f"the site properties are left out: {one_line(error)}"
+        return replace(check_structure(structure), remarks=(lost,))
+    for name, values in properties.items():
+        structure.add_site_property(name, values)
+    return check_structure(structure)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 from pymatgen.core import DummySpecies, Structure
+from pymatgen.electronic_structure.core import Magmom
 
 from crystalicl_jobflow.crystal.bounds import lattice_fault, num_sites_fault
-from crystalicl_jobflow.crystal.structure_documents import structure_from_dict
+from crystalicl_jobflow.crystal.structure_documents import is_unicode, structure_from_dict
 from crystalicl_jobflow.datasets.cif_reader import ReadCrystal
 from crystalicl_jobflow.thresholds import OCCUPANCY_TOLERANCE
 
@@ -86,12 +89,14 @@ def check_structure(structure: Structure) -> ReadCrystal:
 
 def _with_plain_properties(structure: Structure) -> ReadCrystal:
     properties = structure.site_properties
-    if all(_is_plain(value) for values in properties.values() for value in values):
+    if all(
+        _NAME.fullmatch(name) and all(map(_is_plain, values)) for name, values in properties.items()
+    ):
         return ReadCrystal(structure)
     lost: Counter[str] = Counter()
     changed = structure.copy()
     for name, values in properties.items():
-        plain = [_plain(value) for value in values]
+        plain = [_plain(value) if _NAME.fullmatch(name) else _NOT_PLAIN for value in values]
         changed.remove_site_property(name)
         bad = sum(value is _NOT_PLAIN for value in plain)
         if bad:
@@ -103,7 +108,7 @@ def _with_plain_properties(structure: Structure) -> ReadCrystal:
 
 def _lost(lost: Mapping[str, int]) -> tuple[str, ...]:
     return tuple(
-        f"site property {name!r} of {number} sites is no plain number and is left out"
+        f"site property {name[:40]!r} of {number} sites is no plain number and is left out"
         for name, number in lost.items()
     )
 
@@ -115,10 +120,15 @@ def _plain_site(site: Any, lost: Counter[str]) -> Any:
     changed = dict(site)
     properties = site.get("properties")
     if isinstance(properties, Mapping):
-        plain = {str(name): _plain(value) for name, value in properties.items()}
+        plain = {
+            str(name): _plain(value) if _NAME.fullmatch(str(name)) else _NOT_PLAIN
+            for name, value in properties.items()
+        }
         lost.update(name for name, value in plain.items() if value is _NOT_PLAIN)
         changed["properties"] = {
-            name: None if value is _NOT_PLAIN else value for name, value in plain.items()
+            name: None if value is _NOT_PLAIN else value
+            for name, value in plain.items()
+            if _NAME.fullmatch(name)
         }
     species = site.get("species")
     if isinstance(species, Sequence) and all(isinstance(item, Mapping) for item in species):
@@ -137,11 +147,18 @@ def _plain_site(site: Any, lost: Counter[str]) -> Any:
 
 
 _NOT_PLAIN = object()
+_NAME = re.compile(r"[A-Za-z_][\w +-]{0,99}")
+"""A property's name: stores take no dots, nulls or dollar signs in names of fields."""
+_MOST = 2**63 - 1  # of a whole number in a store
 
 
 def _is_plain(value: Any) -> bool:
-    if value is None or type(value) in (bool, int, float, str):
+    if value is None or type(value) in (bool, float):
         return True
+    if type(value) is int:
+        return abs(value) <= _MOST
+    if type(value) is str:
+        return is_unicode(value)
     return type(value) is list and all(map(_is_plain, value))
 
 
@@ -149,9 +166,10 @@ def _plain(value: Any) -> Any:
     """Return a property as numbers, texts and lists of them, or `_NOT_PLAIN`."""
     if isinstance(value, np.ndarray | np.generic):
         value = value.tolist()
-    moment = value.get("moment") if isinstance(value, Mapping) else getattr(value, "moment", None)
+    read = value.get if isinstance(value, Mapping) else partial(getattr, value)
+    moment = read("moment", None)
     if moment is not None:  # pymatgen's Magmom, or its dictionary
-        return _plain(moment)
+        return _along_axes(_plain(moment), _plain(read("saxis", None)))
     if isinstance(value, Mapping) and value.get("@class") == "array":
         return _plain(value.get("data"))
     if isinstance(value, list | tuple):
@@ -160,3 +178,15 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value if _is_plain(value) else _NOT_PLAIN
+
+
+def _along_axes(moment: Any, spin_axis: Any) -> Any:
+    """Return a moment in μB along the Cartesian axes, where it is stated along a spin axis."""
+    try:
+        axis = np.array([0, 0, 1] if spin_axis is None else spin_axis, dtype=float)
+        if not np.abs(axis[:2]).max() and axis[2] > 0:
+            return moment
+        turned = Magmom(moment, saxis=axis).global_moment
+    except (TypeError, ValueError, IndexError):
+        return _NOT_PLAIN
+    return turned.tolist() if np.isfinite(turned).all() else _NOT_PLAIN
