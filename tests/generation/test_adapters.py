@@ -29,6 +29,7 @@ from crystalicl_jobflow.generation.adapter_base import (
     BASE_RECORD,
     AdapterBase,
     compare_base,
+    read_base,
     record_base,
 )
 from crystalicl_jobflow.generation.transformers_engine import pretrained
@@ -171,6 +172,22 @@ class TestBase:
     )
     def test_names(self, needed: str, loaded: str, expected: str) -> None:
         assert compare_base(AdapterBase(needed), AdapterBase(loaded), loaded) == expected
+
+    def test_an_adapter_made_on_a_gguf_file_goes_with_the_model_of_its_name(
+        self, tmp_path: Path
+    ) -> None:
+        made_on, other = tmp_path / "made-on.gguf", tmp_path / "other.gguf"
+        made_on.write_bytes(b"GGUF 1")
+        other.write_bytes(b"GGUF 2")
+        record_base(tmp_path, made_on, name="HuggingFaceTB/SmolLM2-135M-Instruct")
+        needed = read_base(str(tmp_path), "HuggingFaceTB/SmolLM2-135M-Instruct")
+        for loaded, expected in [
+            (str(made_on), "weights"),
+            (str(other), "differs"),
+            ("HuggingFaceTB/SmolLM2-135M-Instruct", "name"),
+            ("HuggingFaceTB/SmolLM2-360M-Instruct", "differs"),
+        ]:
+            assert compare_base(needed, AdapterBase(loaded), loaded) == expected
 
     def test_the_shipped_adapter_belongs_to_the_shipped_base(self) -> None:
         info = load_generator("embedded", device="cpu", batch_size=2).info

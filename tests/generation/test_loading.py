@@ -104,6 +104,21 @@ def test_missing_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert "hub cannot be reached" in message
 
 
+def test_a_gguf_file_is_looked_at_before_anything_is_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "smol.gguf"
+    assert f"there is no file {place}" in error_of(str(place))
+    place.write_bytes(b"version https://git-lfs")
+    assert f"{place} is no GGUF file" in error_of(str(place))
+    place.write_bytes(b"GGUF" + bytes(100))
+    assert "cannot be loaded" in error_of(str(place))
+    monkeypatch.setattr(module.importlib.util, "find_spec", lambda name: None)
+    assert "crystalicl-jobflow[gguf]" in error_of(str(place))
+    assert module.model_hashes(str(place))["base_hash"] == folder_hash(place)
+    assert str(folder_hash(place)).startswith("sha256:")
+
+
 def test_missing_and_misfitting_adapters(tiny_model: Path, tmp_path: Path) -> None:
     base = str(tiny_model / "base")
     message = error_of(base, str(tmp_path / "nothing"), device="cpu")

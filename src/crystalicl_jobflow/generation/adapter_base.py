@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from crystalicl_jobflow.generation.model_places import base_place, is_path
+from crystalicl_jobflow.generation.model_places import base_place, is_gguf, is_path
 from crystalicl_jobflow.schemas.generation import BaseCheck
 from crystalicl_jobflow.settings import EMBEDDED_MODEL
 from crystalicl_jobflow.utils.files import write_json
@@ -33,11 +33,15 @@ class AdapterBase:
     weights
         Of :func:`~crystalicl_jobflow.utils.hashing.folder_hash`, ``sha256:…``; None where it is not
         stated.
+    quantized
+        Whether those weights are a GGUF file's: they never equal the model's own, so that only
+        the names can be compared with these.
     """
 
     name: str | None
     revision: str | None = None
     weights: str | None = None
+    quantized: bool = False
 
 
 def record_base(
@@ -50,7 +54,7 @@ def record_base(
     folder
         The adapter's folder.
     base_model
-        The base model's name on the hub, its folder, or 'embedded'.
+        The base model's name on the hub, its folder or GGUF file, or 'embedded'.
     name
         Name that is recorded, if other than that.
     model
@@ -60,6 +64,7 @@ def record_base(
         "base_model": name or str(base_model),
         "revision": getattr(getattr(model, "config", None), "_commit_hash", None),
         "weights": weights_hash(base_place(str(base_model))),
+        **({"quantized": True} if is_gguf(base_model) else {}),
     }
     write_json(Path(folder) / BASE_RECORD, content)
 
@@ -77,7 +82,7 @@ def weights_hash(place: str, revision: str | None = None) -> str | None:
     Returns
     -------
     str or None
-        ``sha256:`` and 64 hexadecimal digits; None where there are no safetensors files.
+        ``sha256:`` and 64 hexadecimal digits; None where there are no safetensors or GGUF files.
     """
     if is_path(place):
         return folder_hash(place)
@@ -118,7 +123,12 @@ def read_base(adapter: str, stated: str | None, revision: str | None = None) -> 
     told = {
         key: value if isinstance(value, str) and value else None for key, value in record.items()
     }
-    return AdapterBase(stated or told.get("base_model"), told.get("revision"), told.get("weights"))
+    return AdapterBase(
+        stated or told.get("base_model"),
+        told.get("revision"),
+        told.get("weights"),
+        record.get("quantized") is True,
+    )
 
 
 def compare_base(needed: AdapterBase, loaded: AdapterBase, place: str) -> BaseCheck:
@@ -136,7 +146,7 @@ def compare_base(needed: AdapterBase, loaded: AdapterBase, place: str) -> BaseCh
         Its folder, or its name on the hub, by which missing hashes are found.
     """
     same_name = _same_name(needed.name, loaded.name)
-    if needed.weights is not None:
+    if needed.weights is not None and needed.quantized == is_gguf(place):
         if same_name == "same" and needed.revision and needed.revision == loaded.revision:
             return "weights"
         found = loaded.weights or weights_hash(place, loaded.revision)

@@ -75,9 +75,10 @@ def load_generator(
     Parameters
     ----------
     base_model
-        Name on the Hugging Face hub, folder, or 'embedded' for the model that ships with
-        the package; or the address of an OpenAI-compatible server and the name of one of its
-        models, ``http://host:8000/v1#model`` (the name may be left out where it has one).
+        Name on the Hugging Face hub, folder, GGUF file (extra ``gguf``), or 'embedded' for the
+        model that ships with the package; or the address of an OpenAI-compatible server and the
+        name of one of its models, ``http://host:8000/v1#model`` (the name may be left out where
+        it has one).
         'substitution' replaces elements in known crystals instead
         (`SubstitutionGenerator`). Several, with '+' between them, take turns.
     adapter

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
+from typing import Any
 
 from crystalicl_jobflow.generation.base import GenerationError
 from crystalicl_jobflow.generation.http_engine import is_server
 from crystalicl_jobflow.generation.substitution import SUBSTITUTION_MODEL
 from crystalicl_jobflow.settings import EMBEDDED_MODEL
-from crystalicl_jobflow.utils.hashing import folder_hash
+from crystalicl_jobflow.utils.hashing import GGUF_SUFFIX, folder_hash
 
 NO_ADAPTER = "none"
 """Adapter name that selects the base model alone, also for the embedded one."""
@@ -87,6 +89,32 @@ def model_hashes(base_model: str, adapter: str | None = None) -> dict[str, str |
     return hashes
 
 
+def is_gguf(place: str | Path) -> bool:
+    """Return whether a place is meant as one GGUF file, which holds a whole model."""
+    return str(place).lower().endswith(GGUF_SUFFIX)
+
+
+def pretrained_arguments(place: str | Path) -> tuple[str, dict[str, Any]]:
+    """Return how transformers is told of a model.
+
+    Parameters
+    ----------
+    place
+        A folder, a GGUF file, or a name on the hub.
+
+    Returns
+    -------
+    folder or name
+        First argument of ``from_pretrained``.
+    options
+        Its ``gguf_file`` where there is one.
+    """
+    if not is_gguf(place):
+        return str(place), {}
+    path = Path(place).expanduser()
+    return str(path.parent), {"gguf_file": path.name}
+
+
 def check_model_files(base_model: str, adapter: str | None = None) -> None:
     """Raise an error if :func:`load_generator` would not find a model or adapter; loads nothing.
 
@@ -127,6 +155,9 @@ def check_file(place: str, name: str, what: str, file: str) -> None:
     GenerationError
         If the file is missing; one line.
     """
+    if what == "model" and is_gguf(place):
+        _check_gguf(Path(place).expanduser(), name)
+        return
     if is_path(place):
         if not Path(place, file).is_file():
             raise GenerationError(f"{what} {name!r} not found: {place} has no {file}")
@@ -137,6 +168,18 @@ def check_file(place: str, name: str, what: str, file: str) -> None:
         cached_file(place, file)
     except Exception as error:
         raise GenerationError(f"{what} {name!r} cannot be loaded: {load_failure(error)}") from error
+
+
+def _check_gguf(path: Path, name: str) -> None:
+    if not path.is_file():
+        raise GenerationError(f"model {name!r} not found: there is no file {path}")
+    with path.open("rb") as file:
+        if file.read(4) != b"GGUF":
+            raise GenerationError(f"model {name!r} cannot be loaded: {path} is no GGUF file")
+    if importlib.util.find_spec("gguf") is None:
+        raise GenerationError(
+            f"model {name!r} is a GGUF file and needs gguf: pip install 'crystalicl-jobflow[gguf]'"
+        )
 
 
 def hub_commit(place: str, file: str, revision: str | None) -> str | None:
@@ -154,9 +197,9 @@ def hub_commit(place: str, file: str, revision: str | None) -> str | None:
     Returns
     -------
     str or None
-        None for a folder.
+        None for a folder or file.
     """
-    if Path(place).is_dir():
+    if Path(place).is_dir() or is_gguf(place):
         return None
     from transformers.utils import cached_file
     from transformers.utils.hub import extract_commit_hash
@@ -167,8 +210,13 @@ def hub_commit(place: str, file: str, revision: str | None) -> str | None:
 
 
 def is_path(name: str) -> bool:
-    """Return whether a name means a folder: names on the hub are 'model' or 'owner/model'."""
-    return Path(name).exists() or name.startswith((".", "/", "~")) or name.count("/") > 1
+    """Return whether a name means a folder or file, not 'model' or 'owner/model' on the hub."""
+    return (
+        Path(name).exists()
+        or is_gguf(name)
+        or name.startswith((".", "/", "~"))
+        or name.count("/") > 1
+    )
 
 
 def load_failure(error: BaseException) -> str:

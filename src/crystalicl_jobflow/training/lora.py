@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from crystalicl_jobflow.generation.adapter_base import record_base
-from crystalicl_jobflow.generation.model_places import EMBEDDED_FOLDER
+from crystalicl_jobflow.generation.model_places import base_place, is_gguf, pretrained_arguments
 from crystalicl_jobflow.settings import EMBEDDED_MODEL
 from crystalicl_jobflow.training.checkpoints import CHECKPOINT, without_bars
 from crystalicl_jobflow.training.data.batches import InstructionSource
@@ -76,7 +76,8 @@ def load_base(base_model: str | Path, settings: LoraSettings) -> tuple[Any, Any]
     Parameters
     ----------
     base_model
-        Name on the Hugging Face hub, folder, or 'embedded' for the model in this package.
+        Name on the Hugging Face hub, folder, GGUF file, or 'embedded' for the model in this
+        package.
     settings
         Precision, quantisation, device.
 
@@ -94,10 +95,12 @@ def load_base(base_model: str | Path, settings: LoraSettings) -> tuple[Any, Any]
 
     options = check_lora(settings)
     device = _device(settings)
-    place = EMBEDDED_FOLDER / "base" if str(base_model) == EMBEDDED_MODEL else base_model
+    place, file = pretrained_arguments(base_place(str(base_model)))
     try:
-        tokenizer = AutoTokenizer.from_pretrained(place, trust_remote_code=False)
-        model: Any = AutoModelForCausalLM.from_pretrained(place, trust_remote_code=False, **options)
+        tokenizer = AutoTokenizer.from_pretrained(place, trust_remote_code=False, **file)
+        model: Any = AutoModelForCausalLM.from_pretrained(
+            place, trust_remote_code=False, **file, **options
+        )
     except (OSError, ValueError) as error:
         reason = first_line(error)
         raise ValueError(f"model {base_model} cannot be loaded: {reason}") from error
@@ -259,7 +262,10 @@ def train_lora(
     torch.manual_seed(settings.seed)
     model, tokenizer = load_base(base_model, lora)
     model = add_adapter(model, lora)
-    base_name = EMBEDDED_MODEL if str(base_model) == EMBEDDED_MODEL else base_name
+    if str(base_model) == EMBEDDED_MODEL:
+        base_name = EMBEDDED_MODEL
+    elif base_name is None and is_gguf(base_model):
+        base_name = str(base_model)  # transformers knows its folder only
     if base_name is not None:
         model.peft_config["default"].base_model_name_or_path = base_name
     folder = Path(folder)

@@ -7,6 +7,9 @@ import json
 from functools import lru_cache
 from pathlib import Path
 
+GGUF_SUFFIX = ".gguf"
+"""Ending of a file that holds a whole model: weights, configuration and tokenizer."""
+
 
 def text_hash(text: str) -> str:
     """Return the SHA-256 of a text in UTF-8, 64 hexadecimal digits."""
@@ -19,14 +22,18 @@ def folder_hash(folder: str | Path) -> str | None:
     Parameters
     ----------
     folder
-        A folder of model weights; the hash is computed once as long as no file changes.
+        A folder of model weights, or one GGUF file; the hash is computed once as long as no file
+        changes.
 
     Returns
     -------
     str or None
         ``sha256:`` and 64 hexadecimal digits; None if there are no such files.
     """
-    files = sorted(Path(folder).glob("*.safetensors")) if Path(folder).is_dir() else []
+    place = Path(folder)
+    files = sorted(place.glob("*.safetensors")) if place.is_dir() else []
+    if place.suffix.lower() == GGUF_SUFFIX and place.is_file():
+        files = [place]
     if not files:
         return None
     return _files_hash(

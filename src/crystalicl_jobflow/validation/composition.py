@@ -88,6 +88,12 @@ def _pauling(chosen: NDArray[np.int32], negativity: NDArray[np.float64]) -> bool
     return bool(np.any(highest_cation < lowest_anion))
 
 
+def unknown_negativity(composition: Composition) -> list[str]:
+    """Return the elements of a composition that have no Pauling electronegativity in SMACT."""
+    symbols = sorted({element.symbol for element in composition.elements})
+    return [symbol for symbol in symbols if math.isnan(_ions(symbol, OXIDATION_STATES_SET)[1])]
+
+
 @lru_cache(maxsize=1)
 def _metals() -> frozenset[str]:
     import smact

@@ -39,6 +39,10 @@ _COMMANDS: dict[str, tuple[str, str]] = {
         "evidence:evidence",
         "Fit the weights of the ranking by evidence on finished prediction runs.",
     ),
+    "agreement": (
+        "agreement:agreement",
+        "Compare our verdicts with those that others published.",
+    ),
     "energies": (
         "energies:energies",
         "Compare predicted properties with the known ones of a data set.",

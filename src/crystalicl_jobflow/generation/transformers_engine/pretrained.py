@@ -8,7 +8,12 @@ from typing import Any
 import torch
 
 from crystalicl_jobflow.generation.base import GenerationError
-from crystalicl_jobflow.generation.model_places import check_file, is_path, load_failure
+from crystalicl_jobflow.generation.model_places import (
+    check_file,
+    is_path,
+    load_failure,
+    pretrained_arguments,
+)
 from crystalicl_jobflow.settings import EMBEDDED_MODEL
 
 _DTYPES = ("float64", "float32", "bfloat16", "float16")
@@ -100,7 +105,7 @@ def load_base_model(
     Parameters
     ----------
     place
-        A folder or a name on the hub.
+        A folder, a GGUF file or a name on the hub.
     name
         Name of the model for messages.
     revision
@@ -122,16 +127,17 @@ def load_base_model(
 
     if is_path(place):
         check_file(place, name, "model", "config.json")
+    where, file = pretrained_arguments(place)
     bars = logging.is_progress_bar_enabled()
     if name == EMBEDDED_MODEL:
         logging.disable_progress_bar()  # loading takes only a moment
     try:
         # a folder may name its own Python files; those are never run
         tokenizer = AutoTokenizer.from_pretrained(
-            place, revision=revision or "main", trust_remote_code=False
+            where, revision=revision or "main", trust_remote_code=False, **file
         )
         model = AutoModelForCausalLM.from_pretrained(
-            place, revision=revision or "main", trust_remote_code=False, **options
+            where, revision=revision or "main", trust_remote_code=False, **file, **options
         )
     except Exception as error:
         raise GenerationError(f"model {name!r} cannot be loaded: {load_failure(error)}") from error
