@@ -12,6 +12,8 @@ from crystalicl_jobflow.generation import (
     CompletionCallback,
     GenerationRequest,
 )
+from crystalicl_jobflow.generation.first_choice import FirstChoice
+from crystalicl_jobflow.generation.search.rollouts import Beginning, Rollout
 from crystalicl_jobflow.prompts import response_text
 from crystalicl_jobflow.schemas import Completion, ModelInfo, SamplingParams
 from crystalicl_jobflow.utils.progress import Progress
@@ -65,6 +67,17 @@ class RecitingGenerator:
             progress(total, total)
         return answers
 
+    def rollouts(
+        self,
+        requests: Sequence[GenerationRequest],
+        sampling: SamplingParams,
+        *,
+        width: int,
+        accept: AcceptText | None = None,
+    ) -> RecitingRollouts:
+        """Begin a session of a search."""
+        return RecitingRollouts(self, requests, sampling, width)
+
     def _sample(
         self,
         request: GenerationRequest,
@@ -98,6 +111,49 @@ class RecitingGenerator:
             draws=attempt + 1,
             tokens_drawn=tokens_drawn,
         )
+
+
+class RecitingRollouts:
+    """Texts of one token and an end: the number of the text among those that are recited."""
+
+    END = -1
+    end_ids = frozenset({END})
+
+    def __init__(
+        self,
+        generator: RecitingGenerator,
+        requests: Sequence[GenerationRequest],
+        sampling: SamplingParams,
+        width: int,
+    ) -> None:
+        self.generator, self.requests, self.sampling, self.width = (
+            generator, requests, sampling, width,
+        )  # fmt: skip
+
+    def write(self, beginnings: Sequence[Beginning]) -> list[Rollout]:
+        """Recite the texts that begin as asked, or one by chance."""
+        found = []
+        count = len(self.generator.texts)
+        for item in beginnings:
+            name = f"{self.sampling.seed}/{self.requests[item.place].key}/{item.number}"
+            number = int(hashlib.sha256(name.encode()).hexdigest(), 16) % count
+            number = item.tokens[0] if item.tokens else number
+            text = response_text(self.generator.texts[number])
+            completion = Completion(
+                request_index=0,
+                sample_index=0,
+                text=text,
+                finished=True,
+                num_tokens=1,
+                log_prob=-0.1 * len(text),
+            )
+            places = tuple(range(count))[: self.width]
+            choice = None if item.tokens else FirstChoice(0, places, (0.0,) * len(places))
+            found.append(Rollout(completion, (number, self.END), choice))
+        return found
+
+    def forget(self, place: int) -> None:
+        """Do nothing."""
 
 
 class Dying(RecitingGenerator):

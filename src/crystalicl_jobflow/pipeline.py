@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from crystalicl_jobflow.energies.text_verdicts import search_judge
 from crystalicl_jobflow.generation import load_generator
 from crystalicl_jobflow.generation.generate import generate_for_retrievals
 from crystalicl_jobflow.generation.loading import templates_needed
+from crystalicl_jobflow.generation.search.search import JudgeTexts
 from crystalicl_jobflow.generation.writing import Writing
 from crystalicl_jobflow.retrieval import DemonstrationIndex, open_pool, retrieve_many
 from crystalicl_jobflow.schemas import Candidate, Condition, Retrieval, Strategy
@@ -46,12 +48,12 @@ def generate(
     strategy, shots
         How demonstrations are chosen, and how many a prompt shows (0 to 5).
     samples
-        Texts per condition.
+        Texts per condition; with a search, its simulations instead.
     seed
         Seed of the demonstrations and the texts.
     writing
-        Temperature, text format, constraint and template; the defaults where None. Its seed
-        is not used.
+        Temperature, text format, constraint, template and search; the defaults where None. Its
+        seed is not used.
 
     Returns
     -------
@@ -141,6 +143,7 @@ def write_and_check(
     progress: Progress | None = None,
     unfinished: UnfinishedWork | None = None,
     clock: Clock | None = None,
+    judge: JudgeTexts | None = None,
 ) -> list[Candidate]:
     """Write the texts of retrieved demonstrations and their conditions, and check them.
 
@@ -154,7 +157,7 @@ def write_and_check(
     writing
         How texts are written.
     samples
-        Texts per condition.
+        Texts per condition; with a search, its simulations instead.
     progress
         Called with (texts written, texts in all).
     unfinished
@@ -162,22 +165,25 @@ def write_and_check(
         :func:`~crystalicl_jobflow.generation.generate.generate_for_retrievals`.
     clock
         Gets the seconds of the writing as 'generate'.
+    judge
+        Tells what the texts of a search are worth; None for a `TextJudge` of its settings.
 
     Returns
     -------
     list of Candidate
         One per text, valid or not, condition after condition.
     """
+    if judge is None:
+        conditions = [retrieval.condition for retrieval in retrievals]
+        judge = search_judge(conditions, writing.search, text_format=writing.text_format)
     generations = generate_for_retrievals(
         retrievals,
         generator,
-        sampling=writing.sampling,
         num_samples=samples,
-        text_format=writing.text_format,
-        template=writing.template,
-        constrain=writing.constrain,
         progress=progress,
         unfinished=unfinished,
+        judge=judge,
+        **writing.options(),
     )
     if clock is not None:
         clock.lap("generate")

@@ -99,7 +99,10 @@ def test_the_best_different_crystals_are_kept_and_all_samples_stay(
     [
         (("--rank", "evidence"), "--rank has no effect without --keep"),
         (("--keep", 1, "--rank", "beauty"), "no ranking 'beauty'; there are success"),
-        (("--keep", 1, "--energy", "chgnet"), "--energy has an effect with --rank evidence"),
+        (
+            ("--keep", 1, "--energy", "chgnet"),
+            "--energy has an effect with --rank evidence or --search",
+        ),
         (("--energy-seconds", 1), "--energy-seconds has no effect without --energy"),
     ],
 )
@@ -122,6 +125,38 @@ def test_the_kept_crystals_can_be_ranked_by_evidence(
     candidates, summary = read(out)
     (kept,) = [item for item in candidates if item.candidate_id in summary["kept"]][:1]
     assert kept.joint_success
+
+
+def test_a_search_writes_all_its_simulations(run: Run, tmp_path: Path) -> None:
+    out = tmp_path / "searched"
+    result = run(
+        "generate", "--formula", "CaTiO3", "--space-group", 221, "--search", "tree",
+        "--simulations", 12, "--shots", 0, "--no-constrain", "--keep", 1, "--out", out,
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    candidates, summary = read(out)
+    assert len(candidates) == 12
+    assert {item.provenance.search.simulations for item in candidates} == {12}
+    best = max(candidates, key=lambda item: item.provenance.search_record.reward)
+    assert best.joint_success
+    assert summary["kept"]
+    assert not list(out.glob("unfinished-*"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--simulations", 5), "--simulations has no effect without --search tree"),
+        (("--search", "tree", "--samples", 5), "give --simulations"),
+        (("--search", "tree", "--best-of", 2), "--best-of has no effect with --search"),
+        (("--search", "tree", "--energy", "oracle"), "no energy model 'oracle'"),
+    ],
+)
+def test_a_search_that_makes_no_sense_is_refused(
+    arguments: tuple[object, ...], said: str, refused: Callable[..., str], tmp_path: Path
+) -> None:
+    common = ("--formula", "NaCl", "--shots", 0, "--out", tmp_path / "run")
+    assert said in refused("generate", *common, *arguments)
 
 
 def test_a_second_run_into_the_same_folder_leaves_no_stale_cif(run: Run, generated: Path) -> None:

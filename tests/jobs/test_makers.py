@@ -13,7 +13,13 @@ from monty.json import MontyDecoder, jsanitize
 from crystalicl_jobflow.generation.constraints import ConstraintOptions
 from crystalicl_jobflow.jobs import EvaluateMaker, GenerateMaker, RetrieveMaker, ValidateMaker
 from crystalicl_jobflow.jobs._inputs import as_conditions, as_retrievals, log_progress
-from crystalicl_jobflow.schemas import Condition, ConditionError, Retrieval, SamplingParams
+from crystalicl_jobflow.schemas import (
+    Condition,
+    ConditionError,
+    Retrieval,
+    SamplingParams,
+    TreeSearch,
+)
 from crystalicl_jobflow.schemas.generation import GenerateDoc
 from reciting import PEROVSKITE
 
@@ -37,6 +43,7 @@ def run(job, **kwargs):
         RetrieveMaker(pool="mongodb://host/db/pool", strategy="CF", shots=5, exclude_ids=["a"]),
         GenerateMaker(sampling=SamplingParams(seed=3), constrain=ConstraintOptions(max_atoms=9)),
         GenerateMaker(constrain=False, shard_size=10, adapter="none"),
+        GenerateMaker(search=TreeSearch(simulations=20, energy="chgnet")),
         ValidateMaker(processes=2),
         EvaluateMaker(name="evaluate perovskites"),
     ],
@@ -297,3 +304,40 @@ def test_best_of_counts_all_its_draws(reciting):
     assert (doc.num_samples, doc.num_completions, doc.num_draws) == (2, 2, 6)
     assert doc.num_tokens_drawn > doc.num_tokens
     assert [request.num_samples for request in reciting.calls[0]] == [6]
+
+
+def test_a_search_writes_its_simulations(reciting):
+    conditions = [ASKED, Condition(formula="CaTiO3"), Condition(formula="NaCl")]
+    search = {"simulations": 6, "parallel": 2}
+    whole = run(GenerateMaker(search=search, constrain=False).make(conditions))
+    assert (whole.num_conditions, whole.num_samples, whole.num_completions) == (3, 18, 18)
+    assert all(item.search == TreeSearch(**search) for item in whole.generations)
+    rewards = [item.search.reward for one in whole.generations for item in one.completions]
+    assert len(set(rewards)) > 1
+    # jobs have whole conditions
+    for options, count in (({"num_shards": 2}, 2), ({"shard_size": 6}, 3), ({"shard_size": 1}, 3)):
+        parts = run(GenerateMaker(search=search, constrain=False, **options).make(conditions))
+        assert parts.num_shards == count
+        assert parts.num_samples == 18
+        texts = [[item.completions for item in one.generations] for one in (whole, parts)]
+        assert texts[0] == texts[1]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"search": {"simulation": 3}}, "search: simulation"),
+        ({"search": {"simulations": 0}}, "search: simulations"),
+        ({"search": {}, "num_samples": 3}, "must be 1"),
+        ({"search": {}, "sampling": SamplingParams(best_of=2)}, "must be 1"),
+    ],
+)
+def test_a_search_that_makes_no_sense_is_refused(options, words):
+    with pytest.raises(ValueError, match=words):
+        GenerateMaker(**options)
+
+
+def test_the_number_of_texts_of_a_search_is_that_of_its_simulations():
+    maker = GenerateMaker(search=TreeSearch()).with_texts(7)
+    assert (maker.num_samples, maker.search.simulations) == (1, 7)
+    assert GenerateMaker().with_texts(7).num_samples == 7

@@ -23,9 +23,7 @@ def energy_options(command: Command) -> Command:
         click.option(
             "--energy-relax",
             type=click.Choice(["nothing", "volume", "all"]),
-            default="volume",
-            show_default=True,
-            help="What is relaxed before the energy counts.",
+            help="What is relaxed before the energy counts.  [volume; in a search nothing]",
         ),
         click.option(
             "--energy-crystals",
@@ -58,4 +56,5 @@ def read_energies(options: Mapping[str, Any]) -> dict[str, Any] | None:
         for name in given:
             raise UserError(f"--energy-{name} has no effect without --energy")
         return None
-    return {"model": options["energy"], "relaxed": options["energy_relax"], **given}
+    relaxed = options["energy_relax"] or "volume"
+    return {"model": options["energy"], "relaxed": relaxed, **given}

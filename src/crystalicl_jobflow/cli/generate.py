@@ -27,6 +27,7 @@ from crystalicl_jobflow.cli._options import (
     template_option,
 )
 from crystalicl_jobflow.cli._outputs import check_run_folder, check_store
+from crystalicl_jobflow.cli._search_options import read_search, search_options
 
 if TYPE_CHECKING:
     from crystalicl_jobflow.generation import TextGenerator, UnfinishedWork, Writing
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     help="What --keep ranks by, e.g. evidence.  [default: success,times_drawn,log_prob]",
 )
 @energy_options
+@search_options
 @format_option
 @template_option
 @constraint_options
@@ -77,6 +79,7 @@ def generate(**options: Any) -> None:
     condition = read_condition(options)
     sampling = read_sampling(options)
     constraint = read_constraint(options)
+    search = read_search(options)
 
     from crystalicl_jobflow.candidates import open_candidate_store
     from crystalicl_jobflow.cli._candidates import print_run, write_run
@@ -88,7 +91,7 @@ def generate(**options: Any) -> None:
     check_run_folder(options["out"])
     check_store(options["store"], open_candidate_store)
     check_model(options)
-    writing = Writing(sampling, options["text_format"], constraint, options["template"])
+    writing = Writing(sampling, options["text_format"], constraint, options["template"], search)
     clock = Clock()
     note(f"Asked for: {condition.label()}")
     retrieval = _retrieve(condition, options)
@@ -180,8 +183,9 @@ def _write_and_check(
 
 def _check_ranking(options: Mapping[str, Any]) -> None:
     """Refuse a ranking that does not exist, or that ranks nothing, before any work."""
-    if read_energies(options) is not None and options["ranking"] is None:
-        raise UserError("--energy has an effect with --rank evidence only")
+    has_use = options["search"] is not None or options["ranking"] is not None
+    if read_energies(options) is not None and not has_use:
+        raise UserError("--energy has an effect with --rank evidence or --search only")
     if options["ranking"] is None:
         return
     if options["keep"] is None:
@@ -194,7 +198,7 @@ def _check_ranking(options: Mapping[str, Any]) -> None:
 def _with_energies(candidates: list[Candidate], options: Mapping[str, Any]) -> list[Candidate]:
     """Return the candidates with energies as evidence, where they are asked for."""
     asked = read_energies(options)
-    if asked is None:
+    if asked is None or options["ranking"] is None:
         return candidates
     from crystalicl_jobflow.selection.evidence_energies import EvidenceEnergies, add_energies
 

@@ -172,7 +172,7 @@ class DiscoveryFlowMaker(Maker):
     def _generation(self) -> CrystalGenerationFlowMaker:
         maker = replace(self.generation_maker, evaluate_maker=None)
         if self.n_generate is not None:
-            maker.generate_maker = replace(maker.generate_maker, num_samples=self.n_generate)
+            maker.generate_maker = maker.generate_maker.with_texts(self.n_generate)
         return maker
 
     def _selections(self) -> tuple[SelectMaker, SelectMaker]:

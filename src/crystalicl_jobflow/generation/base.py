@@ -120,6 +120,8 @@ class GenerationRequest:
         description.
     text_format, template
         Crystal text format and prompt template, for generators that do not continue the prompt.
+    prefix
+        Token ids with which every text begins; for generators that tell their tokens.
     """
 
     prompt: str
@@ -132,6 +134,7 @@ class GenerationRequest:
     demonstrations: tuple[Demonstration, ...] = ()
     text_format: str = "sgs"
     template: str = "crystalicl"
+    prefix: tuple[int, ...] = ()
 
 
 AcceptText = Callable[[str, GenerationRequest], FailureReason | None]

@@ -17,6 +17,7 @@ from crystalicl_jobflow.generation.base import (
 from crystalicl_jobflow.generation.prompting import retrieval_prompt
 from crystalicl_jobflow.generation.resuming import UnfinishedWork, draw_missing, task_content
 from crystalicl_jobflow.generation.rows import severity
+from crystalicl_jobflow.generation.search.search import JudgeTexts, Search, search_texts
 from crystalicl_jobflow.generation.tasks import GenerationTask, _numbered, plan_tasks
 from crystalicl_jobflow.generation.writing import Writing, WritingOptions
 from crystalicl_jobflow.schemas import (
@@ -42,6 +43,7 @@ def generate_for_retrievals(
     tasks: Sequence[GenerationTask] | None = None,
     progress: Progress | None = None,
     unfinished: UnfinishedWork | None = None,
+    judge: JudgeTexts | None = None,
     **writing: Unpack[WritingOptions],
 ) -> list[Generation]:
     """Write crystal texts for retrieved demonstrations and their conditions.
@@ -54,7 +56,7 @@ def generate_for_retrievals(
     generator
         The language model, or a function that loads it, called after all other checks have passed.
     num_samples
-        Texts per retrieval. Not used where ``tasks`` are given.
+        Texts per retrieval. Not used where ``tasks`` are given or there is a search.
     tasks
         Generate only these samples, for a shard of a larger run; one task per retrieval, in the
         same order.
@@ -64,11 +66,13 @@ def generate_for_retrievals(
         Stores every text as soon as it is written. Texts of a launch that was killed are found
         there, and only the missing ones are generated. The caller discards it once the result is
         saved. None stores nothing.
+    judge
+        Tells what the texts of a search are worth, given the index of each one's retrieval.
     **writing
         Fields of `Writing`: ``sampling`` (with ``best_of`` k, sample s is the most probable of
         the draws k s to k s + k - 1, draws that are not crystals last), ``text_format``,
-        ``template`` and ``constrain`` (what no constraint exists for, a text format or an empty
-        vocabulary, is written freely).
+        ``template``, ``constrain`` (what no constraint exists for, a text format or an empty
+        vocabulary, is written freely) and ``search``.
 
     Returns
     -------
@@ -82,7 +86,10 @@ def generate_for_retrievals(
         If no crystal can meet one of the conditions under its constraint. Raised before generation
         starts.
     ValueError
-        If tasks and retrievals differ in number, or text format or template are unknown.
+        If tasks and retrievals differ in number, text format or template are unknown, or a search
+        has no judge or a task with a part of its texts.
+    GenerationError
+        If a search is asked of a generator that does not tell its tokens.
 
     Examples
     --------
@@ -97,10 +104,15 @@ def generate_for_retrievals(
     style = Writing.from_options(writing)
     sampling, text_format, template = style.sampling, style.text_format, style.template
     conditions = [retrieval.condition for retrieval in retrievals]
+    if style.search is not None:
+        num_samples = style.search.simulations
+        # a text is one simulation, whatever it is
+        sampling = sampling.model_copy(update={"max_redraws": 0})
     if tasks is None:
         tasks = plan_tasks(conditions, num_samples)
     if len(tasks) != len(retrievals):
         raise ValueError(f"{len(tasks)} tasks for {len(retrievals)} retrievals")
+    search = None if style.search is None else Search.checked(style.search, judge, tasks)
 
     # constraints of all conditions first: an impossible one is reported before hours of work
     constraints = build_constraints(
@@ -128,12 +140,20 @@ def generate_for_retrievals(
     accept = accept_texts(requests, conditions, text_format)
     report = of_samples(progress, best_of)
     started = time.perf_counter()
-    if unfinished is None:
+    content = {
+        **task_content(conditions, style.constrain, text_format=text_format, versions=versions),
+        **({} if style.search is None else {"search": style.search.model_dump(mode="json")}),
+    }
+    if search is not None:
+        answers = search_texts(
+            generator, requests, sampling, search,
+            accept=accept, work=unfinished, task=content, progress=progress,
+        )  # fmt: skip
+    elif unfinished is None:
         answers = generator.generate(requests, sampling, accept=accept, progress=report)
     else:
-        task = task_content(conditions, style.constrain, text_format=text_format, versions=versions)
         answers = draw_missing(
-            generator, requests, sampling, unfinished, task=task, accept=accept, progress=report
+            generator, requests, sampling, unfinished, task=content, accept=accept, progress=report
         )
     seconds = time.perf_counter() - started + (unfinished.seconds_before if unfinished else 0.0)
 
@@ -150,6 +170,7 @@ def generate_for_retrievals(
                 for number, completion in enumerate(keep_most_probable(completions, best_of))
             ],
             sampling=sampling,
+            search=style.search,
             model=generator.info,
             versions=versions,
             seconds=seconds,

@@ -105,6 +105,8 @@ class UnfinishedWork:
         self.num_found = 0
         self.num_failed = 0
         self.seconds_before = 0.0
+        self.more: dict[Draw, dict[str, Any]] = {}
+        """What was put on record beside the draws found."""
         self._journal: Journal | None = None
         self._started = 0.0
 
@@ -140,8 +142,19 @@ class UnfinishedWork:
             self.on_found(len(found), len(found) if total is None else total)
         return found
 
-    def record(self, draw: Draw, completion: Completion) -> None:
+    def record(
+        self, draw: Draw, completion: Completion, more: Mapping[str, Any] | None = None
+    ) -> None:
         """Store a finished draw; it is completely on disk when this returns.
+
+        Parameters
+        ----------
+        draw
+            Which one it is.
+        completion
+            Its text.
+        more
+            Plain data that is kept with it.
 
         Raises
         ------
@@ -156,6 +169,7 @@ class UnfinishedWork:
                 "draw": list(draw),
                 "seconds": round(seconds, 3),
                 "completion": completion.model_dump(mode="json", exclude_defaults=True),
+                **({"more": dict(more)} if more else {}),
             }
         )
 
@@ -176,6 +190,7 @@ class UnfinishedWork:
 
     def _read(self, journal: Journal) -> dict[Draw, Completion]:
         found = {}
+        self.more = {}
         for entry in journal.read():
             try:
                 request, number = entry["draw"]
@@ -184,6 +199,7 @@ class UnfinishedWork:
             except (KeyError, TypeError, ValueError, ValidationError):
                 continue  # cut off by a kill
             found[int(request), int(number)] = completion
+            self.more[int(request), int(number)] = entry.get("more") or {}
         return found
 
 
@@ -217,13 +233,7 @@ def draw_missing(
         For each request, in order, its completions, in order, as in an uninterrupted run.
     """
     total = sum(request.num_samples for request in requests)
-    described = {
-        **task,
-        "requests": [_request_content(request) for request in requests],
-        "sampling": sampling.model_dump(),
-        "model": model_identity(generator.info),
-    }
-    found = work.begin(described, total=total)
+    found = work.begin(work_content(requests, sampling, generator.info, task=task), total=total)
     missing: list[tuple[int, GenerationRequest]] = []
     for place, request in enumerate(requests):
         numbers = range(request.first_sample, request.first_sample + request.num_samples)
@@ -255,6 +265,34 @@ def draw_missing(
         [found[place, request.first_sample + sample] for sample in range(request.num_samples)]
         for place, request in enumerate(requests)
     ]
+
+
+def work_content(
+    requests: Sequence[GenerationRequest],
+    sampling: SamplingParams,
+    model: ModelInfo,
+    *,
+    task: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Return everything that affects the texts of a task, as plain data.
+
+    Parameters
+    ----------
+    requests
+        The whole task.
+    sampling
+        How texts are drawn.
+    model
+        What writes them.
+    task
+        What affects the texts apart from these, see `task_content`.
+    """
+    return {
+        **task,
+        "requests": [_request_content(request) for request in requests],
+        "sampling": sampling.model_dump(),
+        "model": model_identity(model),
+    }
 
 
 def _request_content(request: GenerationRequest) -> list[Any]:

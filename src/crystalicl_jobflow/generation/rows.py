@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,9 @@ from crystalicl_jobflow.generation.base import (
 )
 from crystalicl_jobflow.generation.random_streams import RowStream
 from crystalicl_jobflow.schemas import Completion, FailureReason, SamplingParams
+
+if TYPE_CHECKING:
+    from crystalicl_jobflow.generation.first_choice import ChoiceWatch
 
 STOP_MARKERS = ("### Instruction", "### Response")
 """Where a model starts another exchange; its answer ends before this."""
@@ -108,6 +112,10 @@ class Row:
         self._bytes = b""
         self.choices: list[NDArray[np.int64]] | None = None
         """Token ids among which each token was drawn, where they are kept."""
+        self.watch: ChoiceWatch | None = None
+        """Notes the first step at which the row can go on in several ways."""
+        self.is_refused = False
+        """Whether the constraint did not take the tokens that the text was to begin with."""
         self.state: ConstraintState | None = None
         if self.request.constraint is not None:
             self.state = self.request.constraint.start(self.vocabulary)
@@ -121,6 +129,22 @@ class Row:
     def length(self) -> int:
         """Number of tokens of prompt and text so far."""
         return len(self.prompt_ids) + len(self.tokens)
+
+    @property
+    def given(self) -> int | None:
+        """The next token of those that the text begins with; None after them."""
+        prefix = self.request.prefix
+        return prefix[len(self.tokens)] if len(self.tokens) < len(prefix) else None
+
+    def follow(self) -> None:
+        """Append the next given token, or end where the constraint does not take it."""
+        token = self.given
+        assert token is not None
+        if self.state is None or self.state.advance(token):
+            self.take(token, self.numbers_used)
+        else:
+            self.is_refused = True
+            self.end(finished=False)
 
     def take(self, token: int, numbers_used: int) -> None:
         """Append a token that was drawn, and check whether the text ends.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypedDict
 
-from crystalicl_jobflow.schemas import SamplingParams
+from crystalicl_jobflow.schemas import SamplingParams, TreeSearch
 
 if TYPE_CHECKING:
     from crystalicl_jobflow.generation.constraints import ConstraintOptions
@@ -18,6 +18,7 @@ class WritingOptions(TypedDict, total=False):
     text_format: str
     constrain: bool | ConstraintOptions
     template: str
+    search: TreeSearch | None
 
 
 @dataclass(frozen=True)
@@ -34,12 +35,25 @@ class Writing:
         Whether texts are constrained to their condition during generation, and how.
     template
         Words of the prompts: 'crystalicl' or 'alpaca'.
+    search
+        Settings of the search that leads the texts to high rewards; None draws them at random.
+        With a search the texts of a condition are its simulations, each drawn once.
+
+    Raises
+    ------
+    ValueError
+        If there is a search and ``sampling.best_of`` is not 1.
     """
 
     sampling: SamplingParams = field(default_factory=SamplingParams)
     text_format: str = "sgs"
     constrain: bool | ConstraintOptions = True
     template: str = "crystalicl"
+    search: TreeSearch | None = None
+
+    def __post_init__(self) -> None:
+        if self.search is not None and self.sampling.best_of != 1:
+            raise ValueError("a search keeps every text: best_of must be 1")
 
     @classmethod
     def from_options(cls, options: WritingOptions) -> Writing:
@@ -54,3 +68,13 @@ class Writing:
         if given.get("sampling") is None:
             given.pop("sampling", None)
         return cls(**given)  # type: ignore[arg-type]  # a TypedDict's values lose their types here
+
+    def options(self) -> WritingOptions:
+        """Return the fields as keywords."""
+        return {
+            "sampling": self.sampling,
+            "text_format": self.text_format,
+            "constrain": self.constrain,
+            "template": self.template,
+            "search": self.search,
+        }

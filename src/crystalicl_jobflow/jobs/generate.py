@@ -11,6 +11,7 @@ from jobflow import CURRENT_JOB, Flow, JobConfig, Maker, OnMissing, Response
 from monty.json import jsanitize
 from pydantic import ValidationError
 
+from crystalicl_jobflow.energies.text_verdicts import search_judge
 from crystalicl_jobflow.generation.generate import generate_for_retrievals
 from crystalicl_jobflow.generation.http_engine import ServerOptions, is_server, parse_address
 from crystalicl_jobflow.generation.resuming import UnfinishedWork
@@ -23,11 +24,12 @@ from crystalicl_jobflow.generation.tasks import (
 from crystalicl_jobflow.jobs._inputs import as_retrievals, log_progress
 from crystalicl_jobflow.jobs._job import crystal_job
 from crystalicl_jobflow.prompts import check_template
-from crystalicl_jobflow.schemas import Retrieval, SamplingParams
+from crystalicl_jobflow.schemas import Retrieval, SamplingParams, TreeSearch
 from crystalicl_jobflow.schemas.base import DATA
 from crystalicl_jobflow.schemas.generation import GenerateDoc
 from crystalicl_jobflow.settings import SETTINGS, resume_folder
 from crystalicl_jobflow.text.formats import get_text
+from crystalicl_jobflow.utils.messages import validation_line
 
 if TYPE_CHECKING:
     from crystalicl_jobflow.generation.constraints import ConstraintOptions
@@ -70,7 +72,10 @@ class GenerateMaker(Maker):
         Temperature, nucleus, limits and seed; ``best_of`` k draws k texts for each sample
         and keeps the most probable.
     num_samples
-        Texts per condition that are kept.
+        Texts per condition that are kept; 1 with a search, whose texts are its simulations.
+    search
+        Settings of a search that leads the texts to high rewards (a ``TreeSearch`` or a mapping
+        of its fields); None draws them at random.
     constrain
         Whether a constraint makes texts meet their condition as they are written: True, False or
         options (a ``ConstraintOptions`` or a mapping of its fields).
@@ -87,13 +92,14 @@ class GenerateMaker(Maker):
     num_shards
         Jobs among which the texts are divided evenly.
     shard_size
-        Texts per job, at most; instead of ``num_shards``.
+        Texts per job, at most; instead of ``num_shards``. A search is not divided: a job has
+        whole conditions, at least one.
 
     Raises
     ------
     ValueError
         If both ``num_shards`` and ``shard_size`` are given, one is not positive, or text
-        format, template or an option of the constraint does not exist; one line.
+        format, template or an option of the constraint or the search does not exist; one line.
     GenerationError
         If the address of a model server holds a password, or one of its options is not known.
 
@@ -117,6 +123,7 @@ class GenerateMaker(Maker):
     quantization: str | None = None
     sampling: SamplingParams = field(default_factory=SamplingParams)
     num_samples: int = 1
+    search: TreeSearch | None = None
     constrain: Any = True
     text_format: str = "sgs"
     template: str = "crystalicl"
@@ -138,6 +145,12 @@ class GenerateMaker(Maker):
             ServerOptions.build(self.server)
         if isinstance(self.sampling, dict):
             self.sampling = SamplingParams(**self.sampling)
+        if isinstance(self.search, dict):
+            self.search = _as_search(self.search)
+        if self.search is not None and (self.num_samples, self.sampling.best_of) != (1, 1):
+            raise ValueError(
+                "a search keeps all its simulations: num_samples and best_of must be 1"
+            )
         # now, not in a job that has waited for a GPU
         get_text(self.text_format)
         check_template(self.template)
@@ -192,19 +205,37 @@ class GenerateMaker(Maker):
         """
         asked = as_retrievals(retrievals)
         if tasks is None:
-            all_tasks = plan_tasks([item.condition for item in asked], self.num_samples)
-            size = self._samples_per_shard(sum(task.num_samples for task in all_tasks))
-            if size is not None:
-                shards = split_tasks(all_tasks, size)
-                if len(shards) > 1:
-                    return self._sharded(asked, shards)
+            all_tasks = plan_tasks([item.condition for item in asked], self._texts)
+            shards = self._shards(all_tasks)
+            if len(shards) > 1:
+                return self._sharded(asked, shards)
             tasks = all_tasks
         return self._generate(asked, [GenerationTask.model_validate(task) for task in tasks])
 
-    def _samples_per_shard(self, num_samples: int) -> int | None:
+    def with_texts(self, number: int) -> GenerateMaker:
+        """Return the Maker with another number of texts per condition."""
+        if self.search is None:
+            return replace(self, num_samples=number)
+        return replace(self, search=self.search.model_copy(update={"simulations": number}))
+
+    @property
+    def _texts(self) -> int:
+        """Texts per condition."""
+        return self.num_samples if self.search is None else self.search.simulations
+
+    def _shards(self, tasks: list[GenerationTask]) -> list[list[GenerationTask]]:
+        """Divide the tasks among jobs; one where they are not divided."""
+        size = self.shard_size
         if self.num_shards is not None:
-            return -(-num_samples // self.num_shards)
-        return self.shard_size
+            parts = len(tasks) if self.search is not None else len(tasks) * self._texts
+            size = -(-parts // self.num_shards)
+        elif size is not None and self.search is not None:
+            size = max(1, size // self._texts)
+        if size is None:
+            return [tasks]
+        if self.search is None:
+            return split_tasks(tasks, size)
+        return [tasks[start : start + size] for start in range(0, len(tasks), size)]
 
     def _generate(self, retrievals: list[Retrieval], tasks: list[GenerationTask]) -> GenerateDoc:
         from crystalicl_jobflow.generation import load_generator
@@ -224,6 +255,8 @@ class GenerateMaker(Maker):
             allow_other_base=self.allow_other_base,
             server=self.server,
         )
+        conditions = [retrieval.condition for retrieval in retrievals]
+        judge = search_judge(conditions, self.search, text_format=self.text_format)
         folder = resume_folder()
         unfinished = None if folder is None else UnfinishedWork(folder, on_found=self._tell_found)
         generations = generate_for_retrievals(
@@ -236,6 +269,8 @@ class GenerateMaker(Maker):
             tasks=tasks,
             progress=log_progress(logger, self.name),
             unfinished=unfinished,
+            search=self.search,
+            judge=judge,
         )
         document = GenerateDoc.from_generations(
             generations,
@@ -279,6 +314,20 @@ class GenerateMaker(Maker):
         gather.index = this.index + 1
         gather.metadata = {**gather.metadata, **this.metadata}
         return Response(replace=Flow([*jobs, gather], name=self.name))
+
+
+def _as_search(fields: dict[str, Any]) -> TreeSearch:
+    """Return the search with some fields.
+
+    Raises
+    ------
+    ValueError
+        If one does not exist or cannot be; one line.
+    """
+    try:
+        return TreeSearch(**fields)
+    except ValidationError as error:
+        raise ValueError(f"search: {validation_line(error)}") from None
 
 
 @crystal_job(

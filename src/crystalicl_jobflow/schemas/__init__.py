@@ -6,7 +6,14 @@ from crystalicl_jobflow.schemas.base import utcnow
 from crystalicl_jobflow.schemas.candidate import Candidate, Checks, Provenance
 from crystalicl_jobflow.schemas.condition import Condition, ConditionError
 from crystalicl_jobflow.schemas.evaluation import Evaluation, Rate
-from crystalicl_jobflow.schemas.generation import Completion, Generation, ModelInfo, SamplingParams
+from crystalicl_jobflow.schemas.generation import (
+    Completion,
+    Generation,
+    ModelInfo,
+    SamplingParams,
+    SearchRecord,
+    TreeSearch,
+)
 from crystalicl_jobflow.schemas.properties import (
     PROPERTIES,
     PropertySpec,
@@ -50,7 +57,9 @@ __all__ = [
     "Rate",
     "Retrieval",
     "SamplingParams",
+    "SearchRecord",
     "Strategy",
+    "TreeSearch",
     "find_property",
     "register_property",
     "structure_columns",

@@ -12,7 +12,12 @@ from pymatgen.core import Structure
 from crystalicl_jobflow.schemas.base import Batched, Crystal, Document, utcnow
 from crystalicl_jobflow.schemas.condition import Condition
 from crystalicl_jobflow.schemas.crystal_metadata import CrystalMetadata, with_todays_names
-from crystalicl_jobflow.schemas.generation import ModelInfo, SamplingParams
+from crystalicl_jobflow.schemas.generation import (
+    ModelInfo,
+    SamplingParams,
+    SearchRecord,
+    TreeSearch,
+)
 from crystalicl_jobflow.schemas.properties import ByProperty
 from crystalicl_jobflow.schemas.reasons import FailureReason
 from crystalicl_jobflow.schemas.retrieval import Strategy
@@ -46,6 +51,10 @@ class Provenance(Document):
     draws: int = Field(0, description="Draws made in all, see Completion.")
     tokens_drawn: int = Field(0, description="Tokens of all draws, see Completion.")
     sampling: SamplingParams | None = None
+    search: TreeSearch | None = Field(
+        None, description="Settings of the search that wrote the text; None: drawn at random."
+    )
+    search_record: SearchRecord | None = Field(None, description="What the search found out of it.")
     model: ModelInfo | None = None
     versions: dict[str, str] = Field(default_factory=dict)
     tolerances: dict[str, float | str] = Field(

@@ -43,6 +43,43 @@ class SamplingParams(Document):
     )
 
 
+class TreeSearch(Document):
+    """Settings of a search for texts with a high reward: CrystaLLM's Monte Carlo tree search."""
+
+    simulations: int = Field(100, ge=1, description="Texts written for each condition.")
+    exploration: float = Field(
+        1.0, ge=0, description="c of PUCT; larger ones try more, smaller ones keep to the best."
+    )
+    width: int = Field(5, ge=1, description="Most ways in which a beginning goes on.")
+    parallel: int = Field(
+        4, ge=1, description="Texts of one condition written at once; more are faster and less led."
+    )
+    reward_scale: float = Field(
+        2.0, gt=0, description="λ: how much the reward changes around the mean energy."
+    )
+    backup: Literal["mean", "max"] = Field(
+        "mean", description="Value of a beginning: mean or largest reward of its texts."
+    )
+    energy: str | None = Field(
+        None,
+        description="Potential whose energy per atom is to be low, e.g. 'chgnet'; None: the"
+        " text's probability under the model is to be high.",
+    )
+    relaxed: Literal["nothing", "volume", "all"] = Field(
+        "nothing", description="What is relaxed before the energy counts."
+    )
+
+
+class SearchRecord(Document):
+    """What a search found out about one of its texts."""
+
+    reward: float = Field(description="From -1 (no crystal) over 0.5 (mean energy) to 1.")
+    energy_per_atom: float | None = Field(
+        None, description="By the potential of the search, in eV; None where there is none."
+    )
+    tokens_given: int = Field(0, description="Tokens at the beginning that the tree chose.")
+
+
 class ModelInfo(Document):
     """Which model wrote a text."""
 
@@ -117,6 +154,9 @@ class Completion(Document):
     flaw: FailureReason | None = Field(
         None, description="Why the text would have been drawn again, had draws been left."
     )
+    search: SearchRecord | None = Field(
+        None, description="Reward of the text, where a search wrote it."
+    )
     draws: int = Field(
         0, description="Draws made in all, those of less probable texts included; 0: not counted."
     )
@@ -136,6 +176,9 @@ class Generation(Document):
     relaxed: list[str] = Field(default_factory=list)
     completions: list[Completion] = Field(default_factory=list)
     sampling: SamplingParams
+    search: TreeSearch | None = Field(
+        None, description="Settings of the search that wrote the texts; None: drawn at random."
+    )
     model: ModelInfo
     versions: dict[str, str] = Field(default_factory=dict)
     seconds: float | None = Field(None, description="Wall time of the whole batch, in s.")

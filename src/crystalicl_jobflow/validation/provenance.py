@@ -13,8 +13,8 @@ from crystalicl_jobflow.utils.versions import installed_versions
 def candidate_id(completion: Completion, generation: Generation) -> str:
     """Return the key of a draw: the same draw gives the same id, on any machine.
 
-    Hash of condition, prompt, text, format, sampling (the seed above all), request and
-    sample index, and model; where the model ran does not count.
+    Hash of condition, prompt, text, format, sampling (the seed above all) and search,
+    request and sample index, and model; where the model ran does not count.
 
     Returns
     -------
@@ -31,6 +31,8 @@ def candidate_id(completion: Completion, generation: Generation) -> str:
         "sample_index": completion.sample_index,
         "model": (completion.model or generation.model).model_dump(mode="json", exclude={"device"}),
     }
+    if generation.search is not None:
+        key["search"] = generation.search.model_dump(mode="json")
     return text_hash(json.dumps(key, sort_keys=True))[:24]
 
 
@@ -68,6 +70,8 @@ def provenance(
         draws=completion.draws,
         tokens_drawn=completion.tokens_drawn,
         sampling=generation.sampling,
+        search=generation.search,
+        search_record=completion.search,
         model=completion.model or generation.model,
         versions={**generation.versions, **check_versions()},
         tolerances=check_tolerances(symprec),

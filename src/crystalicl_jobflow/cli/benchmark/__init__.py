@@ -35,6 +35,10 @@ _COMMANDS: dict[str, tuple[str, str]] = {
         "property:property_command",
         "Predict a property of the crystals of a data set; mean absolute error.",
     ),
+    "search": (
+        "search:search",
+        "Compare tree search with random sampling on the conditions that a model finds hard.",
+    ),
     "evidence": (
         "evidence:evidence",
         "Fit the weights of the ranking by evidence on finished prediction runs.",

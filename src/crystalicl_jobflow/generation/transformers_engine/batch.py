@@ -20,6 +20,7 @@ from crystalicl_jobflow.generation.base import (
     GenerationError,
     GenerationRequest,
 )
+from crystalicl_jobflow.generation.first_choice import ChoiceWatch
 from crystalicl_jobflow.generation.rows import LOG_PROB_DECIMALS, Row
 from crystalicl_jobflow.generation.transformers_engine.kv_cache import Prefix, SlotCache
 from crystalicl_jobflow.generation.transformers_engine.model import CausalModel
@@ -60,6 +61,11 @@ class BatchRun:
     on_row
         Called with each sample's last draw, with the tokens among which each was drawn if there
         were no draws before.
+    watch
+        Makes what notes the first choice of a row; None for nothing.
+    prefixes
+        Prompts that were read in earlier calls; those of this call are added and stay. None
+        keeps each prompt only while it is needed.
     """
 
     model: CausalModel
@@ -71,6 +77,8 @@ class BatchRun:
     progress: Progress | None = field(kw_only=True)
     on_completion: CompletionCallback | None = field(kw_only=True)
     on_row: Callable[[Row], None] | None = field(default=None, kw_only=True)
+    watch: Callable[[], ChoiceWatch] | None = field(default=None, kw_only=True)
+    prefixes: dict[tuple[int, ...], Prefix] | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         tolerance = ROUNDING.get(self.model.dtype, 0.0)
@@ -93,7 +101,8 @@ class BatchRun:
         self.done = sum(len(answers) for answers in self.answers)
         self.total = len(self.waiting) + self.done
         self._tell_lack_of_room()
-        self.prefixes: dict[tuple[int, ...], Prefix] = {}
+        self.keeps_prompts = self.prefixes is not None
+        self.known: dict[tuple[int, ...], Prefix] = {} if self.prefixes is None else self.prefixes
         self.slots: list[Row | None] = []
         self.ended: deque[Row] = deque()
         """Rows whose last token was drawn in a step for which memory ran out."""
@@ -178,7 +187,7 @@ class BatchRun:
             self._read_ahead()
             item = self.waiting[0]
             row = item if isinstance(item, Row) else self._first_draw(*item)
-            prefix = self.prefixes[row.context]
+            prefix = self.known[row.context]
             if self.cache is None:
                 width = prefix.num_tokens + min(self.sampling.max_new_tokens, _SPREAD)
                 self.cache = SlotCache(len(self.slots), like=prefix, width=width)
@@ -189,7 +198,7 @@ class BatchRun:
             self.waiting.popleft()
             self.slots[slot] = row
             if row.tokens:  # computed for this row alone, after memory had run out
-                self.prefixes.pop(row.context, None)
+                self.known.pop(row.context, None)
 
     def _first_draw(self, index: int, sample: int) -> Row:
         row = Row(
@@ -203,6 +212,8 @@ class BatchRun:
         )
         if self.on_row:
             row.choices = []
+        if self.watch:
+            row.watch = self.watch()
         return row
 
     def _context(self, item: tuple[int, int] | Row) -> tuple[int, ...]:
@@ -210,17 +221,17 @@ class BatchRun:
 
     def _read_ahead(self) -> None:
         """Compute the first waiting text, and with it as many others as a batch holds."""
-        if self._context(self.waiting[0]) in self.prefixes:
+        if self._context(self.waiting[0]) in self.known:
             return
         contexts: dict[tuple[int, ...], None] = {}
         for item in self.waiting:
             context = self._context(item)
-            if context not in self.prefixes:
+            if context not in self.known:
                 contexts[context] = None
             if len(contexts) == self.batch_size:
                 break
         prefixes = self.model.read(list(contexts))
-        self.prefixes.update(zip(contexts, prefixes, strict=True))
+        self.known.update(zip(contexts, prefixes, strict=True))
 
     def _compute(self) -> None:
         """Run the model on the last token of every slot."""
@@ -291,8 +302,8 @@ class BatchRun:
         if self.on_completion:
             self.on_completion(row.request_index, completion)
         self.unfinished[row.prompt_ids] -= 1
-        if not self.unfinished[row.prompt_ids]:
-            self.prefixes.pop(row.prompt_ids, None)
+        if not self.unfinished[row.prompt_ids] and not self.keeps_prompts:
+            self.known.pop(row.prompt_ids, None)
         self.done += 1
         if self.progress:
             self.progress(self.done, self.total)
@@ -306,7 +317,7 @@ class BatchRun:
         self._drop()
         self.waiting.extendleft(row for row in reversed(rows) if not row.done)
         self.ended.extend(row for row in rows if row.done)
-        self.prefixes.clear()
+        self.known.clear()
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()

@@ -24,6 +24,7 @@ from crystalicl_jobflow.generation.transformers_engine.batch_check import (
     max_positions,
 )
 from crystalicl_jobflow.generation.transformers_engine.model import CausalModel
+from crystalicl_jobflow.generation.transformers_engine.rollouts import TransformersRollouts
 from crystalicl_jobflow.generation.transformers_engine.scoring import score_texts
 from crystalicl_jobflow.schemas import Completion, ModelInfo, SamplingParams
 from crystalicl_jobflow.utils.progress import Progress
@@ -112,12 +113,10 @@ class TransformersGenerator:
         GenerationError
             If a prompt has no tokens, or one row alone does not fit into memory.
         """
-        if sampling.copy_bias is None:
-            sampling = sampling.model_copy(update={"copy_bias": self._info.copy_bias})
         run = BatchRun(
             self.causal,
             requests,
-            sampling,
+            self._with_copy_bias(sampling),
             batch_size=self.batch_size,
             max_positions=self.max_positions,
             accept=accept,
@@ -129,6 +128,25 @@ class TransformersGenerator:
                 return run.finish()
             finally:
                 self.batch_size = run.batch_size
+
+    def rollouts(
+        self,
+        requests: Sequence[GenerationRequest],
+        sampling: SamplingParams,
+        *,
+        width: int,
+        accept: AcceptText | None = None,
+    ) -> TransformersRollouts:
+        """Begin a session of a search; see `RolloutWriter.rollouts`."""
+        return TransformersRollouts(
+            self, requests, self._with_copy_bias(sampling), width=width, accept=accept
+        )
+
+    def _with_copy_bias(self, sampling: SamplingParams) -> SamplingParams:
+        """Return the sampling with the model's own copy bias where it names none."""
+        if sampling.copy_bias is not None:
+            return sampling
+        return sampling.model_copy(update={"copy_bias": self._info.copy_bias})
 
     def log_probs(
         self, prompts: Sequence[str], texts: Sequence[Sequence[str]]

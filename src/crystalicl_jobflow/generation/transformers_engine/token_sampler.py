@@ -48,10 +48,14 @@ class TokenSampler:
         slots
             Index of each row in `logits`.
         """
-        free = [place for place, row in enumerate(rows) if row.state is None]
-        bound = [place for place, row in enumerate(rows) if row.state is not None]
-        for row in rows:
+        free: list[int] = []
+        bound: list[int] = []
+        for place, row in enumerate(rows):
             row.last = None
+            if row.given is not None:
+                row.follow()
+            else:
+                (free if row.state is None else bound).append(place)
         if free:
             self._advance_free([rows[place] for place in free], logits[[slots[p] for p in free]])
         if bound:
@@ -72,6 +76,9 @@ class TokenSampler:
 
     def _advance_free(self, rows: Sequence[Row], logits: torch.Tensor) -> None:
         """Draw from the whole vocabulary."""
+        for line, row in enumerate(rows):
+            if row.watch is not None and row.watch.is_open:
+                self._watch_free(row, logits[[line]])
         uniforms = np.array([row.stream.uniform(row.numbers_used) for row in rows])
         tokens, doubtful = self._draw_free(logits, uniforms, tolerance=self.tolerance)
         for place in np.flatnonzero(doubtful).tolist():
@@ -79,6 +86,20 @@ class TokenSampler:
             tokens[place] = self._draw_free(alone[None], uniforms[[place]], tolerance=0.0)[0][0]
         for row, token in zip(rows, tokens.tolist(), strict=True):
             row.take(token, row.numbers_used + 1)
+
+    def _watch_free(self, row: Row, logits: torch.Tensor) -> None:
+        """Let a row note its choices among the whole vocabulary."""
+        assert row.watch is not None
+
+        def scores(of: torch.Tensor) -> np.ndarray:
+            return np.asarray((of + self._bar(of))[0].double().cpu().numpy())
+
+        row.watch.see(
+            len(row.tokens),
+            np.arange(logits.shape[1]),
+            scores(logits),
+            alone=lambda: scores(self._model.read_alone(row.context)[None]),
+        )
 
     def _draw_free(
         self, logits: torch.Tensor, uniforms: np.ndarray, *, tolerance: float
@@ -167,6 +188,8 @@ class TokenSampler:
         bonus = self._bonus([rows[place] for place in pending], ids)
         scores = self._gather(logits, [slots[place] for place in pending], ids) + bonus
         scores[padding] = -np.inf
+        for line, place in enumerate(pending):
+            self._watch_bound(rows[place], choices[place], scores[line], bonus[line])
         used = np.array([rows[place].numbers_used for place in pending])
         exact = np.zeros(len(pending), dtype=bool)
         lines = np.arange(len(pending))
@@ -199,6 +222,20 @@ class TokenSampler:
                     else:
                         refused.append(line)
             lines = np.array(refused, dtype=int)
+
+    def _watch_bound(
+        self, row: Row, choices: np.ndarray, scores: np.ndarray, bonus: np.ndarray
+    ) -> None:
+        """Let a row note its choices, where it does."""
+        if row.watch is None or not row.watch.is_open:
+            return
+        count = len(choices)
+
+        def alone() -> np.ndarray:
+            fresh = self._model.read_alone(row.context)[None]
+            return np.asarray(self._gather(fresh, [0], choices[None])[0] + bonus[:count])
+
+        row.watch.see(len(row.tokens), choices, scores[:count], alone=alone)
 
     def _bonus(self, rows: Sequence[Row], ids: np.ndarray) -> np.ndarray:
         """Return what the choices' scores are raised by, shape of ``ids``."""
