@@ -162,11 +162,11 @@ def test_texts_begin_as_asked_and_tell_where_they_could_go_on(generator: Any) ->
 def test_a_search_without_a_constraint(generator: Any, text_format: str) -> None:
     """Of a model that writes no crystals, texts that begin with early letters are rewarded."""
 
-    def letters(text: str) -> float:
-        return float(sum(map(ord, text[:8])))
-
     def early(texts: Sequence[tuple[int, Completion]]) -> list[Verdict]:
-        return [Verdict(True, True, letters(item.text)) for _, item in texts]
+        return [
+            Verdict(True, True, float(ord(item.text[0]))) if item.text else Verdict(False, False)
+            for _, item in texts
+        ]
 
     options = {"constrain": False, "text_format": text_format}
     (searched,) = write(generator, judge=early, **options)
@@ -174,7 +174,10 @@ def test_a_search_without_a_constraint(generator: Any, text_format: str) -> None
         generator, search=None, num_samples=30,
         sampling=SAMPLING.model_copy(update={"max_redraws": 0}), **options,
     )  # fmt: skip
-    found = [mean(letters(item.text) for item in one.completions) for one in (searched, drawn)]
+    found = [
+        mean(ord(item.text[0]) for item in one.completions if item.text)
+        for one in (searched, drawn)
+    ]
     assert found[0] < 0.9 * found[1]
     assert not any(item.provenance.constraint for item in build_candidates([searched]))
 
