@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import torch
 
@@ -15,11 +15,18 @@ from crystalicl_jobflow.generation.rows import Row
 from crystalicl_jobflow.generation.search.rollouts import Beginning, Rollout
 from crystalicl_jobflow.generation.transformers_engine.batch import ROUNDING, BatchRun
 from crystalicl_jobflow.generation.transformers_engine.kv_cache import Prefix
+from crystalicl_jobflow.generation.transformers_engine.model import CausalModel
 from crystalicl_jobflow.schemas import SamplingParams
 from crystalicl_jobflow.utils.torch_runtime import torch_threads
 
-if TYPE_CHECKING:
-    from crystalicl_jobflow.generation.transformers_engine.generator import TransformersGenerator
+
+class LoadedModel(Protocol):
+    """A model, and how it is run: a `TransformersGenerator`."""
+
+    causal: CausalModel
+    batch_size: int
+    max_positions: int | None
+    num_threads: int | None
 
 
 @dataclass
@@ -34,7 +41,7 @@ class TransformersRollouts:
         See `RolloutWriter.rollouts`.
     """
 
-    generator: TransformersGenerator
+    generator: LoadedModel
     requests: Sequence[GenerationRequest]
     sampling: SamplingParams
     width: int
