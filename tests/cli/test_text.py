@@ -6,6 +6,7 @@ import pytest
 from click.testing import CliRunner
 from pymatgen.core import Structure
 
+from crystalicl_jobflow.cli import cli
 from crystalicl_jobflow.cli.text import text
 
 NACL = "Fm-3m\n5.7 5.7 5.7\n90 90 90\nNa\n0.00 0.00 0.00\nCl\n0.50 0.50 0.50\n"
@@ -28,6 +29,32 @@ def test_decode_writes_a_file(tmp_path: Path) -> None:
     assert Structure.from_file(out).composition.as_dict() == {"Na": 4.0, "Cl": 4.0}
 
 
+def test_a_file_is_whole_or_stays_what_it_was(tmp_path: Path) -> None:
+    out = tmp_path / "new" / "POSCAR"
+    for number in (1, 2):
+        runner = CliRunner().invoke(text, ["decode", "-", "-o", str(out)], input=NACL)
+        assert (number, runner.exit_code) == (number, 0)
+    assert Structure.from_file(out).composition.as_dict() == {"Na": 4.0, "Cl": 4.0}
+    other = out.with_name("crystal.foo")
+    other.write_text("mine")
+    refused = CliRunner().invoke(cli, ["text", "decode", "-", "-o", str(other)], input=NACL)
+    assert refused.exit_code == 2
+    assert "crystal.foo'" in refused.stderr
+    assert ".crystal.foo" not in refused.stderr
+    assert other.read_text() == "mine"
+    assert {path.name for path in out.parent.iterdir()} == {"POSCAR", "crystal.foo"}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "latin-1"])
+def test_texts_come_in_any_encoding(tmp_path: Path, encoding: str) -> None:
+    content = f"# Grün\n{NACL}".replace("\n", "\r\n").encode(encoding)
+    (tmp_path / "a.txt").write_bytes(content)
+    for arguments in (["decode", str(tmp_path / "a.txt")], ["decode", "-"]):
+        result = CliRunner().invoke(text, arguments, input=content)
+        assert result.exit_code == 0, result.output
+        assert result.stdout.count("  Na  ") == 4
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -43,8 +70,6 @@ def test_mistakes_are_one_line(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "bad.txt").write_text(NACL.replace("Na", "Xx"))
-    from crystalicl_jobflow.cli import cli
-
     result = CliRunner().invoke(cli, ["text", *arguments])
     assert result.exit_code == 2
     assert words in result.stderr

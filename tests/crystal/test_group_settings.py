@@ -75,7 +75,15 @@ def test_hall_symbols_need_no_table() -> None:
     assert shifted is not None
     assert (known.name, known.number, shifted.number) == ("P 1 21/c 1", 14, 14)
     assert known.key != shifted.key
-    assert setting_of_hall("-P 2y nonsense") is None
+    for wrong in ("-P 2y nonsense", "-F 4xx 2vw 3", "P 2yy", "P 5", "2yb", ""):
+        assert setting_of_hall(wrong) is None
+
+
+def test_every_hall_symbol_of_the_tables_is_known() -> None:
+    for entry in gemmi.spacegroup_table():
+        setting = setting_of_hall(entry.hall)
+        assert setting is not None
+        assert (setting.number, len(setting)) == (entry.number, len(entry.operations()))
 
 
 @pytest.mark.parametrize(

@@ -131,7 +131,7 @@ def test_a_gzip_file_that_is_cut_off_gives_its_first_rows(tmp_path: Path) -> Non
 
 def test_empty_and_strange_files_are_refused(tmp_path: Path) -> None:
     for name, data, message in (
-        ("empty.csv", b"", "has no column 'cif'"),
+        ("empty.csv", b"", "has no column 'cif'; it is empty"),
         ("not.csv.gz", b"cif\n", "it is no gzip file"),
         ("other.csv", b"a,b\n1,2\n", "has no column 'cif'; it has a, b"),
     ):

@@ -51,7 +51,9 @@ def test_the_page_shows_both(run_folder: Path, csv: Path) -> None:
 def test_a_reference_without_crystals_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "empty.csv"
     path.write_text("cif\nnothing\n")
-    with pytest.raises(ValueError, match="holds no crystal"):
+    with pytest.raises(
+        ValueError, match=r"holds no crystal that can be read: empty-row-0: .*line 1"
+    ):
         read_reference(path)
 
 

@@ -21,6 +21,7 @@ from crystalicl_jobflow.benchmarks.sample_texts import (
     sample_all,
 )
 from crystalicl_jobflow.benchmarks.settings import BenchmarkSetting
+from crystalicl_jobflow.datasets.crystal_data import nothing_read
 from crystalicl_jobflow.retrieval import DemonstrationIndex, open_pool
 from crystalicl_jobflow.schemas import Demonstration
 from crystalicl_jobflow.schemas.benchmark import SamplePart
@@ -148,7 +149,7 @@ def plan_run(
         setting.dataset, limit=setting.limit, seed=seed, progress=progress
     )
     if not crystals:
-        raise ValueError(f"{setting.dataset} holds no crystal that can be read")
+        raise ValueError(nothing_read(f"{setting.dataset}", failed))
     conditions = [condition_of(crystal, names) for crystal in crystals]
     clock = clock or Clock()
     clock.lap("read_dataset")

@@ -57,6 +57,7 @@ def decode(file: Path, name: str, out: Path | None) -> None:
     """Read the one crystal in a text (FILE, or - for stdin) and print it as CIF."""
     from crystalicl_jobflow.text import TextError
     from crystalicl_jobflow.text.formats import get_text
+    from crystalicl_jobflow.utils.files import replacing
 
     content = _read_text(file)
     try:
@@ -69,22 +70,28 @@ def decode(file: Path, name: str, out: Path | None) -> None:
         click.echo(str(CifWriter(structure)).rstrip("\n"))
         return
     try:
-        structure.to(filename=str(out))
+        with replacing(out) as beside:
+            try:
+                structure.to(filename=str(beside))
+            except ValueError as error:
+                why = str(error).replace(beside.name, out.name)
+                raise UserError(f"{out}: {why}") from None
     except OSError as error:
         raise UserError(f"{out}: {error.strerror or error}") from None
-    except ValueError as error:
-        raise UserError(f"{out}: {error}") from None
 
 
 def _read_text(file: Path) -> str:
-    if str(file) == "-":
-        return sys.stdin.read()
+    from crystalicl_jobflow.datasets.files import MAX_BYTES, decode_text, read_text_file
+
     try:
-        return file.read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        raise UserError(f"{file} is not a text file") from None
-    except OSError as error:
-        raise UserError(f"{file}: {error.strerror}") from None
+        if str(file) != "-":
+            return read_text_file(file)
+        data = sys.stdin.buffer.read(MAX_BYTES + 1)
+        if len(data) > MAX_BYTES:
+            raise ValueError(f"more than {MAX_BYTES} bytes")
+        return decode_text(data)
+    except ValueError as error:
+        raise UserError(f"{file}: {error}") from None
 
 
 def _read_structure(file: Path) -> Any:

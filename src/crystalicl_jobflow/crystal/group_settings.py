@@ -34,6 +34,12 @@ Chosen for this package: files give lengths to 0.01 Å or better, for cells abov
 CELL_ANGLE_TOLERANCE = 0.5
 """The same for cell angles, in degrees; files give whole degrees or better."""
 
+#: Lattice, up to four rotations with axis and translations, origin shift (Int. Tables B, A1.4.2.3);
+#: gemmi takes two axes of one rotation (``4xx``) without complaint.
+_HALL = re.compile(
+    r"-?[PABCIRSTFH](?: -?[12346][xyz'\"*]?[12345abcnuvwd]*){1,4}(?: ?\([^()]+\))?", re.IGNORECASE
+)
+
 #: Endings that ICSD adds to a symbol, and what they mean.
 _ICSD_ENDINGS = {"S": ":1", "Z": ":2", "H": ":H", "R": ":R", "HR": ":H", "RS": ":R"}
 
@@ -210,7 +216,7 @@ def _without_ones(symbol: str) -> str:
 def setting_of_hall(hall: str) -> GroupSetting | None:
     """Return the setting of a Hall symbol, tabulated or not; None if it is not one."""
     text = " ".join(hall.replace("_", " ").split())
-    if not text or len(text) > 60:
+    if len(text) > 60 or _HALL.fullmatch(text) is None:
         return None
     try:
         group = gemmi.symops_from_hall(text)

@@ -101,5 +101,21 @@ def read_data_set(
         data.remarks.extend((record.record_id, line) for line in lines)
     if not data.ids and chemical_systems is None:
         needed = f" with {', '.join(required)}" if required else ""
-        raise ValueError(f"{source} holds no crystal{needed} that can be read")
+        raise ValueError(nothing_read(f"{source}", data.failed, needed=needed))
     return data
+
+
+def nothing_read(source: str, failed: Sequence[tuple[str, str]], *, needed: str = "") -> str:
+    """Return the message for a source of which no crystal can be read, with the first reason.
+
+    Parameters
+    ----------
+    source
+        Its name.
+    failed
+        Id and reason of the records that cannot be read.
+    needed
+        What else a crystal had to have, behind the word.
+    """
+    line = f"{source} holds no crystal{needed} that can be read"
+    return f"{line}: {failed[0][0]}: {failed[0][1]}" if failed else line

@@ -70,8 +70,8 @@ class CsvFile:
             raise ValueError(f"{self.path} cannot be read: {one_line(error)}") from None
         self.columns = [name.strip() for name in self.columns]
         if column is not None and column not in self.columns:
-            has = ", ".join(self.columns[:12])
-            raise ValueError(f"{self.path} has no column {column!r}; it has {has}")
+            has = f"it has {', '.join(self.columns[:12])}" if self.columns else "it is empty"
+            raise ValueError(f"{self.path} has no column {column!r}; {has}")
         self._column = self.columns.index(column) if column is not None else 0
 
     def _open(self) -> IO[str]:

@@ -64,12 +64,14 @@ def read_reference(
     ValueError
         If there is no such source, or no crystal in it can be read; one line.
     """
+    from crystalicl_jobflow.datasets.crystal_data import nothing_read
     from crystalicl_jobflow.datasets.records import read_crystal
     from crystalicl_jobflow.datasets.sources import open_source
 
     source = open_source(spec)
     records: list[Any] = list(source.records())
     reference = Reference(name=source.name, num_total=len(records))
+    failed: list[tuple[str, str]] = []
     if len(records) > MAX_CRYSTALS:
         drawn = np.random.default_rng(0).choice(len(records), MAX_CRYSTALS, replace=False)
         records = [records[place] for place in sorted(drawn)]
@@ -78,19 +80,21 @@ def read_reference(
             progress(done, len(records))
         if record.crystal is None:
             reference.num_failed += 1
+            failed.append((record.record_id, record.error or "no crystal"))
             continue
         try:
             structure = read_crystal(record.crystal)
             facts = _facts(structure)
-        except (ValueError, ZeroDivisionError):
+        except (ValueError, ZeroDivisionError) as error:
             reference.num_failed += 1
+            failed.append((record.record_id, str(error)))
             continue
         reference.num_crystals += 1
         facts |= {name: value for name, value in record.properties.items() if name in PROPERTIES}
         for name, value in facts.items():
             reference.columns.setdefault(name, []).append(value)
     if not reference.num_crystals:
-        raise ValueError(f"reference {spec} holds no crystal that can be read")
+        raise ValueError(nothing_read(f"reference {spec}", failed))
     return reference
 
 
