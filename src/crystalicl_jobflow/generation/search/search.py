@@ -65,7 +65,7 @@ class Search:
             If there is no judge, or a task asks for a part of the texts; one line.
         """
         if judge is None:
-            raise ValueError("a search needs a judge, such as energies.TextJudge")
+            raise ValueError("a search needs a judge, such as energies.text_verdicts.TextJudge")
         if any(item.first_sample or item.num_samples != settings.simulations for item in tasks):
             raise ValueError("a search cannot be divided: a task holds all texts of a condition")
         return cls(settings, judge)
