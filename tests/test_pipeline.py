@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 from pymatgen.core import Lattice, Structure
 
-import crystalicl_jobflow
 from crystalicl_jobflow.generation import Writing
 from crystalicl_jobflow.generation.constraints import ConstraintOptions, ImpossibleConditionError
 from crystalicl_jobflow.generation.generate import generate_for_retrievals
@@ -86,7 +85,3 @@ def test_what_cannot_be_is_refused_before_a_model_is_loaded(
         )
     with pytest.raises(ValueError, match="2 shots need a pool"):
         choose_demonstrations(CONDITIONS, None, shots=2)
-
-
-def test_the_package_offers_the_call() -> None:
-    assert crystalicl_jobflow.generate is generate

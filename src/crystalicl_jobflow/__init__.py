@@ -2,9 +2,9 @@
 
 The path in one call, and its parts one at a time:
 
->>> from crystalicl_jobflow import evaluate, generate
->>> candidates = generate({"formula": "CaTiO3", "space_group": 221}, samples=8)  # doctest: +SKIP
->>> print(evaluate(candidates).rates["joint"])  # doctest: +SKIP
+>>> from crystalicl_jobflow import generate
+>>> crystals = generate("CaTiO3", space_group=221, samples=8)  # doctest: +SKIP
+>>> crystals.structures, crystals.evaluate().rates["joint"]  # doctest: +SKIP
 
 Names are imported when they are first used: importing the package is quick.
 """
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
         TrainMaker,
         ValidateMaker,
     )
-    from crystalicl_jobflow.pipeline import generate
+    from crystalicl_jobflow.notebook import generate
     from crystalicl_jobflow.retrieval import open_pool, retrieve
     from crystalicl_jobflow.schemas import Condition
     from crystalicl_jobflow.selection import select_candidates as select
@@ -61,7 +61,7 @@ _PLACES = {
     "TrainMaker": "jobs",
     "ValidateMaker": "jobs",
     "evaluate": "evaluation",
-    "generate": "pipeline",
+    "generate": "notebook",
     "load_generator": "generation",
     "open_pool": "retrieval",
     "retrieve": "retrieval",

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 from collections.abc import Callable
 from datetime import UTC, datetime
-from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from crystalicl_jobflow.report import sections, wording
@@ -19,12 +15,12 @@ from crystalicl_jobflow.report.best_candidates import ORDER, best_candidates
 from crystalicl_jobflow.report.picture import crystal_svg, gradients_svg
 from crystalicl_jobflow.report.provenance import provenance
 from crystalicl_jobflow.report.reference import Reference, read_reference
+from crystalicl_jobflow.report.rendering import content_policy, resource, template
 from crystalicl_jobflow.report.run import Run, read_run
 from crystalicl_jobflow.report.scene import crystal_scene, element_colour, element_radius
 from crystalicl_jobflow.report.stability import NOT_JUDGED, STABILITY, stability
 from crystalicl_jobflow.thresholds import SYMPREC
 from crystalicl_jobflow.utils.files import safe_name, write_text
-from crystalicl_jobflow.utils.messages import show_controls
 from crystalicl_jobflow.utils.versions import __version__
 
 REPORT_FILE = "report.html"
@@ -97,17 +93,17 @@ def build_page(run: Run, *, reference: Reference | None = None, top: int = TOP) 
     places = best_candidates(run, max(0, min(top, MOST_TOP)))
     scenes = [crystal_scene(run.candidates[place].structure) for place in places]  # type: ignore[arg-type]
     elements = sorted({symbol for scene in scenes for symbol in scene.elements})
-    viewer = _resource("vendor/3Dmol-min.js") if scenes else ""
-    script = _resource("templates/page.js")
+    viewer = resource("vendor/3Dmol-min.js") if scenes else ""
+    script = resource("templates/page.js")
     scripts = [text for text in (viewer, script) if text]
     context: dict[str, Any] = {
         "run": run,
         "title": f"Report of {run.name}",
-        "policy": _policy(scripts),
-        "style": Markup(_resource("templates/page.css")),
+        "policy": content_policy(scripts),
+        "style": Markup(resource("templates/page.css")),
         "viewer": Markup(viewer),
         "script": Markup(script),
-        "license": _resource("vendor/3Dmol-LICENSE.txt") if scenes else "",
+        "license": resource("vendor/3Dmol-LICENSE.txt") if scenes else "",
         "headline": sections.headline(run),
         "rate_groups": sections.rate_groups(run),
         "figures": sections.figures(run),
@@ -152,7 +148,7 @@ def build_page(run: Run, *, reference: Reference | None = None, top: int = TOP) 
         "version": __version__,
         "written": datetime.now(UTC),
     }
-    return str(_template().render(context))
+    return str(template("page.html.j2").render(context))
 
 
 def _in_words(run: Run, place: int) -> str:
@@ -175,42 +171,3 @@ def _cif_link(run: Run, place: int) -> tuple[str, str]:
     name = f"{candidate.formula_pretty}_{candidate.space_group or 0}_{candidate.candidate_id[:8]}"
     content = base64.b64encode(text.encode()).decode()
     return f"{safe_name(name)}.cif", f"data:chemical/x-cif;base64,{content}"
-
-
-def _policy(scripts: list[str]) -> str:
-    """Return the content security policy: these scripts by their hashes, and no network."""
-    hashes = " ".join(
-        f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
-        for text in scripts
-    )
-    return (
-        f"default-src 'none'; script-src {hashes or chr(39) + 'none' + chr(39)};"
-        " style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
-    )
-
-
-@cache
-def _resource(name: str) -> str:
-    """Return a file of this package; no carriage returns, which HTML would drop from a hash."""
-    text = files("crystalicl_jobflow.report").joinpath(name).read_text(encoding="utf-8")
-    return text.replace("\r\n", "\n").replace("\r", "\n")
-
-
-def _shown(value: Any) -> Any:
-    """Write out control characters; what the page itself marks up stays as it is."""
-    if isinstance(value, str) and not isinstance(value, Markup):
-        return show_controls(value)
-    return value
-
-
-@cache
-def _template() -> Any:
-    environment = Environment(
-        autoescape=True,
-        finalize=_shown,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["percent"] = lambda share: f"{100 * share:.1f}\u00a0%"
-    return environment.from_string(_resource("templates/page.html.j2"))

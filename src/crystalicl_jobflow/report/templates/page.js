@@ -151,6 +151,7 @@
 
   // the list of candidates: a word finds rows, a heading sorts them
   const list = document.getElementById("list");
+  if (!list) return; // one crystal alone
   const body = list.tBodies[0];
   const rows = [...body.rows];
   const filter = document.getElementById("filter");

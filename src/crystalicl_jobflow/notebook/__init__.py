@@ -1,0 +1,8 @@
+"""The front door for people: ask in one line, look at the answer, go on with it."""
+
+from __future__ import annotations
+
+from crystalicl_jobflow.notebook.asking import generate
+from crystalicl_jobflow.notebook.crystals import Crystals, GeneratedCrystal
+
+__all__ = ["Crystals", "GeneratedCrystal", "generate"]

@@ -1,0 +1,123 @@
+"""From a question in a few words to different crystals, the best first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from crystalicl_jobflow.notebook.crystals import Crystals
+from crystalicl_jobflow.pipeline import generate as generate_candidates
+from crystalicl_jobflow.schemas import Condition, ConditionError, Strategy
+
+if TYPE_CHECKING:
+    from crystalicl_jobflow.generation import TextGenerator
+    from crystalicl_jobflow.generation.writing import Writing
+    from crystalicl_jobflow.retrieval import DemonstrationIndex
+
+Question = Condition | Mapping[str, Any] | str
+"""A condition, its fields, its JSON text, or just a formula."""
+
+
+def generate(
+    asked: Question | Sequence[Question] | None = None,
+    *,
+    samples: int = 8,
+    model: TextGenerator | str | None = None,
+    pool: DemonstrationIndex | str | None = None,
+    strategy: Strategy = "C",
+    shots: int = 3,
+    seed: int = 0,
+    writing: Writing | None = None,
+    **fields: Any,
+) -> Crystals:
+    """Generate crystals: ask by formula, space group, elements or more.
+
+    Parameters
+    ----------
+    asked
+        A formula such as ``"CaTiO3"``, a mapping of a condition's fields, a `Condition`, or a
+        list of these; None where the other fields say all.
+    samples
+        Draws per condition. Each different crystal is returned once, with how often it was
+        drawn; every draw is in `Crystals.candidates`.
+    model
+        A loaded model, or what `load_generator` takes; None: the one of the settings.
+    pool
+        An opened pool, or what `open_pool` takes; None: the prototypes inside pymatgen.
+    strategy, shots
+        How demonstrations are chosen, and how many a prompt shows (0 to 5).
+    seed
+        Seed of the demonstrations and the texts.
+    writing
+        Temperature, text format, constraint and template; the defaults where None.
+    **fields
+        Further fields of every condition, such as ``space_group=221`` or
+        ``elements=["Li", "O"]``, see `Condition`.
+
+    Returns
+    -------
+    Crystals
+        The different crystals, condition after condition, the best first.
+
+    Raises
+    ------
+    ConditionError, ImpossibleConditionError
+        If a condition makes no sense, or no crystal can meet it under the constraint.
+    GenerationError
+        If the model cannot be loaded.
+
+    Examples
+    --------
+    >>> from crystalicl_jobflow import generate
+    >>> crystals = generate("CaTiO3", space_group=221, samples=8)  # doctest: +SKIP
+    >>> crystals.structures, crystals[0].times_drawn  # doctest: +SKIP
+    """
+    candidates = generate_candidates(
+        read_conditions(asked, **fields),
+        model=model,
+        pool=pool,
+        strategy=strategy,
+        shots=shots,
+        samples=samples,
+        seed=seed,
+        writing=writing,
+    )
+    return Crystals.from_candidates(candidates)
+
+
+def read_conditions(asked: Question | Sequence[Question] | None, **fields: Any) -> list[Condition]:
+    """Read conditions as people write them.
+
+    Parameters
+    ----------
+    asked
+        See `generate`.
+    **fields
+        Fields that every condition gets.
+
+    Raises
+    ------
+    ConditionError
+        If a condition makes no sense, or a field is given twice; one line.
+    """
+    if asked is None or isinstance(asked, Condition | Mapping | str):
+        return [_condition(asked, fields)]
+    return [_condition(item, fields) for item in asked]
+
+
+def _condition(asked: Question | None, fields: Mapping[str, Any]) -> Condition:
+    if isinstance(asked, Condition):
+        given = {name: getattr(asked, name) for name in asked.model_fields_set}
+    elif isinstance(asked, str):
+        text = asked.strip()
+        given = (
+            Condition.parse(text).model_dump(exclude_unset=True)
+            if text.startswith("{")
+            else {"formula": text}
+        )
+    else:
+        given = dict(asked or {})
+    twice = sorted(given.keys() & fields.keys())
+    if twice:
+        raise ConditionError(f"{twice[0]} is given twice: {given[twice[0]]} and {fields[twice[0]]}")
+    return Condition.parse({**given, **fields})

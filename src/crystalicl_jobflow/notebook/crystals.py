@@ -1,0 +1,322 @@
+"""Generated crystals as a person holds them: different ones, the best first."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
+
+from pymatgen.core import Structure
+from pymatgen.io.ase import AseAtomsAdaptor
+
+from crystalicl_jobflow.notebook import html
+from crystalicl_jobflow.schemas import Candidate
+from crystalicl_jobflow.selection import SelectionRules, select_candidates
+from crystalicl_jobflow.utils.files import safe_name, write_text
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from ase import Atoms
+
+    from crystalicl_jobflow.energies.energy_model import Relaxation
+    from crystalicl_jobflow.schemas import Evaluation
+
+COLUMNS = (
+    "formula",
+    "group",
+    "sites",
+    "density",
+    "shortest_contact",
+    "times_drawn",
+    "outcome",
+)
+"""Columns of the tables: numbers of sites in the cell, g/cm³, Å."""
+
+
+@dataclass(frozen=True, repr=False)
+class GeneratedCrystal:
+    """One crystal that was generated.
+
+    Parameters
+    ----------
+    candidate
+        The best of the draws that gave it, with text, checks and provenance.
+    times_drawn
+        How many draws gave this crystal.
+    relaxation
+        Of `Crystals.relax`; None where there was none.
+    """
+
+    candidate: Candidate
+    times_drawn: int = 1
+    relaxation: Relaxation | None = None
+
+    @property
+    def structure(self) -> Structure:
+        """The crystal; the relaxed one where its relaxation converged."""
+        relaxed = self.relaxation
+        if relaxed is not None and relaxed.converged and relaxed.structure is not None:
+            return relaxed.structure
+        assert self.candidate.structure is not None
+        return self.candidate.structure
+
+    @property
+    def atoms(self) -> Atoms:
+        """The crystal for ASE."""
+        return AseAtomsAdaptor.get_atoms(self.structure)
+
+    @property
+    def formula(self) -> str:
+        """Reduced formula."""
+        return self.candidate.formula_pretty or ""
+
+    @property
+    def space_group(self) -> int | None:
+        """Number of the space group found in the generated crystal."""
+        return self.candidate.space_group
+
+    @property
+    def valid(self) -> bool:
+        """Whether it passed every check."""
+        return self.candidate.valid
+
+    @property
+    def energy_per_atom(self) -> float | None:
+        """Energy after relaxation in eV/atom; None where it was not relaxed."""
+        return None if self.relaxation is None else self.relaxation.energy_per_atom
+
+    @property
+    def outcome(self) -> str:
+        """What the checks say, in words."""
+        reason = self.candidate.failure_reason
+        if reason is not None:
+            return str(reason.value).replace("_", " ")
+        return "as asked" if self.candidate.joint_success else "valid"
+
+    def row(self) -> dict[str, Any]:
+        """Return the crystal's row of a table, see `COLUMNS`."""
+        symbol = self.candidate.space_group_symbol or "?"
+        row = {
+            "formula": self.formula,
+            "group": f"{symbol} ({self.space_group})" if self.space_group else symbol,
+            "sites": len(self.structure),
+            "density": round(float(self.structure.density), 3),
+            "shortest_contact": self.candidate.checks.min_distance,
+            "times_drawn": self.times_drawn,
+            "outcome": self.outcome,
+        }
+        if self.relaxation is not None:
+            row["energy_per_atom"] = self.energy_per_atom
+            row["relaxed"] = "yes" if self.relaxation.converged else self.relaxation.message or "no"
+        return row
+
+    def show(self) -> html.View:
+        """Show the crystal: turning in three dimensions in a notebook, as text elsewhere."""
+        return html.View(self.structure, self._title)
+
+    @property
+    def _title(self) -> str:
+        group = f", space group {self.space_group}" if self.space_group else ""
+        return f"{self.formula}{group}"
+
+    def __repr__(self) -> str:
+        return f"GeneratedCrystal({self._title}, drawn {self.times_drawn} ×, {self.outcome})"
+
+    def _repr_html_(self) -> str:
+        return self.show()._repr_html_()
+
+
+class Crystals(Sequence[GeneratedCrystal]):
+    """Different crystals, the best first, with all the draws that they came from.
+
+    Valid crystals come before others; among them those that meet the condition, then those
+    drawn most often and most probable (the default ranking of `select_candidates`).
+
+    Parameters
+    ----------
+    crystals
+        The different crystals.
+    candidates
+        Every draw, also those that are no crystal.
+    """
+
+    def __init__(
+        self, crystals: Sequence[GeneratedCrystal], candidates: Sequence[Candidate] = ()
+    ) -> None:
+        self._crystals = tuple(crystals)
+        self.candidates = list(candidates)
+
+    @classmethod
+    def from_candidates(cls, candidates: Sequence[Candidate]) -> Crystals:
+        """Find the different crystals among candidates, condition after condition.
+
+        Parameters
+        ----------
+        candidates
+            Of one or several conditions, valid or not.
+        """
+        by_condition: dict[int, list[Candidate]] = {}
+        for candidate in candidates:
+            place = candidate.provenance.request_index
+            by_condition.setdefault(place, []).append(candidate)
+        crystals = []
+        for members in by_condition.values():
+            by_id = {item.candidate_id: item for item in members}
+            rows, chosen = select_candidates(members, SelectionRules(valid=False))
+            drawn = {row.candidate_id: row.times_drawn or 1 for row in rows}
+            found = [
+                GeneratedCrystal(by_id[item.candidate_id], drawn[item.candidate_id])
+                for item in chosen
+            ]
+            crystals += sorted(found, key=lambda item: not item.valid)
+        return cls(crystals, candidates)
+
+    def __len__(self) -> int:
+        return len(self._crystals)
+
+    @overload
+    def __getitem__(self, index: int) -> GeneratedCrystal: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Crystals: ...
+
+    def __getitem__(self, index: int | slice) -> GeneratedCrystal | Crystals:
+        if isinstance(index, slice):
+            return Crystals(self._crystals[index], self.candidates)
+        return self._crystals[index]
+
+    def __iter__(self) -> Iterator[GeneratedCrystal]:
+        return iter(self._crystals)
+
+    @property
+    def valid(self) -> Crystals:
+        """Those that passed every check."""
+        return Crystals([item for item in self if item.valid], self.candidates)
+
+    @property
+    def structures(self) -> list[Structure]:
+        """The valid crystals, best first."""
+        return [item.structure for item in self if item.valid]
+
+    @property
+    def atoms(self) -> list[Atoms]:
+        """The valid crystals for ASE, best first."""
+        return [item.atoms for item in self if item.valid]
+
+    @property
+    def failures(self) -> dict[str, int]:
+        """Reason → number of draws that are no crystal."""
+        return dict(
+            Counter(
+                str(item.failure_reason.value).replace("_", " ")
+                for item in self.candidates
+                if item.structure is None and item.failure_reason is not None
+            ).most_common()
+        )
+
+    def best(self, number: int) -> Crystals:
+        """Return the first valid crystals.
+
+        Parameters
+        ----------
+        number
+            How many at most.
+        """
+        return self.valid[:number]
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return a table with a row per crystal, see `COLUMNS`."""
+        import pandas as pd
+
+        return pd.DataFrame([item.row() for item in self], columns=None if self else list(COLUMNS))
+
+    def to_cif(self, folder: str | Path) -> list[Path]:
+        """Write the valid crystals as CIF files.
+
+        Parameters
+        ----------
+        folder
+            Made where it is missing; files are called by rank and formula.
+
+        Returns
+        -------
+        list of Path
+            The files, best first.
+        """
+        place = Path(folder)
+        place.mkdir(parents=True, exist_ok=True)
+        paths = []
+        for number, item in enumerate(self.valid, start=1):
+            path = place / f"{number:03d}-{safe_name(item.formula)}.cif"
+            write_text(path, item.structure.to(fmt="cif"))
+            paths.append(path)
+        return paths
+
+    def relax(self, model: str = "CHGNet", *, max_steps: int = 500) -> Crystals:
+        """Relax the valid crystals with a potential.
+
+        Parameters
+        ----------
+        model
+            What :func:`~crystalicl_jobflow.energies.load_energy_model` takes, in any case.
+        max_steps
+            Steps after which to give up on one.
+
+        Returns
+        -------
+        Crystals
+            The same with `GeneratedCrystal.relaxation`, each condition's lowest energy first;
+            crystals that are not valid are left out.
+        """
+        from crystalicl_jobflow.energies import load_energy_model
+
+        items = list(self.valid)
+        potential = load_energy_model(model.lower() if model.lower() == "chgnet" else model)
+        done = potential.relax([item.structure for item in items], max_steps=max_steps)
+        relaxed = [replace(item, relaxation=one) for item, one in zip(items, done, strict=True)]
+        relaxed.sort(
+            key=lambda item: (
+                item.candidate.provenance.request_index,
+                item.energy_per_atom is None,
+                item.energy_per_atom or 0.0,
+            )
+        )
+        return Crystals(relaxed, self.candidates)
+
+    def evaluate(self, reference: str | Path | None = None) -> Evaluation:
+        """Return rates over every draw.
+
+        Parameters
+        ----------
+        reference
+            Known crystals that novelty is against: a CSV file, a store, …; None for none.
+        """
+        from crystalicl_jobflow.datasets.crystal_data import read_data_set
+        from crystalicl_jobflow.evaluation import EvaluationOptions, evaluate_all
+
+        known = None if reference is None else read_data_set(reference)
+        options = EvaluationOptions(novelty=known is not None)
+        return evaluate_all(self.candidates, options, reference=known)
+
+    def report(self, path: str | Path = "report.html") -> Path:
+        """Write the report of these draws as one HTML page.
+
+        Parameters
+        ----------
+        path
+            The file.
+        """
+        from crystalicl_jobflow.report import build_page, build_run
+
+        run = build_run("Generated crystals", self.candidates)
+        place = Path(path)
+        write_text(place, build_page(run))
+        return place
+
+    def __repr__(self) -> str:
+        return html.text_table(self)
+
+    def _repr_html_(self) -> str:
+        return html.html_table(self)
