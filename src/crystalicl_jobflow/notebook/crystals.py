@@ -15,6 +15,7 @@ from crystalicl_jobflow.notebook import html
 from crystalicl_jobflow.schemas import Candidate
 from crystalicl_jobflow.selection import SelectionRules, select_candidates
 from crystalicl_jobflow.utils.files import safe_name, write_text
+from crystalicl_jobflow.validation.distances import min_distance
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -108,6 +109,7 @@ class GeneratedCrystal:
             "outcome": self.outcome,
         }
         if self.relaxation is not None:
+            row["shortest_contact"] = round(min_distance(self.structure), 4)
             row["energy_per_atom"] = self.energy_per_atom
             row["relaxed"] = "yes" if self.relaxation.converged else self.relaxation.message or "no"
         return row
@@ -315,8 +317,23 @@ class Crystals(Sequence[GeneratedCrystal]):
         write_text(place, build_page(run))
         return place
 
+    @property
+    def summary(self) -> str:
+        """What was drawn, in one sentence."""
+        words = (
+            f"{_count(len(self), 'different crystal')}, {sum(item.valid for item in self)} valid"
+        )
+        if self.candidates:
+            words += f", of {_count(len(self.candidates), 'draw')}"
+        lost = ", ".join(f"{number} × {reason}" for reason, number in self.failures.items())
+        return f"{words}; no crystal: {lost}" if lost else words
+
     def __repr__(self) -> str:
-        return html.text_table(self)
+        return html.text_table(self.summary, [item.row() for item in self])
 
     def _repr_html_(self) -> str:
-        return html.html_table(self)
+        return html.html_table(self.summary, [item.row() for item in self])
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}{'' if number == 1 else 's'}"

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pymatgen.core import Structure
 
 from crystalicl_jobflow.report import build_crystal_view
 from crystalicl_jobflow.report.wording import formula_html
 from crystalicl_jobflow.utils.messages import show_controls
-
-if TYPE_CHECKING:
-    from crystalicl_jobflow.notebook.crystals import Crystals
 
 MOST_SHOWN = 12
 """Crystals in a table; the rest are counted."""
@@ -60,49 +57,44 @@ class View:
         )
 
 
-def summary(crystals: Crystals) -> str:
-    """Return in one sentence what was drawn.
+def text_table(summary: str, rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return a table of crystals as plain text.
 
     Parameters
     ----------
-    crystals
-        The crystals.
+    summary
+        Sentence above it.
+    rows
+        One mapping per crystal, of the names in `HEADINGS`.
     """
-    valid = sum(item.valid for item in crystals)
-    draws = len(crystals.candidates)
-    words = f"{len(crystals)} different crystal{'' if len(crystals) == 1 else 's'}, {valid} valid"
-    if draws:
-        words += f", of {draws} draw{'' if draws == 1 else 's'}"
-    lost = ", ".join(f"{number} × {reason}" for reason, number in crystals.failures.items())
-    return f"{words}; no crystal: {lost}" if lost else words
-
-
-def _rows(crystals: Crystals) -> tuple[list[str], list[Mapping[str, Any]]]:
-    rows = [item.row() for item in crystals[:MOST_SHOWN]]
-    names = [name for name in HEADINGS if any(name in row for row in rows)]
-    return names, rows
-
-
-def _cell(name: str, value: Any) -> str:
-    if value is None:
-        return "-"
-    if isinstance(value, float):
-        return f"{value:.3f}" if name == "energy_per_atom" else f"{value:.2f}"
-    return show_controls(str(value))
-
-
-def text_table(crystals: Crystals) -> str:
-    """Return the table as plain text.
-
-    Parameters
-    ----------
-    crystals
-        The crystals.
-    """
-    names, rows = _rows(crystals)
+    names, shown = _shown(rows)
     lines = [[HEADINGS[name] for name in names]]
-    lines += [[_cell(name, row.get(name)) for name in names] for row in rows]
-    return "\n".join([summary(crystals), *_columns(lines), *_more(crystals)])
+    lines += [[_cell(name, row.get(name)) for name in names] for row in shown]
+    return "\n".join([summary, *_columns(lines), *_more(rows)])
+
+
+def html_table(summary: str, rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return the table as HTML; everything in it is escaped.
+
+    Parameters
+    ----------
+    summary, rows
+        As in `text_table`.
+    """
+    names, shown = _shown(rows)
+    head = "".join(f"<th>{escape(HEADINGS[name])}</th>" for name in names)
+    body = "".join(
+        "<tr>" + "".join(f"<td>{_html_cell(name, row)}</td>" for name in names) + "</tr>"
+        for row in shown
+    )
+    table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>" if rows else ""
+    more = "".join(f"<p>{escape(line)}</p>" for line in _more(rows))
+    return f"<div><p>{escape(summary)}</p>{table}{more}</div>"
+
+
+def _shown(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], Sequence[Mapping[str, Any]]]:
+    shown = rows[:MOST_SHOWN]
+    return [name for name in HEADINGS if any(name in row for row in shown)], shown
 
 
 def _columns(lines: Sequence[Sequence[str]]) -> list[str]:
@@ -115,29 +107,18 @@ def _columns(lines: Sequence[Sequence[str]]) -> list[str]:
     ]
 
 
-def html_table(crystals: Crystals) -> str:
-    """Return the table as HTML; everything in it is escaped.
-
-    Parameters
-    ----------
-    crystals
-        The crystals.
-    """
-    names, rows = _rows(crystals)
-    head = "".join(f"<th>{escape(HEADINGS[name])}</th>" for name in names)
-    body = "".join(
-        "<tr>" + "".join(f"<td>{_html_cell(name, row)}</td>" for name in names) + "</tr>"
-        for row in rows
-    )
-    table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>" if rows else ""
-    more = "".join(f"<p>{escape(line)}</p>" for line in _more(crystals))
-    return f"<div><p>{escape(summary(crystals))}</p>{table}{more}</div>"
+def _cell(name: str, value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:.3f}" if name == "energy_per_atom" else f"{value:.2f}"
+    return show_controls(str(value))
 
 
 def _html_cell(name: str, row: Mapping[str, Any]) -> str:
     return formula_html(row[name]) if name == "formula" else escape(_cell(name, row.get(name)))
 
 
-def _more(crystals: Crystals) -> list[str]:
-    left = len(crystals) - MOST_SHOWN
+def _more(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    left = len(rows) - MOST_SHOWN
     return [f"and {left} more"] if left > 0 else []
