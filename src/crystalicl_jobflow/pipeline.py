@@ -12,7 +12,12 @@ from crystalicl_jobflow.generation.generate import generate_for_retrievals
 from crystalicl_jobflow.generation.loading import templates_needed
 from crystalicl_jobflow.generation.search.search import JudgeTexts
 from crystalicl_jobflow.generation.writing import Writing
-from crystalicl_jobflow.retrieval import DemonstrationIndex, open_pool, retrieve_many
+from crystalicl_jobflow.retrieval import (
+    MAX_GROUPS,
+    DemonstrationIndex,
+    open_pool,
+    retrieve_many,
+)
 from crystalicl_jobflow.schemas import Candidate, Condition, Retrieval, Strategy
 from crystalicl_jobflow.settings import SETTINGS
 from crystalicl_jobflow.utils.progress import Clock, Progress
@@ -44,7 +49,8 @@ def generate(
         settings.
     pool
         An opened pool, or what `open_pool` takes; None: the prototypes that ship with
-        pymatgen. Not opened where nothing is taken from it.
+        pymatgen. Not opened where nothing is taken from it. A pool that is given also tells the
+        space groups of a formula asked for without one, see `Writing.groups`.
     strategy, shots
         How demonstrations are chosen, and how many a prompt shows (0 to 5).
     samples
@@ -52,8 +58,8 @@ def generate(
     seed
         Seed of the demonstrations and the texts.
     writing
-        Temperature, text format, constraint, template and search; the defaults where None. Its
-        seed is not used.
+        Temperature, text format, constraint, template, search and where space groups come from;
+        the defaults where None. Its seed is not used.
 
     Returns
     -------
@@ -78,17 +84,22 @@ def generate(
         conditions = [conditions]
     name = model if isinstance(model, str) else SETTINGS.MODEL if model is None else ""
     templates = templates_needed(name, samples)
-    if (shots or templates) and not isinstance(pool, DemonstrationIndex):
+    writing = writing or Writing()
+    asked = [Condition.parse(condition) for condition in conditions]
+    groups = 0
+    if pool is not None and writing.groups == "pool" and writing.search is None:
+        groups = groups_needed(asked, samples)
+    if (shots or templates or groups) and not isinstance(pool, DemonstrationIndex):
         pool = open_pool(pool, strategy)
     retrievals = choose_demonstrations(
-        [Condition.parse(condition) for condition in conditions],
+        asked,
         pool if isinstance(pool, DemonstrationIndex) else None,
         strategy=strategy,
         shots=shots,
         seed=seed,
         templates=templates,
+        groups=groups,
     )
-    writing = writing or Writing()
     return write_and_check(
         retrievals,
         (lambda: _load(model)) if model is None or isinstance(model, str) else model,
@@ -105,6 +116,7 @@ def choose_demonstrations(
     shots: int = 3,
     seed: int = 0,
     templates: int = 0,
+    groups: int = 0,
 ) -> list[Retrieval]:
     """Choose the demonstrations of every condition; no pool is needed for none.
 
@@ -114,7 +126,7 @@ def choose_demonstrations(
         The conditions.
     pool
         The demonstrations to choose from.
-    strategy, shots, seed, templates
+    strategy, shots, seed, templates, groups
         See :func:`crystalicl_jobflow.retrieval.retrieve`.
 
     Raises
@@ -127,11 +139,34 @@ def choose_demonstrations(
         raise ValueError(f"{shots} shots need a pool of demonstrations")
     if templates and pool is None:
         raise ValueError("substitution needs a pool of known crystals")
-    if pool is not None and (shots or templates):
+    if groups and pool is None:
+        raise ValueError("groups are drawn from a pool of known crystals")
+    if pool is not None and (shots or templates or groups):
         return retrieve_many(
-            pool, conditions, strategy=strategy, shots=shots, seed=seed, templates=templates
+            pool,
+            conditions,
+            strategy=strategy,
+            shots=shots,
+            seed=seed,
+            templates=templates,
+            groups=groups,
         )
     return [Retrieval(condition=item, strategy=strategy, shots=0, seed=seed) for item in conditions]
+
+
+def groups_needed(conditions: Iterable[Condition], samples: int) -> int:
+    """Return how many space groups retrievals should offer; 0 where no condition lacks one.
+
+    Parameters
+    ----------
+    conditions
+        The conditions; only a formula without a space group has groups to draw from.
+    samples
+        Texts per condition. Some groups more are needed, since a few may turn out impossible.
+    """
+    if any(item.formula is not None and item.space_group is None for item in conditions):
+        return min(MAX_GROUPS, samples + 5)
+    return 0
 
 
 def write_and_check(

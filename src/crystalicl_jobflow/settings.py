@@ -57,6 +57,12 @@ class CrystalICLSettings(BaseSettings):
         " evidence` writes it. None: those of the package.",
     )
 
+    GROUP_WEIGHTS: str | None = Field(
+        None,
+        description="File of the weights with which a pool's crystals count for the space groups of"
+        " a formula, as `crystalicl benchmark groups` writes it; None: the fitted ones of the"
+        " package.",
+    )
     RESUME_DIR: str | None = Field(
         None,
         description="Folder where generation and force-field jobs keep what they have written until"

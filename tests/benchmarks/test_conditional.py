@@ -17,8 +17,8 @@ from crystalicl_jobflow.benchmarks import (
     conditional_benchmark,
     draw_crystals,
 )
-from crystalicl_jobflow.benchmarks.sample_texts import plan_requests
 from crystalicl_jobflow.cli import cli
+from crystalicl_jobflow.pipeline import choose_demonstrations
 from crystalicl_jobflow.schemas import Condition, SamplingParams
 from crystalicl_jobflow.text import SGS
 from reciting import NO_CRYSTAL, PEROVSKITE, ROCK_SALT, RecitingGenerator
@@ -125,7 +125,7 @@ def test_mistakes(dataset: Path, options: dict, words: str) -> None:
 
 def test_demonstrations_need_a_pool() -> None:
     with pytest.raises(ValueError, match="2 shots need a pool"):
-        plan_requests([Condition(formula="NaCl")], [None], shots=2)
+        choose_demonstrations([Condition(formula="NaCl")], None, shots=2)
 
 
 def test_the_command_writes_metrics(

@@ -16,7 +16,7 @@ from crystalicl_jobflow.generation.substitution import (
 )
 from crystalicl_jobflow.prompts import response_text
 from crystalicl_jobflow.retrieval import DemonstrationIndex
-from crystalicl_jobflow.retrieval.strategies import find_templates, retrieve
+from crystalicl_jobflow.retrieval.choosing import find_templates, retrieve
 from crystalicl_jobflow.schemas import Condition, Demonstration, FailureReason, Retrieval
 from crystalicl_jobflow.text import SGS
 from crystalicl_jobflow.validation.validate import build_candidates

@@ -22,6 +22,7 @@ from crystalicl_jobflow.benchmarks.sample_texts import (
 )
 from crystalicl_jobflow.benchmarks.settings import BenchmarkSetting
 from crystalicl_jobflow.datasets.crystal_data import nothing_read
+from crystalicl_jobflow.pipeline import choose_demonstrations
 from crystalicl_jobflow.retrieval import DemonstrationIndex, open_pool
 from crystalicl_jobflow.schemas import Demonstration
 from crystalicl_jobflow.schemas.benchmark import SamplePart
@@ -153,16 +154,17 @@ def plan_run(
     conditions = [condition_of(crystal, names) for crystal in crystals]
     clock = clock or Clock()
     clock.lap("read_dataset")
-    requests = plan_requests(
+    retrievals = choose_demonstrations(
         conditions,
-        [crystal.structure for crystal in crystals],
-        pool=pools(setting.pool, setting.strategy) if setting.uses_pool else None,
+        pools(setting.pool, setting.strategy) if setting.uses_pool else None,
         shots=setting.shots,
         strategy=setting.strategy,
-        samples=setting.samples,
         seed=seed,
         templates=setting.templates,
+        groups=setting.groups_offered,
     )
+    truths = [crystal.structure for crystal in crystals]
+    requests = plan_requests(retrievals, truths, samples=setting.samples)
     clock.lap("retrieve")
     return requests, crystals, failed
 

@@ -16,13 +16,11 @@ from crystalicl_jobflow.benchmarks.run_folder import RunFolder, part_size
 from crystalicl_jobflow.generation.resuming import UnfinishedWork
 from crystalicl_jobflow.generation.tasks import GenerationTask, plan_tasks, split_tasks
 from crystalicl_jobflow.generation.writing import Writing
-from crystalicl_jobflow.pipeline import choose_demonstrations
 from crystalicl_jobflow.schemas import (
     Candidate,
     Condition,
     Generation,
     Retrieval,
-    Strategy,
 )
 from crystalicl_jobflow.schemas.base import Crystal, Document
 from crystalicl_jobflow.schemas.benchmark import Comparison, SamplePart
@@ -33,7 +31,6 @@ if TYPE_CHECKING:
     from crystalicl_jobflow.energies import PropertyPredictor
     from crystalicl_jobflow.generation import TextGenerator
     from crystalicl_jobflow.generation.constraints import ConstraintOptions
-    from crystalicl_jobflow.retrieval import DemonstrationIndex
 
 LoadGenerator = Callable[[], "TextGenerator"]
 
@@ -47,44 +44,20 @@ class Request(Document):
 
 
 def plan_requests(
-    conditions: Sequence[Condition],
-    truths: Sequence[Structure | None],
-    *,
-    pool: DemonstrationIndex | None = None,
-    shots: int = 0,
-    strategy: Strategy = "C",
-    samples: int = 1,
-    seed: int = 0,
-    templates: int = 0,
+    retrievals: Sequence[Retrieval], truths: Sequence[Structure | None], *, samples: int = 1
 ) -> list[Request]:
-    """Choose the demonstrations and the random streams of every condition.
+    """Give every condition its random streams.
 
     Parameters
     ----------
-    conditions
-        The conditions.
+    retrievals
+        The conditions with their demonstrations.
     truths
         True crystals, one (or None) per condition.
-    pool
-        The demonstrations; needed with shots.
-    shots, strategy
-        Demonstrations in each prompt, and how they are chosen.
     samples
         Texts per condition.
-    seed
-        Seed of the demonstrations.
-    templates
-        Known crystals per condition for substitution.
-
-    Raises
-    ------
-    ValueError
-        If there are shots or templates and no pool.
     """
-    retrievals = choose_demonstrations(
-        conditions, pool, strategy=strategy, shots=shots, seed=seed, templates=templates
-    )
-    tasks = plan_tasks(conditions, samples)
+    tasks = plan_tasks([item.condition for item in retrievals], samples)
     return [
         Request(retrieval=retrieval, task=task, truth=truth)
         for retrieval, task, truth in zip(retrievals, tasks, truths, strict=True)
@@ -341,6 +314,7 @@ def _write(
             text_format=writing.text_format,
             template=writing.template,
             constrain=group.constrain,
+            groups=writing.groups,
             tasks=[item.task for item in group.requests],
             progress=partial(shifted, "Generate"),
             unfinished=group.unfinished,

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from crystalicl_jobflow.evaluation.options import EvaluationOptions
-from crystalicl_jobflow.generation.writing import Writing
-from crystalicl_jobflow.schemas import SamplingParams, Strategy
+from crystalicl_jobflow.generation.writing import GroupSource, Writing
+from crystalicl_jobflow.retrieval.groups import group_weights
+from crystalicl_jobflow.schemas import Condition, SamplingParams, Strategy
 from crystalicl_jobflow.schemas.base import Document
 from crystalicl_jobflow.settings import SETTINGS
 from crystalicl_jobflow.utils.hashing import file_hash
@@ -109,6 +110,9 @@ class BenchmarkSetting(Document):
     )
     text_format: str = "sgs"
     template: str = "crystalicl"
+    groups: GroupSource = Field(
+        "pool", description="Where space groups come from if a formula is asked for without one."
+    )
     constrain: Any = Field(True, description="True, False or fields of ConstraintOptions.")
     rankings: list[str] = Field(
         default_factory=list,
@@ -142,7 +146,18 @@ class BenchmarkSetting(Document):
     @property
     def uses_pool(self) -> bool:
         """Whether anything is taken from the pool."""
-        return bool(self.shots or self.templates)
+        return bool(self.shots or self.templates or self.groups_offered)
+
+    @property
+    def groups_offered(self) -> int:
+        """Space groups that are offered for each formula, 0 where none are drawn."""
+        from crystalicl_jobflow.pipeline import groups_needed
+
+        if self.pool is None or self.groups != "pool" or "formula" not in self.condition:
+            return 0
+        if "space_group" in self.condition or self.kind == "unconditional":
+            return 0
+        return groups_needed([Condition(formula="C")], self.samples)
 
     @property
     def ranked_by(self) -> dict[str, tuple[str, ...] | None]:
@@ -183,6 +198,10 @@ class BenchmarkSetting(Document):
         more: dict[str, Any] = {"kind": self.kind} if self.kind == "unconditional" else {}
         if self.rankings:
             more |= {"rankings": list(self.rankings), **ranking_identity(self.rankings)}
+        if self.groups_offered:
+            weights = group_weights(SETTINGS.GROUP_WEIGHTS)
+            more["groups"] = {**vars(weights), "source": self.groups}
+            del more["groups"]["origin"]
         if self.energies is not None:
             model = self.evidence_energies.load()
             more["energies"] = {**self.energies, "version": model.version}
@@ -219,6 +238,7 @@ class BenchmarkSetting(Document):
             text_format=self.text_format,
             constrain=constrain,
             template=self.template,
+            groups=self.groups,
         )
 
     def evaluation(self, *, processes: int = 1, cache: Any = None) -> EvaluationOptions:

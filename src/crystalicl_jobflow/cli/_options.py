@@ -352,6 +352,16 @@ def retrieval_options(command: Command, *, shots: int = 3) -> Command:
     )  # fmt: skip
 
 
+groups_option = click.option(
+    "--groups",
+    type=click.Choice(["pool", "model"]),
+    default="pool",
+    show_default=True,
+    help="For a formula without a space group: draw the groups from what --pool tells of the"
+    " formula, or leave them to the model, as without --pool.",
+)
+
+
 def open_pool(spec: str | None, strategy: str = "C") -> DemonstrationIndex:
     """Open a pool as `crystalicl_jobflow.retrieval.open_pool` does, and show what it builds."""
     from crystalicl_jobflow import retrieval

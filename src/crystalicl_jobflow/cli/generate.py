@@ -16,6 +16,7 @@ from crystalicl_jobflow.cli._options import (
     condition_options,
     constraint_options,
     format_option,
+    groups_option,
     model_options,
     open_pool,
     read_condition,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 )
 @condition_options
 @retrieval_options
+@groups_option
 @click.option("--samples", type=click.IntRange(1), default=8, show_default=True)
 @click.option(
     "--keep",
@@ -91,7 +93,9 @@ def generate(**options: Any) -> None:
     check_run_folder(options["out"])
     check_store(options["store"], open_candidate_store)
     check_model(options)
-    writing = Writing(sampling, options["text_format"], constraint, options["template"], search)
+    writing = Writing(
+        sampling, options["text_format"], constraint, options["template"], search, options["groups"]
+    )
     clock = Clock()
     note(f"Asked for: {condition.label()}")
     retrieval = _retrieve(condition, options)
@@ -118,12 +122,16 @@ def generate(**options: Any) -> None:
 
 def _retrieve(condition: Condition, options: Mapping[str, Any]) -> Retrieval:
     from crystalicl_jobflow.generation.loading import templates_needed
-    from crystalicl_jobflow.pipeline import choose_demonstrations
+    from crystalicl_jobflow.pipeline import choose_demonstrations, groups_needed
     from crystalicl_jobflow.settings import SETTINGS
 
     strategy, shots = options["strategy"], options["shots"]
     templates = templates_needed(options.get("model") or SETTINGS.MODEL, options["samples"])
-    pool = open_pool(options["pool"], strategy=strategy) if shots or templates else None
+    groups = 0
+    if options["pool"] is not None and options["groups"] == "pool" and not options["search"]:
+        groups = groups_needed([condition], options["samples"])
+    needed = shots or templates or groups
+    pool = open_pool(options["pool"], strategy=strategy) if needed else None
     (retrieval,) = choose_demonstrations(
         [condition],
         pool,
@@ -131,11 +139,16 @@ def _retrieve(condition: Condition, options: Mapping[str, Any]) -> Retrieval:
         shots=shots,
         seed=options["seed"],
         templates=templates,
+        groups=groups,
     )
     return retrieval
 
 
 def _print_retrieval(retrieval: Retrieval) -> None:
+    if retrieval.groups:
+        shown = ", ".join(f"{item.space_group} ({item.share:.0%})" for item in retrieval.groups[:5])
+        note(f"Space groups by the pool: {shown}{', …' if len(retrieval.groups) > 5 else ''}")
+        return
     shown = ", ".join(item.formula for item in retrieval.demonstrations) or "none"
     note(f"Demonstrations: {shown}")
     if retrieval.relaxed:
@@ -229,8 +242,19 @@ def _summary(
         "shots": options["shots"],
         "demonstration_ids": candidates[0].provenance.demonstration_ids,
         "relaxed": retrieval.relaxed,
+        "space_groups_drawn": _drawn(candidates),
         "seconds": {name: round(value, 3) for name, value in seconds.items()},
     }
+
+
+def _drawn(candidates: list[Candidate]) -> dict[str, int]:
+    """Return how many texts were written for each space group that was drawn."""
+    counts: dict[str, int] = {}
+    for candidate in candidates:
+        number = candidate.provenance.drawn_space_group
+        if number is not None:
+            counts[str(number)] = counts.get(str(number), 0) + 1
+    return counts
 
 
 def _store(candidates: list[Candidate], spec: str | None) -> None:

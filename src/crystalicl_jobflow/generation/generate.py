@@ -14,6 +14,7 @@ from crystalicl_jobflow.generation.base import (
     RowConstraint,
     TextGenerator,
 )
+from crystalicl_jobflow.generation.group_draws import Part, divide_task
 from crystalicl_jobflow.generation.prompting import retrieval_prompt
 from crystalicl_jobflow.generation.resuming import UnfinishedWork, draw_missing, task_content
 from crystalicl_jobflow.generation.rows import severity
@@ -72,7 +73,8 @@ def generate_for_retrievals(
         Fields of `Writing`: ``sampling`` (with ``best_of`` k, sample s is the most probable of
         the draws k s to k s + k - 1, draws that are not crystals last), ``text_format``,
         ``template``, ``constrain`` (what no constraint exists for, a text format or an empty
-        vocabulary, is written freely) and ``search``.
+        vocabulary, is written freely), ``search`` and ``groups`` ('model', or with a search: groups
+        of the retrievals are not drawn from).
 
     Returns
     -------
@@ -103,17 +105,24 @@ def generate_for_retrievals(
 
     style = Writing.from_options(writing)
     sampling, text_format, template = style.sampling, style.text_format, style.template
-    conditions = [retrieval.condition for retrieval in retrievals]
     if style.search is not None:
         num_samples = style.search.simulations
         # a text is one simulation, whatever it is
         sampling = sampling.model_copy(update={"max_redraws": 0})
     if tasks is None:
-        tasks = plan_tasks(conditions, num_samples)
+        tasks = plan_tasks([retrieval.condition for retrieval in retrievals], num_samples)
     if len(tasks) != len(retrievals):
         raise ValueError(f"{len(tasks)} tasks for {len(retrievals)} retrievals")
     search = None if style.search is None else Search.checked(style.search, judge, tasks)
 
+    divided = [
+        divide_task(retrieval, task, style.constrain, text_format)
+        if style.groups == "pool" and search is None
+        else [Part(retrieval, task, tuple(range(task.num_samples)))]
+        for retrieval, task in zip(retrievals, tasks, strict=True)
+    ]
+    parts = [part for row in divided for part in row]
+    conditions = [part.retrieval.condition for part in parts]
     # constraints of all conditions first: an impossible one is reported before hours of work
     constraints = build_constraints(
         conditions, style.constrain, text_format=text_format, template=template
@@ -121,18 +130,18 @@ def generate_for_retrievals(
     best_of = sampling.best_of
     requests = [
         GenerationRequest(
-            prompt=retrieval_prompt(retrieval, text_format, template),
-            num_samples=task.num_samples * best_of,
-            key=task.key,
+            prompt=retrieval_prompt(part.retrieval, text_format, template),
+            num_samples=part.task.num_samples * best_of,
+            key=part.task.key,
             constraint=constraint,
-            first_sample=task.first_sample * best_of,
-            formula=retrieval.condition.formula,
-            templates=tuple(retrieval.templates),
-            demonstrations=tuple(retrieval.demonstrations),
+            first_sample=part.task.first_sample * best_of,
+            formula=part.retrieval.condition.formula,
+            templates=tuple(part.retrieval.templates),
+            demonstrations=tuple(part.retrieval.demonstrations),
             text_format=text_format,
             template=template,
         )
-        for retrieval, task, constraint in zip(retrievals, tasks, constraints, strict=True)
+        for part, constraint in zip(parts, constraints, strict=True)
     ]
     if callable(generator):
         generator = generator()
@@ -157,17 +166,20 @@ def generate_for_retrievals(
         )
     seconds = time.perf_counter() - started + (unfinished.seconds_before if unfinished else 0.0)
 
+    written = _by_condition(divided, requests, answers, best_of)
     return [
         Generation(
             condition=retrieval.condition,
-            prompt=request.prompt,
+            prompt=retrieval_prompt(retrieval, text_format, template)
+            if row[0].choice is not None
+            else completions[0][1],
             text_format=text_format,
             strategy=retrieval.strategy if retrieval.demonstrations else None,
             demonstration_ids=[d.demonstration_id for d in retrieval.demonstrations],
             relaxed=list(retrieval.relaxed),
             completions=[
                 _numbered(completion, task, number)
-                for number, completion in enumerate(keep_most_probable(completions, best_of))
+                for number, (completion, _) in enumerate(completions)
             ],
             sampling=sampling,
             search=style.search,
@@ -175,10 +187,30 @@ def generate_for_retrievals(
             versions=versions,
             seconds=seconds,
         )
-        for retrieval, task, request, completions in zip(
-            retrievals, tasks, requests, answers, strict=True
+        for retrieval, task, row, completions in zip(
+            retrievals, tasks, divided, written, strict=True
         )
     ]
+
+
+def _by_condition(
+    divided: Sequence[Sequence[Part]],
+    requests: Sequence[GenerationRequest],
+    answers: Sequence[Sequence[Completion]],
+    best_of: int,
+) -> list[list[tuple[Completion, str]]]:
+    """Return for each condition its texts with their prompts, in the order of its samples."""
+    pairs = iter(zip(requests, answers, strict=True))
+    found = []
+    for row in divided:
+        texts: dict[int, tuple[Completion, str]] = {}
+        for part in row:
+            request, completions = next(pairs)
+            kept = keep_most_probable(completions, best_of)
+            for place, completion in zip(part.places, kept, strict=True):
+                texts[place] = part.mark(completion, request.prompt), request.prompt
+        found.append([texts[place] for place in sorted(texts)])
+    return found
 
 
 def build_constraints(

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Literal, TypedDict
 
 from crystalicl_jobflow.schemas import SamplingParams, TreeSearch
 
 if TYPE_CHECKING:
     from crystalicl_jobflow.generation.constraints import ConstraintOptions
+
+
+GroupSource = Literal["pool", "model"]
+"""Where the space group comes from if none is asked for: drawn from the pool's distribution for
+the formula, or left to the model."""
 
 
 class WritingOptions(TypedDict, total=False):
@@ -19,6 +24,7 @@ class WritingOptions(TypedDict, total=False):
     constrain: bool | ConstraintOptions
     template: str
     search: TreeSearch | None
+    groups: GroupSource
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,10 @@ class Writing:
     search
         Settings of the search that leads the texts to high rewards; None draws them at random.
         With a search the texts of a condition are its simulations, each drawn once.
+    groups
+        Where a formula is asked for without a space group: 'pool' draws the groups from what the
+        pool tells of the formula, 'model' leaves them to the model. Without a pool the model
+        decides in any case, and so it does in a search.
 
     Raises
     ------
@@ -50,6 +60,7 @@ class Writing:
     constrain: bool | ConstraintOptions = True
     template: str = "crystalicl"
     search: TreeSearch | None = None
+    groups: GroupSource = "pool"
 
     def __post_init__(self) -> None:
         if self.search is not None and self.sampling.best_of != 1:
@@ -77,4 +88,5 @@ class Writing:
             "constrain": self.constrain,
             "template": self.template,
             "search": self.search,
+            "groups": self.groups,
         }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from jobflow import CURRENT_JOB, Flow, JobConfig, Maker, OnMissing, Response
 from monty.json import jsanitize
@@ -21,6 +21,7 @@ from crystalicl_jobflow.generation.tasks import (
     plan_tasks,
     split_tasks,
 )
+from crystalicl_jobflow.generation.writing import GroupSource
 from crystalicl_jobflow.jobs._inputs import as_retrievals, log_progress
 from crystalicl_jobflow.jobs._job import crystal_job
 from crystalicl_jobflow.prompts import check_template
@@ -83,6 +84,9 @@ class GenerateMaker(Maker):
         Name of the crystal text.
     template
         Words of the prompt: 'crystalicl' or 'alpaca'.
+    groups
+        For a formula without a space group: 'pool' draws the groups of the texts from those that
+        the retrieval offers, 'model' leaves them to the model.
     batch_size
         Texts written at once, at most.
     num_threads
@@ -127,6 +131,7 @@ class GenerateMaker(Maker):
     constrain: Any = True
     text_format: str = "sgs"
     template: str = "crystalicl"
+    groups: GroupSource = "pool"
     batch_size: int = field(default_factory=lambda: SETTINGS.BATCH_SIZE)
     num_threads: int | None = field(default_factory=lambda: SETTINGS.NUM_THREADS)
     server: dict[str, Any] = field(default_factory=dict)
@@ -154,6 +159,8 @@ class GenerateMaker(Maker):
         # now, not in a job that has waited for a GPU
         get_text(self.text_format)
         check_template(self.template)
+        if self.groups not in get_args(GroupSource):
+            raise ValueError(f"groups {self.groups!r} is not one of {get_args(GroupSource)}")
         self.constraint_options()
 
     def constraint_options(self) -> bool | ConstraintOptions:
@@ -266,6 +273,7 @@ class GenerateMaker(Maker):
             text_format=self.text_format,
             template=self.template,
             constrain=self.constraint_options(),
+            groups=self.groups,
             tasks=tasks,
             progress=log_progress(logger, self.name),
             unfinished=unfinished,

@@ -11,6 +11,7 @@ from maggma.core import Store
 from maggma.stores import JSONStore, MemoryStore, MontyStore
 
 from crystalicl_jobflow.jobs._inputs import as_conditions
+from crystalicl_jobflow.retrieval.groups import MAX_GROUPS
 from crystalicl_jobflow.retrieval.opening import PROTOTYPES, open_embedded_pool
 from crystalicl_jobflow.schemas import Strategy
 from crystalicl_jobflow.schemas.base import DATA
@@ -43,6 +44,10 @@ class RetrieveMaker(Maker):
         Demonstrations that are never chosen.
     templates
         Known crystals per condition for the model 'substitution', beside the demonstrations.
+    groups
+        Space groups, at most, that each formula asked for without one is offered, for
+        `GenerateMaker` to draw from. None: 20 with a pool of your own, none with the prototypes;
+        0: none.
 
     Raises
     ------
@@ -66,6 +71,7 @@ class RetrieveMaker(Maker):
     seed: int = 0
     exclude_ids: list[str] = field(default_factory=list)
     templates: int = 0
+    groups: int | None = None
 
     def __post_init__(self) -> None:
         self.pool = lasting_store(self.pool)
@@ -96,8 +102,15 @@ class RetrieveMaker(Maker):
             seed=self.seed,
             exclude_ids=self.exclude_ids,
             templates=self.templates,
+            groups=self._groups(),
         )
         return RetrieveDoc.from_retrievals(retrievals)
+
+    def _groups(self) -> int:
+        """Return how many space groups are offered; 288 prototypes say too little of them."""
+        if self.groups is not None:
+            return self.groups
+        return 0 if isinstance(self.pool, str) and self.pool == PROTOTYPES else MAX_GROUPS
 
 
 def lasting_store(pool: StoreSpec) -> StoreSpec:

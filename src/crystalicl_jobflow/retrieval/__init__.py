@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from crystalicl_jobflow.retrieval.builder import DemonstrationBuilder
+from crystalicl_jobflow.retrieval.choosing import retrieve, retrieve_many
 from crystalicl_jobflow.retrieval.criteria import RELAXATION_ORDER
+from crystalicl_jobflow.retrieval.groups import MAX_GROUPS
 from crystalicl_jobflow.retrieval.index import DemonstrationIndex
 from crystalicl_jobflow.retrieval.opening import open_pool
 from crystalicl_jobflow.retrieval.pool import PoolReport, compute_fingerprints, fill_pool
-from crystalicl_jobflow.retrieval.strategies import MAX_SHOTS, retrieve, retrieve_many
+from crystalicl_jobflow.retrieval.strategies import MAX_SHOTS
 
 __all__ = [
+    "MAX_GROUPS",
     "MAX_SHOTS",
     "RELAXATION_ORDER",
     "DemonstrationBuilder",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import get_args
 
@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 
 from crystalicl_jobflow.retrieval import criteria
 from crystalicl_jobflow.retrieval.index import DemonstrationIndex
-from crystalicl_jobflow.schemas import Condition, Demonstration, Retrieval, Strategy
-from crystalicl_jobflow.stores import StoreSpec
+from crystalicl_jobflow.schemas import Condition, Strategy
 
 MAX_SHOTS = 5
 """Most demonstrations of one prompt, as the CrystalICL paper's experiments go."""
@@ -34,148 +33,8 @@ class Selection:
     relaxed: list[str]
 
 
-def retrieve(
-    pool: StoreSpec | DemonstrationIndex,
-    condition: Condition,
-    *,
-    strategy: Strategy = "C",
-    shots: int = 3,
-    seed: int = 0,
-    exclude_ids: Collection[str] = (),
-    templates: int = 0,
-) -> Retrieval:
-    """Choose demonstrations for a condition.
-
-    Parameters
-    ----------
-    pool
-        The pool's store (see :func:`crystalicl_jobflow.stores.opening.open_store`) or its index.
-    condition
-        What is asked for.
-    strategy
-        ``C``: those that meet the condition; ``F``: a random anchor and its nearest
-        neighbours by CrystalNN fingerprint; ``CF``: the same among those that meet the
-        condition; ``R``: at random; ``CR``, ``FR``, ``CFR``: the same choice in shuffled
-        order (CrystalICL, section 3.2 and table 4). ``CE``, our own: as C, those with the
-        most similar elements first (`matching.element_distances`); without a formula, C.
-    shots
-        Number of demonstrations, 0 to 5.
-    seed
-        The same seed gives the same choice, whatever the order of the store.
-    exclude_ids
-        Demonstrations that may not be chosen, beside the asked-for crystal itself.
-    templates
-        Further known crystals for substitution, at most (`find_templates`).
-
-    Returns
-    -------
-    Retrieval
-        The demonstrations in the order in which a prompt shows them, nearest first but for
-        the shuffled strategies, and what had to be given up to find them.
-
-    Raises
-    ------
-    ValueError
-        If strategy or shots do not exist, or a fingerprint strategy meets a pool without
-        fingerprints; one line.
-    """
-    return retrieve_many(
-        pool,
-        [condition],
-        strategy=strategy,
-        shots=shots,
-        seed=seed,
-        exclude_ids=exclude_ids,
-        templates=templates,
-    )[0]
-
-
-def retrieve_many(
-    pool: StoreSpec | DemonstrationIndex,
-    conditions: Iterable[Condition],
-    *,
-    strategy: Strategy = "C",
-    shots: int = 3,
-    seed: int | Sequence[int] = 0,
-    exclude_ids: Collection[str] = (),
-    templates: int = 0,
-) -> list[Retrieval]:
-    """Choose demonstrations for many conditions, with one look at the store.
-
-    Each choice is the one that :func:`retrieve` makes with the same seed; different
-    conditions draw independently. See there for parameters and errors; `seed` may also be
-    one for each condition.
-    """
-    wanted = list(conditions)
-    _check(strategy, shots)
-    seeds = [seed] * len(wanted) if isinstance(seed, int) else list(seed)
-    if len(seeds) != len(wanted):
-        raise ValueError(f"{len(seeds)} seeds were given for {len(wanted)} conditions")
-    index = pool if isinstance(pool, DemonstrationIndex) else DemonstrationIndex.from_store(pool)
-    retrievals = []
-    for condition, one in zip(wanted, seeds, strict=True):
-        chosen = select(
-            index, condition, strategy=strategy, shots=shots, seed=one, exclude_ids=exclude_ids
-        )
-        retrievals.append(
-            Retrieval(
-                condition=condition,
-                strategy=strategy,
-                shots=shots,
-                seed=one,
-                demonstrations=[index.demonstration(row) for row in chosen.rows],
-                num_matching=chosen.num_matching,
-                relaxed=chosen.relaxed,
-                templates=find_templates(index, condition, templates, exclude_ids=exclude_ids),
-                pool_size=len(index),
-                pool=index.label,
-            )
-        )
-    return retrievals
-
-
-def find_templates(
-    index: DemonstrationIndex,
-    condition: Condition,
-    count: int,
-    *,
-    exclude_ids: Collection[str] = (),
-) -> list[Demonstration]:
-    """Return the crystals of a pool whose elements may be replaced by those asked for.
-
-    Parameters
-    ----------
-    index
-        The pool.
-    condition
-        What is asked for; without a formula there are none.
-    count
-        Templates, at most.
-    exclude_ids
-        Demonstrations that may not be chosen.
-
-    Returns
-    -------
-    list of Demonstration
-        Those of the same anonymised formula that meet everything else asked for, without
-        those of the formula itself, most similar elements first
-        (`criteria.element_distances`), equal ones by id.
-    """
-    if condition.formula is None or count < 1:
-        return []
-    mask = criteria.meet_all(criteria.criteria(index, condition))
-    assert mask is not None  # the formula is a criterion
-    rows = np.flatnonzero(mask & ~index.columns.formula.equal(condition.formula))
-    forbidden = [row for row in map(index.row, exclude_ids) if row is not None]
-    rows = rows[~np.isin(rows, forbidden)]
-    gaps = criteria.element_distances(index, condition, rows)
-    assert gaps is not None
-    order = np.argsort(gaps, kind="stable")  # rows are in the order of their ids
-    chosen = [row for row in order[:count].tolist() if np.isfinite(gaps[row])]
-    return [index.demonstration(int(rows[row])) for row in chosen]
-
-
-def _check(strategy: str, shots: int) -> None:
+def check_choice(strategy: str, shots: int) -> None:
+    """Raise ValueError, in one line, if there is no such strategy or number of shots."""
     if strategy not in get_args(Strategy):
         raise ValueError(
             f"strategy {strategy!r} does not exist; choose {', '.join(get_args(Strategy))}"
@@ -192,9 +51,14 @@ def select(
     shots: int = 3,
     seed: int = 0,
     exclude_ids: Collection[str] = (),
+    asked: Condition | None = None,
 ) -> Selection:
-    """Choose rows of an index; see :func:`retrieve` for parameters and errors."""
-    _check(strategy, shots)
+    """Choose rows of an index; see `choosing.retrieve` for parameters and errors.
+
+    With `asked`, the crystals that would answer that condition are left out instead of those
+    that would answer `condition`.
+    """
+    check_choice(strategy, shots)
     base = strategy.removesuffix("R") or "R"
     if "F" in base and not index.num_fingerprints and shots:
         raise ValueError(
@@ -204,7 +68,7 @@ def select(
     if shots == 0 or not len(index):
         return Selection([], 0, [])
     rng = _generator(seed, condition)
-    forbidden = criteria.excluded(index, condition, frozenset(exclude_ids))
+    forbidden = criteria.excluded(index, asked or condition, frozenset(exclude_ids))
     if base in ("R", "F"):
         usable = _usable(index, None, forbidden, fingerprinted=base == "F")
         if base == "R":

@@ -45,6 +45,14 @@ class Provenance(Document):
     )
     template_distance: float | None = Field(None, description="See Completion.")
     template_votes: int | None = Field(None, description="See Completion.")
+    drawn_space_group: int | None = Field(
+        None,
+        description="Space group that was drawn for this text from the pool's distribution; the"
+        " condition did not ask for it.",
+    )
+    drawn_share: float | None = Field(
+        None, description="Probability of that group for the formula."
+    )
     log_prob: float | None = Field(
         None, description="Logarithm of the text's probability under the model as it is."
     )

@@ -110,6 +110,17 @@ class ModelInfo(Document):
         return None if value is None else redact(value)
 
 
+class DrawnGroup(Document):
+    """A space group that was drawn for a text, though its condition asks for none."""
+
+    space_group: int
+    share: float = Field(description="Its probability for the formula, learned from the pool.")
+    prompt: str = Field(description="The prompt of this text, which states the group.")
+    strategy: Strategy | None = None
+    demonstration_ids: list[str] = Field(default_factory=list)
+    relaxed: list[str] = Field(default_factory=list)
+
+
 class Completion(Document):
     """One text that a model wrote for a prompt."""
 
@@ -146,6 +157,11 @@ class Completion(Document):
     model: ModelInfo | None = Field(
         None, description="What wrote this text, where several did; None: the generation's model."
     )
+    drawn: DrawnGroup | None = Field(
+        None,
+        description="Space group that was drawn for this text, with its prompt; None: the"
+        " generation's prompt.",
+    )
     error: str | None = Field(
         None,
         description="Why there is no text, where a model server gave none or the prompt left no"
@@ -169,7 +185,9 @@ class Generation(Document):
     """The texts written for one retrieval (one condition)."""
 
     condition: Condition
-    prompt: str
+    prompt: str = Field(
+        description="States the condition; texts for a drawn space group have their own."
+    )
     text_format: str = "sgs"
     strategy: Strategy | None = None
     demonstration_ids: list[str] = Field(default_factory=list)

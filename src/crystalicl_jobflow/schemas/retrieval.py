@@ -50,6 +50,17 @@ class Demonstration(Document):
     last_updated: datetime = Field(default_factory=utcnow)
 
 
+class GroupChoice(Document):
+    """One of the space groups to draw from, with what a prompt for it shows."""
+
+    space_group: int
+    share: float = Field(description="Its probability for the formula, learned from the pool.")
+    demonstrations: list[Demonstration] = Field(default_factory=list)
+    num_matching: int = Field(0, description="Demonstrations that met all, the group included.")
+    relaxed: list[str] = Field(default_factory=list, description="As in Retrieval.")
+    templates: list[Demonstration] = Field(default_factory=list, description="As in Retrieval.")
+
+
 class Retrieval(Document):
     """The demonstrations chosen for one condition, and how."""
 
@@ -67,8 +78,26 @@ class Retrieval(Document):
         description="Known crystals that meet the condition's stoichiometry and everything else"
         " asked for, most similar elements first: what substitution takes; no prompt shows them.",
     )
+    groups: list[GroupChoice] = Field(
+        default_factory=list,
+        description="Where a formula is asked for without a space group: the groups to draw texts"
+        " from, most probable first.",
+    )
     pool_size: int = Field(0, description="Demonstrations in the pool.")
     pool: str = Field("", description="The pool's store, in words.")
+
+    def in_group(self, choice: GroupChoice) -> Retrieval:
+        """Return the retrieval for one of the groups, its condition with that group."""
+        return self.model_copy(
+            update={
+                "condition": self.condition.model_copy(update={"space_group": choice.space_group}),
+                "demonstrations": choice.demonstrations,
+                "num_matching": choice.num_matching,
+                "relaxed": choice.relaxed,
+                "templates": choice.templates,
+                "groups": [],
+            }
+        )
 
 
 class RetrieveDoc(Document):

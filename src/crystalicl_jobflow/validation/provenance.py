@@ -23,7 +23,7 @@ def candidate_id(completion: Completion, generation: Generation) -> str:
     """
     key = {
         "condition": generation.condition.model_dump(mode="json"),
-        "prompt": generation.prompt,
+        "prompt": _prompt(completion, generation),
         "text": completion.text,
         "text_format": generation.text_format,
         "sampling": generation.sampling.model_dump(mode="json"),
@@ -50,11 +50,15 @@ def provenance(
     symprec
         Symmetry tolerance of the checks in Å.
     """
+    drawn = completion.drawn
+    shown = generation if drawn is None else drawn
     return Provenance(
-        prompt=generation.prompt,
-        demonstration_ids=list(generation.demonstration_ids),
-        strategy=generation.strategy,
-        relaxed=list(generation.relaxed),
+        prompt=_prompt(completion, generation),
+        demonstration_ids=list(shown.demonstration_ids),
+        strategy=shown.strategy,
+        relaxed=list(shown.relaxed),
+        drawn_space_group=None if drawn is None else drawn.space_group,
+        drawn_share=None if drawn is None else drawn.share,
         request_index=completion.request_index,
         sample_index=completion.sample_index,
         attempts=completion.attempts,
@@ -76,6 +80,10 @@ def provenance(
         versions={**generation.versions, **check_versions()},
         tolerances=check_tolerances(symprec),
     )
+
+
+def _prompt(completion: Completion, generation: Generation) -> str:
+    return generation.prompt if completion.drawn is None else completion.drawn.prompt
 
 
 def check_versions() -> dict[str, str]:

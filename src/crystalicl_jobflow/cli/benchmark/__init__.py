@@ -47,6 +47,10 @@ _COMMANDS: dict[str, tuple[str, str]] = {
         "agreement:agreement",
         "Compare our verdicts with those that others published.",
     ),
+    "groups": (
+        "groups:groups",
+        "Fit the weights by which a pool tells the space group of a formula.",
+    ),
     "energies": (
         "energies:energies",
         "Compare predicted properties with the known ones of a data set.",

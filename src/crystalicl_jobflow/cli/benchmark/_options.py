@@ -15,6 +15,7 @@ from crystalicl_jobflow.cli._options import (
     STRATEGIES,
     constraint_options,
     format_option,
+    groups_option,
     model_options,
     open_pool,
     read_constraint,
@@ -104,6 +105,7 @@ def dataset_options(
                 metavar="STORE",
                 help="Store or CSV of demonstrations.  [default: the prototypes, built once]",
             ),
+            groups_option,
             click.option(
                 "--limit", type=click.IntRange(1), help="Rows drawn from the data set.  [all]"
             ),
@@ -197,6 +199,7 @@ def read_setting(options: Mapping[str, Any], **changes: Any) -> BenchmarkSetting
             "sampling": read_sampling(options),
             "text_format": options["text_format"],
             "template": options["template"],
+            "groups": options.get("groups") or "pool",
             "constrain": constraint if isinstance(constraint, bool) else vars(constraint),
             "predictors": read_predictors(options.get("predictors") or (), names),
             "model": read_model(options),

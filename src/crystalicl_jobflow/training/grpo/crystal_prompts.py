@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from crystalicl_jobflow.generation.base import GenerationRequest
 from crystalicl_jobflow.generation.generate import build_constraints
 from crystalicl_jobflow.generation.prompting import retrieval_prompt
+from crystalicl_jobflow.retrieval.choosing import retrieve
 from crystalicl_jobflow.retrieval.index import DemonstrationIndex
-from crystalicl_jobflow.retrieval.strategies import retrieve
 from crystalicl_jobflow.schemas import Condition
 from crystalicl_jobflow.text import SGS
 from crystalicl_jobflow.training.data.crystals import TrainingCrystal
