@@ -55,7 +55,9 @@ ROOMS = {
         ("utils/redaction.py",), ("tests/test_secrets.py",), "not command and not TestDocuments"
     ),
     "text": Room(
-        ("text/*.py",), ("tests/text",), "not disturbed_texts and not one_token and not real"
+        ("text/*.py",),
+        ("tests/text",),
+        "not disturbed_texts and not one_token and not mp_20 and not other_formats",
     ),
     "constraints": Room(
         ("generation/constraints/*.py",),

@@ -44,8 +44,18 @@ def coordinates(crystal: SGSCrystal) -> list[str]:
     return SGS.format(crystal).splitlines()[4::2]
 
 
-def test_any_description_is_undone() -> None:
-    crystal = rutile("Ti")
+def lead_titanate() -> SGSCrystal:
+    """Return a crystal in a polar group: where its origin lies along z is free."""
+    lattice = Lattice.tetragonal(3.90, 4.15)
+    points = [[0, 0, 0], [0.5, 0.5, 0.54], [0.5, 0.5, 0.11], [0.5, 0, 0.62]]
+    species = ["Pb", "Ti", "O", "O"]
+    return SGS.analyze(Structure.from_spacegroup("P4mm", lattice, species, points))
+
+
+@pytest.mark.parametrize(
+    "crystal", [rutile("Ti"), lead_titanate()], ids=["rutile", "lead titanate"]
+)
+def test_any_description_is_undone(crystal: SGSCrystal) -> None:
     rng = random.Random(0)
     for _ in range(40):
         other = equivalent_description(crystal, rng)

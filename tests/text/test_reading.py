@@ -128,6 +128,32 @@ def test_faults_of_xyz(text: str, reason: R, line: int | None) -> None:
     assert (caught.value.reason, caught.value.line) == (reason, line)
 
 
+@pytest.mark.parametrize(
+    "columns", ["label type x y z occupancy", "label type x y z", "type x y z"]
+)
+@pytest.mark.parametrize("tokens", [1, 2, 3, 4, 5])
+def test_a_cif_that_ends_within_a_row_is_no_crystal(columns: str, tokens: int) -> None:
+    tags = {"label": "label", "type": "type_symbol", "occupancy": "occupancy"}
+    names = [tags.get(name, f"fract_{name}") for name in columns.split()]
+    values = {"label": "Na1", "type": "Na", "x": "0", "y": "0", "z": "0", "occupancy": "1"}
+    row = [values[name] for name in columns.split()]
+    text = CIF.encode(SGS.decode(NACL))
+    head = text[: text.rindex("loop_", 0, text.index("_atom_site_"))]
+    lines = ["loop_", *(f"_atom_site_{name}" for name in names), " ".join(row)]
+    last = " ".join(value.replace("0", ".5") for value in row[: min(tokens, len(row) - 1)])
+    with pytest.raises(TextError) as caught:
+        CIF.decode(head + "\n".join([*lines, last]))
+    assert caught.value.reason is R.TRUNCATED
+
+
+def test_cells_may_be_as_flat_as_the_bounds_allow() -> None:
+    flat = "P1\n4.0 4.0 4.0\n{} 90 90\nNa\n0.00 0.00 0.00"
+    assert SGS.decode(flat.format(179)).lattice.alpha == pytest.approx(179)
+    with pytest.raises(TextError) as caught:
+        SGS.decode(flat.format(180))
+    assert caught.value.reason is R.BAD_LATTICE
+
+
 def test_cif_reads_what_it_writes_and_noise_around_it() -> None:
     structure = SGS.decode(NACL)
     text = CIF.encode(structure)
