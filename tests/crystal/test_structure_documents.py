@@ -69,6 +69,13 @@ def test_a_serialised_magnetic_moment_becomes_numbers() -> None:
     moment = json.loads(json.dumps(Magmom(2.2), cls=MontyEncoder))
     document["sites"][0]["properties"]["magmom"] = moment
     assert structure_from_dict(document).site_properties["magmom"] == [[0, 0, 2.2]]
+    moment = json.loads(json.dumps(Magmom([0, 0, 2.2], saxis=[0, 1, 0]), cls=MontyEncoder))
+    document["sites"][0]["properties"]["magmom"] = moment
+    along_y = structure_from_dict(document).site_properties["magmom"]
+    assert along_y == [pytest.approx([0, 2.2, 0])]
+    moment["saxis"] = ["up"]
+    with pytest.raises(ValueError, match="spin axis"):
+        structure_from_dict(document)
 
 
 TRAPS = {

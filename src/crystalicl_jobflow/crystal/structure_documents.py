@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 from pymatgen.core import Structure
+from pymatgen.electronic_structure.core import Magmom
 
 _CLASSES = {
     "structure": frozenset({"Structure", "IStructure", "StructureNL", "Slab"}),
@@ -124,7 +126,37 @@ def _plain(value: Any, depth: int = 0) -> Any:
         named = (str(value.get("@module")), str(value.get("@class")))
         if named not in _NUMBERS_BELOW or "@callable" in value:
             raise ValueError(f"a property of a structure's dictionary is a {'.'.join(named)}")
-        return _plain(value.get(_NUMBERS_BELOW[named]), depth + 1)
+        number = _plain(value.get(_NUMBERS_BELOW[named]), depth + 1)
+        if named[1] == "Magmom":
+            return moment_along_axes(number, _plain(value.get("saxis"), depth + 1))
+        return number
     if isinstance(value, list | tuple):
         return [_plain(item, depth + 1) for item in value]
     return value.tolist() if hasattr(value, "tolist") else value
+
+
+def moment_along_axes(moment: Any, spin_axis: Any) -> Any:
+    """Return a magnetic moment along the Cartesian axes of the cell.
+
+    Parameters
+    ----------
+    moment
+        A number or three of them, in μB, with regard to the spin axis (pymatgen's ``Magmom``).
+    spin_axis
+        Three numbers; None for z, of which the moment stays as it is.
+
+    Raises
+    ------
+    ValueError
+        If they are no such numbers.
+    """
+    try:
+        axis = np.array([0, 0, 1] if spin_axis is None else spin_axis, dtype=float)
+        if not np.abs(axis[:2]).max() and axis[2] > 0:
+            return moment
+        turned = Magmom(moment, saxis=axis).global_moment
+    except (TypeError, ValueError, IndexError):
+        turned = np.array([np.nan])
+    if not np.isfinite(turned).all():
+        raise ValueError("a magnetic moment is no number, or its spin axis no direction")
+    return list(map(float, turned))

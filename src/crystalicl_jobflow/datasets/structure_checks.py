@@ -11,10 +11,13 @@ from typing import Any
 
 import numpy as np
 from pymatgen.core import DummySpecies, Structure
-from pymatgen.electronic_structure.core import Magmom
 
 from crystalicl_jobflow.crystal.bounds import lattice_fault, num_sites_fault
-from crystalicl_jobflow.crystal.structure_documents import is_unicode, structure_from_dict
+from crystalicl_jobflow.crystal.structure_documents import (
+    is_unicode,
+    moment_along_axes,
+    structure_from_dict,
+)
 from crystalicl_jobflow.datasets.cif_reader import ReadCrystal
 from crystalicl_jobflow.thresholds import OCCUPANCY_TOLERANCE
 
@@ -169,7 +172,7 @@ def _plain(value: Any) -> Any:
     read = value.get if isinstance(value, Mapping) else partial(getattr, value)
     moment = read("moment", None)
     if moment is not None:  # pymatgen's Magmom, or its dictionary
-        return _along_axes(_plain(moment), _plain(read("saxis", None)))
+        return _moment(_plain(moment), _plain(read("saxis", None)))
     if isinstance(value, Mapping) and value.get("@class") == "array":
         return _plain(value.get("data"))
     if isinstance(value, list | tuple):
@@ -180,13 +183,8 @@ def _plain(value: Any) -> Any:
     return value if _is_plain(value) else _NOT_PLAIN
 
 
-def _along_axes(moment: Any, spin_axis: Any) -> Any:
-    """Return a moment in μB along the Cartesian axes, where it is stated along a spin axis."""
+def _moment(moment: Any, spin_axis: Any) -> Any:
     try:
-        axis = np.array([0, 0, 1] if spin_axis is None else spin_axis, dtype=float)
-        if not np.abs(axis[:2]).max() and axis[2] > 0:
-            return moment
-        turned = Magmom(moment, saxis=axis).global_moment
-    except (TypeError, ValueError, IndexError):
+        return moment_along_axes(moment, spin_axis)
+    except ValueError:
         return _NOT_PLAIN
-    return turned.tolist() if np.isfinite(turned).all() else _NOT_PLAIN
