@@ -2,6 +2,12 @@
 
 Run ``python performance/bench_generation.py`` (``--help`` for options). Without a model the
 embedded one is used; ``--random`` builds one of its size with random weights.
+
+With a CSV file, crystals per CPU second are measured instead, on formulas and groups of its rows,
+each asked once, free and constrained in turn, so that a busy machine does both to the same extent.
+Every repeat has other conditions, so that no table is there from before:
+
+    python performance/bench_generation.py --csv ../shared/data/mp_20_test.csv.gz --limit 256
 """
 
 from __future__ import annotations
@@ -114,6 +120,71 @@ def hf_generate(generator: Any, prompts: list[str], sampling: SamplingParams, ba
     return count
 
 
+def is_as_asked(text: str, condition: Condition) -> bool:
+    """Return whether a text is a crystal of the formula and group asked for."""
+    from crystalicl_jobflow.text import SGS, TextError
+
+    try:
+        crystal = SGS.parse(text)
+        formula = SGS.build(crystal).composition.reduced_formula
+    except TextError:
+        return False
+    return (formula, (crystal.space_group_number,)) == (condition.formula, condition.space_groups)
+
+
+def distinct_conditions(
+    generator: Any, csv: Path, *, limit: int, repeats: int, batch: int
+) -> dict[str, float]:
+    """Return crystals per CPU second, free and constrained, on conditions that differ."""
+    import pandas as pd
+
+    rows = pd.read_csv(csv, usecols=["pretty_formula", "spacegroup.number"]).drop_duplicates()
+    rows = rows.sample(min(len(rows), limit * repeats + batch), random_state=0)
+    asked = [Condition(formula=f, space_group=int(g)) for f, g in rows.itertuples(index=False)]
+    generator.batch_size = batch
+    sampling = SamplingParams(max_redraws=0)
+    seconds = {False: 0.0, True: 0.0}
+    tokens = {False: 0, True: 0}
+    right = {False: 0, True: 0}
+    ratios = []
+    parts = [asked[start : start + limit] for start in range(batch, len(asked), limit)]
+    for number, conditions in enumerate((asked[:batch], *parts)):  # the first few warm up
+        is_measured = number > 0 and len(conditions) == limit
+        spent = {}
+        for constrain in (False, True):
+            before = time.process_time()
+            constraints = build_constraints(conditions, constrain)
+            requests = [
+                GenerationRequest(
+                    crystal_prompt(condition), key=condition.label(), constraint=constraint
+                )
+                for condition, constraint in zip(conditions, constraints, strict=True)
+            ]
+            answers = generator.generate(requests, sampling)
+            spent[constrain] = time.process_time() - before
+            if is_measured:
+                seconds[constrain] += spent[constrain]
+                tokens[constrain] += sum(row[0].num_tokens for row in answers)
+                right[constrain] += sum(
+                    is_as_asked(row[0].text, condition)
+                    for row, condition in zip(answers, conditions, strict=True)
+                )
+        if is_measured:
+            ratios.append(spent[False] / spent[True])
+    count = limit * len(ratios)
+    figures = {}
+    for constrain, name in ((False, "free"), (True, "constrained")):
+        figures[f"{name}, crystals/s"] = count / seconds[constrain]
+        figures[f"{name}, as asked/s"] = right[constrain] / seconds[constrain]
+        figures[f"{name}, tokens/s"] = tokens[constrain] / seconds[constrain]
+        figures[f"{name}, tokens/crystal"] = tokens[constrain] / count
+    figures["constrained / free, crystals/s"] = statistics.median(ratios)
+    for what in ("as asked/s", "tokens/s"):
+        free = figures[f"free, {what}"]
+        figures[f"constrained / free, {what}"] = figures[f"constrained, {what}"] / free
+    return figures
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -129,11 +200,26 @@ def main() -> None:
     parser.add_argument(
         "--cpu-time", action="store_true", help="seconds of the processor: for busy machines"
     )
+    parser.add_argument("--csv", type=Path, default=None, help="rows with distinct conditions")
+    parser.add_argument("--limit", type=int, default=256, help="conditions of each repeat")
     options = parser.parse_args()
     clock = time.process_time if options.cpu_time else time.perf_counter
     with tempfile.TemporaryDirectory() as folder:
         model = random_model(Path(folder)) if options.random else options.model
         generator: Any = load_generator(model, options.adapter, num_threads=options.threads)
+    if options.csv is not None:
+        figures = distinct_conditions(
+            generator,
+            options.csv,
+            limit=options.limit,
+            repeats=options.repeats,
+            batch=int(options.batch_sizes.rpartition(",")[2]),
+        )
+        for name, value in figures.items():
+            print(f"{name:34s} {value:10.2f}")
+        if options.out:
+            options.out.write_text(json.dumps(figures, indent=1))
+        return
     sampling = SamplingParams(max_new_tokens=options.max_new_tokens, max_redraws=0)
     conditions = [Condition(formula=f, space_group=g) for f, g in CONDITIONS]
     prompts = [crystal_prompt(condition) for condition in conditions]
@@ -143,7 +229,7 @@ def main() -> None:
         GenerationRequest(p, num_samples=options.samples, constraint=constraint)
         for p, constraint in zip(prompts, constraints, strict=True)
     ]
-    figures: dict[str, float] = {}
+    figures = {}
     generator.batch_size = 32
     ours(generator, free, sampling)  # warm up
     for size in (int(word) for word in options.batch_sizes.split(",")):

@@ -138,13 +138,36 @@ class Slots:
             logits = self.causal.forward(
                 torch.tensor([[row[-1] if row else 0] for row in self.rows]),
                 position_ids=torch.tensor([[max(0, len(row) - 1)] for row in self.rows]),
-                attention_mask=self.cache.open_column(),
+                attention_mask=self.cache.open(),
                 cache=self.cache,
             )
-            self.cache.close_column()
+            self.cache.close()
             for row, scores in zip(self.rows, logits, strict=True):
                 if row:
                     self.compare(row, scores)
+
+    def write_runs(self, *counts: int) -> None:
+        """Write several tokens of each row in one step."""
+        assert self.cache is not None
+        width = max(counts)
+        before = self.rows
+        self.rows = [(*row, *self.tokens(n)) for row, n in zip(before, counts, strict=True)]
+        lines = [slot for slot, n in enumerate(counts) for _ in range(n)]
+        columns = [width - n + place for n in counts for place in range(n)]
+        logits = self.causal.forward(
+            torch.tensor([(*[0] * width, *row)[-width:] for row in self.rows]),
+            position_ids=torch.tensor(
+                [[max(0, len(row) - width + i) for i in range(width)] for row in self.rows]
+            ),
+            attention_mask=self.cache.open(counts),
+            cache=self.cache,
+            places=(lines, columns),
+        )
+        self.cache.close()
+        assert len(logits) == sum(counts)
+        for slot, column, scores in zip(lines, columns, logits, strict=True):
+            row = self.rows[slot]
+            self.compare(row[: len(row) - width + 1 + column], scores)
 
     def compare(self, row: tuple[int, ...], scores: torch.Tensor) -> None:
         difference = (self.causal.read_alone(row) - scores).abs().max()
@@ -167,7 +190,32 @@ def test_scores_are_those_of_the_text_alone(name: str) -> None:
         slots.write(3)
         assert slots.cache is not None
         slots.rows = slots.rows[1:]
-        slots.cache.keep([1, 2], [len(row) for row in slots.rows])
+        slots.cache.keep([1, 2])
+        slots.write(2)
+    assert slots.largest < ROUNDING[torch.float32]
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_rows_that_read_runs_of_tokens_have_the_scores_that_they_have_alone(name: str) -> None:
+    """Rows of one step read different numbers of tokens, where the architecture allows it."""
+    generator = build(config_of(name))
+    counts_columns = {"Mistral", "Mixtral", "Gemma2", "Gemma3Text", "GptOss", "Llama4Text", "Mpt",
+                      "Bloom", "GPTNeo", "Qwen2"}  # fmt: skip
+    assert generator.causal.reads_runs is (name not in counts_columns)
+    if not generator.causal.reads_runs:
+        return
+    slots = Slots(generator, 3)
+    with torch.inference_mode():
+        short, middle, long = slots.read(4, 9, 30)
+        for slot, row in enumerate((short, long, middle)):
+            slots.place(slot, *row)
+        slots.write_runs(1, 3, 1)
+        slots.write(1)
+        slots.write_runs(4, 1, 2)
+        slots.place(1, *middle)  # in place of the longest
+        slots.write_runs(1, 2, 5)
+        assert slots.cache is not None
+        slots.cache.keep([0, 1, 2])  # closes the gaps
         slots.write(2)
     assert slots.largest < ROUNDING[torch.float32]
 

@@ -15,8 +15,9 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,6 +75,28 @@ class _Shown:
     partners: Mapping[str, Sequence[str]]
 
 
+@dataclass(eq=False)
+class _Trail:
+    """How far a text keeps to a crystal of its prompt.
+
+    Attributes
+    ----------
+    shown
+        The crystal.
+    known
+        Which elements stand for which.
+    read
+        Tokens of the text that were compared.
+    is_lost
+        Whether the text copies no more.
+    """
+
+    shown: _Shown
+    known: dict[str, str] = field(default_factory=dict)
+    read: int = 0
+    is_lost: bool = False
+
+
 class CopyPrior:
     """Raises the scores of tokens that keep to a demonstration.
 
@@ -99,6 +122,9 @@ class CopyPrior:
                 self._kinds[token] = (_ANGLE, _LENGTH, _COORDINATE)[min(decimals, 2)]
             elif found := _ELEMENT.fullmatch(text):
                 self._elements[token] = found[1]
+        self._value_list: list[float] = self._values.tolist()
+        self._kind_list: list[int] = self._kinds.tolist()
+        self._trails: WeakKeyDictionary[Row, list[_Trail]] = WeakKeyDictionary()
         self._shown = lru_cache(maxsize=4096)(self._read)
 
     def bonus(self, row: Row, ids: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -107,27 +133,36 @@ class CopyPrior:
         written = row.tokens
         if not written:
             return total
-        for shown in self._shown(row.prompt_ids):
-            known = self._follows(written, shown)
-            if known is not None:
-                total = np.maximum(total, self._counterparts(written, shown, known, ids))
+        trails = self._trails.get(row)
+        if trails is None:
+            trails = [_Trail(shown) for shown in self._shown(row.prompt_ids)]
+            self._trails[row] = trails
+        for trail in trails:
+            self._follow(written, trail)
+            if not trail.is_lost:
+                found = self._counterparts(written, trail.shown, trail.known, ids)
+                total = np.maximum(total, found)
         return self.strength * total
 
-    def _follows(self, written: Sequence[int], shown: _Shown) -> dict[str, str] | None:
-        """Return which elements stand for which, or None where a text copies no more."""
+    def _follow(self, written: Sequence[int], trail: _Trail) -> None:
+        """Compare the tokens that a text has got since the last time."""
+        shown, known = trail.shown, trail.known
+        if trail.is_lost:
+            return
+        trail.is_lost = True
         if written[0] != shown.tokens[0] or len(written) > len(shown.tokens):
-            return None
-        known: dict[str, str] = {}
-        for place in range(CELL, len(written)):
+            return
+        for place in range(max(CELL, trail.read), len(written)):
             own, other = written[place], shown.tokens[place]
             if (place - CELL) % ORBIT:
-                if not self._gaps(other, np.array([own]))[0] <= LEFT:
-                    return None
+                if not self._gap(own, other) <= LEFT:
+                    return
                 continue
             name, theirs = self._elements.get(own, ""), self._elements[other]
             if known.setdefault(theirs, name) != name or name not in shown.partners[theirs]:
-                return None
-        return known if len(set(known.values())) == len(known) else None
+                return
+        trail.read = len(written)
+        trail.is_lost = len(set(known.values())) < len(known)
 
     def _counterparts(
         self,
@@ -170,6 +205,13 @@ class CopyPrior:
             return np.where(np.abs(ratios) < FIRST_LENGTH, 1.0, 0.0)
         first = math.log(self._values[written[1]] / self._values[shown.tokens[1]])
         return np.where(np.abs(ratios - first) < RATIO, 1.0, 0.0)
+
+    def _gap(self, own: int, other: int) -> float:
+        """Return how far a coordinate is from another; infinite for another token."""
+        if self._kind_list[own] != _COORDINATE:
+            return math.inf
+        gap = abs(self._value_list[own] - self._value_list[other])
+        return min(gap, 1 - gap)
 
     def _gaps(self, token: int, ids: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return how far coordinates are from one; infinite for other tokens."""

@@ -72,7 +72,7 @@ def severity(reason: FailureReason | None) -> int:
     return 1 + (_MILD.index(reason) if reason in _MILD else len(_MILD))
 
 
-@dataclass
+@dataclass(eq=False)
 class Row:
     """A draw of one sample of one request.
 
@@ -105,6 +105,10 @@ class Row:
         self.tokens: list[int] = []
         self.last: int | None = None
         self.log_prob = 0.0
+        self.weighed = 0
+        """Number of written tokens whose log-probability is in `log_prob`."""
+        self.next_ids: NDArray[np.int64] | None = None
+        """Token ids that the constraint allows next, once they are asked for."""
         self.numbers_used = 0
         self.done = False
         self.finished = False
@@ -158,6 +162,7 @@ class Row:
         """
         self.numbers_used = numbers_used
         self.last = token
+        self.next_ids = None
         if token in self.vocabulary.eos_token_ids:
             self.end(finished=True)
             return
@@ -188,6 +193,26 @@ class Row:
         """Token ids drawn, the end token included."""
         ended = self.last is not None and self.last in self.vocabulary.eos_token_ids
         return [*self.tokens, self.last] if ended else list(self.tokens)  # type: ignore[list-item]
+
+    @property
+    def num_written(self) -> int:
+        """Number of tokens drawn, the end token included."""
+        return len(self.tokens) + (self.last in self.vocabulary.eos_token_ids)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the text has ended and its probability is known."""
+        return self.done and self.weighed == self.num_written
+
+    @property
+    def known(self) -> tuple[int, ...]:
+        """Token ids of prompt and text, as far as the text's probability is known."""
+        return (*self.prompt_ids, *self.tokens[: self.weighed])
+
+    @property
+    def unread(self) -> list[int]:
+        """Token ids that a model reads next: from the last one in `known` to the last needed."""
+        return self.tokens[self.weighed - 1 : self.num_written - 1 if self.done else None]
 
     @property
     def gave_up(self) -> bool:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from crystalicl_jobflow.crystal.radii import atomic_radius
 from crystalicl_jobflow.generation.base import GenerationError, TokenVocabulary
 from crystalicl_jobflow.generation.constraints.budget import ELEMENTS, atoms_asked
+from crystalicl_jobflow.generation.constraints.feasibility import group_sites
 from crystalicl_jobflow.generation.constraints.fields import (
     Values,
     VocabularyTables,
@@ -90,6 +91,15 @@ class SGSConstraint:
         if volume:
             parts.append(f"at least {volume:.3g} Å³ per atom")
         return "; ".join(parts)
+
+    @property
+    def least_tokens(self) -> int:
+        """About how many tokens a text has at least, by which batches order their rows."""
+        if len(self.groups) != 1:
+            return 0
+        (number,) = self.groups
+        atoms = max(1, self.condition.composition.num_atoms if self.condition.composition else 1)
+        return 8 + 4 * math.ceil(atoms / max(group_sites(number).multiplicities))
 
     def start(self, vocabulary: TokenVocabulary) -> SGSState:
         """Start a row.

@@ -173,7 +173,7 @@ class Packing:
         self.fraction = 0.0 if min_distance is None or radii_fraction is None else radii_fraction
         self._matrix = matrix
         self._heights = _plane_spacings(matrix)
-        self._images: dict[tuple[int, ...], Floats] = {}
+        self._images: dict[tuple[int, ...], tuple[Floats, float]] = {}
         self.frac_coords: Floats = np.empty((0, 3))
         self.radii: Floats = np.empty(0)
         self._reach = 0.0
@@ -186,24 +186,28 @@ class Packing:
         twin.__dict__.update(self.__dict__)
         return twin
 
-    def _shifts(self, reach: float) -> Floats:
+    def _shifts(self, reach: float) -> tuple[Floats, float]:
         """Return the lattice vectors needed up to a distance in Å, zero first.
+
+        Beside them the square of the shortest but zero, infinite where there is none.
 
         |f_k + m_k| * height_k <= distance with |f_k| <= 1/2, hence
         |m_k| <= distance / height_k + 1/2.
         """
         counts = tuple([int(reach / height + 0.5) for height in self._heights])
-        shifts = self._images.get(counts)
-        if shifts is None:
+        found = self._images.get(counts)
+        if found is None:
             ranges = [sorted(range(-n, n + 1), key=abs) for n in counts]
             grid = np.array(np.meshgrid(*ranges, indexing="ij")).reshape(3, -1).T
-            shifts = self._images[counts] = grid @ self._matrix
-        return shifts
+            shifts = grid @ self._matrix
+            shortest = float((shifts[1:] ** 2).sum(1).min()) if len(shifts) > 1 else math.inf
+            found = self._images[counts] = shifts, shortest
+        return found
 
     def _squares(self, gaps: Floats, reach: float) -> Floats:
         """Return squared distances to the nearest images, gaps of shape (n, 3), shape (n,)."""
         gaps = (gaps - np.rint(gaps)) @ self._matrix
-        shifts = self._shifts(reach)
+        shifts, _ = self._shifts(reach)
         if len(shifts) == 1:
             return np.asarray(np.einsum("ij,ij->i", gaps, gaps))
         every = gaps[:, None] + shifts
@@ -234,10 +238,8 @@ class Packing:
     def _room(self, orbit: Floats, radius: float) -> float:
         own = max(self.floor, 2 * self.fraction * radius)
         reach = max(own, self._reach and max(self.floor, self.fraction * (self._reach + radius)))
-        shifts = self._shifts(reach)
-        best = math.inf
-        if len(shifts) > 1:  # lattice vectors themselves
-            best = math.sqrt((shifts[1:] ** 2).sum(1).min()) / own
+        _, shortest = self._shifts(reach)
+        best = math.sqrt(shortest) / own  # lattice vectors themselves
         n_own = len(orbit) - 1
         gaps = np.concatenate([orbit[1:], self.frac_coords]) - orbit[0]
         if len(gaps):
@@ -300,9 +302,8 @@ class Packing:
         ratios[:, :n_own][snapped.stabilizer_mask] = np.inf
         ratios[:, n_own:] /= np.maximum(self.fraction * (self.radii + radius), self.floor) ** 2
         least = ratios.min(1)
-        shifts = self._shifts(reach)
-        if len(shifts) > 1:  # lattice vectors themselves
-            least = np.minimum(least, (shifts[1:] ** 2).sum(1).min() / (own * own))
+        _, shortest = self._shifts(reach)
+        least = np.minimum(least, shortest / (own * own))  # lattice vectors themselves
         rooms = np.full(allowed.shape, -1.0)
         rooms[np.flatnonzero(allowed)] = np.sqrt(least)
         return rooms

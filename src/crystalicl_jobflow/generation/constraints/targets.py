@@ -30,10 +30,10 @@ from crystalicl_jobflow.generation.constraints.feasibility import (
 from crystalicl_jobflow.schemas import Condition
 
 
-def _multiples(unit: int, written: int, budget: Budget) -> range:
+def _multiples(unit: int, written: int, least: int, most: int) -> range:
     """Return the numbers of formula units that are within the limits."""
-    first = max(1, -(-max(budget.least, written) // unit))
-    return range(first, budget.most // unit + 1)
+    first = max(1, -(-max(least, written) // unit))
+    return range(first, most // unit + 1)
 
 
 def _fits(number: int, remainders: Iterable[int], copies: Copies, budget: Budget) -> bool:
@@ -90,7 +90,7 @@ class FormulaTarget:
         written = dict(counts)
         if any(name not in self._amounts for name in written):
             return False
-        for times in _multiples(self._unit, sum(written.values()), budget):
+        for times in _multiples(self._unit, sum(written.values()), budget.least, budget.most):
             left = [times * n - written.get(name, 0) for name, n in self.amounts]
             if min(left) >= 0 and _fits(number, left, copies, budget):
                 return True
@@ -102,41 +102,69 @@ class FormulaTarget:
         Ignores the limit on orbits.
         """
         written = dict(counts)
-        have = [written.get(name, 0) for name, _ in self.amounts]
-        kinds = _orbit_kinds(number, copies)
-        pending = [list(kinds) for _ in have]
-        found: list[tuple[list[int], list[int]]] = [([], []) for _ in have]
-        for times in _multiples(self._unit, sum(have), budget):
-            left = [times * n - w for (_, n), w in zip(self.amounts, have, strict=True)]
-            if min(left) < 0:
-                continue
-            uses = [least_uses(number, n) for n in left]
-            if not all(uses):
-                continue
-            # elements that need fixed positions
-            needing = [(i, use) for i, use in enumerate(uses) if any(use[0])]
-            for i, most in enumerate(left):
-                others = [use for j, use in needing if j != i]
-                still = []
-                for kind in pending[i]:
-                    is_fixed, k, size, rest = kind
-                    use = least_uses(number, most - size) if size <= most else ()
-                    if use and any(use[0]):
-                        good = can_share((*others, use), rest)
-                    else:
-                        good = bool(use) and (not others or can_share(tuple(others), rest))
-                    if good:
-                        found[i][is_fixed].append(k)
-                    else:
-                        still.append(kind)
-                pending[i] = still
-            if not any(pending):
-                break
-        return {
-            name: (tuple(free), tuple(fixed))
-            for (name, _), (free, fixed) in zip(self.amounts, found, strict=True)
-            if free or fixed
-        }
+        # the same amounts of other elements give the same steps
+        order = sorted((n, written.get(name, 0), name) for name, n in self.amounts)
+        found = _formula_steps(
+            number,
+            tuple((n, have) for n, have, _ in order),
+            copies,
+            (budget.least, budget.most),
+        )
+        steps = {name: kinds for (_, _, name), kinds in zip(order, found, strict=True)}
+        return {name: steps[name] for name, _ in self.amounts if steps[name][0] or steps[name][1]}
+
+
+@lru_cache(maxsize=1 << 16)
+def _formula_steps(
+    number: int,
+    elements: tuple[tuple[int, int], ...],
+    copies: Copies,
+    limits: tuple[int, int],
+) -> tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]:
+    """Return the kinds of orbits that may come next, for each element.
+
+    Parameters
+    ----------
+    number
+        Space-group number.
+    elements
+        Amount of each element in the formula, and its atoms written.
+    copies
+        Fixed positions left, per multiplicity.
+    limits
+        Least and largest number of atoms.
+    """
+    have = [written for _, written in elements]
+    kinds = _orbit_kinds(number, copies)
+    pending = [list(kinds) for _ in have]
+    found: list[tuple[list[int], list[int]]] = [([], []) for _ in have]
+    for times in _multiples(sum(n for n, _ in elements), sum(have), *limits):
+        left = [times * n - written for n, written in elements]
+        if min(left) < 0:
+            continue
+        uses = [least_uses(number, n) for n in left]
+        if not all(uses):
+            continue
+        # elements that need fixed positions
+        needing = [(i, use) for i, use in enumerate(uses) if any(use[0])]
+        for i, most in enumerate(left):
+            others = [use for j, use in needing if j != i]
+            still = []
+            for kind in pending[i]:
+                is_fixed, k, size, rest = kind
+                use = least_uses(number, most - size) if size <= most else ()
+                if use and any(use[0]):
+                    good = can_share((*others, use), rest)
+                else:
+                    good = bool(use) and (not others or can_share(tuple(others), rest))
+                if good:
+                    found[i][is_fixed].append(k)
+                else:
+                    still.append(kind)
+            pending[i] = still
+        if not any(pending):
+            break
+    return tuple((tuple(free), tuple(fixed)) for free, fixed in found)
 
 
 @lru_cache(maxsize=1 << 14)
@@ -209,7 +237,7 @@ class AnonymousTarget:
             return False
         written = sorted(n for _, n in counts)
         unit = sum(self.amounts)
-        for times in _multiples(unit, sum(written), budget):
+        for times in _multiples(unit, sum(written), budget.least, budget.most):
             for letters in set(itertools.permutations(self.amounts, len(written))):
                 left = [times * n - w for n, w in zip(letters, written, strict=True)]
                 if left and min(left) < 0:

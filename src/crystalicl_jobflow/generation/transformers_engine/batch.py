@@ -32,7 +32,8 @@ from crystalicl_jobflow.utils.torch_runtime import is_out_of_memory
 logger = logging.getLogger(__name__)
 
 _SHRINK = 0.75  # slots are given up when fewer than this share of them is in use
-_SPREAD = 128  # columns that the cache may be wider than its longest row needs
+_SPREAD = 128  # columns that are added to the longest prompt at first
+_GAPS = 1.25  # columns that the model sees over those of its longest row, at most
 
 ROUNDING = {torch.float64: 1e-10, torch.float32: 3e-5}
 """How far rounding may move a probability (relative) between two batches, with a margin.
@@ -88,8 +89,12 @@ class BatchRun:
             if request.prompt not in encoded:
                 encoded[request.prompt] = self.model.encode(request.prompt)
         prompts = [encoded[request.prompt] for request in self.requests]
-        # texts of similar length are computed together with little padding
-        order = sorted(range(len(prompts)), key=lambda i: (len(prompts[i]), prompts[i], i))
+        # the longest first: otherwise the last ones would be written with few beside them
+        lengths = [
+            len(prompt) + getattr(request.constraint, "least_tokens", 0)
+            for prompt, request in zip(prompts, self.requests, strict=True)
+        ]
+        order = sorted(range(len(prompts)), key=lambda i: (-lengths[i], prompts[i], i))
         self.answers: list[dict[int, Completion]] = [{} for _ in self.requests]
         order = [index for index in order if self._has_room(index, prompts[index])]
         # (request, sample): rows are made when they are placed: starting a constraint is expensive
@@ -105,7 +110,7 @@ class BatchRun:
         self.known: dict[tuple[int, ...], Prefix] = {} if self.prefixes is None else self.prefixes
         self.slots: list[Row | None] = []
         self.ended: deque[Row] = deque()
-        """Rows whose last token was drawn in a step for which memory ran out."""
+        """Rows that were complete when memory ran out."""
         self.logits: torch.Tensor | None = None
         self.cache: SlotCache | None = None
 
@@ -164,16 +169,15 @@ class BatchRun:
         ]
 
     def _step(self) -> None:
-        """Fill the slots, draw a token for each row, close rows that end, compute the rest."""
+        """Let rows take what can be known, close those that end, compute the rest."""
         self._fill()
         assert self.logits is not None
-        assert self.cache is not None
         live = [(slot, row) for slot, row in enumerate(self.slots) if row is not None]
         self.sampler.advance([row for _, row in live], self.logits, [slot for slot, _ in live])
         for slot, row in live:
-            if row.done:
+            if row.is_complete:
                 self._close(row)  # first: where memory runs out, the row is still in its slot
-                self.slots[slot] = None
+                self._empty(slot)
         self._shrink()
         if any(row is not None for row in self.slots):
             self._compute()
@@ -187,7 +191,7 @@ class BatchRun:
             self._read_ahead()
             item = self.waiting[0]
             row = item if isinstance(item, Row) else self._first_draw(*item)
-            prefix = self.known[row.context]
+            prefix = self.known[row.known]
             if self.cache is None:
                 width = prefix.num_tokens + min(self.sampling.max_new_tokens, _SPREAD)
                 self.cache = SlotCache(len(self.slots), like=prefix, width=width)
@@ -197,8 +201,13 @@ class BatchRun:
             self.logits[slot] = prefix.logits
             self.waiting.popleft()
             self.slots[slot] = row
-            if row.tokens:  # computed for this row alone, after memory had run out
-                self.known.pop(row.context, None)
+            if row.weighed:  # computed for this row alone, after memory had run out
+                self.known.pop(row.known, None)
+
+    def _empty(self, slot: int) -> None:
+        self.slots[slot] = None
+        if self.cache is not None:
+            self.cache.release(slot)
 
     def _first_draw(self, index: int, sample: int) -> Row:
         row = Row(
@@ -217,7 +226,7 @@ class BatchRun:
         return row
 
     def _context(self, item: tuple[int, int] | Row) -> tuple[int, ...]:
-        return item.context if isinstance(item, Row) else self.prompts[item[0]]
+        return item.known if isinstance(item, Row) else self.prompts[item[0]]
 
     def _read_ahead(self) -> None:
         """Compute the first waiting text, and with it as many others as a batch holds."""
@@ -234,25 +243,59 @@ class BatchRun:
         self.known.update(zip(contexts, prefixes, strict=True))
 
     def _compute(self) -> None:
-        """Run the model on the last token of every slot."""
+        """Run the model on what the rows have taken."""
         cache = self.cache
         assert cache is not None
+        read = [0 if row is None else len(row.prompt_ids) + row.weighed - 1 for row in self.slots]
+        unread = [[0] if row is None else row.unread for row in self.slots]
+        if cache.span > _GAPS * max(read) + _SPREAD // 8:  # runs of some left gaps in others
+            cache.keep(range(len(self.slots)))
+        counts = [len(t) for row, t in zip(self.slots, unread, strict=True) if row is not None]
+        width = self._run_width(counts)
         device = self.model.device
-        used = max(row.length for row in self.slots if row is not None)
-        widest = 2 * used + _SPREAD
-        if self.max_positions is not None:  # some models count columns as positions
-            widest = min(widest, self.max_positions - 1)
-        if cache.width > widest:  # rows left columns behind
-            self._keep(list(range(len(self.slots))))
-        last = [0 if row is None else row.tokens[-1] for row in self.slots]
-        places = [0 if row is None else row.length - 1 for row in self.slots]
-        self.logits = self.model.forward(
-            torch.tensor(last, device=device)[:, None],
-            position_ids=torch.tensor(places, device=device)[:, None],
-            attention_mask=cache.open_column(),
+        if width == 1:
+            self.logits = self.model.forward(
+                torch.tensor([tokens[0] for tokens in unread], device=device)[:, None],
+                position_ids=torch.tensor(read, device=device)[:, None],
+                attention_mask=cache.open(),
+                cache=cache,
+            )
+            cache.close()
+            return
+        lines = list(range(len(unread)))
+        columns = [width - 1] * len(unread)
+        behind: list[Row] = []
+        ids, places = [], []
+        for slot, (row, tokens, start) in enumerate(zip(self.slots, unread, read, strict=True)):
+            run = tokens[:width]
+            padding = width - len(run)
+            ids.append([0] * padding + run)
+            places.append([start] * padding + list(range(start, start + len(run))))
+            if row is not None:
+                behind += [row] * (len(run) - 1)
+                lines += [slot] * (len(run) - 1)
+                columns += range(padding, width - 1)
+        logits = self.model.forward(
+            torch.tensor(ids, device=device),
+            position_ids=torch.tensor(places, device=device),
+            attention_mask=cache.open([min(len(tokens), width) for tokens in unread]),
             cache=cache,
+            places=(lines, columns),
         )
-        cache.close_column()
+        cache.close()
+        self.logits = logits[: len(unread)]
+        self.sampler.weigh(behind, logits, range(len(unread), len(lines)))
+
+    def _run_width(self, counts: Sequence[int]) -> int:
+        """Return how many tokens of each row the next step reads at most.
+
+        Rows with fewer are padded, so that is worth it where enough rows have several.
+        """
+        if not self.model.reads_runs:
+            return 1
+        slots, step = len(self.slots), self.model.step_cost
+        widths = range(1, max(counts) + 1)
+        return max(widths, key=lambda n: sum(min(k, n) for k in counts) / (step + slots * n))
 
     def _shrink(self) -> None:
         """Drop slots for which no row is waiting."""
@@ -266,10 +309,8 @@ class BatchRun:
 
     def _keep(self, live: list[int]) -> None:
         assert self.cache is not None
-        # the last token of each row is drawn but not yet in the cache
         self.slots = [self.slots[slot] for slot in live]
-        lengths = [0 if row is None else row.length - 1 for row in self.slots]
-        self.cache.keep(live, lengths)
+        self.cache.keep(live)
 
     def _drop(self) -> None:
         self.slots, self.cache, self.logits = [], None, None
@@ -315,8 +356,8 @@ class BatchRun:
         self.batch_size = max(1, min(self.batch_size, len(self.slots) or 2**30) // 2)
         rows = [row for row in self.slots if row is not None]
         self._drop()
-        self.waiting.extendleft(row for row in reversed(rows) if not row.done)
-        self.ended.extend(row for row in rows if row.done)
+        self.waiting.extendleft(row for row in reversed(rows) if not row.is_complete)
+        self.ended.extend(row for row in rows if row.is_complete)
         self.known.clear()
         gc.collect()
         if torch.cuda.is_available():

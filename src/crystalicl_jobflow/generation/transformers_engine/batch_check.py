@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -58,9 +59,10 @@ def check_batches(model: CausalModel, name: str) -> None:
         together = model.forward(
             torch.tensor([[text[-1]] for text in texts], device=device),
             position_ids=torch.tensor([[length] for length in _LENGTHS], device=device),
-            attention_mask=cache.open_column(),
+            attention_mask=cache.open(),
             cache=cache,
         )
+        cache.close()
         alone = torch.stack([model.read_alone(text) for text in texts])
     except Exception as error:
         if is_out_of_memory(error):
@@ -73,6 +75,53 @@ def check_batches(model: CausalModel, name: str) -> None:
             f"model {name!r} ({kind}) cannot be used: a text's scores depend on the other texts"
             " of its batch; try a model server"
         )
+    model.reads_runs = _reads_runs(model, cache, texts, largest)
+
+
+def _reads_runs(
+    model: CausalModel, cache: SlotCache, texts: Sequence[tuple[int, ...]], largest: float
+) -> bool:
+    """Return whether rows of a batch can read different numbers of tokens in one step.
+
+    A row that reads fewer keeps free columns among its own. Windows and chunks count columns; so
+    do position biases of models that are told no positions.
+    """
+    config = model.base.config.get_text_config()
+    kinds = set(getattr(config, "layer_types", None) or ()) - {"full_attention"}
+    counted = ("sliding_window", "attention_chunk_size", "attention_types")
+    if kinds or not model.takes_positions or any(getattr(config, k, None) for k in counted):
+        return False
+    rows = model.base.get_input_embeddings().weight.shape[0]
+    short, long = (tuple((5 * i + 2) % rows for i in range(n)) for n in (1, 3))
+    device = model.device
+    lengths = [len(text) for text in texts]
+    try:
+        first = model.forward(
+            torch.tensor([[0, 0, *short], long], device=device),
+            position_ids=torch.tensor(
+                [[0, 0, lengths[0]], [lengths[1] + i for i in range(3)]], device=device
+            ),
+            attention_mask=cache.open([1, 3]),
+            cache=cache,
+            places=([0, 1, 1], [2, 2, 0]),
+        )
+        cache.close()
+        second = model.forward(
+            torch.tensor([[1], [1]], device=device),
+            position_ids=torch.tensor([[lengths[0] + 1], [lengths[1] + 3]], device=device),
+            attention_mask=cache.open(),
+            cache=cache,
+        )
+        ends = ((*texts[0], *short), (*texts[1], *long), (*texts[1], long[0]))
+        alone = torch.stack(
+            [model.read_alone(text) for text in (*ends, (*ends[0], 1), (*ends[1], 1))]
+        )
+        change = (torch.cat([first, second]) - alone).abs().amax(dim=1) / alone.std(dim=1)
+        return bool(change.max() <= largest)
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
+        return False  # one token after the other
 
 
 def _no_cache(name: str, kind: str, reason: str) -> GenerationError:

@@ -37,7 +37,7 @@ class Prefix:
 
 
 class _SlotLayer(CacheLayerMixin):
-    """One layer's buffers; a step writes one column of all slots in place."""
+    """One layer's buffers; a step writes the same columns of all slots in place."""
 
     is_sliding = False
     keys: torch.Tensor
@@ -56,19 +56,20 @@ class _SlotLayer(CacheLayerMixin):
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *_: Any, **__: Any
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Write the step's column and return all columns up to it."""
-        column = self._cache.width
-        self.keys[:, :, column : column + 1] = key_states
-        self.values[:, :, column : column + 1] = value_states
-        return self.keys[:, :, : column + 1], self.values[:, :, : column + 1]
+        """Write the step's columns and return all columns in use up to them."""
+        first, column = self._cache.first, self._cache.width
+        end = column + key_states.shape[2]
+        self.keys[:, :, column:end] = key_states
+        self.values[:, :, column:end] = value_states
+        return self.keys[:, :, first:end], self.values[:, :, first:end]
 
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
         """Return the number of columns that the step sees, and no offset."""
-        return self._cache.width + query_length, 0
+        return self._cache.span + query_length, 0
 
     def get_seq_length(self) -> int:
-        """Return the number of columns written."""
-        return self._cache.width
+        """Return the number of columns in use."""
+        return self._cache.span
 
     def get_max_length(self) -> int:
         """Return -1: the cache grows as needed."""
@@ -78,9 +79,10 @@ class _SlotLayer(CacheLayerMixin):
 class SlotCache(Cache):
     """A key-value cache whose rows are replaced one by one.
 
-    All slots share one clock: each step writes the same column. Keys include their rotary
+    All slots share one clock: each step writes the same columns. Keys include their rotary
     positions, so a row's tokens may be in any columns as long as the mask includes them, and a
-    new row can replace a finished one, ending at the current column (left padding).
+    new row can replace a finished one, ending at the current column (left padding). Columns
+    before the first one that a row uses are not shown to the model.
 
     Parameters
     ----------
@@ -94,7 +96,8 @@ class SlotCache(Cache):
 
     def __init__(self, num_slots: int, *, like: Prefix, width: int) -> None:
         self.width = 0
-        self.num_slots = num_slots
+        self._starts: list[int | None] = [None] * num_slots
+        self._opened = 1
         capacity = width + _ROOM
         self._slot_layers = [
             _SlotLayer(self, *(self._buffer(part, num_slots, capacity) for part in pair))
@@ -108,62 +111,99 @@ class SlotCache(Cache):
         # zeros, not empty: a masked NaN is still a NaN
         return part.new_zeros((num_slots, part.shape[0], capacity, part.shape[2]))
 
+    @property
+    def first(self) -> int:
+        """First column that a row uses."""
+        return min((start for start in self._starts if start is not None), default=self.width)
+
+    @property
+    def span(self) -> int:
+        """Number of columns from the first one in use."""
+        return self.width - self.first
+
     def place(self, slot: int, prefix: Prefix) -> None:
         """Put a row that starts with `prefix` into a slot, replacing its contents."""
         length = prefix.num_tokens
+        self.release(slot)
         if length > self.width:
-            self._move_right(length - self.width)
+            self._move(length - self.width)
         start = self.width - length
         for layer, keys, values in zip(self._slot_layers, prefix.keys, prefix.values, strict=True):
             layer.keys[slot, :, start : self.width] = keys
             layer.values[slot, :, start : self.width] = values
-        self.mask[slot] = False
         self.mask[slot, start : self.width] = True
+        self._starts[slot] = start
 
-    def _move_right(self, columns: int) -> None:
-        """Put free columns in front of all rows, whose tokens stay side by side.
+    def release(self, slot: int) -> None:
+        """Empty a slot."""
+        self.mask[slot] = False
+        self._starts[slot] = None
 
-        Sliding windows and position biases count columns: a gap within a row would change them.
+    def _move(self, columns: int) -> None:
+        """Move all rows to the right, or to the left by a negative number of columns.
+
+        Their tokens stay side by side: sliding windows and position biases count columns, a gap
+        within a row would change them.
         """
-        self._reserve(self.width + columns)
-        before, after = slice(0, self.width), slice(columns, self.width + columns)
+        before = slice(self.first, self.width)
+        after = slice(before.start + columns, before.stop + columns)
+        self._reserve(after.stop)
         for layer in self._slot_layers:
             layer.keys[:, :, after] = layer.keys[:, :, before].clone()
             layer.values[:, :, after] = layer.values[:, :, before].clone()
-        self.mask[:, after] = self.mask[:, before].clone()
-        self.mask[:, :columns] = False
+        shown = self.mask[:, before].clone()
+        self.mask[:] = False
+        self.mask[:, after] = shown
+        self._starts = [None if start is None else start + columns for start in self._starts]
         self.width += columns
 
-    def open_column(self) -> torch.Tensor:
-        """Make room for a step; return its mask, shape (slots, columns with the new one)."""
-        self._reserve(self.width + 1)
-        self.mask[:, self.width] = True
-        return self.mask[:, : self.width + 1]
+    def open(self, counts: Sequence[int] | None = None) -> torch.Tensor:
+        """Make room for a step; return its mask, shape (slots, columns in use with the new ones).
 
-    def close_column(self) -> None:
+        Parameters
+        ----------
+        counts
+            How many tokens each slot reads; the step has as many columns as the largest, and
+            those of the others are the last ones. None for one token each.
+        """
+        self._opened = 1 if counts is None else max(1, *counts)
+        end = self.width + self._opened
+        if end > self.mask.shape[1] and self.first >= _ROOM:
+            self._move(-self.first)
+            end = self.width + self._opened
+        self._reserve(end)
+        self.mask[:, self.width : end] = True
+        if counts is not None and self._opened > 1:
+            for slot, count in enumerate(counts):
+                if self._starts[slot] is not None:
+                    self.mask[slot, self.width : end - count] = False
+        return self.mask[:, self.first : end]
+
+    def close(self) -> None:
         """Keep the columns of the step; a failed step is not closed."""
-        self.width += 1
+        self.width += self._opened
 
-    def keep(self, slots: Sequence[int], lengths: Sequence[int]) -> None:
+    def keep(self, slots: Sequence[int]) -> None:
         """Keep these slots only, in this order, and drop all columns that none of them uses.
 
         Parameters
         ----------
         slots
             Slots that are kept.
-        lengths
-            Number of tokens of each in the cache; 0 for a free slot.
         """
         device = self.mask.device
-        width = max(lengths)
+        mask = self.mask[:, : self.width].cpu()
+        used = [self._starts[slot] is not None for slot in slots]
+        places = [
+            mask[slot].nonzero().flatten() if is_used else torch.zeros(0, dtype=torch.long)
+            for slot, is_used in zip(slots, used, strict=True)
+        ]
+        width = max(len(columns) for columns in places)
         gather = torch.zeros((len(slots), width), dtype=torch.long)
         shown = torch.zeros((len(slots), width + _ROOM), dtype=torch.bool)
-        mask = self.mask[:, : self.width].cpu()
-        for row, (slot, length) in enumerate(zip(slots, lengths, strict=True)):
-            if not length:
-                continue
-            gather[row, width - length :] = mask[slot].nonzero().flatten()
-            shown[row, width - length : width] = True
+        for row, columns in enumerate(places):
+            gather[row, width - len(columns) :] = columns
+            shown[row, width - len(columns) : width] = True
         rows = torch.tensor(list(slots), device=device)[:, None, None]
         columns = gather.to(device)[:, None, :]
         for layer in self._slot_layers:
@@ -174,7 +214,10 @@ class SlotCache(Cache):
                 new[:, :, :width] = old[rows, heads, columns]
                 setattr(layer, name, new)
         self.mask = shown.to(device)
-        self.num_slots = len(slots)
+        self._starts = [
+            width - len(columns) if is_used else None
+            for columns, is_used in zip(places, used, strict=True)
+        ]
         self.width = width
 
     def _reserve(self, width: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,6 +13,8 @@ from crystalicl_jobflow.generation.random_streams import Draw, draw
 from crystalicl_jobflow.generation.rows import Row
 from crystalicl_jobflow.generation.transformers_engine.model import CausalModel
 from crystalicl_jobflow.schemas import SamplingParams
+
+_FEW = 128  # rows with more choices are drawn apart from the others
 
 
 class TokenSampler:
@@ -37,42 +40,80 @@ class TokenSampler:
             self._prior = CopyPrior(model.vocabulary, sampling.copy_bias)
 
     def advance(self, rows: Sequence[Row], logits: torch.Tensor, slots: Sequence[int]) -> None:
-        """Let every row take its next token, or end.
+        """Let every row take its next tokens, or end.
+
+        A row of which all tokens are read takes one token by its scores, and with it all that
+        follow without a choice; another one waits until they are.
 
         Parameters
         ----------
         rows
             Rows being written.
         logits
-            Scores of the next token, shape (slots, vocabulary).
+            Scores of the token after those read, shape (slots, vocabulary).
         slots
             Index of each row in `logits`.
         """
         free: list[int] = []
         bound: list[int] = []
         for place, row in enumerate(rows):
-            row.last = None
-            if row.given is not None:
-                row.follow()
-            else:
+            if row.weighed < row.num_written:
+                continue
+            self._write_certain(row)
+            if not row.done and row.weighed == row.num_written:
                 (free if row.state is None else bound).append(place)
         if free:
             self._advance_free([rows[place] for place in free], logits[[slots[p] for p in free]])
         if bound:
             self._advance_bound([rows[place] for place in bound], logits, [slots[p] for p in bound])
-        self._weigh(rows, logits, slots)
+            for place in bound:
+                self._write_certain(rows[place])
+        behind = [place for place, row in enumerate(rows) if row.weighed < row.num_written]
+        self.weigh([rows[place] for place in behind], logits, [slots[place] for place in behind])
 
     @staticmethod
-    def _weigh(rows: Sequence[Row], logits: torch.Tensor, slots: Sequence[int]) -> None:
-        """Add each token's log-probability under the model: temperature 1, no constraint."""
-        taken = [(row, slot) for row, slot in zip(rows, slots, strict=True) if row.last is not None]
-        if not taken:
+    def weigh(rows: Sequence[Row], logits: torch.Tensor, lines: Sequence[int]) -> None:
+        """Add each next token's log-probability under the model: temperature 1, no constraint.
+
+        Parameters
+        ----------
+        rows
+            Rows with tokens that are not weighed; a row may stand there several times.
+        logits
+            Scores, shape (lines, vocabulary).
+        lines
+            For each row, the line with the scores of its next token.
+        """
+        if not rows:
             return
-        lines = torch.tensor([slot for _, slot in taken], device=logits.device)
-        ids = torch.tensor([row.last for row, _ in taken], device=logits.device)
-        scores = logits[lines, ids] - torch.logsumexp(logits, dim=1)[lines]
-        for (row, _), score in zip(taken, scores.tolist(), strict=True):
+        ids = []
+        seen: Counter[int] = Counter()
+        for row in rows:
+            place = row.weighed + seen[id(row)]
+            ids.append(row.tokens[place] if place < len(row.tokens) else row.last)
+            seen[id(row)] += 1
+        picked = logits if list(lines) == list(range(len(logits))) else logits[list(lines)]
+        tokens = torch.tensor(ids, device=logits.device)
+        scores = picked.gather(1, tokens[:, None])[:, 0] - torch.logsumexp(picked, dim=1)
+        for row, score in zip(rows, scores.tolist(), strict=True):
             row.log_prob += score
+            row.weighed += 1
+
+    def _write_certain(self, row: Row) -> None:
+        """Append tokens to a row as long as they are given or there is nothing to choose."""
+        while not row.done:
+            if row.given is not None:
+                row.follow()
+                continue
+            if row.state is None:
+                return
+            if row.next_ids is None:
+                row.next_ids = np.asarray(row.state.allowed(), dtype=np.int64)
+            ids = row.next_ids
+            if len(ids) != 1:
+                return
+            if not self._offer(row, int(ids[0]), row.numbers_used, ids):
+                row.end(finished=False)
 
     def _advance_free(self, rows: Sequence[Row], logits: torch.Tensor) -> None:
         """Draw from the whole vocabulary."""
@@ -164,43 +205,43 @@ class TokenSampler:
     def _advance_bound(
         self, rows: Sequence[Row], logits: torch.Tensor, slots: Sequence[int]
     ) -> None:
-        """Draw from the tokens that each row's constraint allows; again where it rejects one."""
-        choices: list[np.ndarray] = []
-        pending: list[int] = []
+        """Draw from the tokens that each row's constraint allows."""
+        # cell lengths have a thousand choices, other fields a hundred or fewer
+        kinds: tuple[list[int], list[int]] = ([], [])
         for place, row in enumerate(rows):
-            assert row.state is not None
-            allowed = np.asarray(row.state.allowed(), dtype=np.int64)
-            choices.append(allowed)
-            if len(allowed) == 1:  # nothing to choose
-                if not self._offer(row, int(allowed[0]), row.numbers_used, allowed):
-                    row.end(finished=False)
-            else:
-                pending.append(place)
-        if not pending:
-            return
-        width = max(len(choices[place]) for place in pending)
-        ids = np.zeros((len(pending), width), dtype=np.int64)
-        padding = np.zeros((len(pending), width), dtype=bool)
-        for line, place in enumerate(pending):
-            count = len(choices[place])
-            ids[line, :count] = choices[place]
-            padding[line, count:] = True
-        bonus = self._bonus([rows[place] for place in pending], ids)
-        scores = self._gather(logits, [slots[place] for place in pending], ids) + bonus
+            assert row.next_ids is not None
+            kinds[len(row.next_ids) > _FEW].append(place)
+        for places in kinds:
+            if places:
+                self._draw_of_each(
+                    [rows[place] for place in places], logits, [slots[place] for place in places]
+                )
+
+    def _draw_of_each(
+        self, rows: Sequence[Row], logits: torch.Tensor, slots: Sequence[int]
+    ) -> None:
+        """Draw a token for each row; again where its constraint rejects one."""
+        choices = [row.next_ids for row in rows if row.next_ids is not None]
+        width = max(map(len, choices))
+        ids = np.zeros((len(rows), width), dtype=np.int64)
+        padding = np.ones((len(rows), width), dtype=bool)
+        for line, allowed in enumerate(choices):
+            ids[line, : len(allowed)] = allowed
+            padding[line, : len(allowed)] = False
+        bonus = self._bonus(rows, ids)
+        scores = self._gather(logits, slots, ids) + bonus
         scores[padding] = -np.inf
-        for line, place in enumerate(pending):
-            self._watch_bound(rows[place], choices[place], scores[line], bonus[line])
-        used = np.array([rows[place].numbers_used for place in pending])
-        exact = np.zeros(len(pending), dtype=bool)
-        lines = np.arange(len(pending))
+        for line, row in enumerate(rows):
+            self._watch_bound(row, choices[line], scores[line], bonus[line])
+        used = np.array([row.numbers_used for row in rows])
+        exact = np.zeros(len(rows), dtype=bool)
+        lines = np.arange(len(rows))
         while len(lines):
-            uniforms = np.array(
-                [rows[pending[i]].stream.uniform(int(used[i])) for i in lines.tolist()]
-            )
+            uniforms = np.array([rows[i].stream.uniform(int(used[i])) for i in lines.tolist()])
             drawn = self._draw_bound(scores[lines], uniforms, tolerance=self.tolerance)
             for order in np.flatnonzero(drawn.doubtful & ~exact[lines]).tolist():
                 line = int(lines[order])
-                alone = self._model.read_alone(rows[pending[line]].context)
+                alone = self._model.read_alone(rows[line].context)
                 fresh = self._gather(alone[None], [0], ids[[line]])[0] + bonus[line]
                 # tokens rejected before stay out
                 scores[line] = np.where(np.isneginf(scores[line]), -np.inf, fresh)
@@ -210,8 +251,8 @@ class TokenSampler:
             used[lines] += 1
             refused = []
             for line, column in zip(lines.tolist(), drawn.columns.tolist(), strict=True):
-                row = rows[pending[line]]
-                left = ids[line, ~np.isneginf(scores[line])]
+                row = rows[line]
+                left = None if row.choices is None else ids[line, ~np.isneginf(scores[line])]
                 if not self._offer(row, int(ids[line, column]), int(used[line]), left):
                     scores[line, column] = -np.inf
                     # a rejection may show the constraint that others would be rejected, too
@@ -243,10 +284,10 @@ class TokenSampler:
             return np.zeros(ids.shape)
         return np.stack([self._prior.bonus(row, line) for row, line in zip(rows, ids, strict=True)])
 
-    def _offer(self, row: Row, token: int, numbers_used: int, choices: np.ndarray) -> bool:
+    def _offer(self, row: Row, token: int, numbers_used: int, choices: np.ndarray | None) -> bool:
         assert row.state is not None
         if row.state.advance(token):
-            if row.choices is not None:
+            if row.choices is not None and choices is not None:
                 row.choices.append(choices)
             row.take(token, numbers_used)
             return True
