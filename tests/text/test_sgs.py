@@ -146,6 +146,16 @@ def test_polar_groups_have_their_origin_at_the_first_site(axes: int) -> None:
     assert SGS.encode(wurtzite) == expected
 
 
+def test_a_coordinate_is_moved_where_rounding_would_make_the_group_a_higher_one() -> None:
+    """In a long cell 0.5049 is 0.15 Å aside from a mirror plane, and 0.50 on it."""
+    chain = Structure(Lattice.tetragonal(3.5, 30), ["In", "Bi"], [[0, 0, 0], [0.5, 0.5, 0.5049]])
+    text = SGS.encode(chain)
+    assert text.startswith("P4mm\n")
+    assert SGS.analyze(SGS.decode(text)).space_group_number == 99
+    rounded = SGS.format(SGS.analyze(chain))
+    assert SGS.analyze(SGS.decode(rounded)).space_group_number == 123
+
+
 @given(st.integers(1, 230), st.integers(0, 2**32 - 1))
 def test_order_and_origin_of_the_atoms_do_not_change_the_text(number: int, seed: int) -> None:
     crystal, _ = random_crystal(number, seed)
