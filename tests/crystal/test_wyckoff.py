@@ -206,3 +206,13 @@ def test_lattices_obey_the_crystal_system(number: int) -> None:
         (a, b, c),
         (alpha, beta, gamma),
     )
+
+
+@pytest.mark.parametrize(("x", "multiplicity"), [(0.0149, 1), (0.0151, 2)])
+def test_a_point_snaps_where_an_operation_moves_it_by_less_than_0_03(
+    x: float, multiplicity: int
+) -> None:
+    # inversion moves it by 2 x along a; two-decimal texts are 0.005 off at most
+    snapped = wyckoff.snap(np.array([[x, 0.0, 0.5]]), 2)
+    assert snapped.multiplicity.tolist() == [multiplicity]
+    assert snapped.frac_coords[0, 0] == pytest.approx(0.0 if multiplicity == 1 else x)
