@@ -17,7 +17,7 @@ from crystalicl_jobflow.retrieval import (
     retrieve,
     retrieve_many,
 )
-from crystalicl_jobflow.retrieval.criteria import criteria, element_distances, tiers
+from crystalicl_jobflow.retrieval.criteria import criteria, element_distances, rank_sum, tiers
 from crystalicl_jobflow.schemas import Condition, Range, Strategy
 from crystalicl_jobflow.stores import write_documents
 from crystalicl_jobflow.stores.opening import open_store
@@ -439,3 +439,10 @@ def test_ce_without_a_formula_is_c() -> None:
     assert ids(retrieve(index, condition, strategy="CE", shots=2)) == ids(
         retrieve(index, condition, strategy="C", shots=2)
     )
+
+
+def test_two_distances_count_by_the_sum_of_their_ranks() -> None:
+    first, second = np.array([0.0, 0.1, 5.0]), np.array([90.0, 0.0, np.inf])
+    assert rank_sum(first, second).tolist() == [1, 1, 4]  # type: ignore[union-attr]
+    assert rank_sum(first, None) is first
+    assert rank_sum(None, second) is second
