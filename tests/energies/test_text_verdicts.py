@@ -52,6 +52,7 @@ def test_only_valid_crystals_that_meet_the_condition_have_an_energy() -> None:
     assert [item.cost for item in found] == [
         None if volume is None else pytest.approx(volume - 30.0) for volume in volumes
     ]
+    assert [item.energy_model for item in found] == ["dense 1", None, None, None, "dense 1"]
 
 
 def test_each_crystal_is_computed_once() -> None:
@@ -104,3 +105,4 @@ def test_formation_energies_by_chgnet() -> None:
     # the Materials Project: -2.1 and -3.5 eV/atom for relaxed crystals
     assert salt.cost == pytest.approx(-2.0, abs=0.2)
     assert perovskite.cost == pytest.approx(-3.4, abs=0.3)
+    assert salt.energy_model == "chgnet 0.3.0, references mp"

@@ -97,7 +97,9 @@ class TextJudge:
             self.energies([item.structure for item in looked if item.structure is not None])
         )
         return [
-            item.verdict if item.structure is None else replace(item.verdict, cost=next(energies))
+            item.verdict
+            if item.structure is None
+            else self._with_energy(item.verdict, item.structure, next(energies))
             for item in looked
         ]
 
@@ -146,6 +148,17 @@ class TextJudge:
             return _Looked(Verdict(is_crystal=False, is_valid=False))
         valid = report.valid and met
         return _Looked(Verdict(is_crystal=True, is_valid=valid), structure if valid else None)
+
+    def _with_energy(self, verdict: Verdict, structure: Structure, energy: float | None) -> Verdict:
+        """Return a verdict with an energy, and what gave it."""
+        assert self._model is not None
+        if energy is None:
+            return verdict
+        name = f"{self._model.name} {self._model.version}"
+        references = self._references
+        if references is not None and not references.missing(structure.composition):
+            name = references.label
+        return replace(verdict, cost=energy, energy_model=name)
 
     def _of_formation(self, structure: Structure, energy: float | None) -> float | None:
         """Return the formation energy, or the energy where an element has no reference."""

@@ -75,7 +75,12 @@ class SearchRecord(Document):
 
     reward: float = Field(description="From -1 (no crystal) over 0.5 (mean energy) to 1.")
     energy_per_atom: float | None = Field(
-        None, description="By the potential of the search, in eV; None where there is none."
+        None,
+        description="Formation energy in eV by the potential of the search, or its energy where an"
+        " element has no reference; None where there is none.",
+    )
+    energy_model: str | None = Field(
+        None, description="The potential with its version and the references."
     )
     tokens_given: int = Field(0, description="Tokens at the beginning that the tree chose.")
 

@@ -27,11 +27,14 @@ class Verdict:
     cost
         What is to be low, for valid ones: the energy per atom (eV), or minus the logarithm of
         the text's probability. None for a crystal without an energy, which counts as not valid.
+    energy_model
+        What gave the energy, with its version; None where the cost is not an energy.
     """
 
     is_crystal: bool
     is_valid: bool
     cost: float | None = None
+    energy_model: str | None = None
 
 
 def rewards(verdicts: Sequence[Verdict], scale: float) -> list[float]:

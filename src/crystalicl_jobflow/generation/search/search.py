@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from crystalicl_jobflow.generation.base import AcceptText, GenerationError, GenerationRequest
@@ -212,20 +212,17 @@ class TreeSearches:
     def _finish(self, place: int, tree: Tree) -> list[Completion]:
         rewards = tree.rewards()
         texts = self._texts.pop(place)
-        has_energy = self.settings.energy is not None
-        return [
-            completion.model_copy(
-                update={
-                    "sample_index": number,
-                    "search": SearchRecord(
-                        reward=round(rewards[number], 4),
-                        energy_per_atom=tree.verdicts[number].cost if has_energy else None,
-                        tokens_given=len(start.leaf.prefix),
-                    ),
-                }
+        found = []
+        for number, (completion, start) in sorted(texts.items()):
+            verdict = tree.verdicts[number]
+            record = SearchRecord(
+                reward=round(rewards[number], 4),
+                energy_per_atom=None if verdict.energy_model is None else verdict.cost,
+                energy_model=verdict.energy_model,
+                tokens_given=len(start.leaf.prefix),
             )
-            for number, (completion, start) in sorted(texts.items())
-        ]
+            found.append(completion.model_copy(update={"sample_index": number, "search": record}))
+        return found
 
 
 def _entry(start: Start, rollout: Rollout, verdict: Verdict) -> dict[str, Any]:
@@ -235,11 +232,7 @@ def _entry(start: Start, rollout: Rollout, verdict: Verdict) -> dict[str, Any]:
         "begins": list(start.leaf.prefix),
         "written": list(rollout.written),
         "choice": choice and [choice.place, list(choice.tokens), list(choice.log_weights)],
-        "verdict": {
-            "is_crystal": verdict.is_crystal,
-            "is_valid": verdict.is_valid,
-            "cost": verdict.cost,
-        },
+        "verdict": asdict(verdict),
     }
 
 
