@@ -18,7 +18,8 @@ from crystalicl_jobflow.benchmarks.tree_search import (
     search_benchmark,
 )
 from crystalicl_jobflow.cli import cli
-from crystalicl_jobflow.energies import Energy
+from crystalicl_jobflow.energies import Energy, text_verdicts
+from crystalicl_jobflow.energies.references import ElementalReferences, load_references
 from crystalicl_jobflow.schemas import Candidate, Condition, Provenance, TreeSearch
 from crystalicl_jobflow.text import SGS
 from reciting import NO_CRYSTAL, PEROVSKITE, ROCK_SALT, RecitingGenerator
@@ -79,6 +80,18 @@ class Dense:
 
     def energies(self, structures: Any, *, progress: Any = None) -> list[Energy]:
         return [Energy(item.volume / len(item)) for item in structures]
+
+
+@pytest.fixture(autouse=True)
+def _no_references_of_stand_ins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compute no elements with a stand-in potential, whatever is installed."""
+
+    def load(model: Any) -> ElementalReferences:
+        if model.name == "dense":
+            raise ValueError("a stand-in has no references")
+        return load_references(model)
+
+    monkeypatch.setattr(text_verdicts, "load_references", load)
 
 
 @pytest.fixture

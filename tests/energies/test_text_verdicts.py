@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from pymatgen.core import Structure
 
-from crystalicl_jobflow.energies import Energy
+from crystalicl_jobflow.energies import Energy, text_verdicts
+from crystalicl_jobflow.energies.references import ElementalReferences, load_references
 from crystalicl_jobflow.energies.text_verdicts import TextJudge, search_judge
 from crystalicl_jobflow.generation.search import Verdict
 from crystalicl_jobflow.prompts import response_text
@@ -31,6 +32,18 @@ class Dense:
     def energies(self, structures: Sequence[Any], *, progress: Any = None) -> list[Energy]:
         self.asked += structures
         return [Energy(item.volume / len(item) - 30.0) for item in structures]
+
+
+@pytest.fixture(autouse=True)
+def _no_references_of_stand_ins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compute no elements with a stand-in potential, whatever is installed."""
+
+    def load(model: Any) -> ElementalReferences:
+        if model.name == "dense":
+            raise ValueError("a stand-in has no references")
+        return load_references(model)
+
+    monkeypatch.setattr(text_verdicts, "load_references", load)
 
 
 def text(sgs: str, **changes: Any) -> Completion:
