@@ -43,6 +43,29 @@ def tokenizer(out: Path, text_format: str) -> None:
     note(f"{len(built)} tokens in {out}")
 
 
+@train.command(epilog="\b\ncrystalicl train average base-2/model=0.7 base-1/model=0.3 --out mean")
+@click.argument("models", nargs=-1, required=True, metavar="MODEL=SHARE...")
+@click.option("--out", required=True, type=_options.FOLDER, help="Folder of the mean.")
+def average(models: tuple[str, ...], out: Path) -> None:
+    """Write the mean of models that were trained one from another.
+
+    The shares add up to 1; tokenizer and configuration are the first model's.
+    """
+    from crystalicl_jobflow.training.averaging import average_models
+
+    shares: dict[str | Path, float] = {}
+    for item in models:
+        folder, equals, share = item.rpartition("=")
+        try:
+            shares[folder] = float(share) if equals else float("nan")
+        except ValueError:
+            shares[folder] = float("nan")
+        if not 0 <= shares[folder] <= 1:
+            raise ValueError(f"{item!r} is not of the form MODEL=SHARE, with a share from 0 to 1")
+    average_models(shares, out)
+    note(f"{len(shares)} models in {out}")
+
+
 @train.command(
     epilog="\b\ncrystalicl train base mp_20_train.csv.gz --augment 0.5 --out runs/base\n"
     "crystalicl train base mp_20_train.csv.gz --text-format cif --max-tokens 1024 --out runs/cif"
