@@ -17,6 +17,7 @@ from crystalicl_jobflow.benchmarks import (
     conditional_benchmark,
     draw_crystals,
 )
+from crystalicl_jobflow.benchmarks.runs import run_setting
 from crystalicl_jobflow.cli import cli
 from crystalicl_jobflow.pipeline import choose_demonstrations
 from crystalicl_jobflow.schemas import Condition, SamplingParams
@@ -174,3 +175,24 @@ def test_real_crystals(shared_data: Path) -> None:
     )
     assert len(result.material_ids) == result.evaluation.rates["match"].of == 10
     assert list(dict.fromkeys(progress)) == ["Read", "Generate", "Check", "Match"]
+
+
+def test_match_rates_are_told_apart_by_the_template_in_the_pool(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = tmp_path / "pool.csv"
+    lithium = ROCK_SALT.replace("Na", "Li").replace("5.6", "5.1")
+    with pool.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerows([["material_id", "cif"], ["a", SGS.decode(lithium).to(fmt="cif")]])
+    item = setting(
+        dataset, kind="prediction", pool=str(pool), shots=1, strategy="CE",
+        condition=("formula", "space_group"),
+    )  # fmt: skip
+    model = RecitingGenerator([ROCK_SALT, POTASSIUM_CHLORIDE, PEROVSKITE])
+    monkeypatch.setattr("crystalicl_jobflow.generation.load_generator", lambda *_a, **_o: model)
+    document, _ = run_setting(item, 0)
+    apart = document.metrics["prediction_by"]
+    # rock salt is in the pool, perovskite is not
+    assert apart["template=yes"][0]["conditions"] == 2
+    assert apart["template=no"][0]["conditions"] == 1

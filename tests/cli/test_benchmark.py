@@ -70,6 +70,15 @@ def test_prediction_tells_the_match_rate_of_one_to_n_samples(
     ranked = metrics["prediction_ranked"]
     assert [row["matched"] for row in ranked] == [2] * 8
     assert ranked[-1] == rows[-1]
+    # two conditions have two elements, one has three; there is no pool to have a template
+    apart = metrics["prediction_by"]
+    assert {name: rows[-1]["conditions"] for name, rows in apart.items()} == {
+        "elements=2": 2, "elements=3": 1, "template=no": 3,
+    }  # fmt: skip
+    assert [row["n"] for row in apart["elements=2"]] == [1, 8]
+    assert sum(apart[f"elements={k}"][-1]["matched"] for k in (2, 3)) == 2
+    (apart_ranked,) = metrics["prediction_ranked_split"].values()
+    assert [row["matched"] for row in apart_ranked["template=no"]] == [2, 2]
     table = (out / "table.md").read_text()
     assert "match ranked at 1" in table
     assert "match ranked at 8" not in table

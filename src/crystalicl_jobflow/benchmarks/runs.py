@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from crystalicl_jobflow.benchmarks.conditional import OpenPool, conditional_benchmark
 from crystalicl_jobflow.benchmarks.results import BenchmarkResult, prediction_rates
 from crystalicl_jobflow.benchmarks.settings import BenchmarkSetting
+from crystalicl_jobflow.benchmarks.splits import split_rates
 from crystalicl_jobflow.evaluation.structure_prediction import SAMPLES
 from crystalicl_jobflow.retrieval import open_pool
 from crystalicl_jobflow.schemas import Rate
@@ -147,6 +148,10 @@ def run_metrics(
     if setting.kind == "prediction":
         comparisons = [item for part in result.parts for item in part.comparisons]
         metrics["prediction"] = prediction_rates(result.candidates, comparisons, setting.samples)
+        templates = {place for part in result.parts for place in part.with_template}
+        metrics["prediction_by"] = split_rates(
+            result.candidates, comparisons, setting.samples, with_template=templates
+        )
         if setting.samples > 1 or setting.rankings:
             metrics |= _ranked(setting, result, comparisons, processes, progress)
     metrics |= {
@@ -190,21 +195,20 @@ def _ranked(
     """Return the match rates of ranked samples: of the first ranking, and of each by name."""
     from crystalicl_jobflow.selection.select import ranked_places
 
-    rows = {
-        name: prediction_rates(
+    rows, splits = {}, {}
+    templates = {place for part in result.parts for place in part.with_template}
+    for name, ranking in setting.ranked_by.items():
+        places = ranked_places(
             result.candidates,
-            comparisons,
-            setting.samples,
-            places=ranked_places(
-                result.candidates,
-                ranking=ranking,
-                processes=processes,
-                progress=None if progress is None else partial(progress, "Rank"),
-            ),
+            ranking=ranking,
+            processes=processes,
+            progress=None if progress is None else partial(progress, "Rank"),
         )
-        for name, ranking in setting.ranked_by.items()
-    }
+        given = (result.candidates, comparisons, setting.samples)
+        rows[name] = prediction_rates(*given, places=places)
+        splits[name] = split_rates(*given, with_template=templates, places=places)
     found: dict[str, Any] = {"prediction_ranked": next(iter(rows.values()))}
+    found["prediction_ranked_split"] = splits
     if len(rows) > 1:
         found["prediction_ranked_by"] = rows
     return found

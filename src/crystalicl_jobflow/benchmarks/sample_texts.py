@@ -155,12 +155,25 @@ def sample_part(
     seconds["match"] = time.perf_counter() - clock
     report("Match", len(candidates), total)
     part = SamplePart(
-        candidates=candidates, comparisons=comparisons, impossible=impossible, seconds=seconds
+        candidates=candidates,
+        comparisons=comparisons,
+        impossible=impossible,
+        with_template=[item.task.index for item in requests if _has_template(item.retrieval)],
+        seconds=seconds,
     )
     for group in groups:
         if group.unfinished is not None:
             group.unfinished.discard()
     return part
+
+
+def _has_template(retrieval: Retrieval) -> bool:
+    """Whether a crystal that was found has the structure's stoichiometry and group."""
+    asked, groups = retrieval.condition.anonymized, retrieval.condition.space_groups
+    return any(
+        item.anonymous_formula == asked and (groups is None or item.space_group in groups)
+        for item in (*retrieval.demonstrations, *retrieval.templates)
+    )
 
 
 def sample_all(

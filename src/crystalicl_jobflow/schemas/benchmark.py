@@ -40,6 +40,11 @@ class SamplePart(Document):
         default_factory=dict,
         description="Place of a condition that no text can meet → why; it was written freely.",
     )
+    with_template: list[int] = Field(
+        default_factory=list,
+        description="Places of conditions for which a crystal of the pool was found that has their"
+        " stoichiometry, and their group where that was asked for.",
+    )
     seconds: dict[str, float] = Field(
         default_factory=dict, description="Wall time of generate, check and match, in s."
     )
