@@ -15,8 +15,7 @@ from pymatgen.core import Lattice, Structure
 
 from crystalicl_jobflow.generation import load_generator
 from crystalicl_jobflow.generation.generate import generate_for_retrievals
-from crystalicl_jobflow.retrieval import DemonstrationIndex, fill_pool
-from crystalicl_jobflow.retrieval.strategies import retrieve
+from crystalicl_jobflow.retrieval import DemonstrationIndex, fill_pool, retrieve
 from crystalicl_jobflow.schemas import Candidate, Condition, Retrieval, SamplingParams
 from crystalicl_jobflow.stores import open_store
 from crystalicl_jobflow.training import (
