@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,6 +43,15 @@ def unfinished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("CRYSTALICL_RESUME_DIR", str(folder))
     monkeypatch.setattr(SETTINGS, "RESUME_DIR", str(folder))
     return folder
+
+
+@pytest.fixture(autouse=True)
+def _loggers_stay_on() -> Iterator[None]:
+    """Undo what a test's other packages did to loggers: jobflow-remote turns all others off."""
+    yield
+    for logger in list(logging.root.manager.loggerDict.values()):
+        if isinstance(logger, logging.Logger) and logger.name.startswith("crystalicl_jobflow"):
+            logger.disabled = False
 
 
 @pytest.fixture
