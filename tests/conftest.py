@@ -48,10 +48,15 @@ def unfinished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(autouse=True)
 def _loggers_stay_on() -> Iterator[None]:
     """Undo what a test's other packages did to loggers: jobflow-remote turns all others off."""
+
+    def loggers() -> list[logging.Logger]:
+        known = list(logging.root.manager.loggerDict.values())
+        return [item for item in known if isinstance(item, logging.Logger)]
+
+    off = {item.name for item in loggers() if item.disabled}
     yield
-    for logger in list(logging.root.manager.loggerDict.values()):
-        if isinstance(logger, logging.Logger) and logger.name.startswith("crystalicl_jobflow"):
-            logger.disabled = False
+    for item in loggers():
+        item.disabled = item.name in off
 
 
 @pytest.fixture

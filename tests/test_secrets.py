@@ -273,8 +273,6 @@ def test_no_log_shows_a_password(caplog, monkeypatch):
 
     clock = SimpleNamespace(sleep=lambda seconds: None, monotonic=time.monotonic)
     monkeypatch.setattr("crystalicl_jobflow.candidates.writing.time", clock)
-    # other tests' libraries configure logging, which disables the loggers that exist
-    monkeypatch.setattr("crystalicl_jobflow.candidates.writing.logger.disabled", False)
     calls = []
 
     def fails() -> None:

@@ -246,17 +246,12 @@ class TestJobflowRemote:
         (here / "projects" / "crystals.yaml").write_text(yaml.safe_dump(project))
         monkeypatch.setattr(SETTINGS, "projects_folder", str(here / "projects"))
         monkeypatch.setattr(SETTINGS, "project", "crystals")
-        # the runner configures logging, and by that silences every logger that there is
-        loggers = [item for item in logging.root.manager.loggerDict.values()
-                   if isinstance(item, logging.Logger) and not item.disabled]  # fmt: skip
         found = Runner(project_name="crystals")
         found.job_controller.reset()
         # a store in memory is another one for everybody who opens it
         monkeypatch.setattr(Project, "get_job_controller", lambda self: found.job_controller)
         yield found
         found.cleanup()
-        for item in loggers:
-            item.disabled = False
 
     def test_jobs_with_their_workers_are_in_the_queue(
         self, run: Run, here: Path, runner: Any

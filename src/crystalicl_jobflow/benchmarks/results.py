@@ -42,6 +42,11 @@ class BenchmarkResult:
     parts: list[SamplePart] = field(default_factory=list)
 
     @property
+    def with_template(self) -> set[int]:
+        """Places of the conditions for which the pool has a crystal of their structure's kind."""
+        return {place for part in self.parts for place in part.with_template}
+
+    @property
     def speed(self) -> dict[str, float | None]:
         """Tokens, draws and crystals per second of writing, loading not counted.
 

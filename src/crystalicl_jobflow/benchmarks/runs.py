@@ -148,9 +148,8 @@ def run_metrics(
     if setting.kind == "prediction":
         comparisons = [item for part in result.parts for item in part.comparisons]
         metrics["prediction"] = prediction_rates(result.candidates, comparisons, setting.samples)
-        templates = {place for part in result.parts for place in part.with_template}
         metrics["prediction_by"] = split_rates(
-            result.candidates, comparisons, setting.samples, with_template=templates
+            result.candidates, comparisons, setting.samples, with_template=result.with_template
         )
         if setting.samples > 1 or setting.rankings:
             metrics |= _ranked(setting, result, comparisons, processes, progress)
@@ -196,7 +195,6 @@ def _ranked(
     from crystalicl_jobflow.selection.select import ranked_places
 
     rows, splits = {}, {}
-    templates = {place for part in result.parts for place in part.with_template}
     for name, ranking in setting.ranked_by.items():
         places = ranked_places(
             result.candidates,
@@ -206,7 +204,7 @@ def _ranked(
         )
         given = (result.candidates, comparisons, setting.samples)
         rows[name] = prediction_rates(*given, places=places)
-        splits[name] = split_rates(*given, with_template=templates, places=places)
+        splits[name] = split_rates(*given, with_template=result.with_template, places=places)
     found: dict[str, Any] = {"prediction_ranked": next(iter(rows.values()))}
     found["prediction_ranked_split"] = splits
     if len(rows) > 1:

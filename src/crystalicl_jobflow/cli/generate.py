@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -249,12 +250,8 @@ def _summary(
 
 def _drawn(candidates: list[Candidate]) -> dict[str, int]:
     """Return how many texts were written for each space group that was drawn."""
-    counts: dict[str, int] = {}
-    for candidate in candidates:
-        number = candidate.provenance.drawn_space_group
-        if number is not None:
-            counts[str(number)] = counts.get(str(number), 0) + 1
-    return counts
+    numbers = (candidate.provenance.drawn_space_group for candidate in candidates)
+    return dict(Counter(str(number) for number in numbers if number is not None))
 
 
 def _store(candidates: list[Candidate], spec: str | None) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from crystalicl_jobflow.prompts import crystal_prompt, demonstration_sentences
 from crystalicl_jobflow.schemas import Demonstration, Retrieval
 from crystalicl_jobflow.text import SGS, SGSCrystal, TextError
-from crystalicl_jobflow.text.alignment import align_all, with_positions
+from crystalicl_jobflow.text.alignment import align_all, align_to_any, with_positions
 from crystalicl_jobflow.text.formats import crystal_text
 
 
@@ -80,7 +80,7 @@ def as_shown(crystals: Sequence[SGSCrystal], demonstrations: Sequence[Demonstrat
     texts = []
     for crystal in crystals:
         placed = with_positions(crystal)
-        texts.append(SGS.format(crystal if placed is None else align_all([*shown, placed])[-1]))
+        texts.append(SGS.format(crystal if placed is None else align_to_any(placed, shown)))
     return texts
 
 

@@ -7,7 +7,7 @@ from pymatgen.core import Structure
 
 from crystalicl_jobflow.report.picture import crystal_svg, gradients_svg
 from crystalicl_jobflow.report.rendering import content_policy, resource, template
-from crystalicl_jobflow.report.scene import crystal_scene, element_colour, element_radius
+from crystalicl_jobflow.report.scene import crystal_scene, viewer_data
 
 
 def build_crystal_view(structure: Structure, *, title: str) -> str:
@@ -32,10 +32,6 @@ def build_crystal_view(structure: Structure, *, title: str) -> str:
         "picture": crystal_svg(scene, label=title),
         "gradients": gradients_svg(elements),
         "elements": elements,
-        "data": {
-            "scenes": [scene.document()],
-            "colours": {symbol: element_colour(symbol) for symbol in elements},
-            "radii": {symbol: round(element_radius(symbol), 3) for symbol in elements},
-        },
+        "data": viewer_data([scene]),
     }
     return str(template("crystal.html.j2").render(context))

@@ -17,7 +17,7 @@ from crystalicl_jobflow.report.provenance import provenance
 from crystalicl_jobflow.report.reference import Reference, read_reference
 from crystalicl_jobflow.report.rendering import content_policy, resource, template
 from crystalicl_jobflow.report.run import Run, read_run
-from crystalicl_jobflow.report.scene import crystal_scene, element_colour, element_radius
+from crystalicl_jobflow.report.scene import crystal_scene, element_colour, viewer_data
 from crystalicl_jobflow.report.stability import NOT_JUDGED, STABILITY, stability
 from crystalicl_jobflow.thresholds import SYMPREC
 from crystalicl_jobflow.utils.files import safe_name, write_text
@@ -131,11 +131,7 @@ def build_page(run: Run, *, reference: Reference | None = None, top: int = TOP) 
         "energies": any(row.get("relaxed") for row in run.columns),
         "order": ORDER,
         "gradients": gradients_svg(elements),
-        "data": {
-            "scenes": [scene.document() for scene in scenes],
-            "colours": {symbol: element_colour(symbol) for symbol in elements},
-            "radii": {symbol: round(element_radius(symbol), 3) for symbol in elements},
-        },
+        "data": viewer_data(scenes),
         "failures": sections.failures(run),
         "columns": sections.listed_columns(run),
         "max_rows": sections.MAX_ROWS,

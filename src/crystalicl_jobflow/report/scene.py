@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import product
@@ -104,6 +105,22 @@ def crystal_scene(structure: Structure) -> Scene:
         bonds=_bonds(elements, positions),
         corners=(corners - centre) @ rotation.T,
     )
+
+
+def viewer_data(scenes: Sequence[Scene]) -> dict[str, Any]:
+    """Return what the pages' script draws: the scenes, and colour and radius of each element.
+
+    Parameters
+    ----------
+    scenes
+        In the order in which the page numbers them.
+    """
+    elements = sorted({symbol for scene in scenes for symbol in scene.elements})
+    return {
+        "scenes": [scene.document() for scene in scenes],
+        "colours": {symbol: element_colour(symbol) for symbol in elements},
+        "radii": {symbol: round(element_radius(symbol), 3) for symbol in elements},
+    }
 
 
 def element_colour(symbol: str) -> str:

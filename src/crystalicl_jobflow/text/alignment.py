@@ -152,16 +152,38 @@ def align_all(crystals: Sequence[SGSCrystal], *, nearest: bool = True) -> list[S
     """
     done: list[SGSCrystal] = []
     for place, crystal in enumerate(crystals):
-        best: Alignment | None = None
-        for other in done:
-            found = align(crystal, other)
-            if found is not None and (best is None or found.distance < best.distance - 1e-6):
-                best = found
-            last = nearest and place == len(crystals) - 1
-            if best is not None and (not last or best.distance < NEAR):
-                break
-        done.append(crystal if best is None else best.crystal)
+        last = place == len(crystals) - 1
+        done.append(align_to_any(crystal, done, nearest=nearest and last))
     return done
+
+
+def align_to_any(
+    crystal: SGSCrystal, others: Sequence[SGSCrystal], *, nearest: bool = True
+) -> SGSCrystal:
+    """Write a crystal in the description of one of several.
+
+    Parameters
+    ----------
+    crystal
+        As `align` takes it.
+    others
+        Tried in their order: the first that it can be aligned to is taken.
+    nearest
+        Whether the nearest is taken instead, where the first is not near (`NEAR`).
+
+    Returns
+    -------
+    SGSCrystal
+        As it is where it can be aligned to none.
+    """
+    best: Alignment | None = None
+    for other in others:
+        found = align(crystal, other)
+        if found is not None and (best is None or found.distance < best.distance - 1e-6):
+            best = found
+        if best is not None and (not nearest or best.distance < NEAR):
+            break
+    return crystal if best is None else best.crystal
 
 
 @dataclass(frozen=True, eq=False)

@@ -165,6 +165,10 @@ _LOOP_OPTIONS = (
 )
 
 
+MIXTURE_NAMES = ("base", "hybrid", "few-shot", "copy", "even")
+"""Those of `mixtures.MIXTURES`, which the help is not to wait for."""
+
+
 def training_options(
     *, epochs: int, learning_rate: float, max_tokens: int, mixture: str
 ) -> Callable[[_Command], _Command]:
@@ -176,7 +180,7 @@ def training_options(
     own = (
         default(
             "--mixture",
-            click.Choice(["base", "hybrid", "few-shot", "copy", "even"]),
+            click.Choice(MIXTURE_NAMES),
             mixture,
             "Instructions: mostly zero-shot, half or most of them with demonstrations.",
         ),

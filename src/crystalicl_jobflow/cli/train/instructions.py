@@ -12,13 +12,13 @@ import click
 from crystalicl_jobflow.cli._console import note, progress
 from crystalicl_jobflow.cli._options import template_option
 from crystalicl_jobflow.cli._outputs import check_file
+from crystalicl_jobflow.cli.train._options import MIXTURE_NAMES
 
 if TYPE_CHECKING:
     from crystalicl_jobflow.training.data.mixtures import Mixture
 
 _Name = TypeVar("_Name", str, int)
 
-MIXTURE_NAMES = ("base", "hybrid", "few-shot", "copy", "even")
 ABLATION_NAMES = ("only-C", "only-F", "only-CF", "only-random", "no-auxiliary")
 
 
