@@ -77,7 +77,14 @@ class RemoteProject:
 
     def pause(self) -> None:
         """End the runner, after what it is doing."""
-        self.jf("runner", "stop", "--wait")
+
+        # asked again: while supervisord goes, jobflow-remote finds it alive without its socket
+        # and calls that an error, before it has written down that no runner is there any more
+        def ended() -> bool:
+            done = self.place.run("jf", "-fe", "runner", "stop", "--wait", check=False)
+            return done.returncode == 0
+
+        wait_for("the runner's end", ended, seconds=120, words=self.words)
 
     def stop(self) -> None:
         """End daemon and runner."""
