@@ -12,6 +12,7 @@ from pathlib import Path
 
 import click
 import pytest
+from pymongo import MongoClient
 from pymongo.errors import ServerSelectionTimeoutError
 from safetensors import SafetensorError
 
@@ -76,6 +77,16 @@ def test_the_command_line_makes_one_line_of_it(error: Exception) -> None:
     with pytest.raises(UserError) as caught, user_errors():
         raise error
     assert caught.value.message == str(error)
+
+
+def test_a_server_that_is_not_there_is_named_once() -> None:
+    with pytest.raises(UserError) as caught, user_errors():
+        MongoClient("localhost:1,127.0.0.1:2", serverSelectionTimeoutMS=300).admin.command("ping")
+    words = caught.value.message
+    assert words.count("localhost:1: [Errno") == words.count("127.0.0.1:2: [Errno") == 1
+    assert "Topology" not in words
+    assert "Timeout" not in words
+    assert len(words) < 120
 
 
 def test_a_fault_of_the_program_shows_itself_whatever_its_name() -> None:

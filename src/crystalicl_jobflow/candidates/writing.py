@@ -19,7 +19,7 @@ from crystalicl_jobflow.candidates.ordering import as_moment
 from crystalicl_jobflow.schemas import utcnow
 from crystalicl_jobflow.stores import write_documents
 from crystalicl_jobflow.stores.sqlite.store import SQLiteStore
-from crystalicl_jobflow.utils.messages import first_line
+from crystalicl_jobflow.utils.messages import driver_line
 from crystalicl_jobflow.utils.redaction import redact
 
 logger = logging.getLogger(__name__)
@@ -118,7 +118,7 @@ def retrying(call: Callable[[], T], *, seconds: float = RETRY_SECONDS) -> T:
                 raise
             logger.warning(
                 "the database does not answer (%s); again in %.1f s",
-                redact(first_line(error))[:200],
+                redact(driver_line(error))[:200],
                 pause,
             )
             time.sleep(pause)

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from crystalicl_jobflow.utils.errors import CrystalICLError
-from crystalicl_jobflow.utils.messages import show_controls
+from crystalicl_jobflow.utils.messages import driver_line, show_controls
 from crystalicl_jobflow.utils.redaction import redact
 
 TRACEBACK_VARIABLE = "CRYSTALICL_TRACEBACK"
@@ -52,7 +52,7 @@ def _as_user_error(error: Exception) -> UserError | None:
     if isinstance(error, ValueError | OSError):
         return UserError(str(error))
     if isinstance(error, (CrystalICLError, *_library_errors())):
-        return UserError(str(error) or type(error).__name__)
+        return UserError(driver_line(error))
     return None
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from crystalicl_jobflow.submission.build import DescribedFlow
 from crystalicl_jobflow.submission.workers import assign_workers, check_workers, worker_of
+from crystalicl_jobflow.utils.messages import driver_line
 
 if TYPE_CHECKING:
     from jobflow import JobStore
@@ -174,10 +175,8 @@ def submit_fireworks(described: DescribedFlow, launchpad: str | None = None) -> 
     try:
         given: Mapping[int, int] = pad.add_wf(workflow)
     except PyMongoError as error:
-        words = str(error).partition(" (configured timeouts")[0]
-        raise ValueError(
-            f"the launch pad {launchpad or 'that FireWorks finds'} cannot be used: {words}"
-        ) from None
+        place = launchpad or "that FireWorks finds"
+        raise ValueError(f"the launch pad {place} cannot be used: {driver_line(error)}") from None
     return [str(given[temporary[job.uuid]]) for job in described.jobs]
 
 

@@ -26,6 +26,24 @@ def first_line(error: BaseException) -> str:
     return lines[0] if lines else type(error).__name__
 
 
+def driver_line(error: BaseException) -> str:
+    """Return what MongoDB's driver says went wrong, once per server.
+
+    Left out are the timeouts and the description of the whole topology, which repeats each
+    server's error. A server that was not found within the time is told as it is.
+
+    Examples
+    --------
+    >>> line = "db:27017: refused (configured timeouts: connectTimeoutMS: 20000.0ms), Timeout: 30s"
+    >>> driver_line(OSError(f"{line}, Topology Description: <TopologyDescription id: 6b>"))
+    'db:27017: refused'
+    """
+    words = one_line(error, limit=100_000).partition(", Topology Description:")[0]
+    words = re.sub(r", Timeout: [\d.]+s$", "", words)
+    words = re.sub(r" \(configured timeouts: [^()]*\)", "", words)
+    return re.sub(r",(?=\S)", ", ", words)
+
+
 def show_controls(text: str) -> str:
     r"""Return a text that a terminal or a browser shows and does not obey.
 
