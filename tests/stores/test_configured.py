@@ -19,6 +19,7 @@ from maggma.stores.ssh_tunnel import SSHTunnel
 
 from crystalicl_jobflow.stores import load_job_store, open_store
 from crystalicl_jobflow.stores.sqlite.store import SQLiteStore
+from crystalicl_jobflow.stores.store_classes import check_plain
 
 
 @pytest.mark.parametrize(
@@ -73,6 +74,15 @@ def test_a_serialised_store_comes_back(store: Store, tmp_path: Path) -> None:
          "index: 'os.system' is not a maggma store"),
         ({"type": "MemoryStore", "key": {"$oid": "x"}}, r"'\$oid' is refused"),
         ({"docs_store": {"type": "NoStore"}}, "'NoStore' is not a maggma store"),
+        ({"type": "JSONStore"}, "a JSONStore needs 'paths'"),
+        ({"type": "JSONStore", "paths": []}, "a JSONStore needs 'paths'"),
+        ({"type": "JSONStore", "paths": [3]}, "3 is no name of a file"),
+        ({"type": "JSONStore", "paths": {"a": 1}}, "{'a': 1} is no name of a file"),
+        ({"docs_store": {"type": "JSONStore"}}, "a JSONStore needs 'paths'"),
+        ({"docs_store": {"type": "JSONStore", "paths": [None]}}, "None is no name of a file"),
+        ({"type": "SQLiteStore"}, "None is no name of a file"),
+        ({"type": "SQLiteStore", "path": " "}, "' ' is no name of a file"),
+        ({"type": "MontyStore", "database_path": 3}, "3 is no name of a file or folder"),
     ],
 )  # fmt: skip
 def test_anything_else_is_refused_in_one_line(spec: dict[Any, Any], message: str) -> None:
@@ -110,6 +120,46 @@ def test_values_come_from_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_p
     # what comes from there is a value, never a configuration
     monkeypatch.setenv("DB_HOST", "{'@module': 'os', '@callable': 'system'}")
     assert open_store(path, connect=False).host == "{'@module': 'os', '@callable': 'system'}"
+
+
+@pytest.mark.parametrize(
+    ("spec", "place"),
+    [
+        ({"type": "SQLiteStore"}, "path"),
+        ({"type": "JSONStore"}, "paths"),
+        ({"type": "MontyStore"}, "database_path"),
+    ],
+    ids=lambda part: part if isinstance(part, str) else None,
+)
+def test_what_a_configuration_names_must_exist_where_that_is_asked(
+    spec: dict[str, Any], place: str, tmp_path: Path
+) -> None:
+    spec = {**spec, place: str(tmp_path / "deep" / "down")}
+    with pytest.raises(ValueError, match="down does not exist"):
+        open_store(spec, must_exist=True)
+    with pytest.raises(ValueError, match="down does not exist"):
+        load_job_store({"docs_store": spec}, read_only=True)
+    assert not list(tmp_path.iterdir())
+    open_store(spec).close()  # makes it
+    assert open_store(spec, must_exist=True).count() == 0
+
+
+def test_a_configuration_has_an_end() -> None:
+    # the mapping, its list and what is in the list are ten thousand values
+    check_plain({"indexes": [0] * 9_998}, "it")
+    with pytest.raises(ValueError, match="it is too large"):
+        check_plain({"indexes": [0] * 9_999}, "it")
+    check_plain(nested(16), "it")
+    with pytest.raises(ValueError, match="too deeply nested"):
+        check_plain(nested(17), "it")
+
+
+def nested(depth: int) -> Any:
+    """Return lists in lists, the innermost value below so many of them."""
+    value: Any = 0
+    for _ in range(depth):
+        value = [value]
+    return value
 
 
 def test_a_large_file_is_no_configuration(tmp_path: Path) -> None:

@@ -49,6 +49,7 @@ def test_what_another_changed_or_removed_stays_so(tmp_path: Path) -> None:
     write_documents(second, [document("a", 1)], existing={"a"})
     remove_documents(second, ["b"])
     write_documents(first, [document("c", 2)], existing={"c"})
+    assert stored(path) == {"a": 1, "c": 2, "d": 0}
     remove_documents(first, ["d"])
     assert stored(path) == {"a": 1, "c": 2}
     assert {item["demonstration_id"]: item["value"] for item in first.query()} == stored(path)

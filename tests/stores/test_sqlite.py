@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from maggma.core import StoreError
 from maggma.stores import MemoryStore
 
 from crystalicl_jobflow.stores import open_store
@@ -116,12 +117,34 @@ def test_documents_outlive_the_process_and_keep_their_kinds(tmp_path: Path):
     assert list(again.query()) == [document]
 
 
+def test_a_closed_file_is_let_go_and_opens_again(tmp_path: Path):
+    store = SQLiteStore(tmp_path / "things.sqlite", key="name")
+    store.connect()
+    store.update([{"name": "a"}])
+    assert len(list(tmp_path.iterdir())) > 1  # files of the writer beside it
+    store.close()
+    assert [path.name for path in tmp_path.iterdir()] == ["things.sqlite"]
+    with pytest.raises(StoreError, match="connect"):
+        store.count()
+    store.connect()
+    assert store.count() == 1
+
+
+def test_closing_keeps_what_is_in_memory_only():
+    store, _ = filled([{"size": 1}])
+    store.close()
+    store.connect()
+    assert store.count() == 1
+
+
 def test_updating_replaces_and_removing_removes():
     store, _ = filled([{"size": 1, "tags": ["a"]}, {"size": 2, "tags": ["a", "b"]}])
     store.update([{"name": "0", "size": 5, "tags": ["c"]}])
     assert store.query_one({"tags": "c"})["size"] == 5
     assert store.count({"tags": "a"}) == 1
     assert sorted(store.distinct("tags")) == ["a", "b", "c"]
+    assert store.distinct("tags", {"size": {"$gt": 4}}) == ["c"]
+    assert store.distinct("size", {"tags": "b"}) == [2]
     store.remove_docs({"size": {"$gt": 4}})
     assert [document["name"] for document in store.query()] == ["1"]
     assert store.count({"tags": "c"}) == 0
@@ -129,7 +152,7 @@ def test_updating_replaces_and_removing_removes():
 
 def test_an_index_made_later_is_filled():
     store, _ = filled([{"plain": number} for number in range(5)])
-    store.ensure_index("plain")
+    assert store.ensure_index("plain") is True
     assert any("plain" in step for step in store.explain({"plain": 3}))
     assert store.query_one({"plain": 3})["name"] == "3"
 

@@ -145,9 +145,8 @@ def _beside_jobs(docs: Any, collection: str, key: str, where: str, must_exist: b
     if not isinstance(docs, Mapping):
         raise ValueError(f"{where}: 'docs_store' is not a mapping")
     beside = {name: value for name, value in docs.items() if name not in ("key", "collection_name")}
-    if beside.get("type", beside.get("@class")) == "JSONStore" and "paths" in beside:
-        paths = beside["paths"]
-        first = Path(paths if isinstance(paths, str) else paths[0])
+    if beside.get("type", beside.get("@class")) == "JSONStore":
+        first = Path(_file_names(beside.get("paths"), f"{where}, docs_store")[0])
         beside["paths"] = str(first.with_name(f"{collection}.json"))
     return _by_type(beside, collection, key, f"{where}, docs_store", must_exist)
 
@@ -168,14 +167,14 @@ def _by_type(
     if issubclass(cls, MongoStore | GridFSStore | SQLiteStore) and not issubclass(cls, JSONStore):
         arguments.setdefault("collection_name", collection)
     if issubclass(cls, JSONStore):
-        paths = arguments.get("paths", ())
-        paths = [paths] if isinstance(paths, str | Path) else list(paths)
-        arguments["paths"] = [_file(path, where, must_exist) for path in paths]
+        names = _file_names(arguments.get("paths"), where)
+        arguments["paths"] = [_file(name, where, must_exist) for name in names]
         arguments.setdefault("read_only", False)
-    if issubclass(cls, SQLiteStore) and arguments.get("path", ":memory:") != ":memory:":
-        arguments["path"] = _file(arguments["path"], where, must_exist)
+    if issubclass(cls, SQLiteStore) and arguments.get("path") != ":memory:":
+        arguments["path"] = _file(_name(arguments.get("path"), where), where, must_exist)
     if issubclass(cls, MontyStore):
-        folder = Path(arguments.get("database_path") or ".").expanduser().absolute()
+        name = _name(arguments.get("database_path") or ".", where)
+        folder = Path(name).expanduser().absolute()
         if must_exist and not folder.is_dir():
             raise ValueError(f"{where}: store {folder} does not exist")
         folder.mkdir(parents=True, exist_ok=True)
@@ -186,9 +185,22 @@ def _by_type(
         raise ValueError(f"{where}: {kind} cannot be built: {redact(first_line(error))}") from None
 
 
-def _file(path: Any, where: str, must_exist: bool) -> str:
+def _file_names(paths: Any, where: str) -> list[str]:
+    """Return the files that a JSON store names: one, or several in a list."""
+    if not paths:
+        raise ValueError(f"{where}: a JSONStore needs 'paths', the name of its file")
+    return [_name(path, where) for path in (paths if isinstance(paths, list | tuple) else [paths])]
+
+
+def _name(path: Any, where: str) -> str:
+    if not isinstance(path, str) or not path.strip():
+        raise ValueError(f"{where}: {path!r} is no name of a file or folder")
+    return path
+
+
+def _file(name: str, where: str, must_exist: bool) -> str:
     """Return a store's file as an absolute path; its folder is made."""
-    file = Path(str(path)).expanduser().absolute()
+    file = Path(name).expanduser().absolute()
     if must_exist and not file.is_file():
         raise ValueError(f"{where}: store {file} does not exist")
     file.parent.mkdir(parents=True, exist_ok=True)
