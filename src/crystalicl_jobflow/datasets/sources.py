@@ -82,20 +82,30 @@ def open_source(spec: str | Path | Mapping[str, Any] | Store | Source) -> Source
     return _file_source(text) or StoreSource(_named_store(text))
 
 
+def names_files(spec: str | Path) -> bool:
+    """Return whether this names crystals in files (a CSV, a folder or one file), not a store."""
+    text = str(spec)
+    if "://" in text:
+        return False
+    path = Path(text).expanduser()
+    if path.is_dir():
+        return not (path / ".monty.storage").exists()
+    # JSON files are stores, even where a structure could be in one
+    return _is_csv(path) or crystal_file_kind(path) not in (None, "json")
+
+
+def _is_csv(path: Path) -> bool:
+    return path.name.lower().endswith((".csv", ".csv.gz"))
+
+
 def _file_source(text: str) -> Source | None:
     """Return the files that a text names; None where it names a store."""
-    if "://" in text:
+    if not names_files(text):
         return None
     path = Path(text).expanduser()
-    if path.is_dir() and not (path / ".monty.storage").exists():
-        return CrystalFolderSource(path)
-    is_csv = path.name.lower().endswith((".csv", ".csv.gz"))
-    # JSON files are stores, even where a structure could be in one
-    if not is_csv and crystal_file_kind(path) in (None, "json"):
-        return None
-    if not path.is_file():
+    if not path.exists():
         raise ValueError(f"source {text} does not exist")
-    return CsvSource(path) if is_csv else CrystalFolderSource(path)
+    return CsvSource(path) if _is_csv(path) and path.is_file() else CrystalFolderSource(path)
 
 
 def _named_store(text: str) -> Store:

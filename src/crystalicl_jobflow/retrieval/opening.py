@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from maggma.core import Store
 
+from crystalicl_jobflow.datasets.sources import names_files
 from crystalicl_jobflow.retrieval.index import DemonstrationIndex
 from crystalicl_jobflow.retrieval.pool import compute_fingerprints, fill_pool
 from crystalicl_jobflow.settings import made_cache_folder
@@ -24,7 +23,8 @@ def open_pool(
     Parameters
     ----------
     spec
-        A store that holds a pool; a source of crystals (a CSV or a folder of CIFs), which
+        A store that holds a pool; a source of crystals (a CSV, a folder of CIFs
+        and POSCARs), which
         is read into memory; or None for the prototypes that ship with pymatgen, built once
         into the cache.
     strategy
@@ -41,7 +41,7 @@ def open_pool(
     fingerprints = "F" in strategy
     if spec is None or spec == PROTOTYPES:
         store = open_embedded_pool(fingerprints=fingerprints, progress=progress)
-    elif _is_source(spec):
+    elif names_files(spec):
         store = open_store("memory:")
         fill_pool(spec, store, fingerprints=fingerprints, progress=progress)
     else:
@@ -50,14 +50,6 @@ def open_pool(
     if not len(index):
         raise ValueError(f"the pool {spec} holds no demonstration")
     return index
-
-
-def _is_source(spec: str) -> bool:
-    """Return whether this names crystals to be read rather than a store that holds a pool."""
-    path = Path(spec)
-    if path.name.lower().endswith((".csv", ".csv.gz")):
-        return True
-    return path.is_dir() and any(path.glob("*.cif"))
 
 
 def open_embedded_pool(

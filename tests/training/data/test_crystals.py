@@ -50,6 +50,19 @@ def test_rows_become_crystals_with_their_properties(table) -> None:
     assert found[0].num_orbits == 2
 
 
+@pytest.mark.parametrize("value", ["", "nan", "inf", "-inf", "1e400", "None", "N/A", "-1,5"])
+def test_a_value_that_is_no_number_costs_no_crystal(table, value: str, tmp_path) -> None:
+    with gzip.open(table("salts", SALTS), "rt", newline="") as lines:
+        rows = list(csv.reader(lines))
+    rows[2][1] = value
+    with (tmp_path / "values.csv").open("w", newline="") as file:
+        csv.writer(file).writerows(rows)
+    found, skipped = read_training_crystals([tmp_path / "values.csv"])
+    assert not skipped
+    known = [item.demonstration.properties for item in found]
+    assert known == [{} if row == 1 else {"formation_energy_per_atom": -1.5} for row in range(6)]
+
+
 def test_rows_that_cannot_be_read_are_reported(table) -> None:
     found, skipped = read_training_crystals([table("salts", SALTS, broken=True)])
     assert len(found) == len(SALTS)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+import gzip
 
 import pytest
 from pymatgen.core import Lattice, Structure
+from pymatgen.io.ase import AseAtomsAdaptor
 
-from crystalicl_jobflow.retrieval import fill_pool
+from crystalicl_jobflow.retrieval import fill_pool, open_pool
 from crystalicl_jobflow.stores.opening import open_store
 from crystalicl_jobflow.training import (
     HYBRID_MIXTURE,
@@ -130,6 +132,33 @@ def test_cif_files_and_folders_are_sources(tmp_path) -> None:
     assert len(read_training_data([tmp_path]).crystals) == 2
     (one,) = read_training_data([tmp_path / "Na.cif"]).crystals
     assert one.demonstration.formula == "NaCl"
+
+
+def test_folders_hold_any_format_that_pools_read(tmp_path) -> None:
+    folder = tmp_path / "crystals"
+    folder.mkdir()
+    with gzip.open(folder / "Na.cif.gz", "wt") as file:
+        file.write(salt("Na", 4.0).to(fmt="cif"))
+    salt("K", 4.4).to(filename=str(folder / "POSCAR_K"))
+    AseAtomsAdaptor.get_atoms(salt("Rb", 4.6)).write(folder / "Rb.xyz", format="extxyz")
+    (folder / "broken.cif").write_text("data_nothing")
+    data = read_training_data([folder])
+    formulas = {item.demonstration.formula for item in data.crystals}
+    assert formulas == {"NaCl", "KCl", "RbCl"}
+    (lost,) = data.skipped
+    assert str(lost).startswith(f"{folder} broken: ")
+    pool = open_pool(str(folder))
+    assert {pool.demonstration(row).formula for row in range(len(pool))} == formulas
+
+
+def test_where_nothing_can_be_read_the_first_reason_is_told(tmp_path) -> None:
+    (tmp_path / "rows.csv").write_text("material_id,cif\nmp-1,\nmp-2,hello\n")
+    with pytest.raises(ValueError, match=r"rows\.csv: no crystal .*2 could not .*row 0: .*empty"):
+        read_training_data([tmp_path / "rows.csv"])
+    (tmp_path / "cifs").mkdir()
+    (tmp_path / "cifs" / "broken.cif").write_text("data_nothing")
+    with pytest.raises(ValueError, match=r"cifs: no crystal .*1 could not be read; .* broken: "):
+        read_training_data([tmp_path / "cifs"])
 
 
 def test_mistakes_are_one_line(salts, tmp_path) -> None:

@@ -261,7 +261,7 @@ def load_lesson(options: dict[str, Any]) -> Lesson:
         taken = sum(item.taken_out for item in split.data)
         note(f"{taken} crystals taken out, which are in the files to test on")
     for row in split.skipped[:5]:
-        note(f"{row.source} row {row.row}: {row.reason}")
+        note(str(row))
     mixture, ablation = MIXTURES[options["mixture"]], options["ablation"]
     return recipes.crystal_lesson(
         split,

@@ -138,7 +138,7 @@ def instructions(data: tuple[str, ...], out: Path, **options: Any) -> None:
     )
     note(f"{len(found.crystals)} crystals, {len(found.skipped)} rows skipped")
     for row in found.skipped[:5]:
-        note(f"{row.source} row {row.row}: {row.reason}")
+        note(str(row))
     excluded = read_compounds(
         options["exclude"], cache=options["cache"], workers=options["workers"]
     )

@@ -15,11 +15,12 @@ from pydantic import BaseModel
 from crystalicl_jobflow.crystal.formula import crystal_composition
 from crystalicl_jobflow.crystal.symmetry import group_number
 from crystalicl_jobflow.datasets.csv_rows import CsvFile, CsvRow
-from crystalicl_jobflow.datasets.records import read_crystal
-from crystalicl_jobflow.schemas import PROPERTIES, Demonstration, find_property
+from crystalicl_jobflow.datasets.records import known_properties, read_crystal
+from crystalicl_jobflow.schemas import Demonstration
 from crystalicl_jobflow.text import SGS, SGSCrystal
 from crystalicl_jobflow.utils.files import write_text
 from crystalicl_jobflow.utils.hashing import file_hash, text_hash
+from crystalicl_jobflow.utils.messages import one_line
 from crystalicl_jobflow.utils.parallel import DIED, parallel_map
 from crystalicl_jobflow.utils.versions import installed_versions
 
@@ -33,7 +34,7 @@ name that several rows share."""
 EXACT_SYMPREC = 0.01
 """Tighter tolerance (Å) at which the groups of crystals are compared, beside that of the texts."""
 
-CACHE_VERSION = 2
+CACHE_VERSION = 3
 """Raised when what is kept of a crystal changes."""
 
 _PACKAGES = ("crystalicl-jobflow", "moyopy", "pymatgen", "spglib")
@@ -66,11 +67,15 @@ class TrainingCrystal:
 
 @dataclass(frozen=True)
 class SkippedRow:
-    """A row that could not be read, and why."""
+    """A row of a file, or a crystal of a folder, that could not be read, and why."""
 
     source: str
-    row: int
+    row: int | str
     reason: str
+
+    def __str__(self) -> str:
+        place = f"row {self.row}" if isinstance(self.row, int) else self.row
+        return f"{self.source} {place}: {self.reason}"
 
 
 def training_crystal(
@@ -252,18 +257,17 @@ def _analyse(task: tuple[int, CsvRow, str, str]) -> TrainingCrystal | SkippedRow
     if read.error is not None:
         return SkippedRow(source, index, read.error)
     row = read.fields
+    if not row["cif"].strip():
+        return SkippedRow(source, index, "the cif column is empty")
     name = f"{_name(read)}{number}".removeprefix("-") or str(index)
-    properties: dict[str, float] = {}
     try:
-        for column, value in row.items():
-            spec = find_property(column)
-            if spec is not None and value:
-                properties[PROPERTIES[spec.name].name] = float(value)
         return training_crystal(
             read_crystal(row["cif"]),
             name=name,
             source=source,
-            properties=properties,
+            properties=known_properties(row),
         )
+    except ValueError as error:
+        return SkippedRow(source, index, one_line(error))
     except Exception as error:  # a row that cannot be read is reported, the others are kept
         return SkippedRow(source, index, f"{type(error).__name__}: {error}")

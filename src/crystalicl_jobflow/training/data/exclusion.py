@@ -40,10 +40,8 @@ def read_compounds(
     """
     crystals, skipped = read_training_crystals(paths, cache=cache, workers=workers)
     if skipped:
-        first = skipped[0]
         raise ValueError(
-            f"{len(skipped)} rows that are to be excluded cannot be read,"
-            f" {first.source} row {first.row} first: {first.reason}"
+            f"{len(skipped)} rows that are to be excluded cannot be read; the first is {skipped[0]}"
         )
     return frozenset(compound for crystal in crystals for compound in compounds(crystal))
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict
 
 from crystalicl_jobflow.crystal.structure_documents import structure_from_dict
+from crystalicl_jobflow.datasets.sources import names_files
 from crystalicl_jobflow.schemas import Demonstration
 from crystalicl_jobflow.stores import StoreSpec, open_store
 from crystalicl_jobflow.text import SGS
@@ -52,7 +53,7 @@ class ReadingOptions(TypedDict, total=False):
 
 
 def read_training_data(
-    data: Iterable[StoreSpec],
+    data: Sequence[StoreSpec],
     *,
     cache: str | Path | None = None,
     workers: int = 1,
@@ -66,7 +67,7 @@ def read_training_data(
     data
         CSV files with a column ``cif``, gzipped or not; stores that hold a pool
         (`crystalicl_jobflow.stores.open_store`), whose fingerprints come with it;
-        'prototypes'; CIF files and folders of them.
+        'prototypes'; CIF files, POSCARs and folders of them.
     cache
         As in `read_training_crystals`, for the CSV files.
     workers
@@ -87,13 +88,21 @@ def read_training_data(
         if isinstance(spec, str | Path) and str(spec).lower().endswith((".csv", ".csv.gz")):
             found, lost = read_training_crystals([spec], cache=cache, workers=workers, limit=limit)
         else:
-            found, lost = read_pool(_open(spec), workers=workers, limit=limit)
+            pool, unread = _open(spec)
+            skipped += unread
+            try:
+                found, lost = read_pool(pool, workers=workers, limit=limit)
+            except ValueError:
+                if not unread:
+                    raise
+                found, lost = [], []
         crystals += found
         skipped += lost
+    read = len(crystals)
     if max_orbits is not None:
         crystals = [crystal for crystal in crystals if crystal.num_orbits <= max_orbits]
     if not crystals:
-        raise ValueError("no crystal is left to learn from")
+        raise ValueError(_nothing_left(data, skipped, max_orbits if read else None))
     seen: set[str] = set()
     for crystal in crystals:
         name = crystal.demonstration.demonstration_id
@@ -103,21 +112,32 @@ def read_training_data(
     return TrainingData(crystals, skipped)
 
 
-def _open(spec: StoreSpec) -> StoreSpec:
-    """Return the named pool, or one in memory of the named crystals."""
-    if isinstance(spec, str | Path):
-        from crystalicl_jobflow.retrieval.opening import PROTOTYPES, open_embedded_pool
+def _nothing_left(
+    data: Sequence[StoreSpec], skipped: Sequence[SkippedRow], max_orbits: int | None
+) -> str:
+    """Say why sources have no crystal to learn from."""
+    names = ", ".join(str(item) if isinstance(item, str | Path) else "the store" for item in data)
+    words = f"{names}: no crystal is left to learn from"
+    if max_orbits is not None:
+        return f"{words}: all have more than {max_orbits} Wyckoff orbits"
+    if not skipped:
+        return f"{words}: there is none"
+    return f"{words}: {len(skipped)} could not be read; {skipped[0]}"
 
-        path = Path(spec)
-        if str(spec) == PROTOTYPES:
-            return open_embedded_pool()
-        if path.suffix.lower() == ".cif" or (path.is_dir() and any(path.glob("*.cif"))):
-            from crystalicl_jobflow.retrieval.pool import fill_pool
 
-            store = open_store("memory:")
-            fill_pool(path, store, fingerprints=False, processes=1)
-            return store
-    return spec
+def _open(spec: StoreSpec) -> tuple[StoreSpec, list[SkippedRow]]:
+    """Return the named pool, or one in memory of the named crystals and what it lacks."""
+    from crystalicl_jobflow.retrieval.opening import PROTOTYPES, open_embedded_pool
+
+    if str(spec) == PROTOTYPES:
+        return open_embedded_pool(), []
+    if not isinstance(spec, str | Path) or not names_files(spec):
+        return spec, []
+    from crystalicl_jobflow.retrieval.pool import fill_pool
+
+    store = open_store("memory:")
+    report = fill_pool(spec, store, fingerprints=False, processes=1)
+    return store, [SkippedRow(str(spec), name, reason) for name, reason in report.failed]
 
 
 def read_pool(
