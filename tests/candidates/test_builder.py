@@ -16,6 +16,7 @@ from crystalicl_jobflow.candidates import (
     query_candidates,
     store_candidates,
 )
+from crystalicl_jobflow.candidates.contributions import Part
 from crystalicl_jobflow.generation.generate import generate_for_retrievals
 from crystalicl_jobflow.jobs import ValidateMaker
 from crystalicl_jobflow.jobs._inputs import as_retrievals
@@ -207,6 +208,18 @@ class TestBuilder:
         self.validate(generations[1:], job_store, project="halides")
         CandidateBuilder(job_store, target, query={"metadata.project": "halides"}).run()
         assert {c.condition.elements for c in query_candidates(target)} == {("Na",)}
+
+    @pytest.mark.parametrize(("target", "waits"), [("memory:", True), ("a.sqlite", False)])
+    def test_stores_that_are_written_as_a_whole_are_written_seldom(
+        self, candidates, job_store, tmp_path, target, waits
+    ):
+        target = open_candidate_store(target if waits else str(tmp_path / target))
+        builder = CandidateBuilder(job_store, target)
+        assert builder.is_large_enough([[Part("a")]])  # the store is empty
+        store_candidates(candidates[:20], target)
+        few, many = [[Part("a")] * 10, [Part("b")] * 9], [[Part("a")] * 10] * 2
+        assert builder.is_large_enough(few) is not waits
+        assert builder.is_large_enough(many)
 
     def test_lost_data_of_one_job_does_not_hide_the_others(self, generations, job_store, caplog):
         self.validate(generations[:1], job_store)

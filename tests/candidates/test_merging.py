@@ -218,6 +218,14 @@ def test_a_relaxation_with_a_formation_energy_counts_before_a_later_one_without(
     assert (document["energy_per_atom"], document["energy_above_hull"]) == (-5.0, 0.02)
 
 
+def test_a_computed_gap_counts_before_a_predicted_one():
+    document = CANDIDATE.model_dump(mode="json") | {"properties": {"band_gap": 2.0}}
+    predicted = merge(None, [candidate_part(document)])
+    assert predicted["band_gap"] == 2.0
+    computed = merge(predicted, [evaluation(1, "2026-01-01", band_gap=0.0)])
+    assert (computed["band_gap"], computed["properties"]) == (0.0, {"band_gap": 2.0})
+
+
 def test_later_evaluations_change_only_what_they_say():
     assert (WHOLE["is_novel"], WHOLE["known_as"], WHOLE["is_unique"]) == (False, "mp-1", True)
     assert WHOLE["evaluations"][0]["row"]["rms"] == 0.1

@@ -11,6 +11,7 @@ from crystalicl_jobflow.comparison import (
     crystal_fingerprints,
     match_many,
     match_reference,
+    novelty,
     unique_groups,
 )
 from deadly import DeadlyCrystal
@@ -45,6 +46,24 @@ def test_one_deadly_sample_among_several_of_its_formula(
     found = match_reference(samples, [chloride(metal) for metal in METALS], processes=2)
     assert found == [0, 1, None, 3, 4, 2, 2]
     assert caplog.text.count("the process that compared a crystal with the references") == 1
+
+
+@pytest.mark.parametrize(("large", "shared"), [(10, True), (20, False)])
+def test_a_formula_of_many_pairs_is_shared_even_where_it_is_the_only_one(
+    monkeypatch: pytest.MonkeyPatch, large: int, shared: bool
+) -> None:
+    """Sixteen pairs; the deadly sample matches only where no other process compares it."""
+    monkeypatch.setattr(novelty, "_LARGE", large)
+    samples = [chloride("K", kind=DeadlyCrystal), *(chloride("K", a) for a in (4.1, 4.2, 4.3))]
+    done: list[tuple[int, int]] = []
+    found = match_reference(
+        samples,
+        [chloride("K", a) for a in (4.0, 4.1, 4.2, 4.3)],
+        processes=2,
+        progress=lambda *tasks: done.append(tasks),
+    )
+    assert found == [None if shared else 0, 0, 0, 0]
+    assert done[-1] == ((4, 4) if shared else (1, 1))
 
 
 def test_other_formulas_are_grouped_as_ever(

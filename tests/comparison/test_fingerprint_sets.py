@@ -137,6 +137,36 @@ def test_failures_keep_their_place_and_say_why(nacl: Structure) -> None:
     assert len(crystal_fingerprints([])) == 0
 
 
+@pytest.mark.parametrize(("per_atom", "looked_at"), [(0.49, False), (0.51, True), (0.99, True)])
+def test_only_crystals_below_half_a_cubic_angstrom_per_atom_are_not_looked_at(
+    monkeypatch: pytest.MonkeyPatch, per_atom: float, looked_at: bool
+) -> None:
+    from crystalicl_jobflow.crystal import fingerprints as retrieval
+
+    monkeypatch.setattr(retrieval, "crystal_fingerprint", lambda _: np.zeros(61))
+    dense = Structure(Lattice.cubic((2 * per_atom) ** (1 / 3)), ["H", "H"], [[0] * 3, [0.5] * 3])
+    assert crystal_fingerprints([dense]).ok.tolist() == [looked_at]
+
+
+@pytest.mark.parametrize(
+    ("answer", "doubted"),
+    [
+        (np.zeros(61), False),
+        ("structural fingerprint: took longer than 60 s", False),
+        ("structural fingerprint: no bonds", True),
+    ],
+    ids=["a fingerprint", "a time-out", "a failure"],
+)
+def test_only_a_failure_that_is_no_time_out_casts_doubt_on_the_library(
+    nacl: Structure, monkeypatch: pytest.MonkeyPatch, answer: object, doubted: bool
+) -> None:
+    asked: list[bool] = []
+    monkeypatch.setattr(module, "structure_fingerprint", lambda _: answer)
+    monkeypatch.setattr(module, "check_featurizer", lambda: asked.append(True))
+    crystal_fingerprints([nacl])
+    assert bool(asked) is doubted
+
+
 def test_a_library_at_fault_is_an_error_and_not_a_set_of_bad_crystals(
     cscl: Structure, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

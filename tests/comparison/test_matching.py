@@ -69,6 +69,10 @@ def test_a_degenerate_prediction_matches_nothing() -> None:
     ideal = Structure(Lattice.cubic(4.12), ["Cs", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])
     heap = Structure(Lattice.cubic(0.1), ["Cs", "Cl"], [[0, 0, 0], [0, 0, 0]])
     assert match_structures(heap, ideal).rms is None
+    # the matcher ends in an error of numpy's
+    flat = Structure(Lattice([[1, 0, 0], [2, 0, 0], [0, 0, 1]]), ["Cs", "Cl"], ideal.frac_coords)
+    for pair in ((flat, ideal), (ideal, flat)):
+        assert not match_structures(*pair).matched
 
 
 def test_pairs_in_processes_are_answered_in_order(nacl: Structure, cscl: Structure) -> None:

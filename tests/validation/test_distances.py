@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from pymatgen.core import Lattice, Structure
 
 from crystalicl_jobflow.crystal.radii import atomic_radius
+from crystalicl_jobflow.thresholds import MIN_DISTANCE
 from crystalicl_jobflow.validation.distances import distance_report, min_distance
 
 
@@ -163,6 +164,19 @@ def test_a_heap_of_atoms_overlaps_without_a_search_through_gigabytes(
     assert report.overlap_distance is not None
     assert report.overlap_limit is not None
     assert report.overlap_distance < report.overlap_limit
+
+
+@pytest.mark.parametrize("lengths", [(4, 4), (4, 8)])
+def test_a_cell_that_is_thin_because_it_is_skewed_is_known_by_its_shortest_translation(
+    lengths: tuple[float, float],
+) -> None:
+    """Vectors of 4 Å and more, yet an atom comes again after 0.0001 Å: an overlap at once."""
+    first, second = lengths
+    matrix = [[first, 0, 0], [second, 1e-4, 0], [0, 0, 4]]
+    report = distance_report(Structure(Lattice(matrix), ["Cs"], [[0, 0, 0]]))
+    assert report.min_distance == pytest.approx(1e-4)
+    assert report.closest == report.overlapping == (0, 0)
+    assert report.overlap_limit == MIN_DISTANCE
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])

@@ -102,6 +102,30 @@ def test_every_failure_has_its_reason_and_a_sentence(
     assert candidate.failure_message
     assert "\n" not in candidate.failure_message
     assert candidate.text == text
+    # of another group than the text declares is a crystal all the same
+    assert candidate.valid is (reason == FailureReason.SYMMETRY_DIFFERS)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        # a cell of 2 Å: Na (1.80 Å) and Cl (1.00 Å) at 1 Å
+        (
+            NACL.replace("5.7 5.7 5.7", "2.0 2.0 2.0"),
+            "Na and Cl are 1.00 Å apart; at least 1.40 Å are needed.",
+        ),
+        # an atom and its own image: Cs has 2.60 Å
+        (
+            "Pm-3m\n2.5 2.5 2.5\n90 90 90\nCs\n0.00 0.00 0.00",
+            "Cs and its own image are 2.50 Å apart; at least 2.60 Å are needed.",
+        ),
+    ],
+    ids=["two atoms", "one atom"],
+)
+def test_an_overlap_says_who_how_near_and_how_near_would_do(
+    make: Make, text: str, says: str
+) -> None:
+    assert make(text).failure_message == says
 
 
 def test_too_many_atoms(make: Make) -> None:
@@ -215,6 +239,19 @@ def test_properties_that_become_known_later_are_judged(make: Make) -> None:
     assert bad.failure_reason == FailureReason.CONDITION_NOT_MET
     assert candidate.properties == {}  # untouched
     assert bad.candidate_id == candidate.candidate_id
+    mended = with_properties(bad, {"band_gap": 5.1})
+    assert (mended.failure_reason, mended.failure_message) == (None, None)
+    assert mended.joint_success is True
+
+
+def test_what_is_unphysical_stays_the_reason_whatever_the_properties(make: Make) -> None:
+    condition = Condition(properties={"band_gap": 5.0})
+    candidate = make(NACL.replace("Cl", "He"), condition=condition)
+    for gap in (1.0, 5.0):
+        judged = with_properties(candidate, {"band_gap": gap})
+        assert judged.joint_success is (gap == 5.0)
+        assert judged.failure_reason == FailureReason.COMPOSITION_INVALID
+        assert judged.failure_message == candidate.failure_message
 
 
 @pytest.mark.parametrize("processes", [1, 2])

@@ -26,7 +26,7 @@ from crystalicl_jobflow.thresholds import (
     METASTABLE_E_ABOVE_HULL,
     STABLE_E_ABOVE_HULL,
 )
-from crystalicl_jobflow.utils.parallel import map_list, parallel_map
+from crystalicl_jobflow.utils.parallel import ITEMS_PER_PROCESS, map_list, parallel_map
 from crystalicl_jobflow.utils.progress import Progress
 
 Energies = Sequence[float | None] | NDArray[np.float64] | Mapping[int, float | None]
@@ -266,7 +266,7 @@ def match_reference(
         if formula in known:
             # all of carbon is one formula: a large one is shared among the processes
             large = processes > 1 and len(places) * len(known[formula]) > _LARGE
-            step = -(-len(places) // processes) if large else len(places)
+            step = -(-len(places) // (ITEMS_PER_PROCESS * processes)) if large else len(places)
             portions += [
                 (formula, places[start : start + step]) for start in range(0, len(places), step)
             ]

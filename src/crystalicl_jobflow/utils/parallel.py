@@ -24,6 +24,9 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 _THREADS = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+ITEMS_PER_PROCESS = 2
+"""Fewer are not worth the start of the processes: `map_list` then works in this one."""
+
 _BATCHES_AHEAD = 3
 """Batches per process that are read and sent before their results are taken."""
 
@@ -121,7 +124,8 @@ def map_list(
     items
         What to work on.
     processes
-        Worker processes; 1 works in this one.
+        Worker processes; 1 works in this one, as few items always do (see
+        :data:`ITEMS_PER_PROCESS`).
     progress
         Called after every item.
     on_death
@@ -136,7 +140,7 @@ def map_list(
     """
     if processes < 1:
         raise ValueError(f"processes must be at least 1, got {processes}")
-    if len(items) < 2 * processes:
+    if len(items) < ITEMS_PER_PROCESS * processes:
         processes = 1
     # items may take very different times: small batches keep all processes busy
     batch_size = max(1, min(16, len(items) // (8 * processes)))
