@@ -80,6 +80,9 @@ ROOMS = {
     ),
 }
 
+_LONGEST_WAIT = 300
+"""Seconds after which a test that waits for ever, and needs no CPU, counts as a failure."""
+
 _LEFT_OUT = ("RemoveDecorator", "VariableReplacer", "VariableInserter")
 
 
@@ -324,6 +327,7 @@ class Mutation:
             status = 1
             try:
                 signal.signal(signal.SIGPROF, signal.SIG_DFL)
+                signal.signal(signal.SIGALRM, signal.SIG_DFL)
                 exchange(fault)
                 for cache in _caches():
                     cache.cache_clear()
@@ -351,6 +355,7 @@ class Mutation:
             if left < 0:
                 break
             signal.setitimer(signal.ITIMER_PROF, 5 + 5 * needed)
+            signal.alarm(_LONGEST_WAIT)
             reports = runtestprotocol(item, log=False, nextitem=following)
             if any(report.failed for report in reports):
                 return True

@@ -94,6 +94,7 @@ def test_a_bound_itself_is_met_or_not_as_in_mongodb(operator, names, field):
     ours, theirs = filled([{field: 0.5}, {field: 1.5}, {field: 2.5}])
     for store in (ours, theirs):
         assert [found["name"] for found in store.query({field: {operator: 1.5}})] == names
+        assert store.count({field: {operator: 1.5}}) == len(names)
 
 
 @given(DOCUMENTS, TERMS, st.sampled_from([1, -1]), st.integers(0, 4), st.integers(0, 3))

@@ -13,14 +13,23 @@ from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Lattice, Structure
 
 from crystalicl_jobflow.text import SGS, SGSCrystal
-from crystalicl_jobflow.text.alignment import SAME, align, align_all, with_positions
+from crystalicl_jobflow.text.alignment import (
+    NEAR,
+    SAME,
+    STRAIN_COST,
+    Alignment,
+    align,
+    align_all,
+    align_to_any,
+    with_positions,
+)
 from crystalicl_jobflow.training.data.augmentation import equivalent_description
 
 MATCHERS = [StructureMatcher(primitive_cell=primitive) for primitive in (True, False)]
 
 
-def rutile(metal: str, *, x: float = 0.305, a: float = 4.6) -> SGSCrystal:
-    lattice = Lattice.tetragonal(a, 2.96)
+def rutile(metal: str, *, x: float = 0.305, a: float = 4.6, c: float = 2.96) -> SGSCrystal:
+    lattice = Lattice.tetragonal(a, c)
     structure = Structure.from_spacegroup("P4_2/mnm", lattice, [metal, "O"], [[0, 0, 0], [x, x, 0]])
     return SGS.analyze(structure)
 
@@ -122,6 +131,42 @@ def test_each_is_written_as_the_first_one() -> None:
     assert done[0] is first
     assert done[1] is odd
     assert coordinates(done[2]) == coordinates(done[3]) == coordinates(first)
+
+
+def aligned(crystal: SGSCrystal, other: SGSCrystal) -> Alignment:
+    found = align(crystal, other)
+    assert found is not None
+    return found
+
+
+def test_the_size_of_a_cell_is_no_strain_and_its_shape_is() -> None:
+    crystal = rutile("Ti")
+    larger = rutile("Ti", a=4.6 * 1.1, c=2.96 * 1.1)
+    assert aligned(larger, crystal).distance == pytest.approx(0, abs=1e-9)
+    # at equal volumes a and b are shorter by a third of the change of c, c longer by two thirds
+    longer = rutile("Ti", c=2.96 * 1.1)
+    strain = np.log(1.1) * (1 / 3 + 1 / 3 + 2 / 3) / 3
+    assert aligned(longer, crystal).distance == pytest.approx(STRAIN_COST * strain, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("longer", "nearest", "taken"),
+    [(1.3, False, 0), (1.3, True, 1), (1.1, True, 0)],
+    ids=["the first", "the nearest", "the first that is near"],
+)
+def test_of_several_the_first_or_the_nearest_is_taken(
+    longer: float, nearest: bool, taken: int
+) -> None:
+    crystal = rutile("Ti")
+    rng = random.Random(5)
+    others = [equivalent_description(c, rng) for c in (rutile("Sn", c=2.96 * longer), crystal)]
+    while coordinates(others[0]) == coordinates(others[1]):
+        others[0] = equivalent_description(others[0], rng)
+    distances = [aligned(crystal, other).distance for other in others]
+    assert distances[1] < SAME < distances[0]
+    assert (distances[0] < NEAR) == (longer == 1.1)
+    found = align_to_any(crystal, others, nearest=nearest)
+    assert coordinates(found) == coordinates(others[taken])
 
 
 def test_a_read_text_gets_its_positions() -> None:

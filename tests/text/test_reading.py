@@ -259,6 +259,32 @@ def test_numbers_cells_and_operations_of_a_cif_are_bounded(old: str, new: str, r
     assert caught.value.reason == reason
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "is_read"),
+    [
+        # two lengths at one decimal, each off by a whole step; the same of two angles
+        ("_cell_length_b   4.0", "_cell_length_b   4.15", True),
+        ("_cell_length_b   4.0", "_cell_length_b   4.25", False),
+        ("_cell_angle_gamma   90.0", "_cell_angle_gamma   90.9", True),
+        ("_cell_angle_gamma   90.0", "_cell_angle_gamma   91.1", False),
+    ],
+)
+def test_a_cif_s_cell_fits_its_operations_but_for_rounding(
+    old: str, new: str, is_read: bool
+) -> None:
+    alloy = Structure(Lattice.tetragonal(4.0, 3.6), ["Cu", "Au"], [[0] * 3, [0.5] * 3])
+    text = CIF.encode(alloy)
+    assert "P4/mmm" in text
+    assert old in text
+    changed = text.replace(old, new)
+    if is_read:
+        assert len(CIF.decode(changed)) == 2
+        return
+    with pytest.raises(TextError, match="not the same after the symmetry operations") as caught:
+        CIF.decode(changed)
+    assert caught.value.reason is R.BAD_LATTICE
+
+
 def test_texts_of_runaway_size_are_refused_unread() -> None:
     site = "\nNa\n0.10 0.20 0.30"
     for text in (NACL + " " * 1_000_000, "P1\n90 90 90\n90 90 90" + site * 2001):

@@ -156,6 +156,19 @@ def test_a_coordinate_is_moved_where_rounding_would_make_the_group_a_higher_one(
     assert SGS.analyze(SGS.decode(rounded)).space_group_number == 123
 
 
+def test_an_angle_is_moved_where_rounding_would_make_the_cell_a_rectangular_one() -> None:
+    """Along an axis of 40 Å a shear of 0.4° is 0.28 Å; no site of the crystal is free to move."""
+    lattice = Lattice.from_parameters(3, 4, 40, 90, 90.4, 90)
+    points = [[0, 0, 0], [0.5, 0.5, 0.5], [0.5, 0, 0]]
+    chain = Structure.from_spacegroup("P2/m", lattice, ["Cs", "Cl", "O"], points)
+    text = SGS.encode(chain)
+    assert text.split("\n")[:3] == ["P2/m", "3.0 4.0 40.0", "90 91 90"]
+    assert SGS.analyze(SGS.decode(text)).space_group_number == 10
+    rounded = SGS.format(SGS.analyze(chain))
+    assert rounded.split("\n")[2] == "90 90 90"
+    assert SGS.analyze(SGS.decode(rounded)).space_group_number == 47
+
+
 @given(st.integers(1, 230), st.integers(0, 2**32 - 1))
 def test_order_and_origin_of_the_atoms_do_not_change_the_text(number: int, seed: int) -> None:
     crystal, _ = random_crystal(number, seed)
