@@ -121,7 +121,10 @@ class Fault:
         from cosmic_ray.mutating import mutate_code
         from cosmic_ray.plugins import get_operator
 
-        text = mutate_code(self.original, get_operator(self.operator)(), self.occurrence)
+        try:
+            text = mutate_code(self.original, get_operator(self.operator)(), self.occurrence)
+        except AttributeError:  # cosmic-ray cannot replace an exception with a dotted name
+            return self.original
         if text is None:
             raise ValueError(f"{self} cannot be made")
         return str(text)

@@ -222,3 +222,22 @@ def test_threads_share_a_store():
     for thread in threads:
         thread.join()
     assert store.count() == 40
+
+
+def test_documents_passed_over_without_a_limit_leave_all_others():
+    store, _ = filled([{"size": size} for size in range(5)])
+    found = [document["size"] for document in store.query({}, sort={"size": 1}, skip=2)]
+    assert found == [2, 3, 4]
+
+
+def test_groups_hold_their_documents():
+    store, _ = filled([{"size": 1}, {"size": 2}, {"size": 1, "plain": 3}, {"plain": 4}])
+    groups = {values["size"]: len(held) for values, held in store.groupby("size")}
+    assert groups == {1: 2, 2: 1}
+
+
+def test_values_of_several_kinds_sort_as_in_mongodb():
+    values = [True, "a", datetime(2020, 1, 1, tzinfo=UTC), 3, None, "3"]
+    store, _ = filled([{"inner": {"mixed": value}} for value in values])
+    found = [d["inner"]["mixed"] for d in store.query({}, sort={"inner.mixed": 1})]
+    assert found[:5] == [None, 3, "3", "a", True]

@@ -159,3 +159,10 @@ def test_saving_replaces_the_file_in_one_step(tmp_path: Path) -> None:
     # another file took its place: a reader has the old or the new one, never half of one
     assert path.stat().st_ino != before
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_for_a_monty_store_is_made_with_its_parents(tmp_path: Path) -> None:
+    store = open_store(f"{tmp_path / 'a' / 'b' / 'pool'}/")
+    with store:
+        store.update([{"demo_id": "x"}], key="demo_id")
+    assert (tmp_path / "a" / "b" / "pool").is_dir()

@@ -23,6 +23,7 @@ from crystalicl_jobflow.text.alignment import (
     align_to_any,
     with_positions,
 )
+from crystalicl_jobflow.text.cell_axes import like_axes
 from crystalicl_jobflow.training.data.augmentation import equivalent_description
 
 MATCHERS = [StructureMatcher(primitive_cell=primitive) for primitive in (True, False)]
@@ -167,6 +168,25 @@ def test_of_several_the_first_or_the_nearest_is_taken(
     assert (distances[0] < NEAR) == (longer == 1.1)
     found = align_to_any(crystal, others, nearest=nearest)
     assert coordinates(found) == coordinates(others[taken])
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_acute_and_obtuse_angles_are_told_apart(number: int) -> None:
+    obtuse = Lattice.from_parameters(5, 6, 7.5, 115, 90, 90).matrix
+    acute = Lattice.from_parameters(5, 6, 7.5, 65, 90, 90).matrix
+    own, nearest, *_ = like_axes(number, obtuse, acute)
+    assert not own.changed
+    assert Lattice(nearest.matrix).parameters == pytest.approx((5, 6, 7.5, 65, 90, 90))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_nearest_of_all_descriptions_is_taken(seed: int) -> None:
+    """Strained, so that none coincides and all are tried; the origins are half an Å apart."""
+    crystal = olivine("Mg", (4.76, 10.21, 5.98))
+    strained = olivine("Mg", (4.80, 10.40, 5.90))
+    described = equivalent_description(strained, random.Random(seed))
+    found = aligned(described, crystal)
+    assert coordinates(found.crystal) == coordinates(crystal)
 
 
 def test_a_read_text_gets_its_positions() -> None:

@@ -132,3 +132,38 @@ def test_more_sites_than_a_cell_may_have_are_refused() -> None:
         with pytest.raises(TextError, match=f"{message}: a cell may have 2000$") as error:
             CIF.decode(text)
         assert error.value.reason is FailureReason.TOO_MANY_ATOMS
+
+
+MONOCLINIC = (
+    ROCK_SALT.replace("_cell_angle_beta 90", "_cell_angle_beta {beta}")
+    .replace("_cell_angle_gamma 90", "_cell_angle_gamma {gamma}")
+    .replace("_cell_length_b 5.6", "_cell_length_b 6.1")
+    .replace("_cell_length_c 5.6", "_cell_length_c 7.3")
+)
+
+
+@pytest.mark.parametrize(
+    ("symbol", "beta", "gamma", "atoms"),
+    [
+        ("P 1 21/a 1", 100, 90, 8),
+        ("P 1 1 21/a", 90, 100, 8),
+        ("P112", 90, 100, 4),
+        ("P21/a", 100, 90, 2),  # with b or c as its axis: nothing says which
+        ("A2", 100, 90, 2),
+    ],
+)
+def test_a_symbol_of_another_setting_has_its_operations_and_one_of_two_has_none(
+    symbol: str, beta: int, gamma: int, atoms: int
+) -> None:
+    sites = "Na Na0 0.1 0.2 0.3 1\nCl Cl1 0.4 0.4 0.1 1"
+    text = MONOCLINIC.format(
+        symmetry=f"{NAME} '{symbol}'", loop="", sites=sites, beta=beta, gamma=gamma
+    )
+    assert len(CIF.decode(text)) == atoms
+
+
+def test_an_operation_without_a_loop_is_bounded_as_well() -> None:
+    operation = f"_symmetry_equiv_pos_as_xyz '{'+'.join(['x'] * 200)},y,z'"
+    text = ROCK_SALT.format(symmetry=operation, loop="", sites=SITES)
+    with pytest.raises(TextError, match=r"symmetry operation .* characters"):
+        CIF.decode(text)

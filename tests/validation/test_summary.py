@@ -9,7 +9,11 @@ import pytest
 from pymatgen.core import Composition, Lattice, Structure
 from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
 
-from crystalicl_jobflow.validation.summary import crystal_summary, find_space_group
+from crystalicl_jobflow.validation.summary import (
+    crystal_summary,
+    equivalent_sites,
+    find_space_group,
+)
 
 
 def test_rock_salt(nacl: Structure) -> None:
@@ -20,6 +24,16 @@ def test_rock_salt(nacl: Structure) -> None:
     assert summary.num_sites == 2  # primitive, of 8 in the conventional cell
     assert summary.density == pytest.approx(2.11, abs=0.01)
     assert summary.volume == pytest.approx(5.69**3)
+
+
+def test_sites_are_equivalent_by_symmetry_or_alone(nacl: Structure) -> None:
+    found = equivalent_sites(nacl)
+    assert sorted(found.values()) == [4, 4]
+    assert {nacl[index].species_string for index in found} == {"Na", "Cl"}
+    moved = nacl.copy()
+    moved.translate_sites([0], [0.03, 0.04, 0.05])
+    assert len(equivalent_sites(moved)) > 2
+    assert sum(equivalent_sites(moved).values()) == len(moved)
 
 
 def test_group_is_the_one_of_the_analyzer(

@@ -7,6 +7,7 @@ from functools import cache
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from crystalicl_jobflow.crystal import wyckoff
 from crystalicl_jobflow.generation.constraints import (
@@ -126,6 +127,20 @@ def test_targets_know_what_is_complete() -> None:
     assert system.is_complete(counts_of({"K": 1, "O": 3}), budget)
     assert not system.is_complete(counts_of({"K": 1, "Cl": 3}), budget)
     assert not system.is_complete(counts_of({"K": 11, "O": 10}), budget)
+
+
+def test_elements_need_an_orbit_each_and_no_more() -> None:
+    system = SystemTarget(frozenset({"Na", "Cl", "O"}), frozenset({"Na", "Cl"}))
+    copies = group_sites(225).copies(group_sites(225).fixed)
+    assert not system.is_feasible(225, (), copies, Budget(1, 2, 1))
+    assert system.is_feasible(225, (), copies, Budget(1, 2, 2))
+    assert not system.is_feasible(225, counts_of({"K": 1}), copies, Budget(1, 8, 4))
+
+
+@pytest.mark.parametrize("bounds", [(20, 180), (0, 160), (91, 160), (20, 119), (160, 20)])
+def test_bounds_of_angles_make_cells(bounds: tuple[int, int]) -> None:
+    with pytest.raises(ValidationError, match="angle_bounds"):
+        ConstraintOptions(angle_bounds=bounds)
 
 
 def test_a_diatomic_formula_may_have_an_odd_number_of_atoms() -> None:
