@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     )
     from crystalicl_jobflow.generation import load_generator
     from crystalicl_jobflow.jobs import (
+        EditMaker,
         EvaluateMaker,
         GenerateMaker,
         InstructionsMaker,
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
         TrainMaker,
         ValidateMaker,
     )
-    from crystalicl_jobflow.notebook import generate
+    from crystalicl_jobflow.notebook import edit, generate
     from crystalicl_jobflow.retrieval import open_pool, retrieve
     from crystalicl_jobflow.schemas import Condition
     from crystalicl_jobflow.selection import select_candidates as select
@@ -51,6 +52,7 @@ _PLACES = {
     "Condition": "schemas",
     "CrystalGenerationFlowMaker": "flows",
     "DiscoveryFlowMaker": "flows",
+    "EditMaker": "jobs",
     "EvaluateMaker": "jobs",
     "GenerateMaker": "jobs",
     "InstructionsMaker": "jobs",
@@ -60,6 +62,7 @@ _PLACES = {
     "TrainFlowMaker": "flows",
     "TrainMaker": "jobs",
     "ValidateMaker": "jobs",
+    "edit": "notebook",
     "evaluate": "evaluation",
     "generate": "notebook",
     "load_generator": "generation",
@@ -79,6 +82,7 @@ __all__ = [
     "Condition",
     "CrystalGenerationFlowMaker",
     "DiscoveryFlowMaker",
+    "EditMaker",
     "EvaluateMaker",
     "GenerateMaker",
     "InstructionsMaker",
@@ -89,6 +93,7 @@ __all__ = [
     "TrainMaker",
     "ValidateMaker",
     "__version__",
+    "edit",
     "evaluate",
     "generate",
     "load_generator",

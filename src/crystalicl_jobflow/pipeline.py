@@ -102,7 +102,7 @@ def generate(
     )
     return write_and_check(
         retrievals,
-        (lambda: _load(model)) if model is None or isinstance(model, str) else model,
+        (lambda: load_model(model)) if model is None or isinstance(model, str) else model,
         writing=replace(writing, sampling=writing.sampling.model_copy(update={"seed": seed})),
         samples=samples,
     )
@@ -225,7 +225,8 @@ def write_and_check(
     return build_candidates(generations)
 
 
-def _load(model: str | None) -> TextGenerator:
+def load_model(model: str | None) -> TextGenerator:
+    """Load a model by its name; None for that of the settings, with its adapter."""
     return load_generator(
         model or SETTINGS.MODEL,
         SETTINGS.ADAPTER if model is None else None,

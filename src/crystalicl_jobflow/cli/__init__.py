@@ -21,6 +21,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("demo:demo", "Run the whole chain once, on what ships with the package."),
     "init": ("init:init", "Copy ready-made stores, Flows and workers into a folder."),
     "generate": ("generate:generate", "Generate crystals for a condition."),
+    "edit": ("edit:edit", "Change a crystal: other elements, filled orbits, new coordinates."),
     "submit": ("submit:submit", "Run or submit the Flow that a YAML file describes."),
     "collect": ("collect:collect", "Gather candidates from the outputs of jobs."),
     "query": ("query:query", "Search generated crystals."),

@@ -28,6 +28,8 @@ from crystalicl_jobflow.schemas import (
     Generation,
     Retrieval,
 )
+from crystalicl_jobflow.schemas.editing import Edit
+from crystalicl_jobflow.text.pattern import parse_pattern
 from crystalicl_jobflow.utils.progress import Progress
 
 if TYPE_CHECKING:
@@ -110,7 +112,11 @@ def generate_for_retrievals(
         # a text is one simulation, whatever it is
         sampling = sampling.model_copy(update={"max_redraws": 0})
     if tasks is None:
-        tasks = plan_tasks([retrieval.condition for retrieval in retrievals], num_samples)
+        tasks = plan_tasks(
+            [retrieval.condition for retrieval in retrievals],
+            num_samples,
+            [retrieval.edit for retrieval in retrievals],
+        )
     if len(tasks) != len(retrievals):
         raise ValueError(f"{len(tasks)} tasks for {len(retrievals)} retrievals")
     search = None if style.search is None else Search.checked(style.search, judge, tasks)
@@ -125,7 +131,11 @@ def generate_for_retrievals(
     conditions = [part.retrieval.condition for part in parts]
     # constraints of all conditions first: an impossible one is reported before hours of work
     constraints = build_constraints(
-        conditions, style.constrain, text_format=text_format, template=template
+        conditions,
+        style.constrain,
+        text_format=text_format,
+        template=template,
+        edits=[part.retrieval.edit for part in parts],
     )
     best_of = sampling.best_of
     requests = [
@@ -183,6 +193,7 @@ def generate_for_retrievals(
             ],
             sampling=sampling,
             search=style.search,
+            edit=retrieval.edit,
             model=generator.info,
             versions=versions,
             seconds=seconds,
@@ -219,6 +230,7 @@ def build_constraints(
     *,
     text_format: str = "sgs",
     template: str = "crystalicl",
+    edits: Sequence[Edit | None] | None = None,
 ) -> list[RowConstraint | None]:
     """Return the constraint of each condition, or None where there is no constraint.
 
@@ -232,28 +244,54 @@ def build_constraints(
         Name of the crystal text.
     template
         Template of the prompt; decides the prefix of each line of the text.
+    edits
+        For each condition, what is given of its texts.
 
     Raises
     ------
     ImpossibleConditionError
         If no crystal can meet one of the conditions; one line.
+    PatternError
+        If none can have what is given of its text; one line.
+    GenerationError
+        If something is given of a text that is written without a constraint.
     """
+    asked = edits or [None] * len(conditions)
     if constrain is False:
+        if any(edit is not None for edit in asked):
+            raise GenerationError("an edited crystal needs the constraint: it keeps what is given")
         return [None] * len(conditions)
-    from crystalicl_jobflow.generation.constraints import ConstraintOptions, build_constraint
+    from crystalicl_jobflow.generation.constraints import ConstraintOptions
 
     options = ConstraintOptions() if constrain is True else constrain
     if template == "alpaca":  # plain lines, and the prompt ends with a line end
         options = options.model_copy(update={"line_prefix": "", "text_prefix": ""})
     built: dict[str, RowConstraint | None] = {}
     constraints = []
-    for condition in conditions:
+    for condition, edit in zip(conditions, asked, strict=True):
         # benchmarks repeat conditions, and the feasibility tables are expensive to compute
-        name = condition.model_dump_json()
+        name = condition.model_dump_json() + ("" if edit is None else edit.model_dump_json())
         if name not in built:
-            built[name] = build_constraint(condition, options, text_format)
+            built[name] = _constraint_of(condition, edit, options, text_format)
         constraints.append(built[name])
     return constraints
+
+
+def _constraint_of(
+    condition: Condition, edit: Edit | None, options: ConstraintOptions, text_format: str
+) -> RowConstraint | None:
+    from crystalicl_jobflow.generation.constraints import build_constraint
+
+    if edit is None:
+        return build_constraint(condition, options, text_format)
+    # as many atoms as the parent has are allowed in any case
+    limit = max(options.max_atoms, edit.atoms)
+    if limit != options.max_atoms:
+        options = options.model_copy(update={"max_atoms": limit})
+    found = build_constraint(condition, options, text_format, parse_pattern(edit.pattern))
+    if found is None:
+        raise GenerationError(f"edited crystals are written as sgs or sgsw, not as {text_format}")
+    return found
 
 
 def accept_texts(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import islice, permutations, product
@@ -167,8 +167,24 @@ def _distance(first: str, second: str) -> float:
 
 
 def _replaced(template: Demonstration, mapping: dict[str, str], formula: str) -> SGSCrystal:
-    crystal = SGS.parse(template.text)
-    factor = (_sphere_volume(formula) / _sphere_volume(template.formula)) ** (1 / 3)
+    return with_elements(SGS.parse(template.text), mapping, template.formula, formula)
+
+
+def with_elements(
+    crystal: SGSCrystal, mapping: Mapping[str, str], known: str, formula: str
+) -> SGSCrystal:
+    """Put other elements into a crystal, and scale its cell to their volume.
+
+    Parameters
+    ----------
+    crystal
+        Group, cell and sites.
+    mapping
+        Element of the crystal to the one that takes its place.
+    known, formula
+        Formulas before and after, of as many atoms.
+    """
+    factor = (_sphere_volume(formula) / _sphere_volume(known)) ** (1 / 3)
     a, b, c = (length * factor for length in crystal.lengths)
     return replace(
         crystal,

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pydantic import BaseModel, ConfigDict, Field
 
 from crystalicl_jobflow.schemas import Completion, Condition, Generation
+from crystalicl_jobflow.schemas.editing import Edit
 from crystalicl_jobflow.utils.hashing import text_hash
 
 
@@ -24,7 +25,9 @@ class GenerationTask(BaseModel):
     num_samples: int = Field(1, ge=1, description="Samples in this task.")
 
 
-def request_keys(conditions: Sequence[Condition]) -> list[str]:
+def request_keys(
+    conditions: Sequence[Condition], edits: Sequence[Edit | None] | None = None
+) -> list[str]:
     """Name the random streams of each condition.
 
     The name depends on the condition and on how often it occurred before, so a condition gives
@@ -34,6 +37,8 @@ def request_keys(conditions: Sequence[Condition]) -> list[str]:
     ----------
     conditions
         Conditions, in the order of the run.
+    edits
+        For each condition, the edit that its texts are of.
 
     Returns
     -------
@@ -42,16 +47,31 @@ def request_keys(conditions: Sequence[Condition]) -> list[str]:
     """
     seen: Counter[str] = Counter()
     keys = []
-    for condition in conditions:
+    for condition, edit in zip(conditions, edits or [None] * len(conditions), strict=True):
         content = condition.model_dump_json(exclude_defaults=True)
+        if edit is not None:
+            content += edit.model_dump_json(exclude_defaults=True)
         digest = text_hash(content)[:16]
         keys.append(f"{digest}:{seen[digest]}")
         seen[digest] += 1
     return keys
 
 
-def plan_tasks(conditions: Sequence[Condition], num_samples: int = 1) -> list[GenerationTask]:
+def plan_tasks(
+    conditions: Sequence[Condition],
+    num_samples: int = 1,
+    edits: Sequence[Edit | None] | None = None,
+) -> list[GenerationTask]:
     """Return one task per condition, with all of its samples.
+
+    Parameters
+    ----------
+    conditions
+        The conditions.
+    num_samples
+        Samples of each.
+    edits
+        For each condition, the edit that its texts are of.
 
     Raises
     ------
@@ -62,7 +82,7 @@ def plan_tasks(conditions: Sequence[Condition], num_samples: int = 1) -> list[Ge
         raise ValueError(f"number of samples must be at least 1, got {num_samples}")
     return [
         GenerationTask(index=index, key=key, num_samples=num_samples)
-        for index, key in enumerate(request_keys(conditions))
+        for index, key in enumerate(request_keys(conditions, edits))
     ]
 
 

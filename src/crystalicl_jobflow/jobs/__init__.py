@@ -7,6 +7,7 @@ of that name.
 
 from __future__ import annotations
 
+from crystalicl_jobflow.jobs.edit import EditMaker
 from crystalicl_jobflow.jobs.evaluate import EvaluateMaker
 from crystalicl_jobflow.jobs.generate import GenerateMaker, gather_generations
 from crystalicl_jobflow.jobs.grpo import GRPOMaker
@@ -19,6 +20,7 @@ from crystalicl_jobflow.jobs.train import TrainMaker, write_card
 from crystalicl_jobflow.jobs.validate import ValidateMaker
 
 __all__ = [
+    "EditMaker",
     "EvaluateMaker",
     "GRPOMaker",
     "GenerateMaker",

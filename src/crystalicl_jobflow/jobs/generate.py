@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, get_args
@@ -33,6 +34,7 @@ from crystalicl_jobflow.text.formats import get_text
 from crystalicl_jobflow.utils.messages import validation_line
 
 if TYPE_CHECKING:
+    from crystalicl_jobflow.generation import TextGenerator
     from crystalicl_jobflow.generation.constraints import ConstraintOptions
 
 logger = logging.getLogger(__name__)
@@ -212,7 +214,9 @@ class GenerateMaker(Maker):
         """
         asked = as_retrievals(retrievals)
         if tasks is None:
-            all_tasks = plan_tasks([item.condition for item in asked], self._texts)
+            all_tasks = plan_tasks(
+                [item.condition for item in asked], self._texts, [item.edit for item in asked]
+            )
             shards = self._shards(all_tasks)
             if len(shards) > 1:
                 return self._sharded(asked, shards)
@@ -244,11 +248,11 @@ class GenerateMaker(Maker):
             return split_tasks(tasks, size)
         return [tasks[start : start + size] for start in range(0, len(tasks), size)]
 
-    def _generate(self, retrievals: list[Retrieval], tasks: list[GenerationTask]) -> GenerateDoc:
+    def loader(self) -> Callable[[], TextGenerator]:
+        """Return what loads the model: an impossible condition is reported before that."""
         from crystalicl_jobflow.generation import load_generator
 
-        # a callable: an impossible condition is reported before a large model is loaded
-        load = partial(
+        return partial(
             load_generator,
             self.base_model,
             self.adapter,
@@ -262,13 +266,19 @@ class GenerateMaker(Maker):
             allow_other_base=self.allow_other_base,
             server=self.server,
         )
+
+    def unfinished(self) -> UnfinishedWork | None:
+        """Return where the texts are kept until the job is done; None where nowhere."""
+        folder = resume_folder()
+        return None if folder is None else UnfinishedWork(folder, on_found=self._tell_found)
+
+    def _generate(self, retrievals: list[Retrieval], tasks: list[GenerationTask]) -> GenerateDoc:
         conditions = [retrieval.condition for retrieval in retrievals]
         judge = search_judge(conditions, self.search, text_format=self.text_format)
-        folder = resume_folder()
-        unfinished = None if folder is None else UnfinishedWork(folder, on_found=self._tell_found)
+        unfinished = self.unfinished()
         generations = generate_for_retrievals(
             retrievals,
-            load,
+            self.loader(),
             sampling=self.sampling,
             text_format=self.text_format,
             template=self.template,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from crystalicl_jobflow.notebook.asking import generate
+from crystalicl_jobflow.notebook.changing import edit
 from crystalicl_jobflow.notebook.crystals import Crystals, GeneratedCrystal
 
-__all__ = ["Crystals", "GeneratedCrystal", "generate"]
+__all__ = ["Crystals", "GeneratedCrystal", "edit", "generate"]

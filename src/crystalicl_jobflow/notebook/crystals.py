@@ -13,6 +13,7 @@ from pymatgen.io.ase import AseAtomsAdaptor
 
 from crystalicl_jobflow.notebook import html
 from crystalicl_jobflow.schemas import Candidate
+from crystalicl_jobflow.schemas.editing import Edit
 from crystalicl_jobflow.selection import SelectionRules, select_candidates
 from crystalicl_jobflow.utils.files import safe_name, write_text
 from crystalicl_jobflow.validation.distances import min_distance
@@ -89,6 +90,16 @@ class GeneratedCrystal:
         return None if self.relaxation is None else self.relaxation.energy_per_atom
 
     @property
+    def log_prob(self) -> float | None:
+        """Logarithm of its text's probability under the model; None where nobody tells."""
+        return self.candidate.provenance.log_prob
+
+    @property
+    def edit(self) -> Edit | None:
+        """What it was made of: its parent and what was kept; None where it was not edited."""
+        return self.candidate.provenance.edit
+
+    @property
     def outcome(self) -> str:
         """What the checks say, in words."""
         reason = self.candidate.failure_reason
@@ -108,6 +119,9 @@ class GeneratedCrystal:
             "times_drawn": self.times_drawn,
             "outcome": self.outcome,
         }
+        if self.edit is not None:
+            row |= _edited(self.edit)
+            row["log_prob"] = self.log_prob
         if self.relaxation is not None:
             row["shortest_contact"] = round(min_distance(self.structure), 4)
             row["energy_per_atom"] = self.energy_per_atom
@@ -333,6 +347,17 @@ class Crystals(Sequence[GeneratedCrystal]):
 
     def _repr_html_(self) -> str:
         return html.html_table(self.summary, [item.row() for item in self])
+
+
+def _edited(edit: Edit) -> dict[str, Any]:
+    """Return what a table says of an edit."""
+    told = {"parent": edit.parent_id, "change": edit.change}
+    if edit.matches_parent is not None:
+        told["new"] = "no, the parent" if edit.matches_parent else "yes"
+    if edit.kind == "substitute":
+        known = edit.substitution_probability
+        told["ions"] = "unknown" if known is None else f"{known:.3g}"
+    return told
 
 
 def _count(number: int, thing: str) -> str:

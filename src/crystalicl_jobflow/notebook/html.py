@@ -23,6 +23,11 @@ HEADINGS = {
     "shortest_contact": "shortest Å",
     "times_drawn": "drawn",
     "outcome": "outcome",
+    "parent": "parent",
+    "change": "change",
+    "new": "new",
+    "log_prob": "log p (model)",
+    "ions": "p (ions)",
     "energy_per_atom": "eV/atom",
     "relaxed": "relaxed",
 }

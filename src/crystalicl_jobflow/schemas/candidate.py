@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any
+from typing import Any, Self
 
 from pydantic import AliasChoices, Field, model_validator
 from pymatgen.core import Structure
@@ -12,6 +12,7 @@ from pymatgen.core import Structure
 from crystalicl_jobflow.schemas.base import Batched, Crystal, Document, utcnow
 from crystalicl_jobflow.schemas.condition import Condition
 from crystalicl_jobflow.schemas.crystal_metadata import CrystalMetadata, with_todays_names
+from crystalicl_jobflow.schemas.editing import Edit
 from crystalicl_jobflow.schemas.generation import (
     ModelInfo,
     SamplingParams,
@@ -63,6 +64,9 @@ class Provenance(Document):
         None, description="Settings of the search that wrote the text; None: drawn at random."
     )
     search_record: SearchRecord | None = Field(None, description="What the search found out of it.")
+    edit: Edit | None = Field(
+        None, description="The crystal that it was made from, and what was kept of it."
+    )
     model: ModelInfo | None = None
     versions: dict[str, str] = Field(default_factory=dict)
     tolerances: dict[str, float | str] = Field(
@@ -186,7 +190,7 @@ class ValidateDoc(Document):
         return [item.candidate_id for item in candidate_crystals(self.candidates)]
 
     @classmethod
-    def from_candidates(cls, candidates: list[Candidate]) -> ValidateDoc:
+    def from_candidates(cls, candidates: list[Candidate]) -> Self:
         """Build the document with its counts."""
         reasons: dict[str, int] = {}
         for candidate in candidates:
@@ -200,3 +204,22 @@ class ValidateDoc(Document):
             num_valid=sum(candidate.valid for candidate in candidates),
             reasons=dict(sorted(reasons.items())),
         )
+
+
+class EditDoc(ValidateDoc):
+    """What an editing job returns: a validation whose candidates have parents."""
+
+    @property
+    def parent_ids(self) -> list[str]:
+        """The crystals that were edited, each once, in order."""
+        edits = (candidate.provenance.edit for candidate in self.candidates)
+        return list(dict.fromkeys(edit.parent_id for edit in edits if edit is not None))
+
+    @property
+    def new_candidates(self) -> list[Candidate]:
+        """The valid candidates that are not their parents over again."""
+        return [
+            candidate
+            for candidate in self.valid_candidates
+            if candidate.provenance.edit is None or not candidate.provenance.edit.matches_parent
+        ]

@@ -8,6 +8,7 @@ from pydantic import Field, field_validator
 
 from crystalicl_jobflow.schemas.base import Batched, Document
 from crystalicl_jobflow.schemas.condition import Condition
+from crystalicl_jobflow.schemas.editing import Edit
 from crystalicl_jobflow.schemas.reasons import FailureReason
 from crystalicl_jobflow.schemas.retrieval import Strategy
 from crystalicl_jobflow.utils.redaction import redact
@@ -202,6 +203,7 @@ class Generation(Document):
     search: TreeSearch | None = Field(
         None, description="Settings of the search that wrote the texts; None: drawn at random."
     )
+    edit: Edit | None = Field(None, description="What was kept of a crystal that was edited.")
     model: ModelInfo
     versions: dict[str, str] = Field(default_factory=dict)
     seconds: float | None = Field(None, description="Wall time of the whole batch, in s.")

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from crystalicl_jobflow.schemas.base import Batched, Crystal, Document, utcnow
 from crystalicl_jobflow.schemas.condition import Condition
+from crystalicl_jobflow.schemas.editing import Edit
 from crystalicl_jobflow.schemas.properties import ByProperty
 
 Strategy = Literal["C", "F", "CF", "R", "CR", "FR", "CFR", "CE"]
@@ -85,6 +86,9 @@ class Retrieval(Document):
     )
     pool_size: int = Field(0, description="Demonstrations in the pool.")
     pool: str = Field("", description="The pool's store, in words.")
+    edit: Edit | None = Field(
+        None, description="What is kept of a crystal that is edited; None: texts are free."
+    )
 
     def in_group(self, choice: GroupChoice) -> Retrieval:
         """Return the retrieval for one of the groups, its condition with that group."""

@@ -18,6 +18,7 @@ from crystalicl_jobflow.text.base import CrystalText, ParsedText
 from crystalicl_jobflow.text.cif import CIF, CIFFormat
 from crystalicl_jobflow.text.errors import TextError
 from crystalicl_jobflow.text.formats import TEXT_FORMATS, get_text
+from crystalicl_jobflow.text.pattern import PatternError, SGSPattern, parse_pattern
 from crystalicl_jobflow.text.sgs import SGS, SGSW, SGSFormat
 from crystalicl_jobflow.text.xyz import XYZ, XYZFormat
 
@@ -30,10 +31,13 @@ __all__ = [
     "CIFFormat",
     "CrystalText",
     "ParsedText",
+    "PatternError",
     "SGSCrystal",
     "SGSFormat",
+    "SGSPattern",
     "SGSSite",
     "TextError",
     "XYZFormat",
     "get_text",
+    "parse_pattern",
 ]

@@ -7,6 +7,7 @@
     ├── generation.constraints.ImpossibleConditionError     (ValueError)
     ├── generation.GenerationError                          (RuntimeError)
     ├── text.TextError                                      (ValueError)
+    ├── text.PatternError                                   (ValueError)
     ├── stores.ForbiddenCriteriaError                       (ValueError)
     ├── submission.FlowFileError                            (ValueError)
     └── utils.parallel.WorkerDiedError                      (RuntimeError)

@@ -13,7 +13,7 @@ from crystalicl_jobflow.utils.versions import installed_versions
 def candidate_id(completion: Completion, generation: Generation) -> str:
     """Return the key of a draw: the same draw gives the same id, on any machine.
 
-    Hash of condition, prompt, text, format, sampling (the seed above all) and search,
+    Hash of condition, prompt, text, format, sampling (the seed above all), search and edit,
     request and sample index, and model; where the model ran does not count.
 
     Returns
@@ -33,6 +33,8 @@ def candidate_id(completion: Completion, generation: Generation) -> str:
     }
     if generation.search is not None:
         key["search"] = generation.search.model_dump(mode="json")
+    if generation.edit is not None:
+        key["edit"] = generation.edit.model_dump(mode="json")
     return text_hash(json.dumps(key, sort_keys=True))[:24]
 
 
@@ -76,6 +78,7 @@ def provenance(
         sampling=generation.sampling,
         search=generation.search,
         search_record=completion.search,
+        edit=generation.edit,
         model=completion.model or generation.model,
         versions={**generation.versions, **check_versions()},
         tolerances=check_tolerances(symprec),

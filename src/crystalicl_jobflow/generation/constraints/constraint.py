@@ -19,6 +19,8 @@ from crystalicl_jobflow.generation.constraints.options import (
     ConstraintOptions,
     ImpossibleConditionError,
 )
+from crystalicl_jobflow.generation.constraints.pattern_plan import PatternPlan
+from crystalicl_jobflow.generation.constraints.pattern_state import PatternState
 from crystalicl_jobflow.generation.constraints.plan import (
     ALPHABET,
     COORDINATE_VALUES,
@@ -35,6 +37,7 @@ from crystalicl_jobflow.generation.constraints.targets import (
 )
 from crystalicl_jobflow.generation.constraints.text_state import SGSState
 from crystalicl_jobflow.schemas import Condition
+from crystalicl_jobflow.text.pattern import PatternError, SGSPattern
 
 ALL_GROUPS = tuple(range(1, 231))
 CONSTRAINED_FORMATS = ("sgs", "sgsw")
@@ -57,12 +60,15 @@ class SGSConstraint:
         ``sgs`` or ``sgsw``.
     groups
         The requested space groups in which the condition is possible.
+    pattern
+        What is given of the texts; None for nothing.
     """
 
     condition: Condition
     options: ConstraintOptions
     text_format: str
     groups: tuple[int, ...]
+    pattern: SGSPattern | None = None
     _plans: dict[str, Plan] = field(default_factory=dict, repr=False, compare=False)
 
     def describe(self) -> str:
@@ -90,6 +96,8 @@ class SGSConstraint:
         volume = _volume_per_atom(condition, options)
         if volume:
             parts.append(f"at least {volume:.3g} Å³ per atom")
+        if self.pattern is not None:
+            parts.append(f"given {' / '.join(self.pattern.format().splitlines())}")
         return "; ".join(parts)
 
     @property
@@ -118,7 +126,9 @@ class SGSConstraint:
         plan = self._plans.get(vocabulary.fingerprint)
         if plan is None:
             plan = self._plans[vocabulary.fingerprint] = self._bind(vocabulary)
-        return SGSState(plan, tables)
+        return (
+            PatternState(plan, tables) if isinstance(plan, PatternPlan) else SGSState(plan, tables)
+        )
 
     @property
     def _alphabet(self) -> frozenset[str]:
@@ -133,7 +143,14 @@ class SGSConstraint:
         if self.condition.formula is None and not writable.all():
             spelled = tuple(name for name, can in zip(ELEMENTS, writable, strict=True) if can)
         with_letters = self.text_format == "sgsw"
-        plan = _plan(self.condition, self.options, self.groups, spelled, with_letters=with_letters)
+        plan = _plan(
+            self.condition,
+            self.options,
+            self.groups,
+            spelled,
+            with_letters=with_letters,
+            pattern=self.pattern,
+        )
         for values, separator, texts in self._needed(plan, tables, line):
             can = tables.table(values, separator).writable
             missing = [text for text in texts if not can[values.index[text]]]
@@ -163,6 +180,10 @@ class SGSConstraint:
             yield COORDINATE_VALUES, " ", COORDINATE_VALUES.strings
         yield plan.angles, line, ("90",)
         yield plan.angles, " ", ("90", "120")
+        if self.pattern is not None:
+            for site in self.pattern.sites:
+                if site.elements is not None and len(site.elements) == 1:
+                    yield ELEMENT_VALUES, line, site.elements
         if plan.with_letters:
             yield LETTER_VALUES, " ", LETTER_VALUES.strings
 
@@ -174,11 +195,14 @@ def _plan(
     writable: tuple[str, ...] = ELEMENTS,
     *,
     with_letters: bool = False,
+    pattern: SGSPattern | None = None,
 ) -> Plan:
     least, most = atoms_asked(condition.num_sites, options.max_atoms)
     target = target_of(condition, writable)
     volume = _volume_per_atom(condition, options)
-    return Plan(target, groups, least, most, options, with_letters, volume)
+    if pattern is None:
+        return Plan(target, groups, least, most, options, with_letters, volume)
+    return PatternPlan(target, groups, least, most, options, with_letters, volume, pattern=pattern)
 
 
 def _volume_per_atom(condition: Condition, options: ConstraintOptions) -> float:
@@ -195,7 +219,9 @@ def _volume_per_atom(condition: Condition, options: ConstraintOptions) -> float:
 
 
 def check_feasible(
-    condition: Condition, options: ConstraintOptions | None = None
+    condition: Condition,
+    options: ConstraintOptions | None = None,
+    pattern: SGSPattern | None = None,
 ) -> tuple[int, ...]:
     """Return the requested space groups in which the condition can be met.
 
@@ -205,13 +231,19 @@ def check_feasible(
         The condition; its properties are ignored.
     options
         Limits; by default those of `ConstraintOptions`.
+    pattern
+        What is given of the text.
 
     Raises
     ------
     ImpossibleConditionError
         If there is none; the message is one line and names the nearest that are possible.
+    PatternError
+        If it is what is given of the text that makes it impossible.
     """
     options = options or ConstraintOptions()
+    if pattern is not None:
+        return _feasible_with(pattern, condition, options)
     plan = _plan(condition, options, condition.space_groups or ALL_GROUPS)
     found = tuple(number for number in plan.groups if plan.is_possible(number))
     if not found:
@@ -221,10 +253,39 @@ def check_feasible(
     return found
 
 
+def _feasible_with(
+    pattern: SGSPattern, condition: Condition, options: ConstraintOptions
+) -> tuple[int, ...]:
+    """Return the groups in which condition and pattern can be met."""
+    asked = set(condition.space_groups or ALL_GROUPS) & set(pattern.groups or ALL_GROUPS)
+    if not asked:
+        raise PatternError("the given space group is not the one asked for")
+    plan = _plan(condition, options, tuple(sorted(asked)), pattern=pattern)
+    found = []
+    reason: PatternError | None = None
+    for number in plan.groups:
+        try:
+            if plan.is_possible(number):
+                found.append(number)
+        except PatternError as error:
+            reason = reason or error
+    if found:
+        return tuple(found)
+    if reason is not None and len(plan.groups) == 1:
+        raise reason
+    check_feasible(condition, options)  # where even nothing given would not help
+    what = condition.label()
+    raise PatternError(
+        f"what is given cannot become {what} with at most {plan.most} atoms in the primitive"
+        f" cell: {' / '.join(pattern.format().splitlines()[3:]) or 'no orbits'}"
+    )
+
+
 def build_constraint(
     condition: Condition,
     options: ConstraintOptions | None = None,
     text_format: str = "sgs",
+    pattern: SGSPattern | None = None,
 ) -> SGSConstraint | None:
     """Return the constraint under which texts for a condition are written.
 
@@ -236,6 +297,8 @@ def build_constraint(
         Limits; by default those of `ConstraintOptions`.
     text_format
         Name of the text format; there are constraints for SGS and SGSW.
+    pattern
+        What is given of the texts.
 
     Returns
     -------
@@ -246,9 +309,11 @@ def build_constraint(
     ------
     ImpossibleConditionError
         If no crystal can meet the condition within the limits.
+    PatternError
+        If it is what is given of the text that makes it impossible.
     """
     if text_format.lower() not in CONSTRAINED_FORMATS:
         return None
     options = options or ConstraintOptions()
-    groups = check_feasible(condition, options)
-    return SGSConstraint(condition, options, text_format.lower(), groups)
+    groups = check_feasible(condition, options, pattern)
+    return SGSConstraint(condition, options, text_format.lower(), groups, pattern)

@@ -114,6 +114,31 @@ class FormulaTarget:
         return {name: steps[name] for name, _ in self.amounts if steps[name][0] or steps[name][1]}
 
 
+@dataclass(frozen=True)
+class GrowingTarget(FormulaTarget):
+    """A formula whose further orbits are of some of its elements only.
+
+    Attributes
+    ----------
+    growth
+        Elements of further orbits.
+    """
+
+    growth: frozenset[str] = frozenset()
+
+    def is_feasible(self, number: int, counts: Counts, copies: Copies, budget: Budget) -> bool:
+        """Return whether the formula can be completed with these elements."""
+        written = dict(counts)
+        if any(name not in self._amounts for name in written):
+            return False
+        for times in _multiples(self._unit, sum(written.values()), budget.least, budget.most):
+            left = {name: times * n - written.get(name, 0) for name, n in self.amounts}
+            grows = all(n == 0 or (n > 0 and name in self.growth) for name, n in left.items())
+            if grows and _fits(number, left.values(), copies, budget):
+                return True
+        return False
+
+
 @lru_cache(maxsize=1 << 16)
 def _formula_steps(
     number: int,

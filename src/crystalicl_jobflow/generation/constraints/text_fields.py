@@ -159,6 +159,9 @@ class TextFields:
             self._most = max(self._plan.fewest_atoms(self.number), min(self._most, fit))
         self._landing = landing(self.number)
         self._sites = group_sites(self.number)
+        self._start_orbits()
+
+    def _start_orbits(self) -> None:
         self._enter_element(self._find_choices(self._blocked))
 
     def _left(self, blocked: int) -> int:
@@ -317,14 +320,14 @@ class TextFields:
 
 
 _TAKE: dict[Phase, Callable[[TextFields, int, bool], bool]] = {
-    Phase.GROUP: TextFields._take_group,
-    Phase.LENGTH: TextFields._take_length,
-    Phase.ANGLE: TextFields._take_angle,
-    Phase.ELEMENT: TextFields._take_element,
-    Phase.LETTER: TextFields._take_letter,
-    Phase.X: TextFields._take_x,
-    Phase.Y: TextFields._take_y,
-    Phase.Z: TextFields._take_z,
+    Phase.GROUP: lambda text, value, force: text._take_group(value, force),
+    Phase.LENGTH: lambda text, value, force: text._take_length(value, force),
+    Phase.ANGLE: lambda text, value, force: text._take_angle(value, force),
+    Phase.ELEMENT: lambda text, value, force: text._take_element(value, force),
+    Phase.LETTER: lambda text, value, force: text._take_letter(value, force),
+    Phase.X: lambda text, value, force: text._take_x(value, force),
+    Phase.Y: lambda text, value, force: text._take_y(value, force),
+    Phase.Z: lambda text, value, force: text._take_z(value, force),
 }
 """Handlers of each field's value: accept it and go to the next field, or reject it unless
 forced."""
