@@ -332,7 +332,8 @@ def _(folder: Path) -> str:
 
 
 def written_cif(folder: Path, formula: str) -> str:
-    from crystalicl_jobflow.cli._candidates import CrystalFile, write_cifs
+    from crystalicl_jobflow.candidates.shown import CrystalFile
+    from crystalicl_jobflow.cli._candidates import write_cifs
 
     outside = sorted(folder.rglob("*"))
     document = {"structure": rock_salt(), "formula_pretty": formula, "symmetry": {"number": 225},
@@ -368,7 +369,8 @@ def _(folder: Path) -> str:
 
 @tries("a link in the folder that points out of it")
 def _(folder: Path) -> str:
-    from crystalicl_jobflow.cli._candidates import CrystalFile, cif_name, write_cifs
+    from crystalicl_jobflow.candidates.shown import CrystalFile, cif_name
+    from crystalicl_jobflow.cli._candidates import write_cifs
 
     outside, out = folder / "outside", folder / "cifs"
     out.mkdir()

@@ -10,8 +10,9 @@ import pytest
 
 from checked_crystals import CSCL, NACL
 from crystalicl_jobflow.candidates.files import CANDIDATES, read_candidates
+from crystalicl_jobflow.candidates.shown import CrystalFile
 from crystalicl_jobflow.cli import _candidates
-from crystalicl_jobflow.cli._candidates import CIFS, SUMMARY, CrystalFile, write_run
+from crystalicl_jobflow.cli._candidates import CIFS, SUMMARY, write_run
 from crystalicl_jobflow.evaluation import evaluate
 from crystalicl_jobflow.schemas import Candidate
 

@@ -3,91 +3,30 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crystalicl_jobflow.candidates.files import CANDIDATES, write_candidates
+from crystalicl_jobflow.candidates.shown import SHOWN_DIGITS, CrystalFile, outcome
 from crystalicl_jobflow.cli._console import stdout_console, table
 from crystalicl_jobflow.utils.files import (
     folder_inside,
     refuse_link,
     replacing,
-    safe_name,
     write_json,
     write_text,
 )
 
 if TYPE_CHECKING:
-    from pymatgen.core import Structure
     from rich.table import Table
 
     from crystalicl_jobflow.schemas import Candidate, Evaluation
 
 SUMMARY = "summary.json"
 CIFS = "cifs"
-ID_DIGITS = 8
-"""Digits of a candidate's id that file names and tables show."""
 MAX_LISTED = 10
 """Most constraints that a summary lists; every candidate names its own."""
-
-
-@dataclass(frozen=True)
-class CrystalFile:
-    """A crystal that gets a CIF file.
-
-    Parameters
-    ----------
-    name
-        The file's name: formula, group and start of the id.
-    structure
-        The crystal.
-    symprec
-        Tolerance in Å at which its symmetry is written.
-    """
-
-    name: str
-    structure: Structure
-    symprec: float
-
-    @classmethod
-    def of_candidate(cls, candidate: Candidate) -> CrystalFile | None:
-        """Return the crystal that the text of a candidate describes; None without one."""
-        if candidate.structure is None:
-            return None
-        return cls(
-            cif_name(candidate.formula_pretty, candidate.space_group, candidate.candidate_id),
-            candidate.structure,
-            float(candidate.provenance.tolerances.get("symprec", 0.1)),
-        )
-
-    @classmethod
-    def of_document(cls, document: Mapping[str, Any]) -> CrystalFile | None:
-        """Return the crystal of a stored candidate, the relaxed one if there is one."""
-        from crystalicl_jobflow.candidates.metadata_fields import as_structure
-
-        if document.get("structure") is None:
-            return None
-        symmetry = document.get("symmetry") or {}
-        return cls(
-            cif_name(
-                document.get("formula_pretty"), symmetry.get("number"), document["candidate_id"]
-            ),
-            as_structure(document["structure"]),
-            float(symmetry.get("symprec") or 0.1),
-        )
-
-    def text(self) -> str:
-        """Return the symmetrised CIF text."""
-        from pymatgen.io.cif import CifWriter
-
-        return str(CifWriter(self.structure, symprec=self.symprec))
-
-
-def cif_name(formula: str | None, group: int | None, candidate_id: str) -> str:
-    """Return the file name of a crystal: formula, group, start of its id."""
-    return safe_name(f"{formula}_{group or 0}_{candidate_id[:ID_DIGITS]}") + ".cif"
 
 
 def write_cifs(folder: Path, crystals: Iterable[CrystalFile | None]) -> list[Path]:
@@ -126,34 +65,6 @@ def previous_cifs(folder: Path) -> set[Path]:
     return {path for path in paths if path.parent == folder / CIFS and path.suffix == ".cif"}
 
 
-def outcome(
-    *,
-    valid: bool,
-    reason: str | None,
-    as_asked: bool | None,
-    stable: bool | None = None,
-) -> str:
-    """Return what became of a candidate that was checked, in a few words.
-
-    Parameters
-    ----------
-    valid, reason
-        Whether it passed the checks, and the code of the first that it failed.
-    as_asked
-        Whether it is what was asked for; None where that was not judged.
-    stable
-        Whether it lies on the convex hull or below.
-    """
-    if not valid:
-        return "not valid" if reason is None else reason.replace("_", " ")
-    words = ["valid"]
-    if as_asked is not None:
-        words.append("as asked" if as_asked else "differs")
-    if stable:
-        words.append("stable")
-    return ", ".join(words)
-
-
 def candidate_table(candidates: Sequence[Candidate], *, title: str | None = None) -> Table:
     """Return a table with one row per candidate.
 
@@ -168,7 +79,7 @@ def candidate_table(candidates: Sequence[Candidate], *, title: str | None = None
         if candidate.space_group is not None:
             group = f"{candidate.space_group} {candidate.space_group_symbol or ''}"
         rows.add_row(
-            candidate.candidate_id[:ID_DIGITS],
+            candidate.candidate_id[:SHOWN_DIGITS],
             *([candidate.condition.label().replace(", group ", " ")] if several else []),
             candidate.formula_pretty or "-",
             group,

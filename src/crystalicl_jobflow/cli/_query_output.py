@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from crystalicl_jobflow.candidates.candidate_query import field_name, terms_of
-from crystalicl_jobflow.cli._candidates import ID_DIGITS, CrystalFile, outcome, write_cifs
+from crystalicl_jobflow.candidates.shown import SHOWN_DIGITS, CrystalFile, outcome
+from crystalicl_jobflow.cli._candidates import write_cifs
 from crystalicl_jobflow.cli._console import stdout_console, table
 from crystalicl_jobflow.stores.sqlite.mongo_to_sql import dig
 from crystalicl_jobflow.utils.files import json_default, replacing
@@ -231,7 +232,7 @@ def document_table(documents: Sequence[Mapping[str, Any]], shown: Sequence[str] 
     """
     asked = {_label(document) for document in documents}
     columns: list[tuple[str, list[str]]] = [
-        ("Id", [str(document["candidate_id"])[:ID_DIGITS] for document in documents])
+        ("Id", [str(document["candidate_id"])[:SHOWN_DIGITS] for document in documents])
     ]
     if len(asked) > 1 and len(shown) <= _MOST_BESIDE_LABELS:
         columns.append(("Asked for", [_label(document) for document in documents]))

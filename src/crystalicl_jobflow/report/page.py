@@ -10,17 +10,18 @@ from typing import Any
 
 from markupsafe import Markup
 
+from crystalicl_jobflow.candidates.shown import CrystalFile
 from crystalicl_jobflow.report import sections, wording
 from crystalicl_jobflow.report.best_candidates import ORDER, best_candidates
-from crystalicl_jobflow.report.picture import crystal_svg, gradients_svg
+from crystalicl_jobflow.report.crystal_view import VIEWER_SCRIPTS, stage_html
+from crystalicl_jobflow.report.picture import gradients_svg
 from crystalicl_jobflow.report.provenance import provenance
 from crystalicl_jobflow.report.reference import Reference, read_reference
 from crystalicl_jobflow.report.rendering import content_policy, resource, template
 from crystalicl_jobflow.report.run import Run, read_run
-from crystalicl_jobflow.report.scene import crystal_scene, element_colour, viewer_data
+from crystalicl_jobflow.report.scene import crystal_scene, viewer_data
 from crystalicl_jobflow.report.stability import NOT_JUDGED, STABILITY, stability
-from crystalicl_jobflow.thresholds import SYMPREC
-from crystalicl_jobflow.utils.files import safe_name, write_text
+from crystalicl_jobflow.utils.files import write_text
 from crystalicl_jobflow.utils.versions import __version__
 
 REPORT_FILE = "report.html"
@@ -93,8 +94,8 @@ def build_page(run: Run, *, reference: Reference | None = None, top: int = TOP) 
     places = best_candidates(run, max(0, min(top, MOST_TOP)))
     scenes = [crystal_scene(run.candidates[place].structure) for place in places]  # type: ignore[arg-type]
     elements = sorted({symbol for scene in scenes for symbol in scene.elements})
-    viewer = resource("vendor/3Dmol-min.js") if scenes else ""
-    script = resource("templates/page.js")
+    viewer = resource(VIEWER_SCRIPTS[0]) if scenes else ""
+    script = resource(VIEWER_SCRIPTS[1])
     scripts = [text for text in (viewer, script) if text]
     context: dict[str, Any] = {
         "run": run,
@@ -116,14 +117,16 @@ def build_page(run: Run, *, reference: Reference | None = None, top: int = TOP) 
             {
                 "place": place,
                 "candidate": run.candidates[place],
-                "picture": crystal_svg(scene, label=_in_words(run, place)),
+                "stage": stage_html(
+                    scene,
+                    number,
+                    title=run.candidates[place].formula_pretty or "",
+                    label=_in_words(run, place),
+                ),
                 "marks": sections.marks(run, place),
                 "cif": _cif_link(run, place),
-                "legend": [
-                    (symbol, element_colour(symbol)) for symbol in sorted(set(scene.elements))
-                ],
             }
-            for place, scene in zip(places, scenes, strict=True)
+            for number, (place, scene) in enumerate(zip(places, scenes, strict=True))
         ],
         "stability": stability(run),
         "over_judged": STABILITY,
@@ -155,15 +158,7 @@ def _in_words(run: Run, place: int) -> str:
 
 def _cif_link(run: Run, place: int) -> tuple[str, str]:
     """Return a file name and the crystal's CIF as a ``data:`` address."""
-    from pymatgen.io.cif import CifWriter
-
-    candidate = run.candidates[place]
-    assert candidate.structure is not None
-    symprec = float(candidate.provenance.tolerances.get("symprec", SYMPREC))
-    try:
-        text = str(CifWriter(candidate.structure, symprec=symprec))
-    except Exception:  # spglib finds no group where atoms coincide
-        text = str(CifWriter(candidate.structure))
-    name = f"{candidate.formula_pretty}_{candidate.space_group or 0}_{candidate.candidate_id[:8]}"
-    content = base64.b64encode(text.encode()).decode()
-    return f"{safe_name(name)}.cif", f"data:chemical/x-cif;base64,{content}"
+    file = CrystalFile.of_candidate(run.candidates[place])
+    assert file is not None
+    content = base64.b64encode(file.text().encode()).decode()
+    return file.name, f"data:chemical/x-cif;base64,{content}"

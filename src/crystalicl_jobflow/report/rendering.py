@@ -8,7 +8,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 from crystalicl_jobflow.utils.messages import show_controls
@@ -26,10 +26,14 @@ def content_policy(scripts: list[str]) -> str:
     )
 
 
+REPORT = "crystalicl_jobflow.report"
+"""The room whose files these are, where no other is named."""
+
+
 @cache
-def resource(name: str) -> str:
-    """Return a file of this package; no carriage returns, which HTML would drop from a hash."""
-    text = files("crystalicl_jobflow.report").joinpath(name).read_text(encoding="utf-8")
+def resource(name: str, room: str = REPORT) -> str:
+    """Return a file of a room; no carriage returns, which HTML would drop from a hash."""
+    text = files(room).joinpath(name).read_text(encoding="utf-8")
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
@@ -41,9 +45,13 @@ def _shown(value: Any) -> Any:
 
 
 @cache
-def template(name: str) -> Any:
-    """Return a template by its file's name; everything it is given is escaped."""
+def template(name: str, room: str = REPORT) -> Any:
+    """Return a template by its file's name; everything it is given is escaped.
+
+    Templates of one room can extend and include each other.
+    """
     environment = Environment(
+        loader=FunctionLoader(lambda other: resource(f"templates/{other}", room)),
         autoescape=True,
         finalize=_shown,
         undefined=StrictUndefined,
@@ -51,4 +59,4 @@ def template(name: str) -> Any:
         lstrip_blocks=True,
     )
     environment.filters["percent"] = lambda share: f"{100 * share:.1f}\u00a0%"
-    return environment.from_string(resource(f"templates/{name}"))
+    return environment.get_template(name)
