@@ -14,7 +14,7 @@ from hypothesis import settings
 if TYPE_CHECKING:
     from reciting import RecitingGenerator
 
-pytest_plugins = ["checked_crystals", "empty_stores"]
+pytest_plugins = ["checked_crystals", "chromium", "empty_stores"]
 
 # No deadline: the two shared cores of a CI machine make single examples slow now and then.
 # Derandomised: a red run can be repeated.

@@ -1,12 +1,9 @@
-"""A run with good, bad and hostile texts in a folder, and a browser where one is installed."""
+"""A run with good, bad and hostile texts in a folder."""
 
 from __future__ import annotations
 
 import shutil
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -27,11 +24,6 @@ from crystalicl_jobflow.validation.validate import validate_completion
 
 RUTILE = "P4_2/mnm\n4.6 4.6 3.0\n90 90 90\nTi\n0.00 0.00 0.00\nO\n0.30 0.30 0.00"
 HOSTILE = "</pre></script><script>window.broken = 1; alert(1)</script><img src=x onerror=alert(2)>"
-CHROMIUM_FLAGS = (
-    "--headless=new", "--no-sandbox", "--disable-quic", "--no-first-run", "--disable-sync",
-    "--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage",
-    "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--window-size=1280,1000",
-)  # fmt: skip
 
 
 @pytest.fixture(scope="session")
@@ -91,25 +83,3 @@ def write_candidates(folder: Path, candidates: list[Candidate]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     lines = [candidate.model_dump_json() + "\n" for candidate in candidates]
     (folder / CANDIDATES_FILE).write_text("".join(lines), encoding="utf-8")
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
-    """Yield a headless Chromium, or skip where none is installed."""
-    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-    from selenium.webdriver.chrome.service import Service
-
-    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if chromium is None or driver is None:
-        pytest.skip("no Chromium: install the packages chromium and chromium-driver")
-    with tempfile.TemporaryDirectory() as profile:
-        options = webdriver.ChromeOptions()
-        for flag in (*CHROMIUM_FLAGS, f"--user-data-dir={profile}"):
-            options.add_argument(flag)
-        options.binary_location = chromium
-        options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-        running = webdriver.Chrome(options=options, service=Service(driver))
-        try:
-            yield running
-        finally:
-            running.quit()

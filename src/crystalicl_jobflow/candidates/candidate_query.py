@@ -165,7 +165,9 @@ class CandidateQuery:
         ranges = dict(self.properties or {})
         counts = {"nelements": self.num_elements, "num_sites": self.num_sites}
         ranges |= {name: bounds for name, bounds in counts.items() if bounds is not None}
-        terms += [_in_range(number_field(name), _bounds(value)) for name, value in ranges.items()]
+        terms += [
+            _in_range(number_field(name), _bounds(name, value)) for name, value in ranges.items()
+        ]
         if self.criteria:
             refuse_code(self.criteria)
             terms.append(dict(self.criteria))
@@ -223,8 +225,11 @@ def number_field(name: str) -> str:
     return NUMBERS.get(spec.name, f"properties.{spec.name}")
 
 
-def _bounds(condition: Bounds) -> dict[str, float]:
-    (value,) = Condition.build(properties={"energy_above_hull": condition}).properties.values()
+def _bounds(name: str, condition: Bounds) -> dict[str, float]:
+    try:
+        (value,) = Condition.build(properties={"energy_above_hull": condition}).properties.values()
+    except ConditionError as error:
+        raise ConditionError(f"{name}: {error}") from None
     if not isinstance(value, Range):
         return {"$gte": value - _TOLERANCE, "$lte": value + _TOLERANCE}
     bounds = {}

@@ -35,6 +35,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "benchmark": ("benchmark:benchmark", "Measure quality on a data set."),
     "report": ("report:report", "Write a page to look at a run."),
+    "serve": ("serve:serve", "Serve a page to ask for crystals in a browser."),
 }
 
 

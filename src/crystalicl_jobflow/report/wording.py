@@ -7,6 +7,8 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
+from crystalicl_jobflow.utils.messages import show_controls
+
 _SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 
 
@@ -31,7 +33,6 @@ def number(value: Any) -> str:
 
 
 def formula_html(formula: str | None) -> Markup:
-    """Return a formula with its amounts lowered; everything else escaped."""
-    return Markup(
-        re.sub(r"(?<=[A-Za-z)\]])(\d+\.?\d*)", r"<sub>\1</sub>", str(escape(formula or "")))
-    )
+    """Return a formula with its amounts lowered; everything else escaped and written out."""
+    shown = str(escape(show_controls(formula or "")))
+    return Markup(re.sub(r"(?<=[A-Za-z)\]])(\d+\.?\d*)", r"<sub>\1</sub>", shown))
