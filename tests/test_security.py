@@ -435,3 +435,81 @@ def served(reply: Callable[[], Any]) -> str:
             client.post("/completions", {"prompt": "p", "seed": 1}, lambda answer: answer)
         client.close()
     return str(error.value)
+
+
+# ---- the page of `crystalicl serve` -------------------------------------------------------
+
+
+def asked_page(path: str, *, token: str | None = None, **request: Any) -> str:
+    """Return the answer of a page with a store to a request that it refuses."""
+    from starlette.testclient import TestClient
+
+    from crystalicl_jobflow.web import Limits
+    from crystalicl_jobflow.web.app import Place, build_app
+    from crystalicl_jobflow.web.database import Database
+    from crystalicl_jobflow.web.guard import Doorkeeping
+    from crystalicl_jobflow.web.work import Work
+
+    work = Work(lambda question, progress: [], Limits())
+    store = Database(lambda: open_candidate_store("memory:"), "candidates", Limits())
+    try:
+        app = build_app(Place(work, "none", store), Doorkeeping(token=token))
+        client = TestClient(app, base_url="http://127.0.0.1:8000")
+        method = "POST" if {"json", "content", "data"} & set(request) else "GET"
+        answer = client.request(method, path, **request)
+        assert not work.runs(), "the question was taken"
+    finally:
+        work.close()
+        store.close()
+    assert 400 <= answer.status_code < 500
+    return answer.text
+
+
+@tries("a script as a formula, on the page of `crystalicl serve`")
+def _(folder: Path) -> str:
+    formula = "<script>alert(1)</script>"
+    page = asked_page("/runs", data={"formula": formula}, headers={"accept": "text/html"})
+    assert formula not in page
+    return page
+
+
+@tries("a question on the page that names a model")
+def _(folder: Path) -> str:
+    return asked_page("/runs", json={"formula": "NaCl", "model": str(folder)})
+
+
+@tries("`$where` as a filter on the page")
+def _(folder: Path) -> str:
+    return asked_page("/store", params={"$where": "__import__('trap')"})
+
+
+@tries("another website that asks the page from a visitor's browser")
+def _(folder: Path) -> str:
+    headers = {"origin": "http://evil.example"}
+    return asked_page("/runs", json={"formula": "NaCl"}, headers=headers)
+
+
+@tries("another website whose name points to this machine")
+def _(folder: Path) -> str:
+    return asked_page("/store", headers={"host": "evil.example"})
+
+
+@tries("a visitor without the token")
+def _(folder: Path) -> str:
+    return asked_page("/store", token="a-token-of-sixteen")
+
+
+@tries("a request to the page that does not end")
+def _(folder: Path) -> str:
+    return asked_page("/cif", content=(b"#" * 1000 for _ in range(1000)))
+
+
+@tries("a CIF file dropped on the page whose symmetry makes 768,000 atoms of it")
+def _(folder: Path) -> str:
+    lengths = "".join(f"_cell_length_{axis} 50\n" for axis in "abc")
+    angles = "".join(f"_cell_angle_{angle} 90\n" for angle in ("alpha", "beta", "gamma"))
+    columns = ["label", "type_symbol", "fract_x", "fract_y", "fract_z"]
+    names = "\n".join(f"_atom_site_{column}" for column in columns)
+    rows = "\n".join(f"O{n} O 0.{n:04d}1 0.{n:04d}3 0.{n:04d}7" for n in range(4000))
+    group = "_symmetry_space_group_name_H-M 'F m -3 m'\n_symmetry_Int_Tables_number 225\n"
+    return asked_page("/cif", content=f"data_x\n{lengths}{angles}{group}loop_\n{names}\n{rows}\n")

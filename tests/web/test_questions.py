@@ -134,3 +134,13 @@ def test_filters_are_those_of_the_query() -> None:
 def test_filters_that_make_no_sense_are_refused(fields: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words.replace("$", r"\$")):
         read_search(fields, LIMITS)
+
+
+def test_of_many_remarks_a_few_are_told() -> None:
+    oxide = Structure(Lattice.cubic(9), ["O"], [[0.1, 0.1, 0.1]])
+    text = oxide.to(fmt="cif").rstrip("\n") + "\n"
+    twice = "".join(f"  O  O{n}  1  0.1  0.1  0.1  1\n" for n in range(1, 200))
+    remarks = read_cif((text + twice).encode(), LIMITS)["remarks"]
+    assert len(remarks) == 4
+    assert "listed already" in remarks[0]
+    assert remarks[-1] == "and 196 more remarks"

@@ -27,7 +27,7 @@ from crystalicl_jobflow.utils.messages import one_line, show_controls
 from crystalicl_jobflow.utils.redaction import redact
 from crystalicl_jobflow.utils.versions import __version__
 from crystalicl_jobflow.web import questions
-from crystalicl_jobflow.web.cards import Gallery, generated_gallery, stored_gallery
+from crystalicl_jobflow.web.cards import Gallery, asked_html, generated_gallery, stored_gallery
 from crystalicl_jobflow.web.database import Database
 from crystalicl_jobflow.web.downloads import json_lines, stored_files, zip_of
 from crystalicl_jobflow.web.guard import Doorkeeping, Guard
@@ -322,7 +322,7 @@ class _Pages:
         html = template(name, WEB).render(
             **context, limits=self.limits, model=self.place.model, version=__version__,
             store=None if database is None else database.label, here=request.url.path,
-            static=_address,
+            static=_address, asked=asked_html,
         )  # fmt: skip
         return Response(html, status, media_type="text/html; charset=utf-8")
 

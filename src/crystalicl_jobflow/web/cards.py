@@ -18,7 +18,7 @@ from crystalicl_jobflow.report.picture import gradients_svg
 from crystalicl_jobflow.report.scene import Scene, crystal_scene, viewer_data
 from crystalicl_jobflow.report.wording import formula_html, number, pretty_symbol
 from crystalicl_jobflow.schemas import Condition
-from crystalicl_jobflow.utils.messages import one_line
+from crystalicl_jobflow.utils.messages import one_line, show_controls
 from crystalicl_jobflow.web.limits import Limits
 
 MAX_TEXT = 4_000
@@ -222,12 +222,20 @@ def _group(group: Any, symbol: Any) -> str:
     return f"{pretty_symbol(str(symbol or ''))} ({group})".strip()
 
 
+def asked_html(condition: Condition) -> Markup:
+    """Return a condition's label with the amounts of its formula lowered; escaped."""
+    label, formula = show_controls(condition.label()), condition.formula or ""
+    if not formula or not label.startswith(formula):
+        return Markup("{}").format(label)
+    return formula_html(formula) + label.removeprefix(formula)
+
+
 def _label(document: Mapping[str, Any]) -> str:
     given = document.get("condition")
     if not isinstance(given, Mapping):
         return "not told"
     known = {k: v for k, v in given.items() if v is not None and not str(k).startswith("@")}
     try:
-        return Condition.parse(known).label()
+        return asked_html(Condition.parse(known))
     except ValueError:
         return "cannot be read"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from crystalicl_jobflow.datasets.cif_reader import read_cif_block
 from crystalicl_jobflow.datasets.files import decode_text
 from crystalicl_jobflow.datasets.structure_checks import check_structure
 from crystalicl_jobflow.schemas import Condition
+from crystalicl_jobflow.utils.messages import show_controls
 from crystalicl_jobflow.web.limits import Limits
 
 CONDITION_FIELDS = ("formula", "space_group", "elements", "num_sites")
@@ -36,6 +37,7 @@ SORTS = ("energy_above_hull", "formation_energy_per_atom", "density", "num_sites
 """Fields that a page sorts by."""
 
 MAX_PAGE = 10_000
+MAX_REMARKS, MAX_REMARK = 3, 200
 DEFAULT_SAMPLES = 8
 MAX_SEED = 2**31 - 1
 
@@ -151,8 +153,15 @@ def read_cif(data: bytes, limits: Limits) -> dict[str, Any]:
         "formula": condition.formula,
         "space_group": condition.space_group,
         "symbol": space_groups.symbol(condition.space_group),
-        "remarks": [*read.remarks, *checked.remarks],
+        "remarks": _first([*read.remarks, *checked.remarks]),
     }
+
+
+def _first(remarks: Sequence[str]) -> list[str]:
+    """Return as many remarks as can be read at a glance."""
+    shown = [show_controls(remark[:MAX_REMARK]) for remark in remarks[:MAX_REMARKS]]
+    more = len(remarks) - len(shown)
+    return [*shown, f"and {more} more remarks"] if more else shown
 
 
 def read_search(fields: Mapping[str, Any], limits: Limits) -> Search:

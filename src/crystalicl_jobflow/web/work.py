@@ -32,11 +32,11 @@ Keep = Callable[[Sequence[Candidate], str], None]
 ENDING = "the server was ended"
 
 
-class FullError(RuntimeError):
+class FullError(CrystalICLError, RuntimeError):
     """No further question can wait; the message is one line."""
 
 
-class StoppedError(RuntimeError):
+class _StoppedError(RuntimeError):
     """A question is given up; raised within its work, and says why."""
 
 
@@ -204,13 +204,13 @@ class Work:
         def progress(done: int, total: int) -> None:
             run.done, run.total = done, total
             if run.why_stop:
-                raise StoppedError(run.why_stop)
+                raise _StoppedError(run.why_stop)
             if time.monotonic() - started > self.limits.seconds:
-                raise StoppedError(f"given up after {self.limits.seconds:g} s")
+                raise _StoppedError(f"given up after {self.limits.seconds:g} s")
 
         try:
             candidates = self._answer(run.question, progress)
-        except StoppedError as stopped:
+        except _StoppedError as stopped:
             return State.STOPPED, f"{stopped}, with {run.done} of {run.total} texts written"
         except (CrystalICLError, ValueError, OSError) as error:
             return State.FAILED, redact(one_line(error, limit=500))
