@@ -248,7 +248,7 @@ def _summary(parents: list[Parent], request: EditRequest) -> dict[str, Any]:
 
 def edit_table(crystals: Crystals) -> Table:
     """Return a table with one row per crystal: what was changed, and what came of it."""
-    from crystalicl_jobflow.cli._candidates import ID_DIGITS
+    from crystalicl_jobflow.candidates.shown import SHOWN_DIGITS
 
     edits = [item.edit for item in crystals if item.edit is not None]
     several = len({edit.parent_id for edit in edits}) > 1
@@ -270,7 +270,7 @@ def edit_table(crystals: Crystals) -> Table:
     for crystal, edit in zip(crystals, edits, strict=True):
         distance, ions = crystal.candidate.checks.min_distance, edit.substitution_probability
         rows.add_row(
-            crystal.candidate.candidate_id[:ID_DIGITS],
+            crystal.candidate.candidate_id[:SHOWN_DIGITS],
             *([edit.parent_id] if several else []),
             *([edit.change] if changes else []),
             crystal.formula or "-",
