@@ -14,6 +14,8 @@ import pytest
 from crystalicl_jobflow.text import SGS
 from reciting import PEROVSKITE, ROCK_SALT, RecitingGenerator
 
+from .conftest import Run
+
 POTASSIUM_CHLORIDE = ROCK_SALT.replace("Na", "K").replace("5.6", "6.4")
 TRUTH = {"NaCl": ROCK_SALT, "KCl": POTASSIUM_CHLORIDE, "CaTiO3": PEROVSKITE}
 ARGUMENTS = ("--limit", 3, "--no-constrain", "--max-redraws", 0)
@@ -386,3 +388,26 @@ def test_mistakes_in_suites(
     words = ("benchmark", *arguments, "--dataset", named, "--out", tmp_path / "r")
     assert said in refused(*words)
     assert not (tmp_path / "r").exists()
+
+
+def test_masked_orbits_are_filled_and_counted(
+    run: Run, refused: Callable[..., str], tmp_path: Path
+) -> None:
+    known, out = tmp_path / "known", tmp_path / "out"
+    known.mkdir()
+    SGS.decode(PEROVSKITE).to(filename=str(known / "CaTiO3.cif"))
+    result = run(
+        "benchmark", "infill", "--dataset", known, "--shots", 1, "--samples", 8, "--out", out
+    )
+    assert result.exit_code == 0, result.output
+    found = json.loads((out / "infill.json").read_text())
+    (row,) = found["rows"]
+    assert row["parent_id"] == "CaTiO3"
+    assert found["of"] == 1
+    assert found["counts"]["the model, one of 8"] == any(row["draws"])
+    assert "roomiest place" in result.stdout
+    assert "1 of 1 crystals have several orbits" in result.stderr
+    copper = tmp_path / "copper"
+    copper.mkdir()
+    SGS.decode("Fm-3m\n3.6 3.6 3.6\n90 90 90\nCu\n0.00 0.00 0.00").to(str(copper / "Cu.cif"))
+    assert "no crystal has several orbits" in refused("benchmark", "infill", "--dataset", copper)

@@ -35,6 +35,10 @@ _COMMANDS: dict[str, tuple[str, str]] = {
         "property:property_command",
         "Predict a property of the crystals of a data set; mean absolute error.",
     ),
+    "infill": (
+        "infill:infill",
+        "Mask an orbit of the crystals of a data set; how often it is found again.",
+    ),
     "search": (
         "search:search",
         "Compare tree search with random sampling on the conditions that a model finds hard.",
