@@ -53,6 +53,10 @@ PINNED = {
     "BAND_GAP_TOLERANCE": 0.5,
     "E_ABOVE_HULL_TOLERANCE": 0.1,
     "RELATIVE_TOLERANCE": 0.1,
+    "PATTERN_SCALING": 0.05,
+    "PATTERN_STRAIN": 0.08,
+    "PATTERN_SEARCH_WIDTH": 0.03,
+    "PATTERN_WIDTH": 0.016,
 }
 """The values by name; those that have no test elsewhere are bounds of what may be read."""
 

@@ -142,3 +142,27 @@ def test_relaxed_crystals_carry_energies(crystals: Crystals) -> None:
 def test_the_package_offers_it() -> None:
     assert crystalicl_jobflow.generate is generate
     assert generate.__module__ == "crystalicl_jobflow.notebook.asking"
+
+
+def test_with_a_measured_pattern_the_similar_crystal_comes_first(tmp_path: Path) -> None:
+    from crystalicl_jobflow.benchmarks import PatternSimulation, simulate_pattern
+    from crystalicl_jobflow.text import SGS
+
+    caesium_chloride = "Pm-3m\n3.5 3.5 3.5\n90 90 90\nNa\n0.00 0.00 0.00\nCl\n0.50 0.50 0.50"
+    true = SGS.decode(ROCK_SALT.replace("5.6", "5.65"))
+    pattern = simulate_pattern(true, PatternSimulation(), name="halite", seed=0)
+    model = RecitingGenerator([caesium_chloride, caesium_chloride, ROCK_SALT, NO_CRYSTAL])
+    asked = {"model": model, "shots": 0, "samples": 8, "writing": FREE}
+    found = generate("NaCl", xrd=pattern, **asked)
+    assert [item.structure.get_space_group_info()[1] for item in found] == [225, 221]
+    assert found[0].similarity > 0.97 > found[1].similarity
+    assert found[0].refined.volume / len(found[0].refined) == pytest.approx(
+        true.volume / len(true), rel=0.01
+    )
+    assert found.to_frame()["similarity"].iloc[0] == found[0].similarity
+    assert found[:1].valid.pattern is pattern
+    assert "measured: halite" in found.report(tmp_path / "page.html").read_text()
+    plain = generate("NaCl", **asked)
+    assert (plain[0].similarity, plain[0].refined, plain.pattern) == (None, None, None)
+    with pytest.raises(ValueError, match="wavelength has no effect without xrd"):
+        generate("NaCl", wavelength="Mo", **asked)

@@ -19,6 +19,7 @@ from crystalicl_jobflow.benchmarks.settings import (
     ModelChoice,
     data_set_name,
 )
+from crystalicl_jobflow.benchmarks.simulated_patterns import PatternSimulation, simulate_pattern
 from crystalicl_jobflow.benchmarks.suites import (
     Suite,
     conditional_suite,
@@ -28,6 +29,7 @@ from crystalicl_jobflow.benchmarks.suites import (
     shots_suite,
     strategies_suite,
     unconditional_suite,
+    xrd_suite,
 )
 from crystalicl_jobflow.benchmarks.tables import (
     benchmark_table,
@@ -43,6 +45,7 @@ __all__ = [
     "BenchmarkResult",
     "BenchmarkSetting",
     "ModelChoice",
+    "PatternSimulation",
     "RunFolder",
     "Suite",
     "benchmark_table",
@@ -60,7 +63,9 @@ __all__ = [
     "run_setting",
     "seed_figures",
     "shots_suite",
+    "simulate_pattern",
     "strategies_suite",
     "unconditional_suite",
     "write_tables",
+    "xrd_suite",
 ]

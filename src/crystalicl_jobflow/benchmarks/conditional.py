@@ -239,6 +239,7 @@ def measure_run(
         impossible=[(crystals[place].demonstration_id, why) for place, why in impossible.items()],
         seconds={name: round(seconds, 3) for name, seconds in clock.seconds.items()},
         parts=list(parts),
+        truths=truths,
     )
     _add_energies(setting, result, reference)
     return result

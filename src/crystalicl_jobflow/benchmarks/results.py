@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from pymatgen.core import Structure
+
 from crystalicl_jobflow.schemas import Candidate, Evaluation
 from crystalicl_jobflow.schemas.benchmark import Comparison, SamplePart
 
@@ -31,6 +33,8 @@ class BenchmarkResult:
         Wall time of each stage; of a resumed run, of all its parts.
     parts
         The run's parts, as they were written.
+    truths
+        Place of a condition → the true crystal.
     """
 
     evaluation: Evaluation
@@ -40,6 +44,7 @@ class BenchmarkResult:
     impossible: list[tuple[str, str]] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     parts: list[SamplePart] = field(default_factory=list)
+    truths: dict[int, Structure] = field(default_factory=dict)
 
     @property
     def with_template(self) -> set[int]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from crystalicl_jobflow.benchmarks.conditional import OpenPool, conditional_benchmark
 from crystalicl_jobflow.benchmarks.results import BenchmarkResult, prediction_rates
 from crystalicl_jobflow.benchmarks.settings import BenchmarkSetting
+from crystalicl_jobflow.benchmarks.simulated_patterns import simulate_pattern
 from crystalicl_jobflow.benchmarks.splits import split_rates
 from crystalicl_jobflow.evaluation.structure_prediction import SAMPLES
 from crystalicl_jobflow.retrieval import open_pool
@@ -79,6 +80,8 @@ def run_setting(
         # energies are kept in the folder as they are found: a killed run goes on
         kept = None if folder is None else str(folder.folder / ENERGIES)
         add_run_energies(setting, result, cache=kept, progress=progress)
+    if setting.xrd is not None:
+        add_run_patterns(setting, seed, result, processes=processes, progress=progress)
     metrics = run_metrics(setting, result, identity, processes=processes, progress=progress)
     if folder is not None:
         folder.finish(result.parts, metrics, result.evaluation)
@@ -114,10 +117,59 @@ def add_run_energies(
         options if options.cache is not None else replace(options, cache=cache),
         progress=None if progress is None else partial(progress, "Energies"),
     )
+    _give_to_parts(result)
+    result.seconds["energies"] = round(time.perf_counter() - started, 3)
+
+
+def add_run_patterns(
+    setting: BenchmarkSetting,
+    seed: int,
+    result: BenchmarkResult,
+    *,
+    processes: int = 1,
+    progress: StageProgress | None = None,
+) -> None:
+    """Compare the crystals of a run with simulated patterns of the true ones, in place.
+
+    Parameters
+    ----------
+    setting
+        Says how patterns are simulated.
+    seed
+        Seed of noise, shifts and widths.
+    result
+        The run; its candidates, and those of its parts, get `Candidate.xrd`.
+    processes
+        Processes that share the crystals.
+    progress
+        Called with (what, conditions done, of).
+    """
+    from crystalicl_jobflow.selection.pattern_fits import add_pattern_fits
+
+    assert setting.xrd is not None
+    started = time.perf_counter()
+    places: dict[int, list[int]] = {}
+    for place, candidate in enumerate(result.candidates):
+        places.setdefault(candidate.provenance.request_index, []).append(place)
+    for done, (asked, found) in enumerate(places.items(), start=1):
+        truth, name = result.truths.get(asked), result.material_ids[asked]
+        if truth is not None:
+            pattern = simulate_pattern(truth, setting.xrd, name=name, seed=seed)
+            own = [result.candidates[place] for place in found]
+            fitted = add_pattern_fits(own, pattern, processes=processes)
+            for place, candidate in zip(found, fitted, strict=True):
+                result.candidates[place] = candidate
+        if progress is not None:
+            progress("Patterns", done, len(places))
+    _give_to_parts(result)
+    result.seconds["patterns"] = round(time.perf_counter() - started, 3)
+
+
+def _give_to_parts(result: BenchmarkResult) -> None:
+    """Put the candidates of a run into its parts, in their order."""
     done = iter(result.candidates)
     for part in result.parts:
         part.candidates = [next(done) for _ in part.candidates]
-    result.seconds["energies"] = round(time.perf_counter() - started, 3)
 
 
 def run_metrics(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
+from crystalicl_jobflow.benchmarks.simulated_patterns import PatternSimulation
 from crystalicl_jobflow.evaluation.options import EvaluationOptions
 from crystalicl_jobflow.generation.writing import GroupSource, Writing
 from crystalicl_jobflow.retrieval.groups import group_weights
@@ -124,6 +125,11 @@ class BenchmarkSetting(Document):
         description="Fields of EvidenceEnergies: energies as evidence in rankings; None"
         " for no energies.",
     )
+    xrd: PatternSimulation | None = Field(
+        None,
+        description="How powder patterns of the true crystals are simulated, that samples are"
+        " ranked by; None for no patterns.",
+    )
     predictors: dict[str, str | None] = Field(
         default_factory=dict, description="Property → model, None for the default one."
     )
@@ -202,6 +208,8 @@ class BenchmarkSetting(Document):
             weights = group_weights(SETTINGS.GROUP_WEIGHTS)
             more["groups"] = {**vars(weights), "source": self.groups}
             del more["groups"]["origin"]
+        if self.xrd is not None:
+            more["xrd"] = self.xrd.model_dump(mode="json")
         if self.energies is not None:
             model = self.evidence_energies.load()
             more["energies"] = {**self.energies, "version": model.version}

@@ -8,10 +8,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from crystalicl_jobflow.benchmarks.settings import BenchmarkSetting, ModelChoice
+from crystalicl_jobflow.benchmarks.simulated_patterns import PatternSimulation
 from crystalicl_jobflow.benchmarks.tables import COLUMNS, benchmark_table
 from crystalicl_jobflow.generation.substitution import SUBSTITUTION_MODEL
 from crystalicl_jobflow.schemas import Strategy
 from crystalicl_jobflow.schemas.benchmark import RunDoc, TableDoc
+from crystalicl_jobflow.selection.ranking import PATTERN, SIMILARITY
 
 STRATEGIES: tuple[Strategy, ...] = ("FR", "F", "R", "CFR", "CF", "CR", "C")
 """The strategies of CrystalICL's table 4, in its order."""
@@ -69,12 +71,13 @@ class Suite:
                 continue
             several = len({row.dataset for row in self.settings}) > 1
             more = f", {setting.data_set_name}" if several else ""
+            patterns = [name for name in setting.rankings if name.startswith(PATTERN)]
             changes = {
                 "label": f"element substitution{more}",
                 "model": ModelChoice(base_model=SUBSTITUTION_MODEL, adapter=None),
                 "shots": 0,
                 "strategy": "C",
-                "rankings": ["order"] if setting.samples > 1 else [],
+                "rankings": ["order", *patterns] if setting.samples > 1 else [],
             }
             rows.setdefault(setting.dataset, setting.model_copy(update=changes))
         return replace(self, settings=(*self.settings, *rows.values()))
@@ -180,6 +183,41 @@ def prediction_suite(setting: BenchmarkSetting, *, shots: Sequence[int] = (0,)) 
             *_run_notes(rows),
             *([_RANKED_NOTE.format(n=setting.samples, by=_ranked_by(setting))] if fewer else []),
             "The published models were given the cell composition, not the space group.",
+        ),
+    )
+
+
+XRD_RANKINGS = ("times_drawn", PATTERN, SIMILARITY)  # without the pattern, and with it
+
+
+def xrd_suite(
+    setting: BenchmarkSetting, simulation: PatternSimulation, *, shots: Sequence[int] = (3,)
+) -> Suite:
+    """Match rate of the first crystal with and without a simulated powder pattern.
+
+    Parameters
+    ----------
+    setting
+        What all rows have in common; its samples are ranked.
+    simulation
+        How the patterns of the true crystals are simulated.
+    shots
+        Demonstrations of each row.
+    """
+    base = setting.model_copy(update={"xrd": simulation, "rankings": list(XRD_RANKINGS)})
+    rows = tuple(_with(base, kind="prediction", shots=count) for count in shots)
+    ranked = (f"match_ranked_{name}_at_1" for name in XRD_RANKINGS)
+    columns = ("match_at_1", *ranked, f"match_at_{setting.samples}")
+    return Suite(
+        title=f"Powder patterns, {setting.data_set_name}, asked for {', '.join(setting.condition)}",
+        settings=rows,
+        tables=(("", columns, ()),),
+        notes=(
+            *_run_notes(rows),
+            f"All columns are of the same {setting.samples} draws. match at 1: the first draw (the"
+            " nearest template); times drawn: the crystal drawn most often; xrd: similarity to the"
+            " pattern and votes; xrd similarity: the pattern alone.",
+            f"Simulated patterns: {simulation.model_dump()}.",
         ),
     )
 

@@ -102,6 +102,8 @@ def candidate_part(document: Mapping[str, Any]) -> Part:
     metadata = candidate_metadata(known)
     text = {**metadata, "created_at": as_moment(known.get("created_at")), "generated": None}
     text |= {name: known[name] for name in _SAME_NAMES if name in known}
+    if known.get("xrd") is not None:  # a text judged again without a pattern keeps what is known
+        text["xrd"] = known["xrd"]
     if known.get("structure") is not None:
         text["generated"] = {
             "structure": structure_dict(known["structure"]), **generated_fields(metadata)

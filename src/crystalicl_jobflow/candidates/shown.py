@@ -48,6 +48,15 @@ class CrystalFile:
         )
 
     @classmethod
+    def of_refined(cls, candidate: Candidate) -> CrystalFile | None:
+        """Return the crystal with the cell that a pattern refined; None without one."""
+        own, fit = cls.of_candidate(candidate), candidate.xrd
+        refined = None if own is None or fit is None else fit.refined(own.structure)
+        if own is None or refined is None:
+            return None
+        return cls(own.name.removesuffix(".cif") + "_refined.cif", refined, own.symprec)
+
+    @classmethod
     def of_document(cls, document: Mapping[str, Any]) -> CrystalFile | None:
         """Return the crystal of a stored candidate, the relaxed one if there is one."""
         from crystalicl_jobflow.candidates.metadata_fields import as_structure

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from crystalicl_jobflow.candidates.files import CANDIDATES, write_candidates
 from crystalicl_jobflow.candidates.shown import SHOWN_DIGITS, CrystalFile, outcome
 from crystalicl_jobflow.cli._console import stdout_console, table
+from crystalicl_jobflow.schemas.diffraction import PATTERN_FILE
 from crystalicl_jobflow.utils.files import (
     folder_inside,
     refuse_link,
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from crystalicl_jobflow.schemas import Candidate, Evaluation
+    from crystalicl_jobflow.schemas.diffraction import PowderPattern
 
 SUMMARY = "summary.json"
 CIFS = "cifs"
@@ -72,7 +74,9 @@ def candidate_table(candidates: Sequence[Candidate], *, title: str | None = None
     """
     several = len({candidate.condition.label() for candidate in candidates}) > 1
     asked = ["Asked for"] if several else []
-    rows = table("Id", *asked, "Formula", "Group", ">Atoms", ">Min. Å", "Outcome", title=title)
+    compared = [">Similarity", ">V/V text"] if any(item.xrd for item in candidates) else []
+    heads = ("Id", *asked, "Formula", "Group", ">Atoms", ">Min. Å", *compared, "Outcome")
+    rows = table(*heads, title=title)
     for candidate in candidates:
         distance = candidate.checks.min_distance
         group = "-"
@@ -85,6 +89,7 @@ def candidate_table(candidates: Sequence[Candidate], *, title: str | None = None
             group,
             str(candidate.nsites_primitive or "-"),
             "-" if distance is None else f"{distance:.2f}",
+            *(_pattern_cells(candidate) if compared else []),
             outcome(
                 valid=candidate.valid,
                 reason=candidate.failure_reason,
@@ -92,6 +97,13 @@ def candidate_table(candidates: Sequence[Candidate], *, title: str | None = None
             ),
         )
     return rows
+
+
+def _pattern_cells(candidate: Candidate) -> list[str]:
+    fit = candidate.xrd
+    if fit is None or fit.similarity is None or fit.volume_ratio is None:
+        return ["-", "-"]
+    return [f"{fit.similarity:.3f}", f"{fit.volume_ratio:.3f}"]
 
 
 def rates_table(evaluation: Evaluation, *, title: str | None = None) -> Table:
@@ -116,6 +128,7 @@ def write_run(
     more: dict[str, Any],
     *,
     kept: Sequence[Candidate] | None = None,
+    pattern: PowderPattern | None = None,
 ) -> None:
     """Write candidates, CIF files of the valid crystals and the summary of one run.
 
@@ -129,12 +142,16 @@ def write_run(
         Further fields of the summary: what was asked, seconds per part.
     kept
         The candidates that get CIF files, where those are not all the valid ones.
+    pattern
+        The measured pattern that they were compared with; the report draws it.
     """
     cifs_folder = folder_inside(folder, CIFS)
     earlier = previous_cifs(folder)
     valid = [candidate for candidate in candidates if candidate.valid]
     chosen = valid if kept is None else kept
-    cifs = write_cifs(cifs_folder, map(CrystalFile.of_candidate, chosen))
+    files = [CrystalFile.of_candidate(item) for item in chosen]
+    files += [CrystalFile.of_refined(item) for item in chosen]
+    cifs = write_cifs(cifs_folder, files)
     summary = {
         **more,
         "num_candidates": evaluation.num_candidates,
@@ -147,6 +164,10 @@ def write_run(
     with replacing(folder / SUMMARY) as beside:
         write_json(beside, summary)
         write_candidates(folder / CANDIDATES, candidates)
+        if pattern is not None:
+            write_json(folder / PATTERN_FILE, pattern.model_dump(mode="json"))
+        else:
+            (folder / PATTERN_FILE).unlink(missing_ok=True)
     for path in earlier - set(cifs):
         path.unlink(missing_ok=True)
 

@@ -29,6 +29,12 @@ from crystalicl_jobflow.cli._options import (
     template_option,
 )
 from crystalicl_jobflow.cli._outputs import check_run_folder, check_store
+from crystalicl_jobflow.cli._pattern_options import (
+    compare_with_pattern,
+    pattern_options,
+    pattern_summary,
+    read_pattern_option,
+)
 from crystalicl_jobflow.cli._search_options import read_search, search_options
 
 if TYPE_CHECKING:
@@ -43,6 +49,7 @@ if TYPE_CHECKING:
 @condition_options
 @retrieval_options
 @groups_option
+@pattern_options
 @click.option("--samples", type=click.IntRange(1), default=8, show_default=True)
 @click.option(
     "--keep",
@@ -54,7 +61,8 @@ if TYPE_CHECKING:
     "--rank",
     "ranking",
     metavar="NAME[,NAME…]",
-    help="What --keep ranks by, e.g. evidence.  [default: success,times_drawn,log_prob]",
+    help="What --keep ranks by, e.g. evidence.  [default: success,times_drawn,log_prob; with --xrd"
+    " success,xrd,times_drawn,log_prob]",
 )
 @energy_options
 @search_options
@@ -91,6 +99,7 @@ def generate(**options: Any) -> None:
     from crystalicl_jobflow.utils.progress import Clock
 
     _check_ranking(options)
+    pattern = read_pattern_option(options)
     check_run_folder(options["out"])
     check_store(options["store"], open_candidate_store)
     check_model(options)
@@ -105,13 +114,16 @@ def generate(**options: Any) -> None:
     unfinished = _unfinished(options, best_of=sampling.best_of)
     candidates = _write_and_check(retrieval, writing, options, unfinished, clock)
     candidates = _with_energies(candidates, options)
+    candidates = compare_with_pattern(candidates, pattern)
     evaluation = evaluate(candidates)
-    kept = None if options["keep"] is None else _best(candidates, options)
+    ranked = options["keep"] is not None or pattern is not None
+    kept = _best(candidates, options) if ranked else None
     clock.lap("check")
     summary = _summary(retrieval, candidates, options, clock.seconds)
+    summary |= pattern_summary(candidates, pattern)
     if kept is not None:
         summary["kept"] = [candidate.candidate_id for candidate in kept]
-    write_run(options["out"], candidates, evaluation, summary, kept=kept)
+    write_run(options["out"], candidates, evaluation, summary, kept=kept, pattern=pattern)
     _store(candidates, options["store"])
     _print_missing(candidates)
     unfinished.discard()
@@ -202,11 +214,15 @@ def _check_ranking(options: Mapping[str, Any]) -> None:
         raise UserError("--energy has an effect with --rank evidence or --search only")
     if options["ranking"] is None:
         return
-    if options["keep"] is None:
-        raise UserError("--rank has no effect without --keep")
-    from crystalicl_jobflow.selection.ranking import parse_ranking
+    if options["keep"] is None and options["xrd"] is None:
+        raise UserError("--rank has no effect without --keep or --xrd")
+    from crystalicl_jobflow.selection.ranking import PATTERN, SIMILARITY, parse_ranking
 
-    parse_ranking(options["ranking"].split(","))
+    names = options["ranking"].split(",")
+    parse_ranking(names)
+    without = {PATTERN, SIMILARITY}.intersection(names)
+    if without and options["xrd"] is None:
+        raise UserError(f"--rank {min(without)} needs --xrd, a measured pattern")
 
 
 def _with_energies(candidates: list[Candidate], options: Mapping[str, Any]) -> list[Candidate]:

@@ -238,6 +238,32 @@ def as_chosen(value: Any) -> list[ChosenCrystal]:
     return chosen
 
 
+def as_pattern(value: Any, wavelength: str | float | None = None) -> dict[str, Any] | None:
+    """Return a measured powder pattern as plain data, which a job can hold.
+
+    Parameters
+    ----------
+    value
+        A file, a pattern or its document; None for none.
+    wavelength
+        Name of a radiation, or Å; None for what the pattern has.
+
+    Raises
+    ------
+    ValueError
+        If there is no pattern in it, or a wavelength without a pattern; one line.
+    """
+    if value is None:
+        if wavelength is not None:
+            raise ValueError("wavelength has no effect without xrd, a measured pattern")
+        return None
+    from crystalicl_jobflow.comparison.diffraction import MeasuredProfile, read_pattern
+
+    pattern = read_pattern(value, wavelength=wavelength)
+    MeasuredProfile.of(pattern)
+    return pattern.model_dump(mode="json")
+
+
 _ID_FIELDS = ("demonstration_id", "candidate_id", "material_id")
 
 

@@ -11,6 +11,7 @@ from jobflow import JobConfig, Maker, OnMissing
 from crystalicl_jobflow.jobs._inputs import (
     as_candidates,
     as_crystals,
+    as_pattern,
     as_relaxations,
     log_progress,
     without_secrets,
@@ -45,6 +46,9 @@ class SelectMaker(Maker):
         Potential whose energies count in the ranking ``evidence``, e.g. 'chgnet'; None for none.
     energy_relaxed, energy_seconds
         What is relaxed before ('nothing', 'volume', 'all'), and the time for one condition in s.
+    xrd, wavelength
+        Measured powder pattern that the candidates are compared with before they are ranked, see
+        :class:`~crystalicl_jobflow.jobs.ValidateMaker`; None: they keep what they have.
     valid, successful, unique, novel, max_energy_above_hull, per_condition
         See :class:`crystalicl_jobflow.selection.SelectionRules`.
     processes
@@ -76,10 +80,13 @@ class SelectMaker(Maker):
     max_energy_above_hull: float | None = None
     per_condition: int | None = None
     processes: int = 1
+    xrd: Any = None
+    wavelength: str | float | None = None
 
     def __post_init__(self) -> None:
         if self.ranking is not None and not isinstance(self.ranking, str):
             self.ranking = list(self.ranking)
+        self.xrd = as_pattern(self.xrd, self.wavelength)  # the worker has no such file
         self.rules()  # a wrong option is refused before the job is sent
 
     def rules(self) -> SelectionRules:
@@ -122,7 +129,7 @@ class SelectMaker(Maker):
         SelectDoc
             The chosen crystals, and what was decided about every candidate and why.
         """
-        from crystalicl_jobflow.selection import select_candidates
+        from crystalicl_jobflow.selection.select import has_pattern, select_candidates
 
         rules = self.rules()
         given = [] if candidates is None else as_candidates(candidates)
@@ -138,6 +145,10 @@ class SelectMaker(Maker):
             given = add_energies(
                 given, options, progress=log_progress(logger, f"{self.name}: energies")
             )
+        if self.xrd is not None:
+            from crystalicl_jobflow.selection.pattern_fits import add_pattern_fits
+
+            given = add_pattern_fits(given, self.xrd, processes=self.processes)
         relaxed = as_relaxations(relaxations)
         rows, chosen = select_candidates(
             given,
@@ -147,7 +158,7 @@ class SelectMaker(Maker):
             processes=self.processes,
             progress=log_progress(logger, f"{self.name}: known crystals"),
         )
-        ranking = list(rules.rankings(relaxed=relaxed is not None))
+        ranking = list(rules.rankings(relaxed=relaxed is not None, pattern=has_pattern(given)))
         return SelectDoc.from_rows(rows, chosen, ranking=ranking)
 
 

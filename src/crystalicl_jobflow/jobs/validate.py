@@ -8,7 +8,7 @@ from typing import Any
 
 from jobflow import Maker
 
-from crystalicl_jobflow.jobs._inputs import as_generations, log_progress
+from crystalicl_jobflow.jobs._inputs import as_generations, as_pattern, log_progress
 from crystalicl_jobflow.jobs._job import crystal_job
 from crystalicl_jobflow.schemas.base import DATA
 from crystalicl_jobflow.schemas.candidate import ValidateDoc
@@ -24,8 +24,18 @@ class ValidateMaker(Maker):
     ----------
     name
         Name of the job.
+    xrd
+        Measured powder pattern that the candidates are compared with: a file, read when the Maker
+        is made, a ``PowderPattern`` or its document; None for none. See `Candidate.xrd`.
+    wavelength
+        Of the pattern: a radiation such as 'CuKa', or Å; None: what the file says, else Cu Kα.
     processes
         Processes that share the checks.
+
+    Raises
+    ------
+    ValueError
+        If there is no pattern in the file; one line.
 
     Examples
     --------
@@ -38,6 +48,11 @@ class ValidateMaker(Maker):
 
     name: str = "validate"
     processes: int = 1
+    xrd: Any = None
+    wavelength: str | float | None = None
+
+    def __post_init__(self) -> None:
+        self.xrd = as_pattern(self.xrd, self.wavelength)  # the worker has no such file
 
     @crystal_job(output_schema=ValidateDoc, data=DATA)
     def make(self, generations: Any) -> ValidateDoc:
@@ -60,4 +75,13 @@ class ValidateMaker(Maker):
             processes=self.processes,
             progress=log_progress(logger, self.name),
         )
+        if self.xrd is not None:
+            from crystalicl_jobflow.selection.pattern_fits import add_pattern_fits
+
+            candidates = add_pattern_fits(
+                candidates,
+                self.xrd,
+                processes=self.processes,
+                progress=log_progress(logger, f"{self.name}: pattern"),
+            )
         return ValidateDoc.from_candidates(candidates)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from crystalicl_jobflow.notebook.crystals import Crystals
 from crystalicl_jobflow.pipeline import generate as generate_candidates
 from crystalicl_jobflow.schemas import Condition, ConditionError, Strategy
+from crystalicl_jobflow.schemas.diffraction import PowderPattern
 
 if TYPE_CHECKING:
     from crystalicl_jobflow.generation import TextGenerator
@@ -16,6 +18,20 @@ if TYPE_CHECKING:
 
 Question = Condition | Mapping[str, Any] | str
 """A condition, its fields, its JSON text, or just a formula."""
+
+
+class MoreAsked(TypedDict, total=False):
+    """What else `generate` takes: the fields of a condition, and a measured pattern."""
+
+    formula: str | None
+    anonymous_formula: str | None
+    chemsys: str | Sequence[str] | None
+    elements: str | Sequence[str] | None
+    space_group: int | str | Sequence[int | str] | None
+    num_sites: Any
+    properties: Mapping[str, Any] | None
+    xrd: PowderPattern | Mapping[str, Any] | str | Path | None
+    wavelength: str | float | None
 
 
 def generate(
@@ -28,7 +44,7 @@ def generate(
     shots: int = 3,
     seed: int = 0,
     writing: Writing | None = None,
-    **fields: Any,
+    **fields: Unpack[MoreAsked],
 ) -> Crystals:
     """Generate crystals: ask by formula, space group, elements or more.
 
@@ -52,7 +68,10 @@ def generate(
         Temperature, text format, constraint and template; the defaults where None.
     **fields
         Further fields of every condition, such as ``space_group=221`` or
-        ``elements=["Li", "O"]``, see `Condition`.
+        ``elements=["Li", "O"]``, see `Condition`. With ``xrd``, a file of a measured powder
+        pattern (or a `PowderPattern`), the crystals are ranked by their similarity to it and get
+        a refined cell, `GeneratedCrystal.refined`; ``wavelength`` is a radiation such as 'CuKa',
+        or Å. Give a pool, too, so that the likely space groups are tried.
 
     Returns
     -------
@@ -65,15 +84,21 @@ def generate(
         If a condition makes no sense, or no crystal can meet it under the constraint.
     GenerationError
         If the model cannot be loaded.
+    ValueError
+        If there is no pattern in the file; one line.
 
     Examples
     --------
     >>> from crystalicl_jobflow import generate
     >>> crystals = generate("CaTiO3", space_group=221, samples=8)  # doctest: +SKIP
     >>> crystals.structures, crystals[0].times_drawn  # doctest: +SKIP
+    >>> crystals = generate("CaTiO3", xrd="pattern.xy", samples=20)  # doctest: +SKIP
+    >>> crystals[0].similarity, crystals[0].refined  # doctest: +SKIP
     """
+    given: dict[str, Any] = {name: value for name, value in fields.items() if value is not None}
+    pattern = _take_pattern(given)
     candidates = generate_candidates(
-        read_conditions(asked, **fields),
+        read_conditions(asked, **given),
         model=model,
         pool=pool,
         strategy=strategy,
@@ -82,7 +107,25 @@ def generate(
         seed=seed,
         writing=writing,
     )
-    return Crystals.from_candidates(candidates)
+    if pattern is not None:
+        from crystalicl_jobflow.selection import add_pattern_fits
+
+        candidates = add_pattern_fits(candidates, pattern)
+    return Crystals.from_candidates(candidates, pattern=pattern)
+
+
+def _take_pattern(given: dict[str, Any]) -> PowderPattern | None:
+    """Read the measured pattern among what is asked for, and take it out."""
+    source, wavelength = given.pop("xrd", None), given.pop("wavelength", None)
+    if source is None:
+        if wavelength is not None:
+            raise ValueError("wavelength has no effect without xrd, a measured pattern")
+        return None
+    from crystalicl_jobflow.comparison.diffraction import MeasuredProfile, read_pattern
+
+    pattern = read_pattern(source, wavelength=wavelength)
+    MeasuredProfile.of(pattern)  # too short a range is refused before any work
+    return pattern
 
 
 def read_conditions(asked: Question | Sequence[Question] | None, **fields: Any) -> list[Condition]:

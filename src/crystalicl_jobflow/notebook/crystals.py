@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from crystalicl_jobflow.energies.energy_model import Relaxation
     from crystalicl_jobflow.schemas import Evaluation
+    from crystalicl_jobflow.schemas.diffraction import PowderPattern
 
 COLUMNS = (
     "formula",
@@ -63,6 +64,17 @@ class GeneratedCrystal:
             return relaxed.structure
         assert self.candidate.structure is not None
         return self.candidate.structure
+
+    @property
+    def similarity(self) -> float | None:
+        """Similarity to the measured pattern with the refined cell, 0 to 1; None without one."""
+        return None if self.candidate.xrd is None else self.candidate.xrd.similarity
+
+    @property
+    def refined(self) -> Structure | None:
+        """The generated crystal with the cell refined to the measured pattern; None without one."""
+        fit, generated = self.candidate.xrd, self.candidate.structure
+        return None if fit is None or generated is None else fit.refined(generated)
 
     @property
     def atoms(self) -> Atoms:
@@ -122,6 +134,9 @@ class GeneratedCrystal:
         if self.edit is not None:
             row |= _edited(self.edit)
             row["log_prob"] = self.log_prob
+        if self.candidate.xrd is not None:
+            row["similarity"] = self.similarity
+            row["volume_ratio"] = self.candidate.xrd.volume_ratio
         if self.relaxation is not None:
             row["shortest_contact"] = round(min_distance(self.structure), 4)
             row["energy_per_atom"] = self.energy_per_atom
@@ -148,7 +163,8 @@ class Crystals(Sequence[GeneratedCrystal]):
     """Different crystals, the best first, with all the draws that they came from.
 
     Valid crystals come before others; among them those that meet the condition, then those
-    drawn most often and most probable (the default ranking of `select_candidates`).
+    drawn most often and most probable (the default ranking of `select_candidates`); with a measured
+    pattern, those most similar to it.
 
     Parameters
     ----------
@@ -156,22 +172,32 @@ class Crystals(Sequence[GeneratedCrystal]):
         The different crystals.
     candidates
         Every draw, also those that are no crystal.
+    pattern
+        The measured pattern that they were compared with; None where there was none.
     """
 
     def __init__(
-        self, crystals: Sequence[GeneratedCrystal], candidates: Sequence[Candidate] = ()
+        self,
+        crystals: Sequence[GeneratedCrystal],
+        candidates: Sequence[Candidate] = (),
+        pattern: PowderPattern | None = None,
     ) -> None:
         self._crystals = tuple(crystals)
         self.candidates = list(candidates)
+        self.pattern = pattern
 
     @classmethod
-    def from_candidates(cls, candidates: Sequence[Candidate]) -> Crystals:
+    def from_candidates(
+        cls, candidates: Sequence[Candidate], *, pattern: PowderPattern | None = None
+    ) -> Crystals:
         """Find the different crystals among candidates, condition after condition.
 
         Parameters
         ----------
         candidates
             Of one or several conditions, valid or not.
+        pattern
+            The measured pattern that they were compared with.
         """
         by_condition: dict[int, list[Candidate]] = {}
         for candidate in candidates:
@@ -187,7 +213,7 @@ class Crystals(Sequence[GeneratedCrystal]):
                 for item in chosen
             ]
             crystals += sorted(found, key=lambda item: not item.valid)
-        return cls(crystals, candidates)
+        return cls(crystals, candidates, pattern)
 
     def __len__(self) -> int:
         return len(self._crystals)
@@ -200,7 +226,7 @@ class Crystals(Sequence[GeneratedCrystal]):
 
     def __getitem__(self, index: int | slice) -> GeneratedCrystal | Crystals:
         if isinstance(index, slice):
-            return Crystals(self._crystals[index], self.candidates)
+            return Crystals(self._crystals[index], self.candidates, self.pattern)
         return self._crystals[index]
 
     def __iter__(self) -> Iterator[GeneratedCrystal]:
@@ -209,7 +235,7 @@ class Crystals(Sequence[GeneratedCrystal]):
     @property
     def valid(self) -> Crystals:
         """Those that passed every check."""
-        return Crystals([item for item in self if item.valid], self.candidates)
+        return Crystals([item for item in self if item.valid], self.candidates, self.pattern)
 
     @property
     def structures(self) -> list[Structure]:
@@ -299,7 +325,7 @@ class Crystals(Sequence[GeneratedCrystal]):
                 item.energy_per_atom or 0.0,
             )
         )
-        return Crystals(relaxed, self.candidates)
+        return Crystals(relaxed, self.candidates, self.pattern)
 
     def evaluate(self, reference: str | Path | None = None) -> Evaluation:
         """Return rates over every draw.
@@ -327,6 +353,7 @@ class Crystals(Sequence[GeneratedCrystal]):
         from crystalicl_jobflow.report import build_page, build_run
 
         run = build_run("Generated crystals", self.candidates)
+        run.pattern = self.pattern
         place = Path(path)
         write_text(place, build_page(run))
         return place

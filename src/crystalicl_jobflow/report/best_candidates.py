@@ -9,9 +9,9 @@ from crystalicl_jobflow.comparison.matching import unique_groups
 from crystalicl_jobflow.report.run import Run
 
 ORDER = (
-    "Valid and as asked for first; within that by energy above the hull and formation energy where"
-    " they are known, then by displacement from the true crystal. Repeated crystals are shown once,"
-    " and the conditions take turns."
+    "Valid and as asked for first; within that by similarity to a measured pattern, by energy"
+    " above the hull and formation energy where they are known, then by displacement from the true"
+    " crystal. Repeated crystals are shown once, and the conditions take turns."
 )
 """The order in words, for the page."""
 
@@ -72,11 +72,17 @@ def _key(run: Run, place: int) -> tuple[float, ...]:
     failed = run.value(place, "relaxed") is False  # then its energies decide nothing
     return (
         _grade(run, place),
+        -_similarity(run, place),
         math.inf if failed else _number(run.value(place, "energy_above_hull")),
         math.inf if failed else _number(run.value(place, "formation_energy_per_atom")),
         0.0 if run.value(place, "match") else 1.0,
         _number(run.value(place, "rms")),
     )
+
+
+def _similarity(run: Run, place: int) -> float:
+    fit = run.candidates[place].xrd
+    return 0.0 if fit is None or fit.similarity is None else fit.similarity
 
 
 def _number(value: Any) -> float:

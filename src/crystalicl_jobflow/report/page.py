@@ -14,6 +14,7 @@ from crystalicl_jobflow.candidates.shown import CrystalFile
 from crystalicl_jobflow.report import sections, wording
 from crystalicl_jobflow.report.best_candidates import ORDER, best_candidates
 from crystalicl_jobflow.report.crystal_view import VIEWER_SCRIPTS, stage_html
+from crystalicl_jobflow.report.pattern_chart import pattern_picture
 from crystalicl_jobflow.report.picture import gradients_svg
 from crystalicl_jobflow.report.provenance import provenance
 from crystalicl_jobflow.report.reference import Reference, read_reference
@@ -129,6 +130,7 @@ def build_page(run: Run, *, reference: Reference | None = None, top: int = TOP) 
             for number, (place, scene) in enumerate(zip(places, scenes, strict=True))
         ],
         "stability": stability(run),
+        "pattern": pattern_picture(run, places),
         "over_judged": STABILITY,
         "not_judged": NOT_JUDGED,
         "energies": any(row.get("relaxed") for row in run.columns),

@@ -22,6 +22,7 @@ from crystalicl_jobflow.schemas import (
     Rate,
 )
 from crystalicl_jobflow.schemas.benchmark import TableDoc
+from crystalicl_jobflow.schemas.diffraction import PATTERN_FILE, PowderPattern
 from crystalicl_jobflow.schemas.structure_table import OLD_COLUMNS
 from crystalicl_jobflow.utils.messages import first_line
 
@@ -57,6 +58,8 @@ class Run:
         Tables of a benchmark.
     num_runs
         Runs whose candidates are here together.
+    pattern
+        Measured powder pattern that the candidates were compared with.
     """
 
     name: str
@@ -71,6 +74,7 @@ class Run:
     sources: list[str] = field(default_factory=list)
     tables: list[TableDoc] = field(default_factory=list)
     num_runs: int = 1
+    pattern: PowderPattern | None = None
 
     def __post_init__(self) -> None:
         if not self.columns:
@@ -142,9 +146,22 @@ def _read_one(folder: Path) -> Run:
     columns, table = _read_table(folder, candidates)
     if table is not None:
         sources.append(table)
-    return build_run(
+    if (folder / PATTERN_FILE).is_file():
+        sources.append(PATTERN_FILE)
+    run = build_run(
         folder.resolve().name, candidates, document=document, columns=columns, sources=sources
     )
+    run.pattern = _read_pattern(folder / PATTERN_FILE)
+    return run
+
+
+def _read_pattern(path: Path) -> PowderPattern | None:
+    if not path.is_file():
+        return None
+    try:
+        return PowderPattern.model_validate_json(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} holds no pattern: {first_line(error)}") from None
 
 
 def _together(name: str, runs: Sequence[Run]) -> Run:

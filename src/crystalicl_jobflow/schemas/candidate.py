@@ -12,6 +12,7 @@ from pymatgen.core import Structure
 from crystalicl_jobflow.schemas.base import Batched, Crystal, Document, utcnow
 from crystalicl_jobflow.schemas.condition import Condition
 from crystalicl_jobflow.schemas.crystal_metadata import CrystalMetadata, with_todays_names
+from crystalicl_jobflow.schemas.diffraction import PatternFit
 from crystalicl_jobflow.schemas.editing import Edit
 from crystalicl_jobflow.schemas.generation import (
     ModelInfo,
@@ -115,6 +116,9 @@ class Candidate(CrystalMetadata):
     )
     joint_success: bool | None = Field(
         None, description="Everything asked for at once; None where a part was not judged."
+    )
+    xrd: PatternFit | None = Field(
+        None, description="How well it explains a measured pattern, where one was given."
     )
     valid: bool = Field(
         False, description="Parsed, structurally valid (both rules) and of valid composition."

@@ -13,6 +13,7 @@ from crystalicl_jobflow.schemas.base import Batched, Crystal, Document, utcnow
 from crystalicl_jobflow.schemas.candidate import Checks, Provenance
 from crystalicl_jobflow.schemas.condition import Condition
 from crystalicl_jobflow.schemas.crystal_metadata import CellMetadata, CrystalMetadata, Symmetry
+from crystalicl_jobflow.schemas.diffraction import PatternFit
 from crystalicl_jobflow.schemas.properties import ByProperty
 from crystalicl_jobflow.schemas.reasons import FailureReason
 
@@ -298,6 +299,9 @@ class CandidateDoc(CrystalMetadata):
     success: ByProperty[bool | None] = Field(default_factory=dict)
     joint_success: bool | None = None
     properties: ByProperty[float] = Field(default_factory=dict)
+    xrd: PatternFit | None = Field(
+        None, description="How well the generated crystal explains a measured pattern."
+    )
     text: str = ""
     text_format: str = "sgs"
     declared_space_group: int | None = None

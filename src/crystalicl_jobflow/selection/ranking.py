@@ -51,6 +51,22 @@ def _log_prob_per_token(item: Contender) -> float | None:
     return None if found is None or not tokens else found / tokens
 
 
+def _similarity(item: Contender) -> float | None:
+    return None if item.candidate.xrd is None else item.candidate.xrd.similarity
+
+
+def _explained(item: Contender) -> float | None:
+    found = _similarity(item)
+    if found is None:
+        return None
+    # 1.02: no similarity is certain. Weight of the votes: chosen on 80 rows of other_test
+    return math.log(max(found, 1e-3) / (1.02 - found)) + VOTES * math.log(item.times_drawn)
+
+
+VOTES = 0.5
+"""Weight of the logarithm of `Contender.times_drawn` beside the log-odds of the similarity."""
+
+
 def _of_relaxation(name: str) -> Score:
     def score(item: Contender) -> float | None:
         return None if item.relaxation is None else getattr(item.relaxation, name)
@@ -64,11 +80,19 @@ EVIDENCE = "evidence"
 WITHOUT_ENERGY = "evidence_without_energy"
 """The same where energies are known and do not count, to compare with."""
 
+PATTERN = "xrd"
+"""The ranking by a measured powder pattern: similarity, and votes."""
+
+SIMILARITY = "xrd_similarity"
+"""The ranking by similarity to a measured powder pattern alone."""
+
 RANKINGS: dict[str, tuple[Score, bool]] = {
     "success": (_success, True),
     "times_drawn": (lambda item: item.times_drawn, True),
     EVIDENCE: (lambda item: item.evidence, True),
     WITHOUT_ENERGY: (lambda item: item.evidence_without_energy, True),
+    PATTERN: (_explained, True),
+    SIMILARITY: (_similarity, True),
     "log_prob": (lambda item: item.candidate.provenance.log_prob, True),
     "log_prob_per_token": (_log_prob_per_token, True),
     "num_sites": (lambda item: item.candidate.nsites_primitive, False),
@@ -91,6 +115,11 @@ RANKINGS: dict[str, tuple[Score, bool]] = {
     one of its condition, highest first (:mod:`crystalicl_jobflow.selection.evidence`).
 ``evidence_without_energy``
     The same without the energy.
+``xrd``
+    Log-odds of the similarity to a measured powder pattern, with the cell refined, and half the
+    logarithm of how often the crystal was drawn; highest first.
+``xrd_similarity``
+    That similarity alone.
 ``log_prob``, ``log_prob_per_token``
     Probability of the text under the model, most probable first.
 ``num_sites``
@@ -108,6 +137,9 @@ Besides these ``property:NAME`` is a property of the candidate, lowest first, an
 
 BEFORE_RELAXATION = ("success", "times_drawn", "log_prob")
 """Default ranking of crystals that were not relaxed."""
+
+WITH_PATTERN = ("success", PATTERN, "times_drawn", "log_prob")
+"""Default ranking of crystals that were compared with a measured pattern, and not relaxed."""
 
 AFTER_RELAXATION = ("energy_above_hull", "formation_energy_per_atom", "energy_per_atom")
 """Default ranking of relaxed crystals: the hull, where there is one."""

@@ -24,6 +24,7 @@ from crystalicl_jobflow.selection.ranking import (
     AFTER_RELAXATION,
     BEFORE_RELAXATION,
     EVIDENCE,
+    WITH_PATTERN,
     WITHOUT_ENERGY,
     Contender,
     parse_ranking,
@@ -51,7 +52,7 @@ class SelectionRules:
         One or several names of :data:`~crystalicl_jobflow.selection.ranking.RANKINGS`; a
         later one decides where all before it are equal, and the candidates' order at the
         end. None for ``AFTER_RELAXATION`` where there are relaxations, else
-        ``BEFORE_RELAXATION``.
+        ``BEFORE_RELAXATION``, or ``WITH_PATTERN`` where there is a measured pattern.
     valid
         Whether only valid crystals are selected; else all that are crystals.
     successful
@@ -89,15 +90,18 @@ class SelectionRules:
         if self.ranking is not None:
             parse_ranking(self.ranking)
 
-    def rankings(self, *, relaxed: bool) -> tuple[str, ...]:
+    def rankings(self, *, relaxed: bool, pattern: bool = False) -> tuple[str, ...]:
         """Return the names to rank by, the default ones where none were given.
 
         Parameters
         ----------
         relaxed
             Whether the candidates were relaxed.
+        pattern
+            Whether they were compared with a measured powder pattern.
         """
-        default = AFTER_RELAXATION if relaxed else BEFORE_RELAXATION
+        unrelaxed = WITH_PATTERN if pattern else BEFORE_RELAXATION
+        default = AFTER_RELAXATION if relaxed else unrelaxed
         chosen = default if self.ranking is None else self.ranking
         return (chosen,) if isinstance(chosen, str) else tuple(chosen)
 
@@ -142,7 +146,9 @@ def select_candidates(
     rules = rules or SelectionRules()
     if rules.novel and known is None:
         raise ValueError("novel candidates need known crystals")
-    scores = parse_ranking(rules.rankings(relaxed=relaxations is not None))
+    scores = parse_ranking(
+        rules.rankings(relaxed=relaxations is not None, pattern=has_pattern(candidates))
+    )
     relaxed = None if relaxations is None else best_relaxations(relaxations)
     rows = [SelectionRow(candidate_id=item.candidate_id) for item in candidates]
     crystals: dict[int, Structure] = {}
@@ -185,6 +191,11 @@ def select_candidates(
     if rules.unique:
         _mark_duplicates(rows, ranked, groups)
     return rows, _take(rows, ranked, crystals, rules)
+
+
+def has_pattern(candidates: Sequence[Candidate]) -> bool:
+    """Return whether candidates were compared with a measured powder pattern."""
+    return any(item.xrd is not None for item in candidates)
 
 
 def _mark_duplicates(

@@ -43,6 +43,10 @@ _COMMANDS: dict[str, tuple[str, str]] = {
         "search:search",
         "Compare tree search with random sampling on the conditions that a model finds hard.",
     ),
+    "xrd": (
+        "xrd:xrd",
+        "Predict crystals with and without a simulated powder pattern.",
+    ),
     "evidence": (
         "evidence:evidence",
         "Fit the weights of the ranking by evidence on finished prediction runs.",
