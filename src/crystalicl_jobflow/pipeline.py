@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, SupportsIndex, cast
 
+from pymatgen.core import Structure
+
+from crystalicl_jobflow.crystal.given import is_crystal
 from crystalicl_jobflow.energies.text_verdicts import search_judge
 from crystalicl_jobflow.generation import load_generator
 from crystalicl_jobflow.generation.generate import generate_for_retrievals
@@ -27,8 +30,12 @@ if TYPE_CHECKING:
     from crystalicl_jobflow.generation import TextGenerator, UnfinishedWork
 
 
+Asked = Condition | Mapping[str, Any] | Structure | str
+"""What `Condition.parse` reads."""
+
+
 def generate(
-    conditions: Condition | Mapping[str, Any] | Sequence[Condition | Mapping[str, Any]],
+    conditions: Asked | Sequence[Asked],
     *,
     model: TextGenerator | str | None = None,
     pool: DemonstrationIndex | str | None = None,
@@ -43,7 +50,7 @@ def generate(
     Parameters
     ----------
     conditions
-        One condition or several, each also as a mapping of its fields.
+        One condition or several, each also as a mapping of its fields, a formula or a crystal.
     model
         A loaded model, or what `load_generator` takes; None: the model and adapter of the
         settings.
@@ -80,12 +87,14 @@ def generate(
     >>> candidates = generate(perovskite, samples=8)  # doctest: +SKIP
     >>> print(evaluate(candidates).rates["joint"])  # doctest: +SKIP
     """
-    if isinstance(conditions, Condition | Mapping):
-        conditions = [conditions]
+    alone = isinstance(conditions, Condition | Mapping | str) or is_crystal(conditions)
+    every: Sequence[Any] = [conditions] if alone else cast("Sequence[Any]", conditions)
+    if isinstance(samples, bool) or not isinstance(samples, SupportsIndex):
+        raise ValueError(f"samples must be a whole number, got {samples!r}")
     name = model if isinstance(model, str) else SETTINGS.MODEL if model is None else ""
     templates = templates_needed(name, samples)
     writing = writing or Writing()
-    asked = [Condition.parse(condition) for condition in conditions]
+    asked = [Condition.parse(condition) for condition in every]
     groups = 0
     if pool is not None and writing.groups == "pool" and writing.search is None:
         groups = groups_needed(asked, samples)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pymatgen.core import Structure
@@ -38,7 +39,7 @@ class CrystalData:
 
 
 def read_data_set(
-    source: str | Path,
+    source: str | Path | Sequence[Any],
     *,
     required: Sequence[str] = (),
     limit: int | None = None,
@@ -50,7 +51,7 @@ def read_data_set(
     Parameters
     ----------
     source
-        A CSV with CIFs, a store or whatever
+        A CSV with CIFs, a store, a list of structures or whatever
         :func:`crystalicl_jobflow.datasets.sources.open_source` takes.
     required
         Properties that a crystal must have a value of.
@@ -101,7 +102,7 @@ def read_data_set(
         data.remarks.extend((record.record_id, line) for line in lines)
     if not data.ids and chemical_systems is None:
         needed = f" with {', '.join(required)}" if required else ""
-        raise ValueError(nothing_read(f"{source}", data.failed, needed=needed))
+        raise ValueError(nothing_read(f"{data.name or source}", data.failed, needed=needed))
     return data
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,6 +20,7 @@ from crystalicl_jobflow.datasets.files import (
     read_file,
     read_text_file,
 )
+from crystalicl_jobflow.datasets.given import GivenSource
 from crystalicl_jobflow.datasets.records import Record, known_properties, naive_utc
 from crystalicl_jobflow.schemas import PROPERTIES
 from crystalicl_jobflow.stores import open_store, store_label
@@ -48,7 +49,7 @@ class Source(Protocol):
         ...
 
 
-def open_source(spec: str | Path | Mapping[str, Any] | Store | Source) -> Source:
+def open_source(spec: str | Path | Mapping[str, Any] | Store | Source | Sequence[Any]) -> Source:
     """Open the source that a user names.
 
     Parameters
@@ -59,7 +60,7 @@ def open_source(spec: str | Path | Mapping[str, Any] | Store | Source) -> Source
         :func:`crystalicl_jobflow.datasets.files.read_file`), or a folder of them; ``mp:``
         with search criteria (``mp:chemsys=Ca-O-Ti&is_stable=true``) for the Materials Project; any
         maggma store (see :func:`crystalicl_jobflow.stores.open_store`) whose documents
-        hold a ``structure``; or a source, taken as it is.
+        hold a ``structure``; a list of structures or ASE atoms; or a source, taken as it is.
 
     Raises
     ------
@@ -73,6 +74,8 @@ def open_source(spec: str | Path | Mapping[str, Any] | Store | Source) -> Source
     if not isinstance(spec, str | Path):
         if isinstance(spec, Source):
             return spec
+        if isinstance(spec, list | tuple):
+            return GivenSource(spec)
         raise ValueError(f"a source cannot be opened from {type(spec).__name__}; give {_FORMS}")
     text = str(spec).strip()
     if text == "prototypes":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 from crystalicl_jobflow.comparison.matching import MatchResult, unique_groups
@@ -22,6 +23,7 @@ from crystalicl_jobflow.schemas import (
 from crystalicl_jobflow.schemas.structure_table import SUCCESS_PREFIX
 from crystalicl_jobflow.thresholds import MIN_DISTANCE, check_tolerances, evaluation_tolerances
 from crystalicl_jobflow.utils.progress import Progress
+from crystalicl_jobflow.validation.given import as_candidates
 from crystalicl_jobflow.validation.provenance import check_versions
 from crystalicl_jobflow.validation.reading import declares_space_group
 from crystalicl_jobflow.validation.success import asked_for
@@ -108,7 +110,7 @@ def rate_meaning(name: str) -> str | None:
 
 
 def evaluate(
-    candidates: Sequence[Candidate],
+    candidates: Sequence[Any] | str | Path,
     *,
     references: References | None = None,
     matches: Sequence[MatchResult | None] | None = None,
@@ -122,7 +124,8 @@ def evaluate(
     Parameters
     ----------
     candidates
-        Validated candidates, see `validate_completion`.
+        Validated candidates, see `validate_completion`; or crystals of other making, see
+        :func:`~crystalicl_jobflow.validation.given.as_candidates`.
     references
         True structures: by candidate id or by request index, or a sequence aligned with the
         candidates. Candidates without one are not included in the match rates.
@@ -152,6 +155,7 @@ def evaluate(
     ValueError
         If a sequence of references is not as long as the candidates.
     """
+    candidates = as_candidates(candidates)
     rows = [structure_row(candidate) for candidate in candidates]
     rates = _validity_rates(candidates)
     metrics: dict[str, float | None] = {}

@@ -8,6 +8,7 @@ from typing import Any
 from jobflow import Flow, Job, Maker
 
 from crystalicl_jobflow.jobs import EvaluateMaker, GenerateMaker, RetrieveMaker, ValidateMaker
+from crystalicl_jobflow.schemas import Condition
 
 
 @dataclass
@@ -72,7 +73,16 @@ class CrystalGenerationFlowMaker(Maker):
             If an evaluation is asked for without a validation.
         """
         jobs = self.jobs(conditions, references)
-        return Flow(jobs, output=jobs[-1].output, name=self.name)
+        return Flow(jobs, output=jobs[-1].output, name=self._title(conditions))
+
+    def _title(self, conditions: Any) -> str:
+        """Return a name that tells in a queue what is asked for, such as "CaTiO3, group 221 ×8"."""
+        asked = list(conditions) if isinstance(conditions, list | tuple) else [conditions]
+        if not asked or not all(isinstance(item, Condition | str | dict) for item in asked):
+            return self.name
+        first = Condition.parse(asked[0]).label()
+        more = f" and {len(asked) - 1} more" if len(asked) > 1 else ""
+        return f"{self.name}: {first}{more} ×{self.generate_maker.num_samples}"
 
     def jobs(self, conditions: Any, references: Any = None) -> list[Job | Flow]:
         """Build the jobs alone, for a larger Flow; see :meth:`make`."""

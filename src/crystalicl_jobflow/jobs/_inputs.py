@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from maggma.core import Store
 from pymatgen.core import Structure
 
+from crystalicl_jobflow.crystal.given import is_crystal
 from crystalicl_jobflow.schemas import Candidate, Condition, Generation, Retrieval
 from crystalicl_jobflow.schemas.base import without_marks
 from crystalicl_jobflow.schemas.candidate import ValidateDoc
@@ -25,6 +26,8 @@ from crystalicl_jobflow.utils.redaction import refuse_secrets
 
 if TYPE_CHECKING:
     from crystalicl_jobflow.datasets.crystal_data import CrystalData
+
+_MARKS = frozenset({"condition", "@class", "@module"})
 
 MakeT = TypeVar("MakeT", bound=Callable[..., Any])
 
@@ -51,6 +54,32 @@ def without_secrets(*names: str) -> Callable[[MakeT], MakeT]:
             for name in names:
                 for item in _as_list(given.get(name)):
                     refuse_stored_secrets(item, f"{name!r}")
+            return make(*args, **kwargs)
+
+        return checked  # type: ignore[return-value]  # it has make's signature
+
+    return decorate
+
+
+def with_checked_conditions(name: str) -> Callable[[MakeT], MakeT]:
+    """Let a Maker's ``make`` refuse an impossible condition at once, not on the worker.
+
+    Parameters
+    ----------
+    name
+        The argument: conditions or retrievals; references to other jobs are not looked into.
+    """
+
+    def decorate(make: MakeT) -> MakeT:
+        signature = inspect.signature(make)
+
+        @wraps(make)
+        def checked(*args: Any, **kwargs: Any) -> Any:
+            for item in _as_list(signature.bind(*args, **kwargs).arguments.get(name)):
+                # retrievals and marked documents are read on the worker
+                plain = isinstance(item, Mapping) and not item.keys() & _MARKS
+                if plain or isinstance(item, str) or is_crystal(item):
+                    Condition.parse(item)
             return make(*args, **kwargs)
 
         return checked  # type: ignore[return-value]  # it has make's signature

@@ -23,7 +23,7 @@ from crystalicl_jobflow.generation.tasks import (
     split_tasks,
 )
 from crystalicl_jobflow.generation.writing import GroupSource
-from crystalicl_jobflow.jobs._inputs import as_retrievals, log_progress
+from crystalicl_jobflow.jobs._inputs import as_retrievals, log_progress, with_checked_conditions
 from crystalicl_jobflow.jobs._job import crystal_job
 from crystalicl_jobflow.prompts import check_template
 from crystalicl_jobflow.schemas import Retrieval, SamplingParams, TreeSearch
@@ -196,6 +196,7 @@ class GenerateMaker(Maker):
 
     # What replaces this job finds its own way: shards go where this job went (see
     # _sharded), the gathering does not need the GPU that they do.
+    @with_checked_conditions("retrievals")
     @crystal_job(output_schema=GenerateDoc, data=DATA, config=JobConfig(pass_manager_config=False))
     def make(self, retrievals: Any, tasks: Any = None) -> GenerateDoc | Response[Any]:
         """Write the texts.

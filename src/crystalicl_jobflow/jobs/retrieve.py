@@ -10,7 +10,7 @@ from jobflow import Maker, job
 from maggma.core import Store
 from maggma.stores import JSONStore, MemoryStore, MontyStore
 
-from crystalicl_jobflow.jobs._inputs import as_conditions
+from crystalicl_jobflow.jobs._inputs import as_conditions, with_checked_conditions
 from crystalicl_jobflow.retrieval.groups import MAX_GROUPS
 from crystalicl_jobflow.retrieval.opening import PROTOTYPES, open_embedded_pool
 from crystalicl_jobflow.schemas import Strategy
@@ -76,6 +76,7 @@ class RetrieveMaker(Maker):
     def __post_init__(self) -> None:
         self.pool = lasting_store(self.pool)
 
+    @with_checked_conditions("conditions")
     @job(output_schema=RetrieveDoc, data=DATA)
     def make(self, conditions: Any) -> RetrieveDoc:
         """Choose the demonstrations.
@@ -83,12 +84,17 @@ class RetrieveMaker(Maker):
         Parameters
         ----------
         conditions
-            A condition or a list of them: documents, mappings or JSON.
+            A condition or a list of them: documents, mappings, JSON, formulas or crystals.
 
         Returns
         -------
         RetrieveDoc
             One retrieval per condition, in order.
+
+        Raises
+        ------
+        ConditionError
+            If a condition makes no sense, when the job is made.
         """
         from crystalicl_jobflow.retrieval import retrieve_many
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
+from pymatgen.core import Structure
+
+from crystalicl_jobflow.crystal.given import is_crystal
 from crystalicl_jobflow.notebook.crystals import Crystals
 from crystalicl_jobflow.pipeline import generate as generate_candidates
 from crystalicl_jobflow.schemas import Condition, ConditionError, Strategy
@@ -16,8 +19,8 @@ if TYPE_CHECKING:
     from crystalicl_jobflow.generation.writing import Writing
     from crystalicl_jobflow.retrieval import DemonstrationIndex
 
-Question = Condition | Mapping[str, Any] | str
-"""A condition, its fields, its JSON text, or just a formula."""
+Question = Condition | Mapping[str, Any] | Structure | str
+"""A condition, its fields, its JSON text, a formula, or a crystal whose like is asked for."""
 
 
 class MoreAsked(TypedDict, total=False):
@@ -51,8 +54,9 @@ def generate(
     Parameters
     ----------
     asked
-        A formula such as ``"CaTiO3"``, a mapping of a condition's fields, a `Condition`, or a
-        list of these; None where the other fields say all.
+        A formula such as ``"CaTiO3"``, a mapping of a condition's fields, a `Condition`, a crystal
+        whose formula and group are asked for, or a list of these; None where the other fields
+        say all.
     samples
         Draws per condition. Each different crystal is returned once, with how often it was
         drawn; every draw is in `Crystals.candidates`.
@@ -143,23 +147,23 @@ def read_conditions(asked: Question | Sequence[Question] | None, **fields: Any) 
     ConditionError
         If a condition makes no sense, or a field is given twice; one line.
     """
-    if asked is None or isinstance(asked, Condition | Mapping | str):
+    if isinstance(asked, Condition | Mapping | str) or is_crystal(asked):
+        return [_condition(asked, fields)]
+    if not isinstance(asked, Iterable):
         return [_condition(asked, fields)]
     return [_condition(item, fields) for item in asked]
 
 
-def _condition(asked: Question | None, fields: Mapping[str, Any]) -> Condition:
+def _condition(asked: Any, fields: Mapping[str, Any]) -> Condition:
     if isinstance(asked, Condition):
         given = {name: getattr(asked, name) for name in asked.model_fields_set}
-    elif isinstance(asked, str):
-        text = asked.strip()
-        given = (
-            Condition.parse(text).model_dump(exclude_unset=True)
-            if text.startswith("{")
-            else {"formula": text}
-        )
+    elif asked is None:
+        given = {}
+    elif isinstance(asked, Mapping):
+        given = dict(asked)
     else:
-        given = dict(asked or {})
+        parsed = Condition.parse(asked)
+        given = {name: getattr(parsed, name) for name in parsed.model_fields_set}
     twice = sorted(given.keys() & fields.keys())
     if twice:
         raise ConditionError(f"{twice[0]} is given twice: {given[twice[0]]} and {fields[twice[0]]}")

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from maggma.core import Store
 
 from crystalicl_jobflow.retrieval import criteria
 from crystalicl_jobflow.retrieval.groups import group_shares, probable_groups
 from crystalicl_jobflow.retrieval.index import DemonstrationIndex
+from crystalicl_jobflow.retrieval.opening import open_pool
 from crystalicl_jobflow.retrieval.strategies import check_choice, select
 from crystalicl_jobflow.schemas import Condition, Demonstration, Retrieval, Strategy
 from crystalicl_jobflow.schemas.retrieval import GroupChoice
@@ -20,8 +23,8 @@ FEW_TEMPLATES = 3
 
 
 def retrieve(
-    pool: StoreSpec | DemonstrationIndex,
-    condition: Condition,
+    pool: StoreSpec | Sequence[Any] | DemonstrationIndex | None,
+    condition: Condition | Mapping[str, Any] | str,
     *,
     strategy: Strategy = "C",
     shots: int = 3,
@@ -35,9 +38,10 @@ def retrieve(
     Parameters
     ----------
     pool
-        The pool's store (see :func:`crystalicl_jobflow.stores.opening.open_store`) or its index.
+        An opened pool, or what :func:`~crystalicl_jobflow.retrieval.open_pool` opens: a store,
+        crystals in files or at hand, ``"prototypes"``.
     condition
-        What is asked for.
+        What is asked for; also as a mapping of its fields or a formula.
     strategy
         ``C``: those that meet the condition; ``F``: a random anchor and its nearest
         neighbours by CrystalNN fingerprint; ``CF``: the same among those that meet the
@@ -81,8 +85,8 @@ def retrieve(
 
 
 def retrieve_many(
-    pool: StoreSpec | DemonstrationIndex,
-    conditions: Iterable[Condition],
+    pool: StoreSpec | Sequence[Any] | DemonstrationIndex | None,
+    conditions: Iterable[Condition | Mapping[str, Any] | str],
     *,
     strategy: Strategy = "C",
     shots: int = 3,
@@ -97,12 +101,12 @@ def retrieve_many(
     conditions draw independently. See there for parameters and errors; `seed` may also be
     one for each condition.
     """
-    wanted = list(conditions)
+    wanted = [Condition.parse(condition) for condition in conditions]
     check_choice(strategy, shots)
     seeds = [seed] * len(wanted) if isinstance(seed, int) else list(seed)
     if len(seeds) != len(wanted):
         raise ValueError(f"{len(seeds)} seeds were given for {len(wanted)} conditions")
-    index = pool if isinstance(pool, DemonstrationIndex) else DemonstrationIndex.from_store(pool)
+    index = _index(pool, strategy)
     retrievals = []
     for condition, one in zip(wanted, seeds, strict=True):
         chosen = select(
@@ -125,6 +129,14 @@ def retrieve_many(
             )
         )
     return retrievals
+
+
+def _index(
+    pool: StoreSpec | Sequence[Any] | DemonstrationIndex | None, strategy: str
+) -> DemonstrationIndex:
+    if isinstance(pool, Store):  # may be empty: a pool that is still to be filled
+        return DemonstrationIndex.from_store(pool)
+    return open_pool(pool, strategy)
 
 
 def find_templates(

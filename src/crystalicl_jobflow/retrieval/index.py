@@ -86,6 +86,13 @@ class DemonstrationIndex:
     def __len__(self) -> int:
         return len(self.columns)
 
+    def __repr__(self) -> str:
+        properties = ", ".join(sorted(self.columns.properties)) or "none"
+        return (
+            f"DemonstrationIndex({self.label or 'in memory'}: {len(self)} demonstrations,"
+            f" {self.num_fingerprints} with a fingerprint; properties: {properties})"
+        )
+
     @property
     def num_fingerprints(self) -> int:
         """Number of demonstrations that have a fingerprint."""

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, cast
+
 from maggma.core import Store
 
 from crystalicl_jobflow.datasets.sources import names_files
 from crystalicl_jobflow.retrieval.index import DemonstrationIndex
 from crystalicl_jobflow.retrieval.pool import compute_fingerprints, fill_pool
 from crystalicl_jobflow.settings import made_cache_folder
-from crystalicl_jobflow.stores import open_store
+from crystalicl_jobflow.stores import StoreSpec, open_store
 from crystalicl_jobflow.utils.progress import StageProgress
 
 PROTOTYPES = "prototypes"
@@ -16,17 +20,19 @@ PROTOTYPES = "prototypes"
 
 
 def open_pool(
-    spec: str | None = None, strategy: str = "C", *, progress: StageProgress | None = None
+    spec: StoreSpec | Sequence[Any] | DemonstrationIndex | None = None,
+    strategy: str = "C",
+    *,
+    progress: StageProgress | None = None,
 ) -> DemonstrationIndex:
     """Open a pool of demonstrations to choose from.
 
     Parameters
     ----------
     spec
-        A store that holds a pool; a source of crystals (a CSV, a folder of CIFs
-        and POSCARs), which
-        is read into memory; or None for the prototypes that ship with pymatgen, built once
-        into the cache.
+        A store that holds a pool; a source of crystals (a CSV, a folder of CIFs and POSCARs, a
+        list of structures or ASE atoms), which is read into memory; an opened pool, taken as it
+        is; or None for the prototypes that ship with pymatgen, built once into the cache.
     strategy
         How demonstrations will be chosen: by structure needs fingerprints, which are
         computed now where the pool is ours to fill and has none.
@@ -38,17 +44,20 @@ def open_pool(
     ValueError
         If it is neither, or holds no demonstration; one line.
     """
+    if isinstance(spec, DemonstrationIndex):
+        return spec
     fingerprints = "F" in strategy
     if spec is None or spec == PROTOTYPES:
         store = open_embedded_pool(fingerprints=fingerprints, progress=progress)
-    elif names_files(spec):
+    elif isinstance(spec, list | tuple) or (isinstance(spec, str | Path) and names_files(spec)):
         store = open_store("memory:")
         fill_pool(spec, store, fingerprints=fingerprints, progress=progress)
     else:
-        store = open_store(spec, must_exist=True)
+        store = open_store(cast("StoreSpec", spec), must_exist=True)
     index = DemonstrationIndex.from_store(store)
     if not len(index):
-        raise ValueError(f"the pool {spec} holds no demonstration")
+        what = spec if isinstance(spec, str | Path) else index.label
+        raise ValueError(f"the pool {what} holds no demonstration")
     return index
 
 

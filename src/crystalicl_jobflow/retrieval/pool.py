@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -122,7 +122,7 @@ class PoolWriter:
 
 
 def fill_pool(
-    source: str | Path | Mapping[str, Any] | Store | Source,
+    source: str | Path | Mapping[str, Any] | Store | Source | Sequence[Any],
     store: StoreSpec,
     *,
     fingerprints: bool = True,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence, Sized
 from datetime import UTC, datetime
+from html import escape
 from typing import Annotated, Any, TypeVar
 
 from pydantic import (
@@ -41,6 +42,70 @@ class Document(BaseModel):
     """Base of all documents: unknown fields are refused, so that a typo is seen."""
 
     model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        # fits on a screen: what is empty is left out, what is long is cut or counted
+        for name, value in super().__repr_args__():
+            if value is not None and not (isinstance(value, Sized) and not len(value)):
+                yield name, Shown(value)
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><th style='text-align:left'>{escape(str(name))}</th>"
+            f"<td style='text-align:left'>{escape(repr(value))}</td></tr>"
+            for name, value in self.__repr_args__()
+        )
+        title = escape(type(self).__name__)
+        return f"<table><caption>{title}</caption><tbody>{rows}</tbody></table>"
+
+
+class Shown:
+    """A value as a document's `repr` shows it: short, whatever it holds.
+
+    Parameters
+    ----------
+    value
+        The value.
+    depth
+        How many levels of documents are opened.
+    """
+
+    def __init__(self, value: Any, depth: int = 2) -> None:
+        self._value, self._depth = value, depth
+
+    def __repr__(self) -> str:
+        value = self._value
+        if isinstance(value, Structure):
+            return f"{value.composition.reduced_formula}, {len(value)} sites"
+        if isinstance(value, BaseModel):
+            text = repr(value) if self._depth > 1 else type(value).__name__
+        elif isinstance(value, Mapping):
+            items = list(value.items())
+            parts = [f"{name}: {Shown(item, 1)!r}" for name, item in items[:_MOST_ITEMS]]
+            text = "{" + ", ".join([*parts, *_rest(items)]) + "}"
+        elif isinstance(value, list | tuple):
+            if any(isinstance(item, BaseModel | Mapping | Structure) for item in value):
+                kinds = sorted({type(item).__name__ for item in value})
+                return f"[{len(value)} × {' or '.join(kinds)}]"
+            parts = [repr(Shown(item, 1)) for item in value[:_MOST_ITEMS]]
+            text = "[" + ", ".join([*parts, *_rest(value)]) + "]"
+        elif isinstance(value, datetime):
+            return value.isoformat(timespec="seconds")
+        else:
+            text = f"{value:.6g}" if isinstance(value, float) else repr(value)
+        longest = _LONGEST if self._depth < 2 else 2 * _LONGEST
+        return text if len(text) <= longest else f"{text[: longest - 2]} …"
+
+
+_MOST_ITEMS = 6
+"""Items of a list or mapping that a `repr` shows."""
+
+_LONGEST = 70
+"""Characters of one value that a `repr` shows, twice as many for a field's own."""
+
+
+def _rest(items: Sequence[Any]) -> list[str]:
+    return [f"… {len(items) - _MOST_ITEMS} more"] if len(items) > _MOST_ITEMS else []
 
 
 BATCH_SIZE = 100

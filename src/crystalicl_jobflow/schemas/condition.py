@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
-from pymatgen.core import Composition, Element
+from pymatgen.core import Composition, Element, Structure
 from pymatgen.symmetry.groups import SpaceGroup
 
 from crystalicl_jobflow.crystal import space_groups
 from crystalicl_jobflow.crystal.formula import whole_composition
+from crystalicl_jobflow.crystal.given import as_structure, is_crystal
+from crystalicl_jobflow.crystal.symmetry import group_number
 from crystalicl_jobflow.schemas.properties import PROPERTIES, find_property
 from crystalicl_jobflow.schemas.ranges import Range, range_text, read_range
 from crystalicl_jobflow.utils.errors import CrystalICLError
-from crystalicl_jobflow.utils.messages import validation_line
+from crystalicl_jobflow.utils.messages import first_line, validation_line
 
 
 class ConditionError(CrystalICLError, ValueError):
@@ -254,6 +256,12 @@ class Condition(BaseModel):
         parts += [f"{name} {range_text(value)}" for name, value in self.properties.items()]
         return ", ".join(parts) or "any crystal"
 
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        # what is not asked for says nothing
+        for name, value in super().__repr_args__():
+            if value is not None and value != {}:
+                yield name, value
+
     @classmethod
     def build(cls, **fields: Any) -> Condition:
         """Build a condition, turning pydantic's report into one line.
@@ -269,23 +277,64 @@ class Condition(BaseModel):
             raise ConditionError(validation_line(error)) from None
 
     @classmethod
-    def parse(cls, value: Condition | Mapping[str, Any] | str) -> Condition:
-        """Read a condition from a document or a JSON text.
+    def parse(cls, value: Condition | Mapping[str, Any] | Structure | str) -> Condition:
+        """Read a condition from whatever says one.
+
+        Parameters
+        ----------
+        value
+            A condition; a mapping of its fields; their JSON text; a formula such as ``CaTiO3``; or
+            a crystal, which asks for its formula and space group (`from_structure`).
 
         Raises
         ------
         ConditionError
-            If it is no JSON, or impossible; the message is one line.
+            If it is none of these, or impossible; the message is one line.
         """
         if isinstance(value, Condition):
             return value
+        if is_crystal(value):
+            return cls.from_structure(value)
         try:
             if isinstance(value, str):
-                return cls.model_validate_json(value)
+                if value.strip()[:1] in ("{", "[", '"'):
+                    return cls.model_validate_json(value)
+                if not value.strip():
+                    raise ValueError("an empty text asks for nothing; any crystal is {}")
+                return cls(formula=value.strip())
+            if not isinstance(value, Mapping):
+                raise ValueError(
+                    "a condition is a formula, a mapping of fields, their JSON or a Condition,"
+                    f" not {type(value).__name__}"
+                )
             fields = {key: item for key, item in value.items() if not key.startswith("@")}
             return cls.model_validate(fields)
         except ValueError as error:
             raise ConditionError(validation_line(error)) from None
+
+    @classmethod
+    def from_structure(cls, structure: Any, *, space_group: bool = True) -> Condition:
+        """Ask for crystals with the formula and the space group of a known one.
+
+        Parameters
+        ----------
+        structure
+            A `Structure` or ASE's `Atoms`.
+        space_group
+            Whether to ask for its group, found at 0.1 Å; else for the formula alone.
+
+        Raises
+        ------
+        ConditionError
+            If it is no crystal, or no group is found where one is asked for.
+        """
+        try:
+            crystal = as_structure(structure)
+            formula = whole_composition(crystal.composition).reduced_formula
+            group = group_number(crystal) if space_group else None
+        except ValueError as error:
+            raise ConditionError(first_line(error)) from None
+        return cls.build(formula=formula, space_group=group)
 
 
 def _composition(formula: str) -> Composition:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
+from html import escape
 from typing import Any
 
 from pydantic import Field
@@ -43,6 +44,29 @@ class Evaluation(Document):
     tolerances: dict[str, float | str] = Field(default_factory=dict)
     versions: dict[str, str] = Field(default_factory=dict)
     created_at: datetime = Field(default_factory=utcnow)
+
+    def __repr__(self) -> str:
+        width = max(map(len, self.rates), default=0)
+        lines = [f"{type(self).__name__} of {self.num_candidates} candidates"]
+        lines += [f"  {name.ljust(width)}  {_share(rate)}" for name, rate in self.rates.items()]
+        if self.reasons:
+            lines.append("  " + ", ".join(f"{n} × {name}" for name, n in self.reasons.items()))
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><td style='text-align:left'>{escape(name.replace('_', ' '))}</td>"
+            f"<td>{escape(_share(rate))}</td></tr>"
+            for name, rate in self.rates.items()
+        )
+        caption = f"{self.num_candidates} candidates"
+        return f"<table><caption>{caption}</caption><tbody>{rows}</tbody></table>"
+
+
+def _share(rate: Rate) -> str:
+    if rate.rate is None:
+        return "not judged"
+    return f"{100 * rate.rate:.1f} % ({rate.count} of {rate.of})"
 
 
 class EvaluateDoc(Evaluation):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pymatgen.core import Structure
 
 from crystalicl_jobflow.crystal.formula import crystal_composition
+from crystalicl_jobflow.crystal.given import as_structure
 from crystalicl_jobflow.schemas import Checks, Condition, FailureReason
 from crystalicl_jobflow.thresholds import MIN_DISTANCE, MIN_VOLUME, SYMPREC
 from crystalicl_jobflow.validation.composition import composition_valid
@@ -40,6 +41,12 @@ class StructureReport:
     checks: Checks
     failure: Failure | None
 
+    def __repr__(self) -> str:
+        found = self.summary
+        group = f"{found.space_group_symbol} ({found.space_group})" if found.space_group else "?"
+        says = "valid" if self.failure is None else self.failure.message
+        return f"StructureReport({found.formula}, {group}, {found.num_sites} sites: {says})"
+
     @property
     def valid(self) -> bool:
         """Whether both structural rules and the composition rule are met."""
@@ -50,7 +57,7 @@ class StructureReport:
 
 
 def validate_structure(
-    structure: Structure,
+    structure: Any,
     *,
     condition: Condition | None = None,
     declared_space_group: int | None = None,
@@ -61,7 +68,7 @@ def validate_structure(
     Parameters
     ----------
     structure
-        The crystal.
+        The crystal: a `Structure` or ASE's `Atoms`.
     condition
         The condition it was written for; its space groups are the ones to adhere to.
     declared_space_group
@@ -74,6 +81,7 @@ def validate_structure(
     StructureReport
         A crystal that cannot be measured (no atoms, no volume) is invalid, not an error.
     """
+    structure = as_structure(structure)
     summary = crystal_summary(structure, symprec=symprec)
     wanted = condition.space_groups if condition is not None else None
     declared = None if declared_space_group is None else (declared_space_group,)

@@ -120,7 +120,7 @@ def _check(
         declared_space_group=declared,
         symprec=symprec,
     )
-    return _fill(candidate, structure, report)
+    return fill_candidate(candidate, structure, report)
 
 
 def build_candidates(
@@ -186,8 +186,23 @@ def _died(task: tuple[Completion, Generation, float]) -> Candidate:
     )
 
 
-def _fill(candidate: Candidate, structure: Structure, report: StructureReport) -> Candidate:
-    """Write a crystal's report into its candidate."""
+def fill_candidate(
+    candidate: Candidate, structure: Structure, report: StructureReport
+) -> Candidate:
+    """Write a crystal and the report of its checks into its candidate.
+
+    Parameters
+    ----------
+    candidate
+        Changed.
+    structure, report
+        The crystal and what `validate_structure` says of it.
+
+    Returns
+    -------
+    Candidate
+        The candidate.
+    """
     summary = report.summary
     candidate.parsed = True
     candidate.structure = structure
