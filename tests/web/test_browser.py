@@ -5,16 +5,18 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from pymatgen.core import Structure
 
 from crystalicl_jobflow.web import Address, Limits, serve
 from crystalicl_jobflow.web.app import Place
 from crystalicl_jobflow.web.database import Database
 from crystalicl_jobflow.web.work import Work
 
-from .conftest import HOSTILE, reciting_answer
+from .conftest import HOSTILE, Held, reciting_answer
 
 CARDS = "article.card"
 
@@ -63,7 +65,11 @@ def until(page: Any, met: Callable[[Any], Any]) -> Any:
     from selenium.common.exceptions import StaleElementReferenceException
     from selenium.webdriver.support.ui import WebDriverWait
 
-    return WebDriverWait(page, 30, ignored_exceptions=[StaleElementReferenceException]).until(met)
+    return WebDriverWait(page, 120, ignored_exceptions=[StaleElementReferenceException]).until(met)
+
+
+def told(page: Any) -> str:
+    return str(page.find_element("id", "told").text)
 
 
 def answered(page: Any) -> list[Any]:
@@ -92,6 +98,56 @@ def test_texts_of_a_hostile_model_and_store_run_nothing(opened: Any, database: D
     assert HOSTILE in page.find_element("tag name", "main").get_property("textContent")
     assert page.execute_script("return window.broken") is None
     assert page.get_log("browser") == []
+
+
+def test_ask_wait_see_and_take_along(opened: Any, tmp_path: Path) -> None:
+    from selenium.webdriver import ActionChains
+
+    answer = Held()
+    page = opened(answer)
+    fill(page, formula="NaCl", samples="12")
+    press(page, "Generate")
+    assert answer.begun.wait(30)
+    answer.go_on(2)
+    until(page, lambda page: "2 of 12 texts written" in told(page))
+    bar = page.find_element("id", "bar")
+    assert (bar.get_property("value"), bar.get_property("max")) == (2, 12)
+    answer.go_on()
+    cards = answered(page)  # the page comes by itself
+    assert page.find_element("tag name", "h1").text == "NaCl"
+    assert "different crystals" in told(page)
+
+    stage = cards[0].find_element("css selector", ".stage")
+    page.execute_script("arguments[0].scrollIntoView({block: 'center'})", stage)
+    ActionChains(page).move_to_element(stage).perform()
+    before = page.execute_script("return window.crystalicl.viewer.getView()")
+    ActionChains(page).click_and_hold().move_by_offset(60, 20).release().perform()
+    assert page.execute_script("return window.crystalicl.viewer.getView()") != before
+
+    page.execute_cdp_cmd(
+        "Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(tmp_path)}
+    )
+    cards[0].find_element("link text", "CIF file").click()
+    until(page, lambda page: list(tmp_path.glob("*.cif")))
+    (file,) = tmp_path.glob("*.cif")
+    assert Structure.from_file(file).composition.reduced_formula in ("NaCl", "CaTiO3")
+    assert page.get_log("browser") == []
+
+
+def test_a_cif_file_fills_the_form_and_a_large_one_is_told(opened: Any, tmp_path: Path) -> None:
+    page = opened(reciting_answer())
+    salt = tmp_path / "salt.cif"
+    Structure.from_spacegroup("Fm-3m", [[5.7, 0, 0], [0, 5.7, 0], [0, 0, 5.7]], ["Na", "Cl"],
+                              [[0, 0, 0], [0.5, 0.5, 0.5]]).to(str(salt))  # fmt: skip
+    (tmp_path / "large.cif").write_text("#" * 300_000)
+    chosen = page.find_element("id", "cif-file")
+    line = page.find_element("id", "cif-told")
+    chosen.send_keys(str(tmp_path / "large.cif"))
+    until(page, lambda page: "large.cif has 300000 bytes, more than 200000" in line.text)
+    chosen.send_keys(str(salt))
+    until(page, lambda page: "salt.cif: NaCl, group Fm-3m (225)" in line.text)
+    assert page.find_element("name", "formula").get_property("value") == "NaCl"
+    assert page.find_element("name", "space_group").get_property("value") == "225"
 
 
 def test_the_token_leaves_the_address(opened: Any) -> None:

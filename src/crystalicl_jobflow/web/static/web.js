@@ -11,6 +11,8 @@
     const file = document.getElementById("cif-file");
     const form = document.getElementById("ask");
     const most = Number(drop.dataset.most);
+    // not form.elements, which is the field of that name
+    const field = (name) => form.querySelector(`[name="${name}"]`);
     const take = async (chosen) => {
       if (!chosen) return;
       if (chosen.size > most) {
@@ -28,10 +30,10 @@
           told.textContent = `${chosen.name}: ${read.error}`;
           return;
         }
-        form.elements.formula.value = read.formula;
-        form.elements.space_group.value = String(read.space_group);
-        form.elements.elements.value = "";
-        form.elements.num_sites.value = "";
+        field("formula").value = read.formula;
+        field("space_group").value = String(read.space_group);
+        field("elements").value = "";
+        field("num_sites").value = "";
         const remarks = read.remarks.length ? ` ${read.remarks.join("; ")}.` : "";
         told.textContent =
           `${chosen.name}: ${read.formula}, group ${read.symbol} (${read.space_group}).${remarks}`;
