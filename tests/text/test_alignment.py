@@ -171,12 +171,13 @@ def test_of_several_the_first_or_the_nearest_is_taken(
 
 
 @pytest.mark.parametrize("number", [1, 2])
-def test_acute_and_obtuse_angles_are_told_apart(number: int) -> None:
-    obtuse = Lattice.from_parameters(5, 6, 7.5, 115, 90, 90).matrix
-    acute = Lattice.from_parameters(5, 6, 7.5, 65, 90, 90).matrix
+@pytest.mark.parametrize("angles", [(65, 90, 90), (90, 65, 90), (90, 90, 65)])
+def test_acute_and_obtuse_angles_are_told_apart(number: int, angles: tuple[int, int, int]) -> None:
+    obtuse = Lattice.from_parameters(5, 6, 7.5, *(180 - angle for angle in angles)).matrix
+    acute = Lattice.from_parameters(5, 6, 7.5, *angles).matrix
     own, nearest, *_ = like_axes(number, obtuse, acute)
     assert not own.changed
-    assert Lattice(nearest.matrix).parameters == pytest.approx((5, 6, 7.5, 65, 90, 90))
+    assert Lattice(nearest.matrix).parameters == pytest.approx((5, 6, 7.5, *angles))
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from crystalicl_jobflow.text.numbers import format_angles, format_coords, format_lengths
+from crystalicl_jobflow.text.species import read_species
 
 
 def test_lengths() -> None:
@@ -18,3 +21,10 @@ def test_angles() -> None:
 def test_coordinates() -> None:
     assert format_coords([0.125, 0.125 - 1e-9, 0.1249]) == "0.13 0.13 0.12"
     assert format_coords([0.995, 1 - 1e-12, -0.25]) == "0.00 0.00 0.75"
+
+
+def test_an_occupancy_of_too_many_digits_is_named_by_its_element() -> None:
+    digits = "0." + "3" * 40
+    with pytest.raises(ValueError, match="the occupancy of Na has too many digits"):
+        read_species(f"K0.5 Na{digits}")
+    assert read_species("Na0.5 K0.5")[0] == "K0.5 Na0.5"

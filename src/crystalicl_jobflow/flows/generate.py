@@ -77,6 +77,8 @@ class CrystalGenerationFlowMaker(Maker):
 
     def _title(self, conditions: Any) -> str:
         """Return a name that tells in a queue what is asked for, such as "CaTiO3, group 221 ×8"."""
+        if self.name != type(self).name:  # a name of the user's own stays
+            return self.name
         asked = list(conditions) if isinstance(conditions, list | tuple) else [conditions]
         if not asked or not all(isinstance(item, Condition | str | dict) for item in asked):
             return self.name

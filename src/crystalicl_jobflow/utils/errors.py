@@ -10,6 +10,9 @@
     ├── text.PatternError                                   (ValueError)
     ├── stores.ForbiddenCriteriaError                       (ValueError)
     ├── submission.FlowFileError                            (ValueError)
+    ├── editing.parents.EditError                       (ValueError)
+    ├── submission.ready_made.ReadyMadeError            (ValueError)
+    ├── web.work.FullError                              (RuntimeError)
     └── utils.parallel.WorkerDiedError                      (RuntimeError)
 
 Each is also the built-in error in brackets, so that ``except ValueError`` catches it. An
