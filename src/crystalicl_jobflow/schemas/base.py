@@ -92,7 +92,9 @@ class Shown:
         elif isinstance(value, datetime):
             return value.isoformat(timespec="seconds")
         else:
-            text = f"{value:.6g}" if isinstance(value, float) else repr(value)
+            text = repr(value)
+            if isinstance(value, float) and len(text) > 9:
+                text = f"{value:.6g}"
         longest = _LONGEST if self._depth < 2 else 2 * _LONGEST
         return text if len(text) <= longest else f"{text[: longest - 2]} …"
 
