@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, SupportsIndex, cast
+from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from pymatgen.core import Structure
 
-from crystalicl_jobflow.crystal.given import is_crystal
 from crystalicl_jobflow.energies.text_verdicts import search_judge
 from crystalicl_jobflow.generation import load_generator
 from crystalicl_jobflow.generation.generate import generate_for_retrievals
@@ -22,6 +21,7 @@ from crystalicl_jobflow.retrieval import (
     retrieve_many,
 )
 from crystalicl_jobflow.schemas import Candidate, Condition, Retrieval, Strategy
+from crystalicl_jobflow.schemas.condition import one_or_many
 from crystalicl_jobflow.settings import SETTINGS
 from crystalicl_jobflow.utils.progress import Clock, Progress
 from crystalicl_jobflow.validation import build_candidates
@@ -87,14 +87,12 @@ def generate(
     >>> candidates = generate(perovskite, samples=8)  # doctest: +SKIP
     >>> print(evaluate(candidates).rates["joint"])  # doctest: +SKIP
     """
-    alone = isinstance(conditions, Condition | Mapping | str) or is_crystal(conditions)
-    every: Sequence[Any] = [conditions] if alone else cast("Sequence[Any]", conditions)
     if isinstance(samples, bool) or not isinstance(samples, SupportsIndex):
         raise ValueError(f"samples must be a whole number, got {samples!r}")
     name = model if isinstance(model, str) else SETTINGS.MODEL if model is None else ""
     templates = templates_needed(name, samples)
     writing = writing or Writing()
-    asked = [Condition.parse(condition) for condition in every]
+    asked = [Condition.parse(condition) for condition in one_or_many(conditions)]
     groups = 0
     if pool is not None and writing.groups == "pool" and writing.search is None:
         groups = groups_needed(asked, samples)

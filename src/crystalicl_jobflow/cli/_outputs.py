@@ -6,8 +6,48 @@ import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
+
+import click
 
 from crystalicl_jobflow.cli._app import UserError
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def run_options(folder: str) -> Callable[[Command], Command]:
+    """Return what adds the options that say where a run is written.
+
+    Parameters
+    ----------
+    folder
+        The folder where none is named.
+    """
+    options = [
+        click.option(
+            "--out",
+            type=click.Path(file_okay=False, path_type=Path),
+            default=Path(folder),
+            show_default=True,
+            help="Folder for candidates.jsonl, cifs/ and summary.json.",
+        ),
+        click.option(
+            "--resume/--no-resume",
+            default=True,
+            show_default=True,
+            help="Continue a killed run with the same options and folder.",
+        ),
+        click.option(
+            "--store", help="Store that also receives the candidates, e.g. candidates.db."
+        ),
+    ]
+
+    def add(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
 
 
 def check_folder(path: Path, *, name: Path | None = None) -> None:

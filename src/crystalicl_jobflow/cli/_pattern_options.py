@@ -53,10 +53,10 @@ def read_pattern_option(options: Mapping[str, Any]) -> PowderPattern | None:
         if options["wavelength"] is not None:
             raise UserError("--wavelength has no effect without --xrd")
         return None
-    from crystalicl_jobflow.comparison.diffraction import MeasuredProfile, read_pattern
+    from crystalicl_jobflow.comparison.diffraction import measured_pattern
 
-    pattern = read_pattern(options["xrd"], wavelength=options["wavelength"])
-    MeasuredProfile.of(pattern)  # too short a range is refused before any work
+    pattern = measured_pattern(options["xrd"], options["wavelength"])
+    assert pattern is not None  # a file was named
     note(f"Pattern: {pattern.label}")
     for remark in pattern.remarks:
         note(f"Pattern: {remark}")

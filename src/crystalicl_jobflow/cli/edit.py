@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -21,7 +20,7 @@ from crystalicl_jobflow.cli._options import (
     sampling_options,
     template_option,
 )
-from crystalicl_jobflow.cli._outputs import check_run_folder, check_store
+from crystalicl_jobflow.cli._outputs import check_run_folder, check_store, run_options
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -105,20 +104,7 @@ MAX_LINES = 15
 @constraint_options
 @sampling_options
 @model_options
-@click.option(
-    "--out",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=Path("crystalicl-edit"),
-    show_default=True,
-    help="Folder for candidates.jsonl, cifs/ and summary.json.",
-)
-@click.option(
-    "--resume/--no-resume",
-    default=True,
-    show_default=True,
-    help="Continue a killed run with the same options and folder.",
-)
-@click.option("--store", help="Store that also receives the candidates, e.g. candidates.db.")
+@run_options("crystalicl-edit")
 def edit(**options: Any) -> None:
     """Change the crystals in FILE: a CIF, POSCAR, SGS text, folder, CSV or store.
 

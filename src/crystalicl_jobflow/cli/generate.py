@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -28,7 +27,7 @@ from crystalicl_jobflow.cli._options import (
     sampling_options,
     template_option,
 )
-from crystalicl_jobflow.cli._outputs import check_run_folder, check_store
+from crystalicl_jobflow.cli._outputs import check_run_folder, check_store, run_options
 from crystalicl_jobflow.cli._pattern_options import (
     compare_with_pattern,
     pattern_options,
@@ -71,20 +70,7 @@ if TYPE_CHECKING:
 @constraint_options
 @sampling_options
 @model_options
-@click.option(
-    "--out",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=Path("crystalicl-out"),
-    show_default=True,
-    help="Folder for candidates.jsonl, cifs/ and summary.json.",
-)
-@click.option(
-    "--resume/--no-resume",
-    default=True,
-    show_default=True,
-    help="Continue a killed run with the same options and folder.",
-)
-@click.option("--store", help="Store that also receives the candidates, e.g. candidates.db.")
+@run_options("crystalicl-out")
 def generate(**options: Any) -> None:
     """Generate crystals for a condition."""
     condition = read_condition(options)

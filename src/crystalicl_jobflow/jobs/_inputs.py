@@ -282,15 +282,12 @@ def as_pattern(value: Any, wavelength: str | float | None = None) -> dict[str, A
     ValueError
         If there is no pattern in it, or a wavelength without a pattern; one line.
     """
-    if value is None:
-        if wavelength is not None:
-            raise ValueError("wavelength has no effect without xrd, a measured pattern")
+    if value is None and wavelength is None:
         return None
-    from crystalicl_jobflow.comparison.diffraction import MeasuredProfile, read_pattern
+    from crystalicl_jobflow.comparison.diffraction import measured_pattern
 
-    pattern = read_pattern(value, wavelength=wavelength)
-    MeasuredProfile.of(pattern)
-    return pattern.model_dump(mode="json")
+    pattern = measured_pattern(value, wavelength)
+    return None if pattern is None else pattern.model_dump(mode="json")
 
 
 _ID_FIELDS = ("demonstration_id", "candidate_id", "material_id")

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from pymatgen.core import Structure
 
-from crystalicl_jobflow.crystal.given import is_crystal
 from crystalicl_jobflow.notebook.crystals import Crystals
 from crystalicl_jobflow.pipeline import generate as generate_candidates
 from crystalicl_jobflow.schemas import Condition, ConditionError, Strategy
+from crystalicl_jobflow.schemas.condition import one_or_many
 from crystalicl_jobflow.schemas.diffraction import PowderPattern
 
 if TYPE_CHECKING:
@@ -121,15 +121,11 @@ def generate(
 def _take_pattern(given: dict[str, Any]) -> PowderPattern | None:
     """Read the measured pattern among what is asked for, and take it out."""
     source, wavelength = given.pop("xrd", None), given.pop("wavelength", None)
-    if source is None:
-        if wavelength is not None:
-            raise ValueError("wavelength has no effect without xrd, a measured pattern")
+    if source is None and wavelength is None:
         return None
-    from crystalicl_jobflow.comparison.diffraction import MeasuredProfile, read_pattern
+    from crystalicl_jobflow.comparison.diffraction import measured_pattern
 
-    pattern = read_pattern(source, wavelength=wavelength)
-    MeasuredProfile.of(pattern)  # too short a range is refused before any work
-    return pattern
+    return measured_pattern(source, wavelength)
 
 
 def read_conditions(asked: Question | Sequence[Question] | None, **fields: Any) -> list[Condition]:
@@ -147,11 +143,7 @@ def read_conditions(asked: Question | Sequence[Question] | None, **fields: Any) 
     ConditionError
         If a condition makes no sense, or a field is given twice; one line.
     """
-    if isinstance(asked, Condition | Mapping | str) or is_crystal(asked):
-        return [_condition(asked, fields)]
-    if not isinstance(asked, Iterable):
-        return [_condition(asked, fields)]
-    return [_condition(item, fields) for item in asked]
+    return [_condition(item, fields) for item in one_or_many(asked)]
 
 
 def _condition(asked: Any, fields: Mapping[str, Any]) -> Condition:

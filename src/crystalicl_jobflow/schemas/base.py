@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence, Sized
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from datetime import UTC, datetime
 from html import escape
 from typing import Annotated, Any, TypeVar
@@ -50,13 +50,25 @@ class Document(BaseModel):
                 yield name, Shown(value)
 
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><th style='text-align:left'>{escape(str(name))}</th>"
-            f"<td style='text-align:left'>{escape(repr(value))}</td></tr>"
-            for name, value in self.__repr_args__()
-        )
-        title = escape(type(self).__name__)
-        return f"<table><caption>{title}</caption><tbody>{rows}</tbody></table>"
+        return html_rows(type(self).__name__, self.__repr_args__())
+
+
+def html_rows(title: str, rows: Iterable[tuple[Any, Any]]) -> str:
+    """Return names and what stands beside them as an HTML table; everything is escaped.
+
+    Parameters
+    ----------
+    title
+        Above the table.
+    rows
+        Names, and strings or values of which the `repr` is shown.
+    """
+    cells = "".join(
+        f"<tr><th style='text-align:left'>{escape(str(name))}</th><td style='text-align:left'>"
+        f"{escape(value if isinstance(value, str) else repr(value))}</td></tr>"
+        for name, value in rows
+    )
+    return f"<table><caption>{escape(title)}</caption><tbody>{cells}</tbody></table>"
 
 
 class Shown:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -335,6 +335,18 @@ class Condition(BaseModel):
         except ValueError as error:
             raise ConditionError(first_line(error)) from None
         return cls.build(formula=formula, space_group=group)
+
+
+def one_or_many(asked: Any) -> list[Any]:
+    """Return what is asked for as a list: each item is something that `Condition.parse` reads.
+
+    Parameters
+    ----------
+    asked
+        One condition in any form, or several.
+    """
+    alone = isinstance(asked, Condition | Mapping | str) or is_crystal(asked)
+    return [asked] if alone or not isinstance(asked, Iterable) else list(asked)
 
 
 def _composition(formula: str) -> Composition:

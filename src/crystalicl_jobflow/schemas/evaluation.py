@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from html import escape
 from typing import Any
 
 from pydantic import Field
 from pymatgen.core import Structure
 
-from crystalicl_jobflow.schemas.base import Batched, BatchedRows, Document, utcnow
+from crystalicl_jobflow.schemas.base import Batched, BatchedRows, Document, html_rows, utcnow
 from crystalicl_jobflow.schemas.candidate import Candidate, CandidateCrystal, candidate_crystals
 
 
@@ -54,13 +53,8 @@ class Evaluation(Document):
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><td style='text-align:left'>{escape(name.replace('_', ' '))}</td>"
-            f"<td>{escape(_share(rate))}</td></tr>"
-            for name, rate in self.rates.items()
-        )
-        caption = f"{self.num_candidates} candidates"
-        return f"<table><caption>{caption}</caption><tbody>{rows}</tbody></table>"
+        rows = ((name.replace("_", " "), _share(rate)) for name, rate in self.rates.items())
+        return html_rows(f"{self.num_candidates} candidates", rows)
 
 
 def _share(rate: Rate) -> str:

@@ -8,7 +8,7 @@ from crystalicl_jobflow.comparison.diffraction.fitting import (
     fit_patterns,
     similarity,
 )
-from crystalicl_jobflow.comparison.diffraction.pattern_files import read_pattern
+from crystalicl_jobflow.comparison.diffraction.pattern_files import measured_pattern, read_pattern
 from crystalicl_jobflow.comparison.diffraction.profiles import MeasuredProfile
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "drawn_pattern",
     "fit_pattern",
     "fit_patterns",
+    "measured_pattern",
     "read_pattern",
     "similarity",
 ]

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from crystalicl_jobflow.comparison.diffraction.profiles import MeasuredProfile
 from crystalicl_jobflow.schemas.base import without_marks
 from crystalicl_jobflow.schemas.diffraction import PowderPattern, read_wavelength
 from crystalicl_jobflow.thresholds import MAX_WAVELENGTH, MIN_WAVELENGTH
@@ -114,6 +115,32 @@ def read_pattern(
         )
     except ValueError as error:
         raise ValueError(validation_line(error)) from None
+
+
+def measured_pattern(
+    source: PowderPattern | Mapping[str, Any] | str | Path | None,
+    wavelength: str | float | None = None,
+) -> PowderPattern | None:
+    """Return a pattern that crystals can be compared with; None where none is given.
+
+    Parameters
+    ----------
+    source, wavelength
+        See `read_pattern`.
+
+    Raises
+    ------
+    ValueError
+        If there is no pattern in it, its range is too short to compare with, or a wavelength is
+        given without a pattern; one line.
+    """
+    if source is None:
+        if wavelength is not None:
+            raise ValueError("wavelength has no effect without xrd, a measured pattern")
+        return None
+    pattern = read_pattern(source, wavelength=wavelength)
+    MeasuredProfile.of(pattern)
+    return pattern
 
 
 def _with_wavelength(pattern: PowderPattern, wavelength: str | float) -> PowderPattern:

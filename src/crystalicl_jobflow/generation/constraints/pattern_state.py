@@ -202,29 +202,12 @@ class PatternState(SGSState):
         choices = self._plan.pattern_choices(self.number, reached)
         return room, index, self._blocked | near, choices
 
-    def _take_z(self, z: int, force: bool) -> bool:
+    def _settle(self, z: int) -> None:
         given = self._given_orbit(z)
-        room, index, blocked, choices = self._after(z)
-        if not force and (room < 1 or choices.is_dead_end):
-            return False
-        name = ELEMENTS[self._element]
-        if room < 1:
-            self._relax(f"distance of {name}")
-            self.room = min(self.room, room)
-        self.counts[name] = self.counts.get(name, 0) + self._sites.multiplicities[index]
-        self._used |= 1 << index & self._sites.fixed
-        self._orbits += 1
-        if given is None or given[1].point is None:
-            self._packing.place(site_orbit(self.number, (self._x, self._y, z)), self._radius)
+        if given is None or given[1].point is None:  # the others are placed already
+            super()._settle(z)
         if given is not None:
             self._place = given[0] + 1
-        if choices.is_dead_end:
-            blocked = 0
-            choices = self._find_choices(0)
-            self._relax("distance of fixed positions")
-        self._blocked = blocked
-        self._enter_element(choices)
-        return True
 
 
 def _smallest_radius(rule: SiteRule) -> float:

@@ -290,7 +290,7 @@ class TextFields:
         self.counts[name] = self.counts.get(name, 0) + self._sites.multiplicities[index]
         self._used |= 1 << index & self._sites.fixed
         self._orbits += 1
-        self._packing.place(site_orbit(self.number, (self._x, self._y, z)), self._radius)
+        self._settle(z)
         if choices.is_dead_end:
             # atoms too close are preferred to an incomplete crystal: fixed positions count as free
             # again
@@ -300,6 +300,10 @@ class TextFields:
         self._blocked = blocked
         self._enter_element(choices)
         return True
+
+    def _settle(self, z: int) -> None:
+        """Put the orbit of a point where others are kept away from it."""
+        self._packing.place(site_orbit(self.number, (self._x, self._y, z)), self._radius)
 
     def _relax(self, what: str) -> None:
         if what not in self.relaxed:
