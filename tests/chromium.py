@@ -36,3 +36,49 @@ def browser() -> Iterator[Any]:
             yield running
         finally:
             running.quit()
+
+
+_BEYOND = """
+const width = document.documentElement.clientWidth, least = arguments[0], found = [];
+const boxed = (element) => {  // what scrolls inside its own box may be wider than the page
+  for (let box = element.parentElement; box && box !== document.body; box = box.parentElement)
+    if (["auto", "scroll", "hidden"].includes(getComputedStyle(box).overflowX)) return true;
+  return false;
+};
+for (const element of document.querySelectorAll("body *")) {
+  const {left, right, width: wide, height} = element.getBoundingClientRect();
+  if (!wide || !height || element.matches(".skip, .defs, .defs *") || boxed(element)) continue;
+  if (left < 0 || right > width + 0.5) found.push(`${element.tagName} ${element.className}`);
+}
+const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+while (texts.nextNode()) {
+  const text = texts.currentNode, range = document.createRange();
+  if (!text.textContent.trim() || text.parentElement.closest(".skip, svg, script")) continue;
+  if (boxed(text)) continue;
+  range.selectNodeContents(text);
+  for (const {left, right, width: wide} of range.getClientRects())
+    if (wide && (left < least || right > width - least)) found.push(text.textContent.trim());
+}
+if (document.documentElement.scrollWidth > width) found.push("the page scrolls sideways");
+return found;
+"""
+
+
+def beyond_the_edge(page: Any, *, width: int, margin: int = 12) -> list[str]:
+    """Return the elements of a page that cross the edges of a window, and texts that touch them.
+
+    Parameters
+    ----------
+    page
+        The browser with the page.
+    width
+        Width of the window, pixels; set for this look alone.
+    margin
+        Least distance of a text from the edges, pixels.
+    """
+    metrics = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": False}
+    page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    try:
+        return list(page.execute_script(_BEYOND, margin))
+    finally:
+        page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})

@@ -128,6 +128,8 @@ def test_rates_are_over_every_draw(crystals: Crystals, tmp_path: Path) -> None:
     novel = crystals.evaluate(reference=known).rates["novel"]
     salt = sum(item.formula_pretty == "NaCl" and item.valid for item in crystals.candidates)
     assert (novel.of - novel.count) >= salt > 0
+    page = crystals.best(1).report(tmp_path / "page.html").read_text()
+    assert "1 of the 2 is new: not among the crystals of known (1 crystal)." in page
 
 
 def test_relaxed_crystals_carry_energies(crystals: Crystals) -> None:

@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from chromium import beyond_the_edge
+
 
 @pytest.fixture
 def page(browser: Any, page_file: Path) -> Any:
@@ -167,14 +169,35 @@ def test_the_list_is_searched_and_sorted(page: Any) -> None:
         assert cells[len(numbers) :] == [""] * (7 - len(numbers))  # unknown ones come last
 
 
-@pytest.mark.parametrize("width", [360, 800, 1600])
-def test_nothing_is_wider_than_the_window(page: Any, width: int) -> None:
-    page.execute_cdp_cmd(
-        "Emulation.setDeviceMetricsOverride",
-        {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": False},
-    )
+@pytest.mark.parametrize("width", [360, 768, 1280])
+@pytest.mark.parametrize("opened", [False, True])
+def test_nothing_crosses_the_edge_of_the_window(page: Any, width: int, opened: bool) -> None:
+    if opened:
+        page.execute_script(
+            "document.querySelectorAll('details').forEach((e) => { e.open = true; })"
+        )
+    assert beyond_the_edge(page, width=width) == []
+
+
+def test_what_crosses_the_edge_is_found(page: Any) -> None:
+    page.execute_script("document.querySelector('h1').style.marginLeft = '-40px'")
+    assert any(item.startswith("H1") for item in beyond_the_edge(page, width=360))
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_the_crystals_come_before_the_rates(page: Any, width: int) -> None:
+    metrics = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": False}
+    page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
     try:
-        assert page.execute_script("return document.documentElement.scrollWidth") <= width
+        names = [".answer", "article.card", ".tiles", "#rates"]
+        tops = [
+            page.execute_script(
+                "return document.querySelector(arguments[0]).getBoundingClientRect().top", name
+            )
+            for name in names
+        ]
+        assert tops == sorted(tops)
+        assert tops[1] < 800  # the first is seen without scrolling
     finally:
         page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 

@@ -93,6 +93,7 @@ def evaluate(source: str, out: Path, **options: Any) -> None:
         parquet_available,
         write_evaluation,
     )
+    from crystalicl_jobflow.utils.redaction import redact_document
 
     check_folder(out)
     candidates = load_candidates(source)
@@ -124,7 +125,8 @@ def evaluate(source: str, out: Path, **options: Any) -> None:
             progress=report,
         )
     _candidates.write_candidates(out / _candidates.CANDIDATES, judged)
-    more = {"reference": reference, "known": known, **_candidates.shared_provenance(candidates)}
+    sets = redact_document({"reference": reference, "known": known})
+    more = {**sets, **_candidates.shared_provenance(candidates)}
     paths = write_evaluation(out, evaluation, more=more)
     _print(evaluation)
     for name in evaluation.metrics:

@@ -17,7 +17,8 @@ from crystalicl_jobflow.cli._console import progress
 @click.option(
     "--reference",
     metavar="CSV|STORE",
-    help="Known crystals to show distributions against: a CSV with a column cif, a store, ...",
+    help="Known crystals that distributions and novelty are against: a CSV with a column cif,"
+    " a store, ...",
 )
 @click.option(
     "--out",
@@ -32,7 +33,7 @@ from crystalicl_jobflow.cli._console import progress
     help="Crystals shown in three dimensions.",
 )
 def report(folder: Path, reference: str | None, out: Path | None, top: int) -> None:
-    """Write one HTML page of a run: rates, distributions, crystals, failures, provenance.
+    """Write one HTML page of a run: crystals, rates, distributions, failures, provenance.
 
     DIR is what `crystalicl demo`, `generate`, `evaluate` or `benchmark` wrote: it holds
     candidates.jsonl, and metrics.json or summary.json. The page needs no network and no

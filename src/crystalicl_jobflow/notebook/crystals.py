@@ -185,6 +185,7 @@ class Crystals(Sequence[GeneratedCrystal]):
         self._crystals = tuple(crystals)
         self.candidates = list(candidates)
         self.pattern = pattern
+        self._evaluated: Evaluation | None = None  # what the report shows
 
     @classmethod
     def from_candidates(
@@ -215,6 +216,12 @@ class Crystals(Sequence[GeneratedCrystal]):
             crystals += sorted(found, key=lambda item: not item.valid)
         return cls(crystals, candidates, pattern)
 
+    def _with(self, crystals: Sequence[GeneratedCrystal]) -> Crystals:
+        """Return other crystals of the same draws."""
+        others = Crystals(crystals, self.candidates, self.pattern)
+        others._evaluated = self._evaluated
+        return others
+
     def __len__(self) -> int:
         return len(self._crystals)
 
@@ -226,7 +233,7 @@ class Crystals(Sequence[GeneratedCrystal]):
 
     def __getitem__(self, index: int | slice) -> GeneratedCrystal | Crystals:
         if isinstance(index, slice):
-            return Crystals(self._crystals[index], self.candidates, self.pattern)
+            return self._with(self._crystals[index])
         return self._crystals[index]
 
     def __iter__(self) -> Iterator[GeneratedCrystal]:
@@ -235,7 +242,7 @@ class Crystals(Sequence[GeneratedCrystal]):
     @property
     def valid(self) -> Crystals:
         """Those that passed every check."""
-        return Crystals([item for item in self if item.valid], self.candidates, self.pattern)
+        return self._with([item for item in self if item.valid])
 
     @property
     def structures(self) -> list[Structure]:
@@ -325,10 +332,10 @@ class Crystals(Sequence[GeneratedCrystal]):
                 item.energy_per_atom or 0.0,
             )
         )
-        return Crystals(relaxed, self.candidates, self.pattern)
+        return self._with(relaxed)
 
     def evaluate(self, reference: str | Path | None = None) -> Evaluation:
-        """Return rates over every draw.
+        """Return rates over every draw; a report that is written afterwards shows them.
 
         Parameters
         ----------
@@ -340,10 +347,11 @@ class Crystals(Sequence[GeneratedCrystal]):
 
         known = None if reference is None else read_data_set(reference)
         options = EvaluationOptions(novelty=known is not None)
-        return evaluate_all(self.candidates, options, reference=known)
+        self._evaluated = evaluate_all(self.candidates, options, reference=known)
+        return self._evaluated
 
     def report(self, path: str | Path = "report.html") -> Path:
-        """Write the report of these draws as one HTML page.
+        """Write the report of these draws as one HTML page, with the last evaluation's results.
 
         Parameters
         ----------
@@ -352,7 +360,7 @@ class Crystals(Sequence[GeneratedCrystal]):
         """
         from crystalicl_jobflow.report import build_page, build_run
 
-        run = build_run("Generated crystals", self.candidates)
+        run = build_run("Generated crystals", self.candidates, evaluation=self._evaluated)
         run.pattern = self.pattern
         place = Path(path)
         write_text(place, build_page(run))

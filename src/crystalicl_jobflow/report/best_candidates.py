@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from crystalicl_jobflow.comparison.matching import unique_groups
+from crystalicl_jobflow.report.different_crystals import same_crystals
 from crystalicl_jobflow.report.run import Run
 
 ORDER = (
     "Valid and as asked for first; within that by similarity to a measured pattern, by energy"
     " above the hull and formation energy where they are known, then by displacement from the true"
-    " crystal. Repeated crystals are shown once, and the conditions take turns."
+    " crystal and by how often it was drawn. Repeated crystals are shown once, and the conditions"
+    " take turns."
 )
 """The order in words, for the page."""
 
@@ -19,11 +21,19 @@ COMPARED_PER_CRYSTAL = 10
 """Crystals compared for each one shown, where the run did not look for duplicates itself."""
 
 
-def best_candidates(run: Run, top: int) -> list[int]:
+def best_first(run: Run) -> list[int]:
+    """Return the places of all candidates with a crystal, the best first."""
+    drawable = [i for i, c in enumerate(run.candidates) if c.structure is not None]
+    return sorted(drawable, key=lambda place: (*_key(run, place), place))
+
+
+def best_candidates(
+    run: Run, top: int, crystals: Mapping[int, Sequence[int]] | None = None
+) -> list[int]:
     """Return the places of the candidates to show, the best first.
 
     Conditions take turns, so that one easy condition does not fill the page; a repeated
-    crystal is shown once.
+    crystal is shown once: the best of its draws, which need not be the first.
 
     Parameters
     ----------
@@ -31,10 +41,15 @@ def best_candidates(run: Run, top: int) -> list[int]:
         The run.
     top
         Most candidates to return.
+    crystals
+        Best draw of each crystal → all its draws, where they are known.
     """
-    drawable = [i for i, c in enumerate(run.candidates) if c.structure is not None]
-    drawable.sort(key=lambda place: (*_key(run, place), place))
-    drawable = _without_duplicates(run, drawable, top)
+    draws = crystals or {}
+    compared = best_first(run)
+    if not any("unique" in row or "duplicate_of" in row for row in run.columns):
+        compared = compared[: COMPARED_PER_CRYSTAL * top]  # the page needs no more than its best
+    drawable = list(dict.fromkeys(same_crystals(run, compared)))
+    drawable.sort(key=lambda place: (*_key(run, place), -len(draws.get(place, ())), place))
     turns: dict[str, int] = {}
     ranked = []
     for rank, place in enumerate(drawable):
@@ -42,23 +57,6 @@ def best_candidates(run: Run, top: int) -> list[int]:
         turns[label] = turns.get(label, -1) + 1
         ranked.append((_grade(run, place), turns[label], rank, place))
     return [place for *_, place in sorted(ranked)[:top]]
-
-
-def _without_duplicates(run: Run, places: list[int], top: int) -> list[int]:
-    """Return one of each set of equal crystals, the best, of places in their order.
-
-    That need not be the one that was drawn first: another of the set may have been relaxed.
-    """
-    if any("unique" in row or "duplicate_of" in row for row in run.columns):
-        first: dict[str, int] = {}
-        for place in places:
-            own = run.candidates[place].candidate_id
-            first.setdefault(str(run.columns[place].get("duplicate_of") or own), place)
-        return list(first.values())
-    compared = places[: COMPARED_PER_CRYSTAL * top]  # the page needs no more than its best
-    structures = [run.candidates[i].structure for i in compared]
-    founders = unique_groups([item for item in structures if item is not None])
-    return [place for rank, place in enumerate(compared) if founders[rank] == rank]
 
 
 def _grade(run: Run, place: int) -> int:

@@ -12,12 +12,19 @@ from markupsafe import Markup
 
 from crystalicl_jobflow.candidates.shown import CrystalFile
 from crystalicl_jobflow.report import sections, wording
-from crystalicl_jobflow.report.best_candidates import ORDER, best_candidates
+from crystalicl_jobflow.report.best_candidates import ORDER, best_candidates, best_first
 from crystalicl_jobflow.report.crystal_view import VIEWER_SCRIPTS, stage_html
+from crystalicl_jobflow.report.different_crystals import valid_crystals
+from crystalicl_jobflow.report.opening import opening
 from crystalicl_jobflow.report.pattern_chart import pattern_picture
 from crystalicl_jobflow.report.picture import gradients_svg
 from crystalicl_jobflow.report.provenance import provenance
-from crystalicl_jobflow.report.reference import Reference, read_reference
+from crystalicl_jobflow.report.reference import (
+    Reference,
+    read_reference,
+    reference_name,
+    with_novelty,
+)
 from crystalicl_jobflow.report.rendering import content_policy, resource, template
 from crystalicl_jobflow.report.run import Run, read_run
 from crystalicl_jobflow.report.scene import crystal_scene, viewer_data
@@ -50,7 +57,9 @@ def write_report(
     folder
         What a run left, see :func:`~crystalicl_jobflow.report.read_run`.
     reference
-        Crystals to compare distributions with: a CSV with CIFs, a store, …
+        Known crystals: a CSV with CIFs, a store, … The run's distributions are drawn beside
+        theirs, and its crystals compared with them where the run itself did not look for known
+        ones.
     out
         The file; by default ``report.html`` in the folder.
     top
@@ -69,7 +78,10 @@ def write_report(
         If the folder holds no candidates, or a file cannot be read; one line.
     """
     run = read_run(folder)
-    known = None if reference is None else read_reference(reference, progress=progress)
+    known = None
+    if reference is not None:
+        formulas = {item.formula_pretty for item in run.candidates if item.formula_pretty}
+        known = read_reference(reference, formulas=formulas, progress=progress)
     path = Path(folder) / REPORT_FILE if out is None else Path(out)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, build_page(run, reference=known, top=top))
@@ -88,11 +100,14 @@ def build_page(run: Run, *, reference: Reference | None = None, top: int = TOP) 
     run
         The run.
     reference
-        Distributions to compare with.
+        Known crystals, see :func:`write_report`.
     top
         Crystals shown in three dimensions, at most :data:`MOST_TOP`.
     """
-    places = best_candidates(run, max(0, min(top, MOST_TOP)))
+    if reference is not None:
+        run = with_novelty(run, reference)
+    crystals = valid_crystals(run, best_first(run))
+    places = best_candidates(run, max(0, min(top, MOST_TOP)), crystals)
     scenes = [crystal_scene(run.candidates[place].structure) for place in places]  # type: ignore[arg-type]
     elements = sorted({symbol for scene in scenes for symbol in scene.elements})
     viewer = resource(VIEWER_SCRIPTS[0]) if scenes else ""
@@ -106,6 +121,8 @@ def build_page(run: Run, *, reference: Reference | None = None, top: int = TOP) 
         "viewer": Markup(viewer),
         "script": Markup(script),
         "license": resource("vendor/3Dmol-LICENSE.txt") if scenes else "",
+        "opening": opening(run, crystals, reference),
+        "compared_with": reference_name(run),
         "headline": sections.headline(run),
         "rate_groups": sections.rate_groups(run),
         "figures": sections.figures(run),
@@ -125,6 +142,7 @@ def build_page(run: Run, *, reference: Reference | None = None, top: int = TOP) 
                     label=_in_words(run, place),
                 ),
                 "marks": sections.marks(run, place),
+                "times_drawn": len((crystals or {}).get(place, ())),
                 "cif": _cif_link(run, place),
             }
             for number, (place, scene) in enumerate(zip(places, scenes, strict=True))

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from pymatgen.core import Structure
 
+from crystalicl_jobflow.comparison.novelty import match_reference
+from crystalicl_jobflow.crystal.formula import crystal_composition
 from crystalicl_jobflow.crystal.symmetry import standard_cell
+from crystalicl_jobflow.report.run import Run
 from crystalicl_jobflow.schemas import PROPERTIES
+from crystalicl_jobflow.utils.redaction import redact
 
 MAX_CRYSTALS = 10_000
 """Most reference crystals read; of larger references so many are drawn, always the same."""
@@ -38,6 +42,9 @@ class Reference:
         Records without a readable crystal.
     num_total
         Records in the reference.
+    crystals
+        Id and crystal of those with one of the formulas that were asked for; None where they
+        were not kept.
     """
 
     name: str
@@ -45,10 +52,19 @@ class Reference:
     num_crystals: int = 0
     num_failed: int = 0
     num_total: int = 0
+    crystals: list[tuple[str, Structure]] | None = None
+
+    @property
+    def whole(self) -> bool:
+        """Whether every record was read, not some that were drawn."""
+        return self.num_crystals + self.num_failed >= self.num_total
 
 
 def read_reference(
-    spec: str | Path, *, progress: Callable[[int, int | None], None] | None = None
+    spec: str | Path,
+    *,
+    formulas: Collection[str] | None = None,
+    progress: Callable[[int, int | None], None] | None = None,
 ) -> Reference:
     """Read the distributions of a CSV with CIFs, a store, or any other source of crystals.
 
@@ -56,6 +72,8 @@ def read_reference(
     ----------
     spec
         See :func:`crystalicl_jobflow.datasets.sources.open_source`.
+    formulas
+        Reduced formulas whose crystals are kept for :func:`with_novelty`; None keeps none.
     progress
         Called with (read, of).
 
@@ -71,6 +89,8 @@ def read_reference(
     source = open_source(spec)
     records: list[Any] = list(source.records())
     reference = Reference(name=source.name, num_total=len(records))
+    if formulas is not None:
+        reference.crystals = []
     failed: list[tuple[str, str]] = []
     if len(records) > MAX_CRYSTALS:
         drawn = np.random.default_rng(0).choice(len(records), MAX_CRYSTALS, replace=False)
@@ -90,12 +110,55 @@ def read_reference(
             failed.append((record.record_id, str(error)))
             continue
         reference.num_crystals += 1
+        if reference.crystals is not None and crystal_composition(structure).reduced_formula in (
+            formulas or ()
+        ):
+            reference.crystals.append((record.record_id, structure))
         facts |= {name: value for name, value in record.properties.items() if name in PROPERTIES}
         for name, value in facts.items():
             reference.columns.setdefault(name, []).append(value)
     if not reference.num_crystals:
         raise ValueError(nothing_read(f"reference {spec}", failed))
     return reference
+
+
+def with_novelty(run: Run, reference: Reference) -> Run:
+    """Return the run with its valid crystals compared with those of the reference.
+
+    As they are where the run itself looked for known crystals, and where the reference was not
+    read whole: what is new against a part of it may be known to the rest.
+
+    Parameters
+    ----------
+    run
+        The run.
+    reference
+        Read with the formulas of the run's crystals.
+    """
+    if reference.crystals is None or not reference.whole or "novel_against" in run.tolerances:
+        return run
+    structures = [item.structure if item.valid else None for item in run.candidates]
+    known = match_reference(structures, [crystal for _, crystal in reference.crystals])
+    columns = []
+    for row, structure, found in zip(run.columns, structures, known, strict=True):
+        more: dict[str, Any] = {} if structure is None else {"novel": found is None}
+        if found is not None:
+            more["known_as"] = reference.crystals[found][0]
+        columns.append({**row, **more})
+    against = f"{reference.name}, {reference.num_crystals} crystals"
+    return replace(run, columns=columns, tolerances={**run.tolerances, "novel_against": against})
+
+
+def reference_name(run: Run) -> str | None:
+    """Return the known crystals that the run itself was compared with, or None."""
+    for known in (run.tolerances.get("novel_against"), run.tolerances.get("distributions_against")):
+        if known is not None:
+            return redact(str(known))
+    for name in ("known", "reference"):
+        spec = run.document.get(name)
+        if isinstance(spec, str) and spec:
+            return redact(spec) if "://" in spec else Path(spec).name
+    return None
 
 
 def _facts(structure: Structure) -> dict[str, float]:

@@ -19,6 +19,7 @@ from crystalicl_jobflow.schemas import (
     STRUCTURES_CSV,
     STRUCTURES_PARQUET,
     Candidate,
+    Evaluation,
     Rate,
 )
 from crystalicl_jobflow.schemas.benchmark import TableDoc
@@ -211,6 +212,7 @@ def build_run(
     document: Mapping[str, Any] | None = None,
     columns: list[dict[str, Any]] | None = None,
     sources: Sequence[str] = (),
+    evaluation: Evaluation | None = None,
 ) -> Run:
     """Put a run together from what is in memory.
 
@@ -221,11 +223,13 @@ def build_run(
     candidates
         All of them.
     document
-        ``metrics.json`` or ``summary.json`` as read. Without rates in it they are computed.
+        ``metrics.json`` or ``summary.json`` as read.
     columns
         Further results, one mapping per candidate.
     sources
         Files that were read.
+    evaluation
+        Where rates and results come from if the document has none; made now where None.
 
     Raises
     ------
@@ -252,9 +256,12 @@ def build_run(
         run.reasons = dict(document.get("reasons") or {})
         run.tolerances = dict(document.get("tolerances") or {})
         return run
-    from crystalicl_jobflow.evaluation.rates import evaluate
+    if evaluation is None:
+        from crystalicl_jobflow.evaluation.rates import evaluate
 
-    evaluation = evaluate(run.candidates)
+        evaluation = evaluate(run.candidates)
+    elif columns is None:
+        run.columns = [_known(row) for row in evaluation.results]
     run.rates, run.metrics = evaluation.rates, evaluation.metrics
     run.reasons, run.tolerances = evaluation.reasons, evaluation.tolerances
     return run

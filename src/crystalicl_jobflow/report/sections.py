@@ -14,6 +14,7 @@ from crystalicl_jobflow.report.run import Run
 from crystalicl_jobflow.report.stability import NOT_JUDGED
 from crystalicl_jobflow.report.wording import number, pretty_symbol, words
 from crystalicl_jobflow.schemas import PROPERTIES, STRUCTURE_COLUMNS, Candidate, Rate
+from crystalicl_jobflow.utils.redaction import redact
 
 LOWER_IS_BETTER = frozenset({"overlap", "redrawn"})
 
@@ -28,6 +29,11 @@ MAX_ROWS = 2_000
 
 MAX_EXAMPLES = 3
 """Most texts shown for one reason of failure."""
+
+_AGAINST = {
+    "novel": "novel_against", "sun": "novel_against", "coverage": "coverage_reference",
+}  # fmt: skip
+"""Beginning of a rate's name → the tolerance that names what it is against."""
 
 _GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("As asked for", ("joint", "formula", "space_group")),
@@ -59,6 +65,7 @@ class RateRow:
     low: float | None
     high: float | None
     lower_is_better: bool
+    against: str | None
 
 
 @dataclass(frozen=True)
@@ -131,7 +138,17 @@ def _rate_row(run: Run, name: str, rate: Rate) -> RateRow:
         low=None if bounds is None else bounds[0],
         high=None if bounds is None else bounds[1],
         lower_is_better=name in LOWER_IS_BETTER,
+        against=_against(run, name),
     )
+
+
+def _against(run: Run, name: str) -> str | None:
+    """Return the known crystals behind a rate, where the run's file names them."""
+    key = _AGAINST.get(name.split("_", maxsplit=1)[0])
+    if key is None and name.startswith(("unique_novel", "metastable_sun")):
+        key = "novel_against"
+    found = None if key is None else run.tolerances.get(key)
+    return None if found is None else redact(str(found))
 
 
 def headline(run: Run) -> list[RateRow]:
