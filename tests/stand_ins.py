@@ -52,9 +52,9 @@ class RecordedProject:
 
 def materials_project(monkeypatch: pytest.MonkeyPatch) -> Programs:
     """Answer searches in the Materials Project from a recording, without network or key."""
-    from crystalicl_jobflow.datasets import sources
+    from crystalicl_jobflow.datasets import materials_project as project
 
-    monkeypatch.setattr(sources, "_open_rester", RecordedProject)
+    monkeypatch.setattr(project, "_open_rester", RecordedProject)
     return {}
 
 

@@ -12,15 +12,17 @@ import pytest
 from maggma.stores import MemoryStore
 from pymatgen.core import Lattice, Structure
 
+from crystalicl_jobflow.datasets.materials_project import (
+    MaterialsProjectSource,
+    parse_criteria,
+)
 from crystalicl_jobflow.datasets.records import known_properties, read_crystal
 from crystalicl_jobflow.datasets.sources import (
     CrystalFolderSource,
     CsvSource,
-    MaterialsProjectSource,
     PrototypeSource,
     StoreSource,
     open_source,
-    parse_criteria,
 )
 from crystalicl_jobflow.retrieval import fill_pool
 from crystalicl_jobflow.stores.opening import open_store

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
-import os
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -15,17 +13,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from maggma.core import Store
-from maggma.stores import JSONStore, MemoryStore, MontyStore
 from numpy.typing import ArrayLike, NDArray
 
 from crystalicl_jobflow.crystal.fingerprints import FINGERPRINT_SIZE
 from crystalicl_jobflow.retrieval.columns import FORMAT, Blob, Codes, Columns, element_bits
+from crystalicl_jobflow.retrieval.index_files import (
+    index_folder,
+    store_state,
+    stored_documents,
+)
 from crystalicl_jobflow.schemas import Demonstration
 from crystalicl_jobflow.schemas.properties import by_property_names
-from crystalicl_jobflow.settings import cache_folder
-from crystalicl_jobflow.stores import StoreSpec, connect_store, open_store, store_label
-from crystalicl_jobflow.stores.json_files import read_json_documents
+from crystalicl_jobflow.stores import StoreSpec, open_store, store_label
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -284,14 +283,14 @@ class DemonstrationIndex:
             If the store cannot be opened; one line.
         """
         target = open_store(store, must_exist=True, connect=False)
-        token = _store_state(target)
+        token = store_state(target)
         kept: tuple[Any, DemonstrationIndex] | None = getattr(target, _ATTRIBUTE, None)
         if kept is not None and kept[0] == (token, path) and not rebuild:
             return kept[1]
-        folder = Path(path) if path is not None else _index_folder(target)
+        folder = Path(path) if path is not None else index_folder(target)
         index = None if rebuild or folder is None else _load(folder, token)
         if index is None:
-            index = cls.from_documents(_documents(target), label=store_label(target))
+            index = cls.from_documents(stored_documents(target, _FIELDS), label=store_label(target))
             if folder is not None:
                 index.save(folder, token)
         index.label = store_label(target)
@@ -316,18 +315,6 @@ class DemonstrationIndex:
 _ATTRIBUTE = "_crystalicl_index"
 
 
-def _documents(store: Store) -> Iterable[Mapping[str, Any]]:
-    if isinstance(store, JSONStore) and not store.read_only:
-        # the file, not the store's memory: another process may have written since, and no
-        # query is needed
-        for path in store.paths:
-            if Path(path).is_file():
-                yield from read_json_documents(store, Path(path))
-        return
-    connect_store(store)
-    yield from store.query({}, properties=list(_FIELDS))
-
-
 def _load(folder: Path, token: Mapping[str, Any]) -> DemonstrationIndex | None:
     try:
         meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
@@ -336,57 +323,6 @@ def _load(folder: Path, token: Mapping[str, Any]) -> DemonstrationIndex | None:
         return DemonstrationIndex(Columns.load(folder, meta), label=meta.get("label", ""))
     except (OSError, ValueError, KeyError, EOFError):
         return None
-
-
-def _file_state(store: Store) -> list[list[Any]] | None:
-    """Return size and time of a file store's files; None where there are none to go by."""
-    if isinstance(store, JSONStore) and not store.read_only:
-        paths = [Path(path) for path in store.paths]
-    elif isinstance(store, MontyStore) and store.storage == "sqlite":
-        folder = Path(store.database_path) / store.database_name
-        paths = [folder / f"{store.collection_name}.collection"]
-        paths += [paths[0].with_name(f"{paths[0].name}-wal")]
-    else:
-        return None
-    return [
-        [path.name, path.stat().st_size, path.stat().st_mtime_ns]
-        for path in paths
-        if path.exists() and path.stat().st_size
-    ]
-
-
-def _store_state(store: Store) -> dict[str, Any]:
-    """Return what differs as soon as the store has changed."""
-    files = _file_state(store)
-    if files is not None:
-        return {"files": files}
-    connect_store(store)
-    count = int(store.count())
-    updated = store.last_updated if count else None
-    return {
-        "name": store_label(store),
-        "count": count,
-        "last_updated": None if updated is None else str(updated),
-    }
-
-
-def _index_folder(store: Store) -> Path | None:
-    if isinstance(store, JSONStore) and not store.read_only:
-        path = Path(store.paths[0])
-        folder = path.with_name(f"{path.name.split('.json')[0]}.index")
-    elif isinstance(store, MontyStore):
-        path = Path(store.database_path)
-        folder = path.with_name(f"{path.name}.{store.collection_name}.index")
-    elif isinstance(store, MemoryStore):
-        return None
-    else:
-        return _cache_folder(store)
-    return folder if os.access(folder.parent, os.W_OK) else _cache_folder(store)
-
-
-def _cache_folder(store: Store) -> Path:
-    name = hashlib.blake2b(store_label(store).encode(), digest_size=8).hexdigest()
-    return cache_folder() / "indexes" / name
 
 
 def _milliseconds(value: Any) -> int:

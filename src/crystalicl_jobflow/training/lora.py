@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from crystalicl_jobflow.generation.adapter_base import record_base
-from crystalicl_jobflow.generation.model_places import base_place, is_gguf, pretrained_arguments
+from crystalicl_jobflow.generation.base import GenerationError
+from crystalicl_jobflow.generation.model_places import base_place, is_gguf
+from crystalicl_jobflow.generation.transformers_engine.pretrained import load_base_model
 from crystalicl_jobflow.settings import EMBEDDED_MODEL
 from crystalicl_jobflow.training.checkpoints import CHECKPOINT, without_bars
 from crystalicl_jobflow.training.data.batches import InstructionSource
@@ -91,19 +93,13 @@ def load_base(base_model: str | Path, settings: LoraSettings) -> tuple[Any, Any]
     ValueError
         If the model cannot be loaded or quantised as asked; the message is one line.
     """
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
     options = check_lora(settings)
     device = _device(settings)
-    place, file = pretrained_arguments(base_place(str(base_model)))
+    place = base_place(str(base_model))
     try:
-        tokenizer = AutoTokenizer.from_pretrained(place, trust_remote_code=False, **file)
-        model: Any = AutoModelForCausalLM.from_pretrained(
-            place, trust_remote_code=False, **file, **options
-        )
-    except (OSError, ValueError) as error:
-        reason = first_line(error)
-        raise ValueError(f"model {base_model} cannot be loaded: {reason}") from error
+        tokenizer, model = load_base_model(place, str(base_model), None, options)
+    except GenerationError as error:
+        raise ValueError(first_line(error)) from error
     if settings.quantization is None:
         model.to(device)
     if tokenizer.pad_token_id is None:

@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from statistics import mean, stdev
 from typing import Any
 
+from crystalicl_jobflow.training.card_figures import (
+    figure_table,
+    measurement,
+    read_document,
+)
 from crystalicl_jobflow.training.checkpoints import ARGUMENTS, read_log
 from crystalicl_jobflow.training.progress import CURVE
 from crystalicl_jobflow.training.provenance import DataFile, read_data
@@ -33,31 +37,6 @@ SOURCES = """\
 - Perov-5: I. E. Castelli *et al.*, Energy & Environmental Science 5, 5814 and 9034 (2012)
 - Carbon-24: C. J. Pickard, AIRSS data for carbon at 10 GPa, Materials Cloud (2020), CC-BY 4.0
 """
-
-SHOWN_RATES = (
-    "parsed",
-    "formula",
-    "space_group",
-    "joint",
-    "valid",
-    "structure_valid_radii",
-    "composition_valid",
-    "match",
-)
-"""Benchmark rates shown in a card, in this order.
-
-Not ``structure_valid``: atoms 0.5 Å apart are no crystal that anybody believes.
-"""
-
-SHOWN_BEGINNINGS = ("match_at_",)
-"""Prefixes of the rates of structure prediction that are shown as well."""
-
-SHOWN_NUMBERS = {
-    "rms": ("metrics", "rms"),
-    "crystals/s": ("speed", "crystals_per_second"),
-    "tokens/s": ("speed", "tokens_per_second"),
-}
-"""Numbers at the end, and where a ``metrics.json`` holds them; of repeats, the mean."""
 
 
 def model_card(
@@ -129,7 +108,7 @@ def training_card(
         If a folder or file is not what it should be.
     """
     folder = Path(folder)
-    arguments = _read(folder / ARGUMENTS)
+    arguments = read_document(folder / ARGUMENTS)
     tuned = _optional(folder / LORA_ARGUMENTS)
     text = arguments["text_format"].upper()
     if tuned:
@@ -194,7 +173,7 @@ def with_figures(card: str, metrics: Mapping[str, Mapping[str, Any]]) -> str:
     metrics
         Label of a measurement, and a mapping that holds ``rates``.
     """
-    return _join([card, "## Figures", _figures(metrics)]) if metrics else card
+    return _join([card, "## Figures", figure_table(metrics)]) if metrics else card
 
 
 def save_card(folder: Path, card: str) -> Path:
@@ -219,7 +198,10 @@ def _measured(
     if commands:
         parts.append("To train it again:\n\n```\n" + "\n".join(commands) + "\n```")
     if metrics:
-        parts += ["## Figures", _figures({name: _repeats(Path(p)) for name, p in metrics.items()})]
+        parts += [
+            "## Figures",
+            figure_table({name: measurement(Path(p)) for name, p in metrics.items()}),
+        ]
     return [*parts, notes]
 
 
@@ -253,7 +235,7 @@ def _guarded(files: Sequence[DataFile]) -> str:
 
 
 def _training(folder: Path) -> str:
-    arguments = _read(folder / ARGUMENTS)
+    arguments = read_document(folder / ARGUMENTS)
     lines = read_log(folder)
     if not lines:
         raise ValueError(f"{folder} has an empty log")
@@ -346,75 +328,5 @@ def training_command(folder: Path) -> str:
     return path.read_text(encoding="utf-8").strip() if path.is_file() else ""
 
 
-def _repeats(path: Path) -> dict[str, Any]:
-    """Return a measurement, or the sum of those in a folder, with deviations."""
-    if not path.is_dir():
-        return _read(path)
-    found = [_read(file) for file in sorted(path.rglob("metrics.json"))]
-    if not found:
-        raise ValueError(f"{path} holds no metrics.json")
-    rates: dict[str, Any] = {}
-    for name in found[0]["rates"]:
-        each = [item["rates"][name] for item in found if name in item["rates"]]
-        count, total = (sum(rate[part] for rate in each) for part in ("count", "of"))
-        known = [rate["rate"] for rate in each if rate["rate"] is not None]
-        rates[name] = {"rate": count / total if total else None, "count": count, "of": total}
-        if len(known) > 1:
-            rates[name]["deviation"] = stdev(known)
-    merged: dict[str, Any] = {"rates": rates}
-    for part, name in SHOWN_NUMBERS.values():
-        values = [item[part][name] for item in found if name in item.get(part, {})]
-        if values and None not in values:
-            merged.setdefault(part, {})[name] = mean(values)
-    return merged
-
-
-def _figures(documents: Mapping[str, Mapping[str, Any]]) -> str:
-    measured: list[Mapping[str, Any]] = [item["rates"] for item in documents.values()]
-    there = dict.fromkeys(name for rates in measured for name in rates)
-    names = [name for name in SHOWN_RATES if name in there]
-    # with one sample per condition, these equal the rate of all candidates
-    names += [
-        name
-        for name in there
-        if name.startswith(SHOWN_BEGINNINGS)
-        and any(rates.get(name) != rates.get("match") for rates in measured)
-    ]
-    numbers = {
-        label: place
-        for label, place in SHOWN_NUMBERS.items()
-        if any(place[1] in item.get(place[0], {}) for item in documents.values())
-    }
-    head = [*names, *numbers]
-    lines = ["| | " + " | ".join(head) + " |", "|---" * (len(head) + 1) + "|"]
-    for label, document in documents.items():
-        cells = [_cell(document["rates"].get(name)) for name in names]
-        for part, name in numbers.values():
-            value = document.get(part, {}).get(name)
-            cells.append("-" if value is None else _short(value))
-        lines.append(f"| {label} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
-
-
-def _short(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
-
-
-def _cell(rate: Mapping[str, Any] | None) -> str:
-    if rate is None or rate["rate"] is None:
-        return "-"
-    spread = f" ± {rate['deviation']:.3f}" if "deviation" in rate else ""
-    return f"{rate['rate']:.3f}{spread} ({rate['count']}/{rate['of']})"
-
-
 def _optional(path: Path) -> dict[str, Any]:
-    return _read(path) if path.is_file() else {}
-
-
-def _read(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise ValueError(f"{path} is not a file")
-    content = json.loads(path.read_text(encoding="utf-8"))
-    if not isinstance(content, dict):
-        raise ValueError(f"{path} does not hold a document")
-    return content
+    return read_document(path) if path.is_file() else {}
