@@ -30,6 +30,23 @@ def test_importing_the_package_costs_nothing() -> None:
     assert done.stdout.strip() == "[]"
 
 
+def test_the_first_crystal_waits_for_nothing_that_it_does_not_need() -> None:
+    code = (
+        "import sys\n"
+        "from crystalicl_jobflow import generate\n"
+        "from crystalicl_jobflow.crystal.metadata import structure_metadata, symmetry_metadata\n"
+        "from crystalicl_jobflow.report import build_crystal_view\n"
+        "from pymatgen.core import Lattice, Structure\n"
+        "crystal = Structure(Lattice.cubic(4), ['Po'], [[0, 0, 0]])\n"
+        "structure_metadata(crystal, symmetry_metadata(None))\n"
+        "build_crystal_view(crystal, title='Po')\n"
+        "slow = {'torch', 'matplotlib', 'ase', 'emmet', 'smact', 'scipy.stats', 'networkx'}\n"
+        "print(sorted(slow & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
 def test_public_names_are_found_when_they_are_used_and_known_to_type_checkers() -> None:
     assert len(package.__all__) == len(set(package.__all__)) > 15
     assert set(package.__all__) <= set(dir(package))

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from pymatgen.core import Composition, Structure
-from pymatgen.io.ase import AseAtomsAdaptor
 
 from crystalicl_jobflow.crystal import wyckoff
 from crystalicl_jobflow.datasets.crystal_data import read_data_set
@@ -165,6 +164,8 @@ def _read(source: Any, *, as_texts: bool) -> Iterator[Parent]:
     elif isinstance(source, Mapping):
         yield from _of_mapping(source, as_texts=as_texts)
     elif hasattr(source, "get_scaled_positions"):
+        from pymatgen.io.ase import AseAtomsAdaptor
+
         yield _parent(None, AseAtomsAdaptor.get_structure(source))
     elif isinstance(getattr(source, "structure", None), Structure):
         candidate = getattr(source, "candidate", None)

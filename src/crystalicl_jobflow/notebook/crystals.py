@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from pymatgen.core import Structure
-from pymatgen.io.ase import AseAtomsAdaptor
 
 from crystalicl_jobflow.notebook import html
 from crystalicl_jobflow.schemas import Candidate
 from crystalicl_jobflow.schemas.editing import Edit
 from crystalicl_jobflow.selection import SelectionRules, select_candidates
 from crystalicl_jobflow.utils.files import safe_name, write_text
+from crystalicl_jobflow.utils.messages import counted
 from crystalicl_jobflow.validation.distances import min_distance
 
 if TYPE_CHECKING:
@@ -79,6 +79,8 @@ class GeneratedCrystal:
     @property
     def atoms(self) -> Atoms:
         """The crystal for ASE."""
+        from pymatgen.io.ase import AseAtomsAdaptor
+
         return AseAtomsAdaptor.get_atoms(self.structure)
 
     @property
@@ -370,10 +372,10 @@ class Crystals(Sequence[GeneratedCrystal]):
     def summary(self) -> str:
         """What was drawn, in one sentence."""
         words = (
-            f"{_count(len(self), 'different crystal')}, {sum(item.valid for item in self)} valid"
+            f"{counted(len(self), 'different crystal')}, {sum(item.valid for item in self)} valid"
         )
         if self.candidates:
-            words += f", of {_count(len(self.candidates), 'draw')}"
+            words += f", of {counted(len(self.candidates), 'draw')}"
         lost = ", ".join(f"{number} × {reason}" for reason, number in self.failures.items())
         return f"{words}; no crystal: {lost}" if lost else words
 
@@ -393,7 +395,3 @@ def _edited(edit: Edit) -> dict[str, Any]:
         known = edit.substitution_probability
         told["ions"] = "unknown" if known is None else f"{known:.3g}"
     return told
-
-
-def _count(number: int, thing: str) -> str:
-    return f"{number} {thing}{'' if number == 1 else 's'}"

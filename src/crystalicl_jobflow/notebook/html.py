@@ -8,7 +8,6 @@ from typing import Any
 
 from pymatgen.core import Structure
 
-from crystalicl_jobflow.report import build_crystal_view
 from crystalicl_jobflow.report.wording import formula_html
 from crystalicl_jobflow.utils.messages import show_controls
 
@@ -55,6 +54,8 @@ class View:
         return f"{self.title}\n{self.structure}"
 
     def _repr_html_(self) -> str:
+        from crystalicl_jobflow.report import build_crystal_view
+
         page = build_crystal_view(self.structure, title=self.title)
         return (
             f'<iframe srcdoc="{escape(page)}" title="{escape(self.title)}" sandbox="allow-scripts"'

@@ -2,11 +2,32 @@
 
 from __future__ import annotations
 
-from crystalicl_jobflow.evaluation.intervals import CONFIDENCE, wilson_interval
-from crystalicl_jobflow.report.crystal_view import build_crystal_view
-from crystalicl_jobflow.report.page import MOST_TOP, REPORT_FILE, TOP, build_page, write_report
-from crystalicl_jobflow.report.reference import Reference, read_reference
-from crystalicl_jobflow.report.run import Run, build_run, read_run
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from crystalicl_jobflow.evaluation.intervals import CONFIDENCE, wilson_interval
+    from crystalicl_jobflow.report.crystal_view import build_crystal_view
+    from crystalicl_jobflow.report.page import MOST_TOP, REPORT_FILE, TOP, build_page, write_report
+    from crystalicl_jobflow.report.reference import Reference, read_reference
+    from crystalicl_jobflow.report.run import Run, build_run, read_run
+
+_PLACES = {
+    "CONFIDENCE": "evaluation.intervals",
+    "MOST_TOP": "report.page",
+    "REPORT_FILE": "report.page",
+    "TOP": "report.page",
+    "Reference": "report.reference",
+    "Run": "report.run",
+    "build_crystal_view": "report.crystal_view",
+    "build_page": "report.page",
+    "build_run": "report.run",
+    "read_reference": "report.reference",
+    "read_run": "report.run",
+    "wilson_interval": "evaluation.intervals",
+    "write_report": "report.page",
+}
+"""Public name to its module: a crystal in a notebook needs its view, not the whole page."""
 
 __all__ = [
     "CONFIDENCE",
@@ -23,3 +44,12 @@ __all__ = [
     "wilson_interval",
     "write_report",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name when it is first used."""
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = getattr(import_module(f"crystalicl_jobflow.{_PLACES[name]}"), name)
+    globals()[name] = found
+    return found

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from crystalicl_jobflow.report.reference import Reference, reference_name
 from crystalicl_jobflow.report.run import Run
-from crystalicl_jobflow.report.wording import counted, words
+from crystalicl_jobflow.report.wording import words
+from crystalicl_jobflow.utils.messages import counted
 from crystalicl_jobflow.utils.redaction import redact
 
 MOST_ASKED = 4

@@ -36,8 +36,3 @@ def formula_html(formula: str | None) -> Markup:
     """Return a formula with its amounts lowered; everything else escaped and written out."""
     shown = str(escape(show_controls(formula or "")))
     return Markup(re.sub(r"(?<=[A-Za-z)\]])(\d+\.?\d*)", r"<sub>\1</sub>", shown))
-
-
-def counted(number: int, thing: str) -> str:
-    """Return a number of things, ``1 crystal`` or ``1,200 crystals``."""
-    return f"{number:,} {thing}{'' if number == 1 else 's'}"

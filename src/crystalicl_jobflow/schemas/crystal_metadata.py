@@ -1,6 +1,6 @@
 """What a crystal is, under the names of emmet's ``StructureMetadata`` and ``SymmetryData``.
 
-Fields without emmet's import, which takes seconds; its classes build what stands in them, see
+Without emmet's import, which takes seconds; what stands in them is built by
 :mod:`crystalicl_jobflow.crystal.metadata`.
 """
 

@@ -71,3 +71,8 @@ def validation_line(error: ValueError) -> str:
         named = item["type"] == "value_error" or not place
         lines.append(message if named else f"{place}: {message}")
     return "; ".join(dict.fromkeys(lines)).replace("\n", " ")
+
+
+def counted(number: int, thing: str) -> str:
+    """Return a number of things, ``1 crystal`` or ``1,200 crystals``."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"

@@ -156,23 +156,21 @@ def build_candidates(
         for index, generation in enumerate(generations)
         for completion in generation.completions
     ]
-    found = map_list(_validate_task, tasks, processes=processes, progress=progress, on_death=_died)
-    # here and not in the processes: each of them would import emmet, which takes seconds
-    return [_with_metadata(candidate) for candidate in found]
+    return map_list(_validate_task, tasks, processes=processes, progress=progress, on_death=_died)
 
 
 def _validate_task(task: tuple[Completion, Generation, float]) -> Candidate:
     completion, generation, symprec = task
-    return _validated(completion, generation, symprec=symprec)
+    return _with_metadata(_validated(completion, generation, symprec=symprec))
 
 
 def _with_metadata(candidate: Candidate) -> Candidate:
-    """Fill in what emmet says of the crystal, where there is one."""
+    """Fill in what is known of the crystal, where there is one."""
     if candidate.structure is None:
         return candidate
     try:
         found = structure_metadata(candidate.structure, candidate.symmetry.model_dump())
-    except Exception:  # emmet knows no such crystal: what the checks found stays
+    except Exception:  # a crystal out of the ordinary: what the checks found stays
         return candidate
     found["symmetry"] = candidate.symmetry
     return candidate.model_copy(update=found)

@@ -9,13 +9,13 @@ from importlib.metadata import version
 
 import numpy as np
 from numpy.typing import NDArray
-from pymatgen.analysis.diffraction.xrd import XRDCalculator
 from pymatgen.core import Structure
 from scipy.optimize import minimize
 
 from crystalicl_jobflow.comparison.diffraction.profiles import MeasuredProfile
 from crystalicl_jobflow.comparison.diffraction.reflections import (
     Reflections,
+    calculator,
     limited,
     reflections,
 )
@@ -185,7 +185,7 @@ def similarity(
     wavelength = profile.pattern.wavelength
     limits = limited(structure, wavelength, (profile.grid.start, profile.grid.end))
     angles = tuple(2 * math.degrees(math.asin(wavelength * x / 2)) for x in limits)
-    peaks = XRDCalculator(wavelength).get_pattern(structure, scaled=False, two_theta_range=angles)
+    peaks = calculator(wavelength).get_pattern(structure, scaled=False, two_theta_range=angles)
     places = 2 * np.sin(np.radians(np.asarray(peaks.x) / 2)) / wavelength
     return profile.similarity(places, np.asarray(peaks.y), width=width)
 
@@ -209,7 +209,7 @@ def drawn_pattern(structure: Structure, pattern: PowderPattern) -> tuple[Floats,
     profile = MeasuredProfile.of(pattern)
     limits = limited(structure, pattern.wavelength, (profile.grid.start, profile.grid.end))
     low, high = (2 * math.degrees(math.asin(pattern.wavelength * x / 2)) for x in limits)
-    peaks = XRDCalculator(pattern.wavelength).get_pattern(structure, two_theta_range=(low, high))
+    peaks = calculator(pattern.wavelength).get_pattern(structure, two_theta_range=(low, high))
     angles, heights = np.asarray(peaks.x), np.asarray(peaks.y)
     grid = np.linspace(pattern.two_theta[0], pattern.two_theta[-1], 2000)
     sigma = (grid[-1] - grid[0]) / 400 / (2 * math.sqrt(2 * math.log(2)))

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from pymatgen.analysis.diffraction.xrd import XRDCalculator
 from pymatgen.core import Lattice, Structure
 
 from crystalicl_jobflow.crystal.symmetry import structure_dataset
 from crystalicl_jobflow.thresholds import SYMPREC
+
+if TYPE_CHECKING:
+    from pymatgen.analysis.diffraction.xrd import XRDCalculator
 
 MOST_REFLECTIONS = 20_000
 """Points of the reciprocal lattice up to which a pattern is computed: beyond, the range is cut.
@@ -89,7 +92,7 @@ def reflections(
     lattice = structure.lattice.matrix
     nudged = lattice @ (np.eye(3) + np.tensordot(amounts, strains, axes=1))
     angles = tuple(2 * math.degrees(math.asin(wavelength * x / 2)) for x in (low, high))
-    pattern = XRDCalculator(wavelength).get_pattern(
+    pattern = calculator(wavelength).get_pattern(
         Structure(Lattice(nudged), structure.species_and_occu, structure.frac_coords),
         scaled=False,
         two_theta_range=angles,
@@ -102,6 +105,19 @@ def reflections(
         np.asarray(np.linalg.inv(lattice).T, dtype=np.float64),
         strains,
     )
+
+
+def calculator(wavelength: float) -> XRDCalculator:
+    """Return pymatgen's calculator, whose import takes a second: it can draw, too.
+
+    Parameters
+    ----------
+    wavelength
+        Å
+    """
+    from pymatgen.analysis.diffraction.xrd import XRDCalculator
+
+    return XRDCalculator(wavelength)
 
 
 def limited(
