@@ -445,9 +445,10 @@ def asked_page(path: str, *, token: str | None = None, **request: Any) -> str:
     from starlette.testclient import TestClient
 
     from crystalicl_jobflow.web import Limits
-    from crystalicl_jobflow.web.app import Place, build_app
+    from crystalicl_jobflow.web.app import build_app
     from crystalicl_jobflow.web.database import Database
     from crystalicl_jobflow.web.guard import Doorkeeping
+    from crystalicl_jobflow.web.place import Place
     from crystalicl_jobflow.web.work import Work
 
     work = Work(lambda question, progress: [], Limits())

@@ -19,15 +19,18 @@ TOKEN = "a-token-of-sixteen"
 
 
 def answer_of(port: int) -> str:
-    """Return what the page answers without and with the token, once it answers."""
+    """Return what the page answers without and with the token, once the model is loaded."""
     address, pause = f"http://127.0.0.1:{port}/", threading.Event()
-    for _ in range(600):
+    for _ in range(6000):
         try:
             urllib.request.urlopen(address, timeout=5)
         except urllib.error.HTTPError as refused:
             asked = urllib.request.Request(address, headers={"authorization": f"Bearer {TOKEN}"})
             with urllib.request.urlopen(asked, timeout=30) as answer:
-                return f"{refused.code} {answer.read().decode()}"
+                page = f"{refused.code} {answer.read().decode()}"
+            if "Loading the model" not in page:
+                return page
+            pause.wait(0.1)
         except OSError:
             pause.wait(0.1)
     return "no answer"

@@ -15,10 +15,11 @@ from crystalicl_jobflow.generation import Writing
 from crystalicl_jobflow.schemas import Candidate, Condition, SamplingParams
 from crystalicl_jobflow.utils.progress import Progress
 from crystalicl_jobflow.web import Limits
-from crystalicl_jobflow.web.app import Place, build_app
+from crystalicl_jobflow.web.app import build_app
 from crystalicl_jobflow.web.database import Database
 from crystalicl_jobflow.web.generating import Generating
 from crystalicl_jobflow.web.guard import Doorkeeping
+from crystalicl_jobflow.web.place import Place
 from crystalicl_jobflow.web.questions import Question
 from crystalicl_jobflow.web.work import Work
 from reciting import NO_CRYSTAL, PEROVSKITE, ROCK_SALT, RecitingGenerator

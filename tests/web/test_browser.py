@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 from pymatgen.core import Structure
 
+from chromium import beyond_the_edge
 from crystalicl_jobflow.web import Address, Limits, serve
-from crystalicl_jobflow.web.app import Place
 from crystalicl_jobflow.web.database import Database
+from crystalicl_jobflow.web.place import Place
 from crystalicl_jobflow.web.work import Work
 
 from .conftest import HOSTILE, Held, reciting_answer
@@ -26,8 +27,11 @@ def opened(browser: Any) -> Iterator[Callable[..., Any]]:
     """Return a function that serves pages and opens the first of them in the browser."""
     ends: list[tuple[threading.Event, threading.Thread]] = []
 
-    def open_page(answer: Any, *, token: str | None = None, database: Any = None) -> Any:
-        work = Work(answer, Limits(), keep=None if database is None else database.write)
+    def open_page(
+        answer: Any, *, token: str | None = None, database: Any = None, prepare: Any = None
+    ) -> Any:
+        keep = None if database is None else database.write
+        work = Work(answer, Limits(), keep=keep, prepare=prepare)
         place = Place(work, "reciting", database)
         ready: queue.Queue[str] = queue.Queue()
         end = threading.Event()
@@ -134,6 +138,38 @@ def test_ask_wait_see_and_take_along(opened: Any, tmp_path: Path) -> None:
     assert page.get_log("browser") == []
 
 
+def test_a_question_is_stopped(opened: Any) -> None:
+    answer = Held()
+    page = opened(answer)
+    fill(page, formula="NaCl")
+    press(page, "Generate")
+    assert answer.begun.wait(30)
+    until(page, lambda page: "0 of 8 texts written" in told(page))
+    press(page, "Stop")
+    until(page, lambda page: "Stopping after the text" in told(page))  # the server knows
+    answer.go_on()
+    until(page, lambda page: "stopped on request" in told(page))
+    assert page.find_elements("css selector", CARDS) == []
+    page.refresh()
+    page.find_element("link text", "Ask again").click()
+    assert page.find_element("name", "formula").get_property("value") == "NaCl"
+
+
+def test_the_page_is_there_while_the_model_is_loaded(opened: Any) -> None:
+    loaded = threading.Event()
+    page = opened(reciting_answer(), prepare=lambda: loaded.wait(120))
+    try:
+        assert "Loading the model" in page.find_element("id", "loading").text
+        fill(page, formula="NaCl")
+        press(page, "Generate")
+        until(page, lambda page: told(page) == "Loading the model")
+    finally:
+        loaded.set()
+    assert answered(page)
+    page.find_element("link text", "Ask").click()
+    assert page.find_elements("id", "loading") == []
+
+
 def test_a_cif_file_fills_the_form_and_a_large_one_is_told(opened: Any, tmp_path: Path) -> None:
     page = opened(reciting_answer())
     salt = tmp_path / "salt.cif"
@@ -164,15 +200,12 @@ def test_nothing_is_wider_than_the_window_and_dark_is_dark(
     page = opened(reciting_answer(), database=database)
     features = [{"name": "prefers-color-scheme", "value": scheme}]
     page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
-    metrics = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": False}
-    page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
     try:
         for step in (lambda: None, page.find_element("link text", "Past runs").click):
             step()
-            assert page.execute_script("return document.documentElement.scrollWidth") <= width
+            assert beyond_the_edge(page, width=width) == []
             paper = page.find_element("tag name", "body").value_of_css_property("background-color")
             dark = int(paper.split("(")[1].split(",")[0]) < 60
             assert dark == (scheme == "dark")
     finally:
-        page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
         page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})

@@ -129,3 +129,40 @@ def test_an_answer_that_cannot_be_stored_is_there_all_the_same() -> None:
     assert run.message == "not stored: disk full"
     assert run.crystals is not None
     work.close()
+
+
+def test_questions_wait_for_the_model_to_be_loaded() -> None:
+    loaded, calls = threading.Event(), []
+
+    def prepare() -> None:
+        calls.append("prepare")
+        loaded.wait(30)
+
+    def answer(question: Question, progress: Progress) -> Sequence[Candidate]:
+        calls.append("answer")
+        return reciting_answer()(question, progress)
+
+    work = Work(answer, Limits(), prepare=prepare)
+    run = work.ask(NACL)
+    assert work.loading
+    assert run.state is State.WAITING
+    loaded.set()
+    assert ended(run).state is State.DONE
+    assert not work.loading
+    assert calls == ["prepare", "answer"]
+    work.close()
+
+
+def test_a_model_that_cannot_be_loaded_is_kept_as_a_fault() -> None:
+    def prepare() -> None:
+        raise OSError("no such model")
+
+    work = Work(reciting_answer(), Limits(), prepare=prepare)
+    run = work.ask(NACL)
+    until = time.monotonic() + 30
+    while work.fault is None:
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    assert work.close()
+    assert run.state is State.STOPPED
+    assert str(work.fault) == "no such model"

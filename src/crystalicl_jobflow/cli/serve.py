@@ -106,8 +106,9 @@ _TOKEN = re.compile(r"[\w.~-]{16,200}", re.ASCII)
 def serve(**options: Any) -> None:
     """Serve a page to ask for crystals, look at them and take them along.
 
-    One model is loaded, once, and one question is worked on at a time. Browsers say conditions
-    only: model, pool and store are those of this command. Ctrl-C ends it.
+    One model is loaded, once, while the page answers already, and one question is worked on
+    at a time. Browsers say conditions only: model, pool and store are those of this command.
+    Ctrl-C ends it.
     """
     from crystalicl_jobflow.web import Address, Limits, check_installed
 
@@ -124,18 +125,31 @@ def serve(**options: Any) -> None:
         check_model(options)
         database = _database(options, limits)
 
-        from crystalicl_jobflow.web.app import Place
+        from crystalicl_jobflow.settings import SETTINGS
+        from crystalicl_jobflow.web.generating import Loading
+        from crystalicl_jobflow.web.place import Place
         from crystalicl_jobflow.web.serving import serve as serve_pages
         from crystalicl_jobflow.web.work import Work
 
-        answer = _generating(options)
+        answer = Loading(partial(_generating, options))
         keep = None if database is None or options["read_only"] else database.write
-        place = Place(Work(answer, limits, keep=keep), answer.model, database, limits)
+
+        def prepare() -> None:
+            answer.prepare()
+            note("The model is loaded.")
+
+        work = Work(answer, limits, keep=keep, prepare=prepare)
+        place = Place(work, options["model"] or SETTINGS.MODEL, database, limits)
+
+        def ending() -> None:
+            note("Ending: what is being worked on is given up")
+            answer.close()
+
         ended = serve_pages(
-            place, address, listening=listening, ready=partial(_ready, token), ending=_ending
+            place, address, listening=listening, ready=partial(_ready, token), ending=ending
         )
     if not ended:
-        note("Ended while a text was being written.")
+        note("Ended in the midst of loading or writing.")
         os._exit(0)  # a library's thread may not be waited for
     note("Ended.")
 
@@ -189,7 +203,6 @@ def _generating(options: Mapping[str, Any]) -> Generating:
     from crystalicl_jobflow.web.generating import Generating
 
     model = options["model"] or SETTINGS.MODEL
-    note("Loading the model")
     generator = read_generator(options)
     own_pool = options["pool"] is not None
     drawn = own_pool and options["groups"] == "pool"
@@ -204,10 +217,7 @@ def _generating(options: Mapping[str, Any]) -> Generating:
 
 def _ready(token: str | None, url: str) -> None:
     click.echo(f"Serving at {url}")
+    note("The model is being loaded meanwhile.")
     if token is not None:
         note("Whoever has this address can ask; it is sent unencrypted.")
     note("Ctrl-C ends it.")
-
-
-def _ending() -> None:
-    note("Ending: what is being worked on is given up")

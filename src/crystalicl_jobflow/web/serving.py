@@ -15,7 +15,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from crystalicl_jobflow.web.app import Place
+    from crystalicl_jobflow.web.place import Place
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -125,6 +125,8 @@ def serve(
         If the extra is missing.
     OSError
         If the port cannot be had; one line.
+    Exception
+        Whatever the loading of the model ended with.
     """
     check_installed()
     import uvicorn
@@ -146,15 +148,18 @@ def serve(
     with _signals(end):
         thread.start()
         ready(address.url(open_port.getsockname()[1]))
-        while thread.is_alive() and not end.wait(0.2):
+        while thread.is_alive() and place.work.fault is None and not end.wait(0.2):
             pass
-        ending()
+        if place.work.fault is None:
+            ending()
         ended = place.work.close()  # while pages still answer: whoever waits is told
         server.should_exit = True
         thread.join(10)
         open_port.close()
         if place.database is not None and ended:
             place.database.close()
+    if place.work.fault is not None:
+        raise place.work.fault
     return ended
 
 

@@ -97,6 +97,8 @@ class Run:
 class Work:
     """A queue with one worker, which has the model.
 
+    Where the model cannot be loaded, ``fault`` says why: the server is to end then.
+
     Parameters
     ----------
     answer
@@ -105,16 +107,36 @@ class Work:
         How many may wait, how long one may take, how many answers are kept.
     keep
         Stores the candidates of an answer; None for no store.
+    prepare
+        Called by the worker before the first question: loads the model while pages answer
+        already. None where nothing is to be loaded.
     """
 
-    def __init__(self, answer: Answer, limits: Limits, *, keep: Keep | None = None) -> None:
+    def __init__(
+        self,
+        answer: Answer,
+        limits: Limits,
+        *,
+        keep: Keep | None = None,
+        prepare: Callable[[], None] | None = None,
+    ) -> None:
         self._answer, self._keep, self.limits = answer, keep, limits
+        self._prepare = prepare
+        self._prepared = threading.Event()
+        if prepare is None:
+            self._prepared.set()
+        self.fault: Exception | None = None
         self._waiting: queue.Queue[Run | None] = queue.Queue()
         self._runs: dict[str, Run] = {}
         self._lock = threading.Lock()
         self._closed = False
         self._thread = threading.Thread(target=self._work, name="crystals", daemon=True)
         self._thread.start()
+
+    @property
+    def loading(self) -> bool:
+        """Whether the model is still being loaded; questions wait for it."""
+        return not self._prepared.is_set()
 
     def ask(self, question: Question) -> Run:
         """Put a question at the end of the queue.
@@ -169,7 +191,8 @@ class Work:
         Parameters
         ----------
         seconds
-            How long to wait for the text that is being written.
+            How long to wait for the text that is being written; a second where it is a model
+            that is being loaded.
 
         Returns
         -------
@@ -181,10 +204,17 @@ class Work:
         for run in self.runs():
             self.stop(run, ENDING)
         self._waiting.put(None)
-        self._thread.join(seconds)
+        self._thread.join(min(seconds, 1.0) if self.loading else seconds)
         return not self._thread.is_alive()
 
     def _work(self) -> None:
+        if self._prepare is not None:
+            try:
+                self._prepare()
+            except Exception as error:  # whatever: without a model there is nothing to serve
+                self.fault = error
+                return
+        self._prepared.set()
         while (run := self._waiting.get()) is not None:
             with self._lock:
                 if run.state is not State.WAITING:
