@@ -34,6 +34,19 @@ def shared_data() -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def shared_models() -> Path:
+    """Return the folder of matgl's pretrained models beside the repository, or skip."""
+    folder = Path(
+        os.environ.get("CRYSTALICL_TEST_MODELS")
+        or Path(__file__).resolve().parents[1].parent / "shared" / "models"
+    )
+    if not (folder / "MEGNet-MP-2018.6.1-Eform" / "model.json").is_file():
+        pytest.skip(f"no models of matgl: {folder} is missing (set CRYSTALICL_TEST_MODELS)")
+    pytest.importorskip("matgl", reason="models of matgl need the extra matgl")
+    return folder
+
+
 @pytest.fixture(autouse=True)
 def unfinished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Keep what jobs have written in a folder of the test's own, also in child processes."""

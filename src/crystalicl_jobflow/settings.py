@@ -63,6 +63,11 @@ class CrystalICLSettings(BaseSettings):
         " a formula, as `crystalicl benchmark groups` writes it; None: the fitted ones of the"
         " package.",
     )
+    POTENTIALS: str | None = Field(
+        None,
+        description="Folder with potentials and predictors that matgl has saved, a folder each:"
+        " they are looked for there before they are fetched from the hub.",
+    )
     RESUME_DIR: str | None = Field(
         None,
         description="Folder where generation and force-field jobs keep what they have written until"

@@ -84,3 +84,26 @@ def test_a_dataset_without_values(tmp_path: Path) -> None:
     done = run("--dataset", path, "--property", "band_gap")
     assert done.exit_code == 2
     assert "no crystal with band_gap" in done.stderr
+
+
+def test_a_bias_is_fitted_and_taken_out(dataset: Path, tmp_path: Path) -> None:
+    out, run_folder = tmp_path / "bias.json", tmp_path / "run"
+    options = ["--dataset", dataset, "--property", "band_gap", "--predictor", "trees"]
+    done = CliRunner().invoke(
+        cli, ["benchmark", "correction", *map(str, options), "--kind", "offset", "--out", str(out)]
+    )
+    assert done.exit_code == 0, done.output
+    assert json.loads(out.read_text())["origin"]["dataset"] == "known.csv"
+    done = run(*options, "--predictor", f"trees+{out}", "--out", run_folder)
+    assert done.exit_code == 0, done.output
+    first, second = json.loads((run_folder / "errors.json").read_text())["predictors"]
+    assert second["mae"] < 0.001 < first["mae"]
+    assert "offset fitted on 1 crystals of known.csv" in second["version"]
+    assert "| `trees` mp-20" in (run_folder / "table.md").read_text()
+
+
+def test_a_correction_is_a_json_file(dataset: Path, tmp_path: Path) -> None:
+    options = ["--dataset", str(dataset), "--predictor", "trees", "--out", str(tmp_path / "bias")]
+    done = CliRunner().invoke(cli, ["benchmark", "correction", *options])
+    assert done.exit_code == 2
+    assert "ends with .json" in done.stderr

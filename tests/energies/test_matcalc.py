@@ -122,9 +122,11 @@ def test_without_shipped_references_they_are_computed(emt: MatcalcModel, copper:
 
 
 def test_without_matcalc_one_line_says_what_to_install(
-    emt: MatcalcModel, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(elements, "find_spec", lambda _name: None)
+    # energies of the elements are kept by a model's name and version
+    emt = MatcalcModel(calculators.EMT(), name="emt", version="without matcalc")
     with pytest.raises(ImportError, match=r"pip install \"crystalicl-jobflow\[matcalc\]\""):
         load_references(emt)
 

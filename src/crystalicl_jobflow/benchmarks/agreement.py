@@ -272,6 +272,35 @@ def _judge(name: str, row: tuple[Mapping[str, str], str | None]) -> Judged:
         return Judged(label, "", "", error=first_line(problem))
 
 
+KIND = "agreement"
+"""What agreements are called where they are stored."""
+
+
+def agreement_table(metrics: Mapping[str, Any]) -> str:
+    """Return stored agreements as a Markdown table.
+
+    Parameters
+    ----------
+    metrics
+        What ``crystalicl benchmark agreement --out`` wrote.
+    """
+    from crystalicl_jobflow.utils.markdown import markdown_table
+
+    rows = [
+        [
+            item["question"],
+            item["source"],
+            str(item["rows"]),
+            str(item["agreeing"]),
+            str(item["documented_choices"]),
+            "-" if item["rate"] is None else f"{100 * item['rate']:.1f}",
+        ]
+        for item in metrics["sets"]
+    ]
+    heads = ["verdict", "of", "rows", "the same", "our choice", "agree, choices apart, %"]
+    return markdown_table(heads, rows)
+
+
 def all_agree(found: Sequence[Agreement], share: float) -> bool:
     """Return whether every set agrees in at least a share of its rows."""
     return all(item.rate is not None and item.rate >= share for item in found)

@@ -18,7 +18,8 @@ def energy_options(command: Command) -> Command:
         click.option(
             "--energy",
             metavar="MODEL",
-            help="Give the crystals of a ranking by evidence an energy: chgnet, matcalc:NAME.",
+            help="Give the crystals of a ranking by evidence an energy: chgnet,"
+            " tensornet-matpes, matcalc:NAME.",
         ),
         click.option(
             "--energy-relax",

@@ -50,7 +50,9 @@ if TYPE_CHECKING:
     metavar="DATASET",
     help="Coverage of the reference set, with the cut-offs of mp-20, perov-5 or carbon-24.",
 )
-@click.option("--energies", metavar="MODEL", help="Energies and hull, e.g. with chgnet.")
+@click.option(
+    "--energies", metavar="MODEL", help="Energies and hull: chgnet, tensornet-matpes, matcalc:NAME."
+)
 @click.option("--relax", is_flag=True, help="Relax with the energy model first.")
 @click.option(
     "--hull",

@@ -5,8 +5,14 @@ Nothing heavy is imported until a model is loaded.
 
 from __future__ import annotations
 
+from crystalicl_jobflow.energies.answers import Answer, answers_of
 from crystalicl_jobflow.energies.assess import EnergyAssessment, assess_energies
 from crystalicl_jobflow.energies.calculation_kinds import CalculationKind, calculation_kind
+from crystalicl_jobflow.energies.corrections import (
+    CorrectedPredictor,
+    Correction,
+    fit_correction,
+)
 from crystalicl_jobflow.energies.energy_model import (
     Energy,
     EnergyFailure,
@@ -26,6 +32,7 @@ from crystalicl_jobflow.energies.predictors import (
     load_predictor,
     predict_properties,
     predictor_versions,
+    property_answers,
 )
 from crystalicl_jobflow.energies.references import (
     ElementalReferences,
@@ -47,9 +54,12 @@ from crystalicl_jobflow.energies.relaxations import (
 
 __all__ = [
     "PREDICTORS",
+    "Answer",
     "Boosting",
     "CalculationKind",
     "ConvexHull",
+    "CorrectedPredictor",
+    "Correction",
     "ElementalReferences",
     "Energy",
     "EnergyAssessment",
@@ -59,9 +69,11 @@ __all__ = [
     "PredictionErrors",
     "PropertyPredictor",
     "Relaxation",
+    "answers_of",
     "assess_energies",
     "best_relaxations",
     "calculation_kind",
+    "fit_correction",
     "fit_references",
     "fit_trees",
     "hull_energies",
@@ -77,6 +89,7 @@ __all__ = [
     "prediction_errors",
     "predictor_versions",
     "predictors_for",
+    "property_answers",
     "read_relaxation",
     "read_relaxation_chain",
     "reference_hull",

@@ -1,4 +1,4 @@
-"""Any potential that matcalc knows by name, or any calculator of ASE."""
+"""Any potential that matcalc knows by name, saved models of matgl, any calculator of ASE."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 import io
 from collections.abc import Sequence
 from importlib.metadata import packages_distributions
+from pathlib import Path
 from typing import Any
 
 from pymatgen.core import Structure
@@ -18,10 +19,17 @@ from crystalicl_jobflow.energies.energy_model import (
     Relaxation,
     checked_energy,
     raised,
-    refusal,
+)
+from crystalicl_jobflow.energies.matgl_models import (
+    cutoff_of,
+    is_saved,
+    known_elements,
+    load_saved,
+    refused,
 )
 from crystalicl_jobflow.utils.messages import one_line
 from crystalicl_jobflow.utils.progress import Progress
+from crystalicl_jobflow.utils.torch_runtime import torch_threads
 
 
 class MatcalcModel:
@@ -33,12 +41,30 @@ class MatcalcModel:
         With energy, forces and stress.
     name, version
         What it is called in results.
+    elements
+        What it knows; empty for not known.
+    cutoff
+        Within how many Å every atom needs a neighbour; None for no such limit.
+    threads
+        Torch threads while it works; None leaves torch's own choice.
     """
 
-    def __init__(self, calculator: Any, *, name: str, version: str) -> None:
+    def __init__(
+        self,
+        calculator: Any,
+        *,
+        name: str,
+        version: str,
+        elements: frozenset[str] = frozenset(),
+        cutoff: float | None = None,
+        threads: int | None = None,
+    ) -> None:
         self.calculator = calculator
         self.name = name
         self.version = version
+        self.elements = elements
+        self.cutoff = cutoff
+        self.threads = threads
 
     @property
     def packages(self) -> tuple[str, ...]:
@@ -48,7 +74,12 @@ class MatcalcModel:
 
     @classmethod
     def load(cls, name: str) -> MatcalcModel:
-        """Load a potential by matcalc's name, e.g. ``TensorNet-MatPES-PBE-2025.2``.
+        """Load a potential by matcalc's name, e.g. ``TensorNet-MatPES-PBE-2025.2``, or a folder.
+
+        Parameters
+        ----------
+        name
+            Name, or folder of a potential that matgl has saved.
 
         Raises
         ------
@@ -57,6 +88,8 @@ class MatcalcModel:
         ValueError
             If matcalc has no such potential, or its weights cannot be fetched; one line.
         """
+        if is_saved(name) or Path(name).is_dir():
+            return cls.load_folder(name)
         try:
             import matcalc
         except ImportError:
@@ -75,15 +108,54 @@ class MatcalcModel:
             ) from None
         return cls(calculator, name=f"matcalc:{name}", version=f"matcalc {matcalc.__version__}")
 
+    @classmethod
+    def load_folder(cls, folder: str | Path, *, name: str | None = None) -> MatcalcModel:
+        """Load a potential that matgl has saved, with the calculator that matcalc gives it.
+
+        matcalc itself is not imported: that asks the hub for its list of models.
+
+        Parameters
+        ----------
+        folder
+            The folder.
+        name
+            What it is called in results; None for ``matcalc:`` and the folder's name.
+
+        Raises
+        ------
+        ImportError
+            If matgl is missing, with what to install.
+        ValueError
+            If the folder holds no potential; one line.
+        """
+        saved = load_saved(folder)
+        from matgl.ext.ase import PESCalculator
+
+        try:
+            calculator = PESCalculator(potential=saved.model, stress_unit="eV/A3")
+        except AttributeError:
+            raise ValueError(
+                f"{saved.name} is no potential but a {type(saved.model).__name__}"
+            ) from None
+        return cls(
+            calculator,
+            name=name or f"matcalc:{saved.name}",
+            version=saved.version,
+            elements=known_elements(saved.model),
+            cutoff=cutoff_of(saved.model),
+            threads=1,
+        )
+
     def energies(
         self, structures: Sequence[Structure | None], *, progress: Progress | None = None
     ) -> list[Energy]:
         """Return the energies one after the other, see `EnergyModel.energies`."""
         answers = []
-        for number, structure in enumerate(structures, start=1):
-            answers.append(self._energy(structure))
-            if progress is not None:
-                progress(number, len(structures))
+        with torch_threads(self.threads):
+            for number, structure in enumerate(structures, start=1):
+                answers.append(self._energy(structure))
+                if progress is not None:
+                    progress(number, len(structures))
         return answers
 
     def relax(
@@ -107,22 +179,26 @@ class MatcalcModel:
         progress
             Called with (done, of).
         """
-        return relax_each(
-            structures,
-            lambda: self.calculator,
-            refuse=refusal,
-            fmax=fmax,
-            max_steps=max_steps,
-            progress=progress,
-        )
+        with torch_threads(self.threads):
+            return relax_each(
+                structures,
+                lambda: self.calculator,
+                refuse=self._refused,
+                fmax=fmax,
+                max_steps=max_steps,
+                progress=progress,
+            )
+
+    def _refused(self, structure: Structure | None) -> Energy | None:
+        return refused(structure, elements=self.elements, cutoff=self.cutoff)
 
     def _energy(self, structure: Structure | None) -> Energy:
         from pymatgen.io.ase import AseAtomsAdaptor
 
-        refused = refusal(structure)
-        if refused is not None or structure is None:
-            assert refused is not None
-            return refused
+        no = self._refused(structure)
+        if no is not None or structure is None:
+            assert no is not None
+            return no
         try:
             atoms: Any = AseAtomsAdaptor.get_atoms(structure)
             atoms.calc = self.calculator

@@ -14,6 +14,9 @@ from pymatgen.core import Composition
 from crystalicl_jobflow.crystal.formula import whole_composition
 from crystalicl_jobflow.thresholds import meets_value
 
+MET_WORDS = {"formation_energy_per_atom": "right sign", "band_gap": "within 0.5 eV"}
+"""What ``met`` means for a property, see :func:`~crystalicl_jobflow.thresholds.meets_value`."""
+
 
 @dataclass(frozen=True)
 class PredictionErrors:

@@ -11,8 +11,10 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from pymatgen.core import Structure
 
+from crystalicl_jobflow.energies.answers import Answer, answers_of
 from crystalicl_jobflow.energies.energy_model import EnergyModel
 from crystalicl_jobflow.energies.features import FEATURES_VERSION, feature_matrix
+from crystalicl_jobflow.energies.loading import TENSORNET, is_energy_model
 from crystalicl_jobflow.energies.references import ElementalReferences, load_references
 from crystalicl_jobflow.energies.trees import BoostedTrees
 
@@ -71,13 +73,17 @@ class TreePredictor:
 
     def predict(self, structures: Sequence[Structure | None]) -> list[float | None]:
         """Return a value for each crystal, in order; None where there is no crystal."""
+        return [answer.value for answer in self.answers(structures)]
+
+    def answers(self, structures: Sequence[Structure | None]) -> list[Answer]:
+        """Return a value, or why there is none, for each crystal, in order."""
         features, errors = feature_matrix(structures)
         values = self.trees.predict(features)
         low = self.trees.meta.get("minimum")
         if low is not None:
             values = np.maximum(values, low)
         return [
-            None if error is not None else round(float(value), 4)
+            Answer(round(float(value), 4)) if error is None else Answer(None, error)
             for value, error in zip(values, errors, strict=True)
         ]
 
@@ -115,16 +121,24 @@ class FormationEnergyPredictor:
 
     def predict(self, structures: Sequence[Structure | None]) -> list[float | None]:
         """Return eV/atom for each crystal, in order; None where there is no energy."""
-        values: list[float | None] = []
+        return [answer.value for answer in self.answers(structures)]
+
+    def answers(self, structures: Sequence[Structure | None]) -> list[Answer]:
+        """Return eV/atom, or why there is no energy, for each crystal, in order."""
+        found: list[Answer] = []
         energies = self.model.energies(structures)
         for structure, energy in zip(structures, energies, strict=True):
-            value = None
-            if structure is not None and energy.energy_per_atom is not None:
-                plain = structure.composition.element_composition
-                if not self.references.missing(plain):
-                    value = self.references.formation_energy(plain, energy.energy_per_atom)
-            values.append(value)
-        return values
+            if structure is None or energy.energy_per_atom is None:
+                found.append(Answer(None, energy.message or "There is no energy."))
+                continue
+            plain = structure.composition.element_composition
+            missing = self.references.missing(plain)
+            if missing:
+                reason = f"There is no elemental reference for {', '.join(missing)}."
+                found.append(Answer(None, reason))
+                continue
+            found.append(Answer(self.references.formation_energy(plain, energy.energy_per_atom)))
+        return found
 
 
 @dataclass(frozen=True)
@@ -230,24 +244,25 @@ def load_trees(path: str | Path) -> TreePredictor:
     return TreePredictor(trees)
 
 
-def _chgnet_formation_energy() -> FormationEnergyPredictor:
+def _formation_energy(name: str) -> FormationEnergyPredictor:
     from crystalicl_jobflow.energies.loading import load_energy_model
 
-    model = load_energy_model("chgnet")
+    model = load_energy_model(name)
     return FormationEnergyPredictor(model, load_references(model))
 
 
-def _megnet(property_name: str) -> PropertyPredictor:
+def _megnet(property_name: str, place: str | None = None) -> PropertyPredictor:
     from crystalicl_jobflow.energies.megnet import MegnetPredictor
 
-    return MegnetPredictor(property_name)
+    return MegnetPredictor(property_name, place)
 
 
 PREDICTORS: dict[str, dict[str, Callable[[], PropertyPredictor]]] = {
     "formation_energy_per_atom": {
-        "chgnet": _chgnet_formation_energy,
+        "chgnet": lambda: _formation_energy("chgnet"),
         "trees": lambda: _shipped_trees("formation_energy_per_atom"),
         "megnet": lambda: _megnet("formation_energy_per_atom"),
+        TENSORNET: lambda: _formation_energy(TENSORNET),
     },
     "band_gap": {
         "trees": lambda: _shipped_trees("band_gap"),
@@ -265,8 +280,12 @@ def load_predictor(property_name: str, name: str | None = None) -> PropertyPredi
     property_name
         What to predict.
     name
-        Which predictor, see :data:`PREDICTORS`, or the path of an ``.npz`` of
-        :func:`fit_trees`; None for the first whose packages are installed.
+        Which predictor, see :data:`PREDICTORS`; ``megnet:FOLDER`` or ``megnet:HUB_NAME`` for
+        other weights; any energy model of
+        :func:`~crystalicl_jobflow.energies.loading.load_energy_model` for formation energies;
+        the path of an ``.npz`` of :func:`fit_trees`. Each with ``+FILE.json`` for a correction
+        of :func:`~crystalicl_jobflow.energies.corrections.fit_correction`. None for the first
+        whose packages are installed.
 
     Raises
     ------
@@ -281,15 +300,12 @@ def load_predictor(property_name: str, name: str | None = None) -> PropertyPredi
         if found.property_name != property_name:
             raise ValueError(f"{name} predicts {found.property_name}, not {property_name}")
         return found
-    if name is not None and name not in known:
-        listed = ", ".join(known) or "none"
-        raise ValueError(f"no predictor {name!r} of {property_name} (there are: {listed})")
-    if not known:
+    if not known and (name is None or "+" not in name):
         raise ValueError(
             f"no predictor of {property_name}; there are some of {', '.join(PREDICTORS)}"
         )
     if name is not None:
-        return known[name]()
+        return _named(property_name, name)
     missing: ImportError | None = None
     for load in known.values():
         try:
@@ -300,17 +316,53 @@ def load_predictor(property_name: str, name: str | None = None) -> PropertyPredi
     raise missing
 
 
+def _named(property_name: str, name: str) -> PropertyPredictor:
+    plain, plus, correction = name.rpartition("+")
+    if plus and plain and correction.endswith(".json"):
+        from crystalicl_jobflow.energies.corrections import CorrectedPredictor, Correction
+
+        fitted = Correction.load(correction)
+        return CorrectedPredictor(load_predictor(property_name, plain), fitted)
+    known = PREDICTORS.get(property_name, {})
+    if name in known:
+        return known[name]()
+    family, _, place = name.partition(":")
+    if family == "megnet" and family in known and place:
+        return _megnet(property_name, place)
+    if property_name == "formation_energy_per_atom" and is_energy_model(name):
+        return _formation_energy(name)
+    listed = ", ".join(known) or "none"
+    raise ValueError(f"no predictor {name!r} of {property_name} (there are: {listed})")
+
+
 def predict_properties(
     structures: Sequence[Structure | None],
     predictors: Sequence[PropertyPredictor],
 ) -> list[dict[str, float]]:
     """Return the predicted values of each crystal, by property; without those there are none of."""
-    values: list[dict[str, float]] = [{} for _ in structures]
+    return [
+        {name: answer.value for name, answer in found.items() if answer.value is not None}
+        for found in property_answers(structures, predictors)
+    ]
+
+
+def property_answers(
+    structures: Sequence[Structure | None], predictors: Sequence[PropertyPredictor]
+) -> list[dict[str, Answer]]:
+    """Return the value, or why there is none, of each property for each crystal.
+
+    Parameters
+    ----------
+    structures
+        Crystals; None where a text was none.
+    predictors
+        One per property.
+    """
+    found: list[dict[str, Answer]] = [{} for _ in structures]
     for predictor in predictors:
-        for place, value in enumerate(predictor.predict(structures)):
-            if value is not None:
-                values[place][predictor.property_name] = value
-    return values
+        for place, answer in enumerate(answers_of(predictor, structures)):
+            found[place][predictor.property_name] = answer
+    return found
 
 
 def predictor_versions(predictors: Sequence[PropertyPredictor]) -> dict[str, str]:

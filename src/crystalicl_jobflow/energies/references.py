@@ -16,6 +16,7 @@ from pymatgen.core import Composition
 from crystalicl_jobflow.energies.elements import elemental_structures
 from crystalicl_jobflow.energies.energy_model import EnergyModel
 from crystalicl_jobflow.utils.files import write_text
+from crystalicl_jobflow.utils.robust import robust_lstsq
 
 TABLE = "elemental_references.json"
 """The shipped tables, made by ``data/build_references.py``."""
@@ -178,12 +179,15 @@ def load_references(model: EnergyModel, kind: str | Path | None = None) -> Eleme
         if item.kind == str(kind):
             return item
     if kind == "own":
-        elements = elemental_structures()
-        return own_references(
-            model,
-            {symbol: item.structure for symbol, item in elements.items()},
-            source=f"{KINDS['own']}; {STRUCTURES}",
-        )
+        key = (model.name, model.version)
+        if key not in _computed:
+            elements = elemental_structures()
+            _computed[key] = own_references(
+                model,
+                {symbol: item.structure for symbol, item in elements.items()},
+                source=f"{KINDS['own']}; {STRUCTURES}",
+            )
+        return _computed[key]
     known = ", ".join(item.kind for item in of_model) or "none"
     raise ValueError(
         f"no references {str(kind)!r} for {model.name} {model.version} (there are: {known});"
@@ -248,13 +252,7 @@ def fit_references(
         for symbol, share in item.fractional_composition.get_el_amt_dict().items():
             shares[row, places[symbol]] = share
     target = np.asarray(energies, dtype=float) - np.asarray(formation_energies, dtype=float)
-    weights = np.ones(len(target))
-    found = np.zeros(len(symbols))
-    for _ in range(iterations):
-        root = np.sqrt(weights)
-        found = np.linalg.lstsq(shares * root[:, None], target * root, rcond=None)[0]
-        errors = np.abs(shares @ found - target)
-        weights = np.minimum(1.0, huber / np.maximum(errors, huber * 1e-6))
+    found = robust_lstsq(shares, target, huber=huber, iterations=iterations)
     return ElementalReferences(
         "fitted",
         model.name,
@@ -299,6 +297,10 @@ def own_references(
         },
         source,
     )
+
+
+_computed: dict[tuple[str, str], ElementalReferences] = {}
+"""Name and version of a model → its own energies of the elements, computed in this process."""
 
 
 @lru_cache(maxsize=1)

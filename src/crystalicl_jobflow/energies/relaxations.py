@@ -221,10 +221,13 @@ def _scale(
         found = ElementalReferences.load(references) if references else pbe_references()
         return None, found
     force_field = item.method.split(" ")[0].removeprefix("MLFF.")
-    name = model or MODELS.get(force_field)
+    from crystalicl_jobflow.energies.loading import is_energy_model, load_energy_model
+
+    # relaxed with a potential of ours, it is called as we call it
+    own = force_field if is_energy_model(force_field) else None
+    name = model or MODELS.get(force_field) or own
     if name is None:
         raise ValueError(f"no energy model is known for {force_field or 'the force field'}")
-    from crystalicl_jobflow.energies.loading import load_energy_model
 
     engine = load_energy_model(name)
     return engine, load_references(engine, references)

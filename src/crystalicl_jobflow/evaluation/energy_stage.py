@@ -102,7 +102,8 @@ def properties_stage(
     versions: dict[str, str] = {}
     if options.predict:
         part, values = _predict(crystals, options, progress)
-        versions.update({name: str(text) for name, text in part.tolerances.items()})
+        named = {k: str(v) for k, v in part.tolerances.items() if k.startswith("predictor:")}
+        versions.update(named)
         versions.update(part.versions)
         added.append(part)
     energies = SetEnergies()
@@ -142,18 +143,33 @@ def _predict(
     from crystalicl_jobflow.energies import (
         load_predictor,
         model_versions,
-        predict_properties,
         predictor_versions,
+        property_answers,
     )
 
     predictors = [load_predictor(name, model) for name, model in options.predict.items()]
     progress("Properties", 0, len(crystals))
-    values = predict_properties(crystals, predictors)
+    answers = property_answers(crystals, predictors)
+    values = [
+        {name: answer.value for name, answer in found.items() if answer.value is not None}
+        for found in answers
+    ]
     progress("Properties", len(crystals), len(crystals))
     part = Part(
         tolerances=dict(predictor_versions(predictors)), versions=model_versions(predictors)
     )
     part.columns = {at: dict(found) for at, found in enumerate(values)}
+    for name in options.predict:
+        # a text that was no crystal has its reason already
+        reasons = Counter(
+            found[name].reason
+            for found, crystal in zip(answers, crystals, strict=True)
+            if crystal is not None and found[name].value is None
+        )
+        if reasons:
+            part.tolerances[f"not_predicted:{name}"] = "; ".join(
+                f"{count}: {reason}" for reason, count in sorted(reasons.items())
+            )
     if "formation_energy_per_atom" in options.predict:
         part.rates["negative_formation_energy"] = metrics.negative_energies(
             [found.get("formation_energy_per_atom") for found in values]

@@ -59,6 +59,14 @@ _COMMANDS: dict[str, tuple[str, str]] = {
         "groups:groups",
         "Fit the weights by which a pool tells the space group of a formula.",
     ),
+    "correction": (
+        "correction:correction",
+        "Fit the bias of a predictor on known values, to take it out.",
+    ),
+    "check": (
+        "check:check",
+        "Hold the figures of pages against the stored results they come from.",
+    ),
     "energies": (
         "energies:energies",
         "Compare predicted properties with the known ones of a data set.",

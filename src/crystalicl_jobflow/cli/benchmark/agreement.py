@@ -33,7 +33,7 @@ AGREEMENT = "agreement.json"
 )
 def agreement(data: Path, limit: int | None, seed: int, processes: int, out: Path | None) -> None:
     """Compare our verdicts with those that others published, and name every difference."""
-    from crystalicl_jobflow.benchmarks.agreement import compare_with_published
+    from crystalicl_jobflow.benchmarks.agreement import KIND, compare_with_published
 
     if out is not None:
         check_folder(out)
@@ -62,6 +62,6 @@ def agreement(data: Path, limit: int | None, seed: int, processes: int, out: Pat
             line = f"{row.name}: theirs {row.theirs}, ours {row.ours}"
             note(f"{item.published.source}: {line}{f' ({reason})' if reason else ''}")
     if out is not None:
-        settings = {"limit": limit, "seed": seed}
+        settings = {"kind": KIND, "limit": limit, "seed": seed}
         write_json(out / AGREEMENT, {**settings, "sets": [item.metrics() for item in found]})
         click.echo(f"Written: {out / AGREEMENT}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,19 +10,22 @@ import click
 
 from crystalicl_jobflow.cli._console import note, stages, stdout_console, table
 from crystalicl_jobflow.cli._outputs import check_folder
-from crystalicl_jobflow.utils.files import replacing, write_json
+from crystalicl_jobflow.utils.files import replacing, write_json, write_text
 
 if TYPE_CHECKING:
     from crystalicl_jobflow.benchmarks.energies import EnergyBenchmark
 
 ERRORS = "errors.json"
 PREDICTIONS = "predictions.csv"
+TABLE = "table.md"
 
 
 @click.command(
     epilog="\b\ncrystalicl benchmark energies --dataset test.csv.gz --limit 200\n"
     "crystalicl benchmark energies --dataset test.csv.gz --references mp --references own\n"
-    "crystalicl benchmark energies --dataset test.csv.gz --property band_gap --out gaps"
+    "crystalicl benchmark energies --dataset test.csv.gz --property band_gap --out gaps\n"
+    "crystalicl benchmark energies --dataset test.csv.gz --predictor megnet"
+    " --predictor megnet+bias.json"
 )
 @click.option("--dataset", required=True, metavar="CSV", help="Crystals with known values.")
 @click.option(
@@ -35,7 +39,8 @@ PREDICTIONS = "predictions.csv"
     "--predictor",
     "predictors",
     multiple=True,
-    help="chgnet, trees, megnet, or an .npz of trees; several are compared.  [the first]",
+    help="chgnet, trees, megnet, tensornet-matpes, matcalc:NAME, an .npz of trees, each also with"
+    " +CORRECTION.json; several are compared.  [the first]",
 )
 @click.option(
     "--references",
@@ -47,7 +52,7 @@ PREDICTIONS = "predictions.csv"
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
-    help=f"Folder for {ERRORS} and {PREDICTIONS}.",
+    help=f"Folder for {ERRORS}, {TABLE} and {PREDICTIONS}.",
 )
 def energies(
     dataset: str,
@@ -59,7 +64,8 @@ def energies(
     out: Path | None,
 ) -> None:
     """Compare predicted properties with the known ones of a data set, crystals as they are."""
-    from crystalicl_jobflow.benchmarks.energies import energy_benchmark
+    from crystalicl_jobflow.benchmarks.energies import energy_benchmark, error_table
+    from crystalicl_jobflow.utils.hashing import file_hash
 
     if out is not None:
         check_folder(out)
@@ -77,10 +83,17 @@ def energies(
         note(f"Not read: {row}: {reason}")
     _print(found)
     if out is not None:
-        write_json(out / ERRORS, {**found.metrics(), "limit": limit, "seed": seed})
+        metrics = {
+            **found.metrics(),
+            "dataset_sha256": file_hash(dataset),
+            "limit": limit,
+            "seed": seed,
+        }
+        write_json(out / ERRORS, metrics)
+        write_text(out / TABLE, error_table(metrics))
         with replacing(out / PREDICTIONS) as beside:
             found.table().to_csv(beside, index=False)
-        click.echo(f"Written: {out / ERRORS}, {out / PREDICTIONS}")
+        click.echo(f"Written: {out / ERRORS}, {out / TABLE}, {out / PREDICTIONS}")
 
 
 def _print(found: EnergyBenchmark) -> None:
@@ -98,6 +111,9 @@ def _print(found: EnergyBenchmark) -> None:
             *("-" if value is None else f"{value:.4f}" for value in numbers),
             "-" if errors.met is None else f"{100 * errors.met:.1f}",
         )
+    for item in found.predictors:
+        for reason, count in Counter(a.reason for a in item.answers if a.value is None).items():
+            note(f"{item.label}: {count} without a value: {reason}")
     console = stdout_console()
     console.print(
         f"{found.property_name}, {found.dataset}: absolute errors of crystals as they are"
