@@ -245,6 +245,8 @@ def test_prints_with_still_pictures(page: Any) -> None:
         assert picture.is_displayed()
         assert not page.find_element("tag name", "nav").is_displayed()
         assert not page.find_element("tag name", "canvas").is_displayed()
+        paper = 718  # A4 at 96 to the inch, less margins of a centimetre, which the printer leaves
+        assert beyond_the_edge(page, width=paper, margin=0) == []
     finally:
         page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
 

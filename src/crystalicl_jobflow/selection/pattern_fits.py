@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from crystalicl_jobflow.comparison.diffraction import fit_patterns, read_pattern
 from crystalicl_jobflow.crystal.structure_hash import structure_hash
 from crystalicl_jobflow.schemas import Candidate
 from crystalicl_jobflow.schemas.diffraction import PowderPattern
@@ -48,6 +47,9 @@ def add_pattern_fits(
     ValueError
         If there is no pattern in the file, or it covers too short a range; one line.
     """
+    # imported here: it takes scipy's optimisation along, which nothing else of selecting needs
+    from crystalicl_jobflow.comparison.diffraction import fit_patterns, read_pattern
+
     measured = read_pattern(pattern, wavelength=wavelength)
     first: dict[str, int] = {}
     names: dict[int, str] = {}
