@@ -37,14 +37,14 @@ copyright = author  # noqa: A001 - the name that Sphinx reads
 version = release = installed_version("crystalicl-jobflow")
 
 extensions = [
-    "myst_parser",
+    "myst_nb",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
     "sphinx_copybutton",
 ]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "**.ipynb_checkpoints"]
 templates_path = ["_templates"]
 
 # --- pages -------------------------------------------------------------------------------
@@ -54,6 +54,19 @@ myst_heading_anchors = 3
 # a block of JSON or YAML may leave something out ("…"), which no lexer accepts
 suppress_warnings = ["misc.highlighting_failure"]
 copybutton_exclude = ".linenos, .gp, .go"
+
+# --- notebooks: run once, and shown with what they print; what is unchanged is not run again ---
+
+nb_execution_mode = "cache"
+nb_execution_cache_path = os.environ.get("CRYSTALICL_NOTEBOOK_CACHE", "")
+nb_execution_in_temp = True
+nb_execution_raise_on_error = True
+nb_execution_timeout = 900
+nb_merge_streams = True
+# warnings of libraries; an error ends the build
+nb_output_stderr = "remove"
+# bars of progress, which need a browser that asks the kernel
+nb_mime_priority_overrides = [("html", "application/vnd.jupyter.widget-view+json", None)]
 
 # --- reference ---------------------------------------------------------------------------
 

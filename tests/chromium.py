@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -12,30 +13,47 @@ import pytest
 CHROMIUM_FLAGS = (
     "--headless=new", "--no-sandbox", "--disable-quic", "--no-first-run", "--disable-sync",
     "--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage",
-    "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--window-size=1280,1000",
+    "--use-angle=swiftshader", "--enable-unsafe-swiftshader",
 )  # fmt: skip
 
 
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
-    """Yield a headless Chromium, or skip where none is installed."""
-    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+@contextmanager
+def chromium(*, window: tuple[int, int] = (1280, 1000)) -> Iterator[Any]:
+    """Yield a headless Chromium with a profile of its own.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the packages chromium and chromium-driver are not installed; one line.
+    """
+    from selenium import webdriver
     from selenium.webdriver.chrome.service import Service
 
-    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if chromium is None or driver is None:
-        pytest.skip("no Chromium: install the packages chromium and chromium-driver")
+    program, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if program is None or driver is None:
+        raise FileNotFoundError("no Chromium: install the packages chromium and chromium-driver")
     with tempfile.TemporaryDirectory() as profile:
         options = webdriver.ChromeOptions()
-        for flag in (*CHROMIUM_FLAGS, f"--user-data-dir={profile}"):
+        size = f"--window-size={window[0]},{window[1]}"
+        for flag in (*CHROMIUM_FLAGS, size, f"--user-data-dir={profile}"):
             options.add_argument(flag)
-        options.binary_location = chromium
+        options.binary_location = program
         options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
         running = webdriver.Chrome(options=options, service=Service(driver))
         try:
             yield running
         finally:
             running.quit()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Yield a headless Chromium, or skip where none is installed."""
+    pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+    if shutil.which("chromium") is None or shutil.which("chromedriver") is None:
+        pytest.skip("no Chromium: install the packages chromium and chromium-driver")
+    with chromium() as running:
+        yield running
 
 
 _BEYOND = """

@@ -16,11 +16,12 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
 from crystalicl_jobflow.cli import cli
@@ -82,6 +83,22 @@ def crystalicl_words(line: str) -> list[str] | None:
     except ValueError:
         return None
     return words[1:] if words and words[0] == "crystalicl" else None
+
+
+def check_command(where: str, words: Sequence[str]) -> None:
+    """Fail where a command of ``crystalicl``, or an option of it, does not exist."""
+    command: click.Command = cli
+    words = list(words)
+    while isinstance(command, click.Group) and words and not words[0].startswith("-"):
+        name = words.pop(0)
+        found = command.get_command(click.Context(command), name)
+        assert found is not None, f"{where}: no command {name}"
+        command = found
+    options = {name for item in command.params for name in (*item.opts, *item.secondary_opts)}
+    options |= {"--help", "-h"}
+    for word in words:
+        if word.startswith("--"):
+            assert word.partition("=")[0] in options, f"{where}: no option {word}"
 
 
 def needs_a_shell(line: str) -> bool:

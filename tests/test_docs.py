@@ -5,11 +5,16 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import click
 import pytest
 
-from crystalicl_jobflow.cli import cli
-from doc_pages import ROOT, all_pages, crystalicl_words, read_blocks, shell_lines
+from doc_pages import (
+    ROOT,
+    all_pages,
+    check_command,
+    crystalicl_words,
+    read_blocks,
+    shell_lines,
+)
 
 PAGES = all_pages()
 RUN_IN_ORDER = ("tutorials", "errors.md")
@@ -59,18 +64,7 @@ def test_python_blocks_run(page: Path, tmp_path: Path, monkeypatch: pytest.Monke
     ],
 )
 def test_commands_and_their_options_exist(page: Path, words: list[str]) -> None:
-    command: click.Command = cli
-    words = list(words)
-    while isinstance(command, click.Group) and words and not words[0].startswith("-"):
-        name = words.pop(0)
-        found = command.get_command(click.Context(command), name)
-        assert found is not None, f"{page.name}: no command {name}"
-        command = found
-    options = {name for item in command.params for name in (*item.opts, *item.secondary_opts)}
-    options |= {"--help", "-h"}
-    for word in words:
-        if word.startswith("--"):
-            assert word.partition("=")[0] in options, f"{page.name}: no option {word}"
+    check_command(page.name, words)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=page_id)

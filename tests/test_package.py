@@ -13,6 +13,7 @@ from pathlib import Path
 
 import grimp
 import pytest
+import yaml
 from importlinter.cli import EXIT_STATUS_SUCCESS, lint_imports
 
 import crystalicl_jobflow as package
@@ -111,6 +112,24 @@ def test_constraints_pin_every_dependency_that_is_tested() -> None:
     for extra in ("training", "mp", "remote", "fireworks", "test", "dev"):
         tested += extras[extra]
     assert requirement_names(tested) <= requirement_names(pins)
+
+
+def test_version_and_date_are_the_same_wherever_they_stand() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert package.__version__ == metadata.version("crystalicl-jobflow") == project["version"]
+    newest = re.search(
+        r"^## \[(.+)\] - (.+)$", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert newest is not None
+    assert newest.groups() == (citation["version"], citation["date-released"])
+    assert citation["version"] == project["version"]
+
+
+def test_pictures_of_the_documentation_are_small() -> None:
+    pictures = sorted((ROOT / "docs").glob("_static/*.*g"))
+    assert len(pictures) >= 5
+    assert {path.name for path in pictures if path.stat().st_size > 150_000} == set()
 
 
 def test_nothing_of_the_repository_is_too_large() -> None:

@@ -20,7 +20,7 @@ TUTORIALS = sorted(page for page in (DOCS / "tutorials").glob("*.md") if page.st
 STAND_INS: dict[str, Callable[[pytest.MonkeyPatch], Programs]] = {
     "fireworks": stand_ins.fireworks_cluster,
     "jobflow-remote": stand_ins.jobflow_remote_cluster,
-    "pool": stand_ins.materials_project,
+    "pool-sources": stand_ins.materials_project,
 }
 
 
