@@ -29,6 +29,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "text": ("text:text", "Write crystals as text and read them back."),
     "pool": ("pool:pool", "Build and inspect pools of demonstrations."),
     "train": ("train:train", "Train models and adapters."),
+    "export": ("export:export", "Write candidates for leaderboards' own programs."),
     "predict-property": (
         "predict:predict_property",
         "Predict a property of given crystals with the language model.",

@@ -72,6 +72,13 @@ if TYPE_CHECKING:
     metavar="PROPERTY[=MODEL]",
     help="Predict a property, e.g. band_gap=trees; may be repeated.",
 )
+@click.option(
+    "--also",
+    multiple=True,
+    metavar="RULE",
+    help="Count by another paper's rule, too: unique-alone, gate-truth, gate-both, metre,"
+    " symprec=N, smact=SET; may be repeated.",
+)
 @click.option("--reward", is_flag=True, help="CrysText-RL's reward of each candidate.")
 @click.option("--cache", metavar="PATH", help="Keep fingerprints in this .sqlite file or store.")
 @click.option(
@@ -111,6 +118,7 @@ def evaluate(source: str, out: Path, **options: Any) -> None:
         hull=options["hull"],
         reference_energies=options["reference_energies"],
         predict=dict(_name_and_model(item) for item in options["predictors"]),
+        also=tuple(options["also"]),
         cache=options["cache"],
         processes=options["processes"],
     )

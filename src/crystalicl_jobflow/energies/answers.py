@@ -1,4 +1,4 @@
-"""What a predictor answers for a crystal: a value, or why there is none."""
+"""What a predictor is, and what it answers for a crystal: a value, or why there is none."""
 
 from __future__ import annotations
 
@@ -27,11 +27,30 @@ class Answer:
     reason: str = ""
 
 
-class Predicts(Protocol):
-    """Anything with values for crystals."""
+@runtime_checkable
+class PropertyPredictor(Protocol):
+    """A model that gives crystals a value of one property.
+
+    ``name`` and ``version`` are part of every result that rests on it.
+    """
+
+    @property
+    def property_name(self) -> str:
+        """Name of the property, see :data:`crystalicl_jobflow.schemas.PROPERTIES`."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """Name by which the predictor is loaded."""
+        ...
+
+    @property
+    def version(self) -> str:
+        """Version of its weights."""
+        ...
 
     def predict(self, structures: Sequence[Structure | None]) -> list[float | None]:
-        """Return a value for each crystal; None where there is none."""
+        """Return a value for each crystal, in order; None where there is none."""
         ...
 
 
@@ -44,7 +63,9 @@ class GivesReasons(Protocol):
         ...
 
 
-def answers_of(predictor: Predicts, structures: Sequence[Structure | None]) -> list[Answer]:
+def answers_of(
+    predictor: PropertyPredictor, structures: Sequence[Structure | None]
+) -> list[Answer]:
     """Ask a predictor, with the reasons that it gives.
 
     Parameters

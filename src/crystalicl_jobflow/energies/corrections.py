@@ -13,17 +13,14 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 from pymatgen.core import Composition, Structure
 
-from crystalicl_jobflow.energies.answers import Answer, answers_of
+from crystalicl_jobflow.energies.answers import Answer, PropertyPredictor, answers_of
 from crystalicl_jobflow.utils.files import write_json
 from crystalicl_jobflow.utils.robust import robust_lstsq
-
-if TYPE_CHECKING:
-    from crystalicl_jobflow.energies.predictors import PropertyPredictor
 
 CorrectionKind = Literal["offset", "anion"]
 

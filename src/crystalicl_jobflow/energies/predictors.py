@@ -6,44 +6,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 from pymatgen.core import Structure
 
-from crystalicl_jobflow.energies.answers import Answer, answers_of
+from crystalicl_jobflow.energies.answers import Answer, PropertyPredictor, answers_of
 from crystalicl_jobflow.energies.energy_model import EnergyModel
 from crystalicl_jobflow.energies.features import FEATURES_VERSION, feature_matrix
 from crystalicl_jobflow.energies.loading import TENSORNET, is_energy_model
 from crystalicl_jobflow.energies.references import ElementalReferences, load_references
 from crystalicl_jobflow.energies.trees import BoostedTrees
-
-
-@runtime_checkable
-class PropertyPredictor(Protocol):
-    """A model that gives crystals a value of one property.
-
-    ``name`` and ``version`` are part of every result that rests on it.
-    """
-
-    @property
-    def property_name(self) -> str:
-        """Name of the property, see :data:`crystalicl_jobflow.schemas.PROPERTIES`."""
-        ...
-
-    @property
-    def name(self) -> str:
-        """Name by which the predictor is loaded."""
-        ...
-
-    @property
-    def version(self) -> str:
-        """Version of its weights."""
-        ...
-
-    def predict(self, structures: Sequence[Structure | None]) -> list[float | None]:
-        """Return a value for each crystal, in order; None where there is none."""
-        ...
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,9 @@ class EvaluationOptions:
     predict
         Property name → predictor (None for the default one), see
         :func:`~crystalicl_jobflow.energies.load_predictor`.
+    also
+        Other papers' counting rules that add their rates, see
+        :data:`~crystalicl_jobflow.evaluation.counting.COUNTING_RULES`.
     cache
         Where fingerprints are kept, see
         :func:`~crystalicl_jobflow.comparison.fingerprint_sets.crystal_fingerprints`.
@@ -55,6 +58,7 @@ class EvaluationOptions:
     reference_energies: bool = True
     hull: str | Path | None = None
     predict: Mapping[str, str | None] = field(default_factory=dict)
+    also: tuple[str, ...] = ()
     cache: Any = None
     processes: int = 1
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from crystalicl_jobflow.comparison.matching import MatchResult, unique_groups
 from crystalicl_jobflow.comparison.novelty import DISCOVERY_MEANINGS
+from crystalicl_jobflow.evaluation.counting import rule_meaning
 from crystalicl_jobflow.evaluation.match_rates import References, match_rates
 from crystalicl_jobflow.evaluation.metrics import PART_MEANINGS
 from crystalicl_jobflow.evaluation.structure_prediction import PREDICTION_MEANINGS
@@ -106,7 +107,7 @@ def rate_meaning(name: str) -> str | None:
     if name in Condition.model_fields or name in PROPERTIES:
         words = name.replace("_", " ")
         return f"{words} as asked for / candidates for which it was asked"
-    return None
+    return rule_meaning(name)
 
 
 def evaluate(

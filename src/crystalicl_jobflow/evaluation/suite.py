@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from crystalicl_jobflow.comparison.matching import MatchResult
 from crystalicl_jobflow.evaluation import metrics
+from crystalicl_jobflow.evaluation.counting import check_rules, counting_part
 from crystalicl_jobflow.evaluation.energy_stage import properties_stage
-from crystalicl_jobflow.evaluation.match_rates import References
+from crystalicl_jobflow.evaluation.match_rates import References, aligned
 from crystalicl_jobflow.evaluation.metrics import Part
 from crystalicl_jobflow.evaluation.options import EvaluationOptions
 from crystalicl_jobflow.evaluation.rates import evaluate
@@ -104,6 +105,7 @@ def evaluate_and_judge(
     options = options or EvaluationOptions()
     known = known if known is not None else reference
     options.check(reference=reference is not None, known=known is not None)
+    check_rules(options.also, truths=truths is not None, reference=reference is not None)
     report = progress or _silent
     added: list[Part] = []
     judged, structures, energies = properties_stage(
@@ -159,6 +161,16 @@ def evaluate_and_judge(
             )
             added.append(part)
     for part in added:
+        _add(evaluation, part)
+    if options.also:
+        part = counting_part(
+            judged,
+            options.also,
+            evaluation.results,
+            truths=None if truths is None else aligned(judged, truths),
+            reference=None if reference is None else reference.structures,
+            processes=options.processes,
+        )
         _add(evaluation, part)
     return evaluation, judged
 

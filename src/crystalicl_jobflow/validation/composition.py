@@ -12,6 +12,15 @@ from pymatgen.core import Composition
 from crystalicl_jobflow.crystal.formula import whole_composition
 from crystalicl_jobflow.thresholds import MAX_OXIDATION_COMBINATIONS, OXIDATION_STATES_SET
 
+OXIDATION_SETS = {
+    "smact14": "oxidation_states_smact14",
+    "icsd16": "oxidation_states_icsd16",
+    "icsd24": "oxidation_states_icsd24",
+    "pymatgen_sp": "oxidation_states_sp",
+    "wiki": "oxidation_states_wiki",
+}
+"""SMACT's lists of oxidation states by name → the attribute of its elements."""
+
 
 def composition_valid(
     composition: Composition | str, *, oxidation_states_set: str = OXIDATION_STATES_SET
@@ -106,21 +115,13 @@ def _ions(symbol: str, oxidation_states_set: str) -> tuple[tuple[int, ...], floa
     """Return the oxidation states and the electronegativity (NaN if unknown) of an element."""
     import smact
 
-    attributes = {
-        "smact14": "oxidation_states_smact14",
-        "icsd16": "oxidation_states_icsd16",
-        "icsd24": "oxidation_states_icsd24",
-        "pymatgen_sp": "oxidation_states_sp",
-        "wiki": "oxidation_states_wiki",
-    }
-    if oxidation_states_set not in attributes:
-        raise ValueError(
-            f"oxidation-state set {oxidation_states_set!r} is not one of {', '.join(attributes)}"
-        )
+    if oxidation_states_set not in OXIDATION_SETS:
+        known = ", ".join(OXIDATION_SETS)
+        raise ValueError(f"oxidation-state set {oxidation_states_set!r} is not one of {known}")
     try:
         element = smact.Element(symbol)
     except (KeyError, NameError):
         return (), math.nan  # beyond lawrencium SMACT knows nothing: no neutral choice
-    states = getattr(element, attributes[oxidation_states_set]) or ()
+    states = getattr(element, OXIDATION_SETS[oxidation_states_set]) or ()
     negativity = element.pauling_eneg
     return tuple(int(state) for state in states), math.nan if negativity is None else negativity
