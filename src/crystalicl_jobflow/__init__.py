@@ -11,9 +11,9 @@ Names are imported when they are first used: importing the package is quick.
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
+from crystalicl_jobflow.utils.lazy_names import lazy_names
 from crystalicl_jobflow.utils.versions import __version__
 
 if TYPE_CHECKING:
@@ -104,14 +104,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> object:
-    """Import a public name when it is first used."""
-    if name not in _PLACES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    room, _, there = _PLACES[name].partition(":")
-    found = getattr(import_module(f"{__name__}.{room}"), there or name)
-    globals()[name] = found
-    return found
+__getattr__ = lazy_names(__name__, _PLACES)
 
 
 def __dir__() -> list[str]:

@@ -163,8 +163,13 @@ def test_the_page_is_there_while_the_model_is_loaded(opened: Any) -> None:
         fill(page, formula="NaCl")
         press(page, "Generate")
         until(page, lambda page: told(page) == "Loading the model")
+        page.find_element("link text", "Ask").click()
+        line = page.find_element("id", "loading")
+        assert line.text.startswith("Loading the model")
     finally:
         loaded.set()
+    until(page, lambda page: line.text == "The model is loaded.")
+    page.find_element("css selector", ".runs a").click()
     assert answered(page)
     page.find_element("link text", "Ask").click()
     assert page.find_elements("id", "loading") == []

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from crystalicl_jobflow.utils.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from crystalicl_jobflow.evaluation.intervals import CONFIDENCE, wilson_interval
@@ -46,10 +47,4 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> object:
-    """Import a public name when it is first used."""
-    if name not in _PLACES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found = getattr(import_module(f"crystalicl_jobflow.{_PLACES[name]}"), name)
-    globals()[name] = found
-    return found
+__getattr__ = lazy_names(__name__, _PLACES)

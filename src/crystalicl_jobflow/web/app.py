@@ -55,6 +55,7 @@ def build_app(place: Place, doors: Doorkeeping | None = None) -> Guard:
     routes = [
         Route("/", pages.front),
         Route("/static/{name}", static),
+        Route("/loading", pages.loading),
         Route("/cif", pages.cif, methods=["POST"]),
         Route("/runs", pages.ask, methods=["POST"]),
         Route("/runs/{run_id}", pages.run),
@@ -109,6 +110,9 @@ class _Pages:
             self.place, request, "front.html.j2", status, fields=fields, error=error, runs=runs,
             loading=self.place.work.loading,
         )  # fmt: skip
+
+    def loading(self, _request: Request) -> Response:
+        return JSONResponse({"loading": self.place.work.loading})
 
     async def ask(self, request: Request) -> Response:
         fields: dict[str, Any] = {}

@@ -64,6 +64,24 @@
     addEventListener("pageshow", () => { form.querySelector("button").disabled = false; });
   }
 
+  // the model is being loaded, until it is there
+  const loading = document.getElementById("loading");
+  if (loading) {
+    const ask = async () => {
+      try {
+        const answer = await fetch("/loading", { headers: { Accept: "application/json" } });
+        if (answer.ok && !(await answer.json()).loading) {
+          loading.textContent = "The model is loaded.";
+          return;
+        }
+      } catch {
+        // the server ended, or the connection is lost: what is asked will tell
+      }
+      setTimeout(ask, 1000);
+    };
+    setTimeout(ask, 1000);
+  }
+
   // progress, until there is an answer
   const progress = document.getElementById("progress");
   if (progress) {
