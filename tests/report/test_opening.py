@@ -163,27 +163,3 @@ def test_secrets_of_a_reference_are_not_on_the_page(candidates: list[Candidate])
     run = build_run("x", candidates, document={"reference": uri})
     assert "hunter2" not in str(reference_name(run))
     assert "hunter2" not in opened(run).new
-
-
-@pytest.mark.parametrize(
-    ("document", "words"),
-    [
-        (
-            {"reference": "/data/test.csv.gz", "rates": {"match": {"count": 3, "of": 7}}},
-            "Whether they are new was not asked; 3 of 7 draws match the true crystal of their"
-            " condition, from test.csv.gz.",
-        ),
-        (
-            {
-                "rates": {"valid": {"count": 5, "of": 7}},
-                "tolerances": {"distributions_against": "test, 9 crystals"},
-            },
-            "Whether they are new was not asked: with test (9 crystals) only distributions were"
-            " compared.",
-        ),
-    ],
-)
-def test_what_was_compared_instead_is_said(
-    candidates: list[Candidate], document: dict[str, object], words: str
-) -> None:
-    assert opened(build_run("compared", candidates, document=document)).new == words

@@ -145,7 +145,6 @@ def _from_known(run: Run, places: list[int], reference: Reference | None) -> str
             f" {reference.name} {reference.num_crystals:,} were read"
         )
     known_set = reference_name(run) or (reference.name if reference is not None else None)
-    known_set = known_set and _with_count(known_set)
     match = run.rates.get("match")
     if match is not None and match.of:
         draw = "draw matches" if match.count == 1 else "draws match"
