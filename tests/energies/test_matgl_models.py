@@ -54,7 +54,7 @@ class TestMegnet:
         found = predictor.answers([salt, alone, radon, None])  # type: ignore[attr-defined]
         assert found[0].value == pytest.approx(-1.85, abs=0.02)
         assert [item.value for item in found[1:]] == [None] * 3
-        assert "no neighbour within the model's cut-off of 4 Å" in found[1].reason
+        assert "An atom has no neighbour within 4 Å." in found[1].reason
         assert "does not know Rn" in found[2].reason
 
     def test_a_model_is_found_in_the_folder_of_the_settings(
@@ -113,6 +113,9 @@ class TestTensorNet:
             EnergyFailure.UNSUPPORTED_ELEMENT,
             EnergyFailure.NO_STRUCTURE,
         ]
+        # caesium's own metal, in which atoms are 5.3 Å apart, has an energy
+        metal = Structure.from_spacegroup("Im-3m", Lattice.cubic(6.16), ["Cs"], [[0, 0, 0]])
+        assert model.energies([metal])[0].energy_per_atom == pytest.approx(-0.86, abs=0.15)
         (relaxed,) = model.relax([salt], fmax=0.05)
         assert relaxed.converged
         assert relaxed.structure is not None

@@ -84,3 +84,21 @@ def test_agrees_with_smact_where_both_follow_the_same_rule(
 def test_mixed_valence_is_invalid_as_in_cdvae() -> None:
     # one oxidation state per element: magnetite needs two of iron
     assert not composition_valid("Fe3O4")
+
+
+def test_equal_electronegativities_fail_the_pauling_test() -> None:
+    """C and Se have 2.55 both: +4 and -2 would be neutral; SMACT refuses it as well."""
+    from smact.screening import smact_validity
+
+    assert not composition_valid("CSe2")
+    assert composition_valid("CS2")
+    assert not smact_validity("CSe2")
+
+
+def test_many_elements_of_mixed_valence_are_answered() -> None:
+    """Their combinations of states are too many to try: the answer is bounded, and no."""
+    symbols = (
+        "Mn Fe Co Ni Cu V Cr Ti Mo W Nb Ta Re Os Ir Ru Rh Pd Pt Au Ce Eu Sm Yb Sn Pb Tl In S O"
+    )
+    formula = "".join(f"{symbol}{place % 3 + 1}" for place, symbol in enumerate(symbols.split()))
+    assert not composition_valid(formula)

@@ -21,6 +21,7 @@ from crystalicl_jobflow.energies.energy_model import (
     raised,
 )
 from crystalicl_jobflow.energies.matgl_models import (
+    ISOLATED,
     cutoff_of,
     is_saved,
     known_elements,
@@ -142,7 +143,7 @@ class MatcalcModel:
             name=name or f"matcalc:{saved.name}",
             version=saved.version,
             elements=known_elements(saved.model),
-            cutoff=cutoff_of(saved.model),
+            cutoff=max(ISOLATED, cutoff_of(saved.model) or 0.0),
             threads=1,
         )
 

@@ -23,6 +23,10 @@ FILES = ("model.json", "model.pt", "state.pt")
 HUB_OWNER = "materialyze"
 """Whose models on the hub are meant by a bare name, as in matgl."""
 
+ISOLATED = 6.0
+"""Å without a neighbour beyond which an atom counts as isolated for a potential: CHGNet's cut-off.
+Caesium's own metal (5.3 Å) lies within, though TensorNet looks 5 Å far: it was trained on it."""
+
 TENSORNET_MATPES = ("TensorNet-PES-MatPES-PBE-2025.2", "TensorNet-MatPES-PBE-v2025.1-PES")
 """Names of TensorNet on MatPES-PBE: that of the hub first."""
 
@@ -143,8 +147,8 @@ def refused(
     elements
         What the network knows; empty for not known.
     cutoff
-        Within how many Å it looks for neighbours: of a crystal in which an atom has none, it
-        would answer NaN, or something that does not know of this atom.
+        Within how many Å every atom needs a neighbour: of a crystal in which one has none, a
+        network answers NaN, or something that does not know of this atom.
     """
     found = refusal(structure)
     if found is not None or structure is None:
@@ -162,7 +166,7 @@ def refused(
             return Energy(
                 None,
                 EnergyFailure.ISOLATED_ATOM,
-                f"An atom has no neighbour within the model's cut-off of {cutoff:g} Å.",
+                f"An atom has no neighbour within {cutoff:g} Å.",
             )
     return None
 

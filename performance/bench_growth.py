@@ -1,0 +1,202 @@
+"""How time and memory grow from 1,000 to 100,000 candidates, step by step.
+
+Texts of real crystals are varied: other elements of the same kinds of sites, other lengths of the
+cell. They go through what a large run goes through: validated, evaluated (rates and uniqueness),
+the best 100 selected, collected in a store, asked for. Each size runs in a process of its own, so
+that peak memory is its own. Seconds are of the processor, one core. A step that grows like N^x has
+the exponent x, fitted through the sizes; above 1.1 it is not in proportion any more.
+
+    python performance/bench_growth.py mp_20_test.csv.gz --sizes 1000 10000 --out growth.json
+
+The result is also a table for a page of results (``crystalicl benchmark check``).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import re
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+MAX_EXPONENT = 1.1
+"""Above it a step does not count as growing in proportion."""
+
+STEPS = ("validate", "evaluate", "select", "collect", "query")
+
+ELEMENTS = [
+    "Li", "Na", "K", "Rb", "Cs", "Be", "Mg", "Ca", "Sr", "Ba", "Sc", "Y", "La", "Ti", "Zr",
+    "Hf", "V", "Nb", "Ta", "Cr", "Mo", "W", "Mn", "Fe", "Co", "Ni", "Cu", "Ag", "Au", "Zn",
+    "Cd", "Al", "Ga", "In", "Si", "Ge", "Sn", "Pb", "P", "As", "Sb", "Bi", "O", "S", "Se",
+    "Te", "F", "Cl", "Br", "I", "N", "C", "B",
+]  # fmt: skip
+
+LENGTHS = re.compile(r"^(\d+\.\d+) (\d+\.\d+) (\d+\.\d+)$", re.MULTILINE)
+
+
+def varied_texts(path: Path, size: int, seed: int = 0) -> list[str]:
+    """Return texts of crystals: those of a file, with other elements and other lengths."""
+    from crystalicl_jobflow.datasets.crystal_data import read_data_set
+    from crystalicl_jobflow.text import SGS
+
+    crystals = read_data_set(path, limit=500, seed=seed).structures
+    real = [SGS.encode(crystal) for crystal in crystals if crystal is not None]
+    draw = random.Random(seed)
+    texts = []
+    for _ in range(size):
+        text = draw.choice(real)
+        present = list(dict.fromkeys(re.findall(r"^[A-Z][a-z]?$", text, re.MULTILINE)))
+        others = dict(zip(present, draw.sample(ELEMENTS, len(present)), strict=True))
+        text = re.sub(
+            r"^[A-Z][a-z]?$",
+            lambda match: others[match.group()],  # noqa: B023 - called at once
+            text,
+            flags=re.MULTILINE,
+        )
+        scale = draw.uniform(0.95, 1.2)
+        texts.append(
+            LENGTHS.sub(
+                lambda match: " ".join(f"{scale * float(x):.1f}" for x in match.groups()),  # noqa: B023
+                text,
+                count=1,
+            )
+        )
+    return texts
+
+
+def one_size(path: Path, size: int) -> dict[str, Any]:
+    """Run all steps at one size; seconds of the processor, and peak memory in MB after each."""
+    from crystalicl_jobflow.candidates import (
+        CandidateQuery,
+        find_documents,
+        open_candidate_store,
+        store_candidates,
+    )
+    from crystalicl_jobflow.evaluation import EvaluationOptions, evaluate_all
+    from crystalicl_jobflow.schemas import (
+        Completion,
+        Condition,
+        Generation,
+        ModelInfo,
+        SamplingParams,
+    )
+    from crystalicl_jobflow.selection import SelectionRules, select_candidates
+    from crystalicl_jobflow.validation.validate import build_candidates
+
+    def generation(start: int, texts: list[str]) -> Generation:
+        return Generation(
+            condition=Condition(),
+            prompt="",
+            sampling=SamplingParams(),
+            model=ModelInfo(engine="none", base_model="varied crystals"),
+            completions=[
+                Completion(
+                    request_index=0, sample_index=start + k, text=text, finished=True, num_tokens=40
+                )
+                for k, text in enumerate(texts)
+            ],
+        )
+
+    texts = varied_texts(path, size)
+    build_candidates([generation(0, texts[:20])])  # imports and tables
+    seconds: dict[str, float] = {}
+    memory: dict[str, float] = {}
+
+    def step(name: str, work: Callable[[], Any]) -> Any:
+        began = time.process_time()
+        result = work()
+        seconds[name] = time.process_time() - began
+        memory[name] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        return result
+
+    candidates = step("validate", lambda: build_candidates([generation(0, texts)]))
+    evaluation = step("evaluate", lambda: evaluate_all(candidates, EvaluationOptions()))
+    step("select", lambda: select_candidates(candidates, SelectionRules(number=100)))
+    with tempfile.TemporaryDirectory() as folder:
+        store = open_candidate_store(f"{folder}/candidates.sqlite")
+        store.connect()
+        step("collect", lambda: store_candidates(candidates, store, run="growth"))
+
+        def ask() -> None:
+            questions = [
+                CandidateQuery(elements="O", valid=True),
+                CandidateQuery(space_group="Fm-3m"),
+                CandidateQuery(run="growth", valid=True),
+            ]
+            for question in questions:
+                list(find_documents(store, question, sort="density", limit=20))
+
+        step("query", ask)
+        store.close()
+    return {
+        "size": size,
+        "seconds": {name: round(value, 3) for name, value in seconds.items()},
+        "peak_mb": {name: round(value, 1) for name, value in memory.items()},
+        "different": evaluation.rates["unique"].count,
+        "valid": evaluation.rates["valid"].count,
+    }
+
+
+def exponent(sizes: list[int], values: list[float]) -> float:
+    """Return x of N^x by least squares of the logarithms."""
+    return float(np.polyfit(np.log(sizes), np.log(np.maximum(values, 1e-4)), 1)[0])
+
+
+def main() -> int:
+    """Run the benchmark; 1 where a step grows faster than it may."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("csv", type=Path, help="real crystals, e.g. mp_20_test.csv.gz")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[1000, 5000, 20000, 100000])
+    parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--out", type=Path, help="JSON file for the results")
+    options = parser.parse_args()
+    if options.one is not None:
+        print(json.dumps(one_size(options.csv, options.one)))
+        return 0
+    rows = []
+    for size in options.sizes:
+        command = [sys.executable, "-W", "ignore", __file__, str(options.csv), "--one", str(size)]
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        rows.append(json.loads(done.stdout.splitlines()[-1]))
+        print(json.dumps(rows[-1]), flush=True)
+    sizes = [row["size"] for row in rows]
+    found = {name: exponent(sizes, [row["seconds"][name] for row in rows]) for name in STEPS}
+    peak = [row["peak_mb"]["query"] for row in rows]
+    table = [
+        [
+            name,
+            *(f"{row['seconds'][name]:.2f}" for row in rows),
+            f"{found[name]:.2f}",
+        ]
+        for name in STEPS
+    ]
+    table.append(["peak memory, MB", *(f"{value:.0f}" for value in peak), ""])
+    result = {
+        "kind": "table",
+        "heads": ["seconds", *(f"{size:,}" for size in sizes), "exponent"],
+        "rows": table,
+        "exponents": {name: round(value, 3) for name, value in found.items()},
+        "exponent_of_memory": round(exponent(sizes, peak), 3),
+        "runs": rows,
+    }
+    if options.out is not None:
+        options.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    for line in (result["heads"], *table):
+        print("  ".join(str(cell).rjust(10) for cell in line))
+    too_fast = {name: value for name, value in found.items() if value > MAX_EXPONENT}
+    if too_fast:
+        print(f"grow faster than N^{MAX_EXPONENT}: {too_fast}")
+    return 1 if too_fast else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
