@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from crystalicl_jobflow.comparison.matching import unique_groups
 from crystalicl_jobflow.report.run import Run
 
-MOST_COMPARISONS = 100_000
-"""Pairs of valid crystals of one formula beyond which a page does not look for equal ones."""
+MOST_COMPARISONS = 5_000
+"""Pairs of different texts of one formula beyond which a page does not look for equal crystals: a
+hundred texts of one formula. A pair of ten atoms takes some 10 ms, and so all of them a minute."""
 
 
 def same_crystals(run: Run, places: Sequence[int]) -> list[int]:
@@ -59,7 +60,8 @@ def valid_crystals(run: Run, best_first: Sequence[int]) -> dict[int, list[int]] 
         formula to compare them.
     """
     places = [place for place in best_first if run.candidates[place].valid]
-    formulas = Counter(run.candidates[place].formula_pretty for place in places)
+    texts = {(run.candidates[place].formula_pretty, run.candidates[place].text) for place in places}
+    formulas = Counter(formula for formula, _ in texts)
     known = any("unique" in row or "duplicate_of" in row for row in run.columns)
     if not known and sum(count**2 for count in formulas.values()) > 2 * MOST_COMPARISONS:
         return None

@@ -90,6 +90,10 @@ def _found(run: Run, crystals: Draws | None) -> str:
         )
         return f"{of} gave no valid crystal" + (f": {found}." if found else ".")
     if crystals is None:
+        unique = run.rates.get("unique")
+        crystal = sum(candidate.structure is not None for candidate in run.candidates)
+        if unique is not None and unique.of == draws and crystal == valid:
+            return f"{of} gave {counted(unique.count, 'different valid crystal')}."
         return (
             f"{of} gave {counted(valid, 'valid crystal')}; how many of them are different was not"
             " counted."
