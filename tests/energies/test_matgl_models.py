@@ -139,6 +139,26 @@ class TestTensorNet:
         (alone,) = load_energy_model("tensornet-matpes").energies([found.structure])
         assert found.energy_per_atom == pytest.approx(alone.energy_per_atom, abs=1e-4)
 
+    @pytest.mark.slow
+    def test_known_crystals_are_judged_by_the_potential_that_relaxed(
+        self, shared_models: Path, salt: Structure, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Rock salt lies below the hull of its CsCl form; nobody has named the potential."""
+        pytest.importorskip("atomate2", reason="Makers need the extra forcefields")
+        from crystalicl_jobflow.datasets.crystal_data import CrystalData
+        from crystalicl_jobflow.energies import hull_energies
+        from crystalicl_jobflow.jobs._relax_process import relax_structure
+        from crystalicl_jobflow.jobs.potential import PotentialRelaxMaker
+
+        monkeypatch.setattr(SETTINGS, "POTENTIALS", str(shared_models))
+        found = relax_structure(PotentialRelaxMaker(), "one", salt)
+        other = Structure(Lattice.cubic(3.5), ["Na", "Cl"], [[0, 0, 0], [0.5] * 3])
+        (judged,), words = hull_energies([found], known=CrystalData("one", [other], ["b2"], [{}]))
+        assert judged.energy_above_hull is not None
+        assert -0.2 < judged.energy_above_hull < -0.03
+        assert judged.formation_energy_per_atom == pytest.approx(-1.8, abs=0.2)
+        assert "tensornet-matpes" in str(words)
+
 
 class TestWhatIsRefused:
     @pytest.mark.parametrize("file", ["model.json", "model.pt"])

@@ -13,7 +13,13 @@ from pymatgen.core import Lattice, Structure
 
 from checked_crystals import CSCL, FENI, NACL
 from crystalicl_jobflow.datasets.crystal_data import CrystalData
-from crystalicl_jobflow.energies import ElementalReferences, Energy, EnergyFailure, Relaxation
+from crystalicl_jobflow.energies import (
+    Answer,
+    ElementalReferences,
+    Energy,
+    EnergyFailure,
+    Relaxation,
+)
 from crystalicl_jobflow.evaluation import EvaluationOptions, evaluate_all, rate_meaning
 from crystalicl_jobflow.schemas import Candidate, Condition, Evaluation
 from crystalicl_jobflow.schemas.stored_candidate import CandidateRelaxation
@@ -305,3 +311,34 @@ def test_what_cannot_be_computed_is_refused_at_once(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         evaluate_all(candidates, EvaluationOptions(**options))
+
+
+def test_crystals_without_a_predicted_value_have_a_reason(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MEGNet's graph of a crystal may have no edge: no value is not the value 0, nor success."""
+
+    class Shy:
+        property_name, name, version = "band_gap", "shy", "1"
+
+        def answers(self, structures: Sequence[Structure | None]) -> list[Answer]:
+            return [
+                Answer(5.0)
+                if crystal is not None and "Na" in crystal.composition
+                else Answer(None, "An atom has no neighbour within 4 Å.")
+                for crystal in structures
+            ]
+
+        def predict(self, structures: Sequence[Structure | None]) -> list[float | None]:
+            return [answer.value for answer in self.answers(structures)]
+
+    monkeypatch.setattr("crystalicl_jobflow.energies.load_predictor", lambda *_: Shy())
+    condition = Condition(properties={"band_gap": 5.0})
+    candidates = [make(text, condition=condition) for text in (NACL, CSCL, "nothing")]
+    evaluation = evaluate_all(candidates, EvaluationOptions(predict={"band_gap": None}))
+    assert evaluation.tolerances["not_predicted:band_gap"] == (
+        "1: An atom has no neighbour within 4 Å."
+    )
+    rate = evaluation.rates["band_gap"]
+    assert (rate.count, rate.of) == (1, 3)
+    assert "band_gap" not in evaluation.results[1] or evaluation.results[1]["band_gap"] is None

@@ -145,6 +145,9 @@ def evaluate(source: str, out: Path, **options: Any) -> None:
             # an energy above the hull is not predicted
             how = "--energies chgnet" if field == "energy_above_hull" else f"--predict {field}"
             note(f"{field} was not judged for every candidate that has it: try {how}")
+    for name, reasons in evaluation.tolerances.items():
+        if name.startswith("not_predicted:"):
+            note(f"Crystals without a {name.removeprefix('not_predicted:')}: {reasons}")
     unjudged = evaluation.tolerances.get("not_judged_by_hull")
     if unjudged is not None:
         note(f"Crystals without a verdict on their stability: {unjudged}")
