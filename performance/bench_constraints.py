@@ -6,8 +6,8 @@ of ``--model``. CPU time of this process, so that a busy machine does not count.
 ``--forward-ms`` as the time of a model's forward step for a whole batch, the share of the
 unconstrained speed is estimated; with ``--measure`` the model's own step is timed for it.
 
-    python performance/bench_constraints.py ../shared/data/mp_20_test.csv.gz --limit 500
-    python performance/bench_constraints.py ../shared/data/mp_20_test.csv.gz --limit 60 \
+    python performance/bench_constraints.py mp_20_test.csv.gz --limit 500
+    python performance/bench_constraints.py mp_20_test.csv.gz --limit 60 \
         --model SmolLM2-135M-Instruct.Q4_1.gguf --batch 8 --measure
 """
 

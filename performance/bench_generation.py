@@ -7,7 +7,7 @@ With a CSV file, crystals per CPU second are measured instead, on formulas and g
 each asked once, free and constrained in turn, so that a busy machine does both to the same extent.
 Every repeat has other conditions, so that no table is there from before:
 
-    python performance/bench_generation.py --csv ../shared/data/mp_20_test.csv.gz --limit 256
+    python performance/bench_generation.py --csv mp_20_test.csv.gz --limit 256
 """
 
 from __future__ import annotations

@@ -70,8 +70,7 @@ def timed(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    default = Path(__file__).resolve().parents[2] / "shared" / "data" / "mp_20_test.csv.gz"
-    parser.add_argument("csv", nargs="?", type=Path, default=default)
+    parser.add_argument("csv", type=Path)
     parser.add_argument("--limit", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--clock", choices=sorted(CLOCKS), default="wall")

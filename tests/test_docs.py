@@ -67,6 +67,23 @@ def test_commands_and_their_options_exist(page: Path, words: list[str]) -> None:
     check_command(page.name, words)
 
 
+_SCRIPT = re.compile(r"\bpython (-m )?((?:flows|performance|tests)[\w./]+)((?:\\\n|[^`\n|])*)")
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "CONTRIBUTING.md"], ids=page_id)
+def test_scripts_and_their_options_exist(page: Path) -> None:
+    """The commands behind the figures: python performance/…, flows/…, and -m tests.…"""
+    for module, name, words in _SCRIPT.findall(page.read_text(encoding="utf-8")):
+        script = ROOT / (name.replace(".", "/") + ".py" if module else name)
+        assert script.is_file(), f"{page.name}: no {name}"
+        source = script.read_text(encoding="utf-8")
+        if (shared := script.parent / "_options.py").exists():
+            source += shared.read_text(encoding="utf-8")
+        for option in re.findall(r"--[\w-]+", words):
+            told = {f'"{option}"', f'"{option}/', f'/{option}"', f'"{option[2:]}"'}
+            assert any(word in source for word in told), f"{page.name}: {name} has no {option}"
+
+
 @pytest.mark.parametrize("page", PAGES, ids=page_id)
 def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#\s]+)", page.read_text(encoding="utf-8")):
