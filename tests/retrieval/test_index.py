@@ -40,7 +40,7 @@ def test_it_lies_beside_a_file_store_and_opens_without_it(
     def refuse(*_: object) -> None:
         raise AssertionError("the store was read although the index is as new")
 
-    monkeypatch.setattr("crystalicl_jobflow.retrieval.index._documents", refuse)
+    monkeypatch.setattr("crystalicl_jobflow.retrieval.index.stored_documents", refuse)
     opened = DemonstrationIndex.from_store(tmp_path / name)
     assert len(opened) == 288
     for row in (0, 100, 287):
