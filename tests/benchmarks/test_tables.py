@@ -65,8 +65,8 @@ def test_a_table_shows_what_was_measured_and_what_is_missing() -> None:
     assert {row.data_set for row in table.published} == {"mp_20"}
     words = markdown(table).splitlines()
     assert words[0] == "## Title"
-    assert "| a | 0.5000 ± 0.3536 | here, 2 runs |" in words
+    assert "| a | 0.5 ± 0.4 | here, 2 runs |" in words
     assert "| b | - | here, 0 runs |" in words
-    assert "| CrystalICL (SGS) 0-shot | 0.7218 ± 0.0135 | CrystalICL, table 1 |" in words
+    assert "| CrystalICL (SGS) 0-shot | 0.722 ± 0.013 | CrystalICL, table 1 |" in words
     assert "2 runs are missing: their jobs failed." in words
     assert "A remark." in words

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -92,6 +93,76 @@ def test_the_best_different_crystals_are_kept_and_all_samples_stay(
     for item in kept:
         assert item.candidate_id[:8] in result.output
     assert f"the best {len(kept)} different ones kept" in result.output
+
+
+def rows_of(output: str) -> list[list[str]]:
+    """Return the rows of the first table that was printed."""
+    lines = output.splitlines()
+    start = next(i for i, line in enumerate(lines) if line.strip().startswith("Id"))
+    found = []
+    for line in lines[start + 2 :]:
+        if not line.strip():
+            break
+        found.append(line.split())
+    return found
+
+
+ASKED = (
+    "generate", "--formula", "CaTiO3", "--space-group", 221, "--samples", 8, "--shots", 2,
+    "--max-redraws", 0, "--no-constrain",
+)  # fmt: skip
+
+
+def test_each_different_crystal_is_shown_once_with_how_often_it_was_drawn(
+    run: Run, tmp_path: Path
+) -> None:
+    result = run(*ASKED, "--out", tmp_path)
+    assert result.exit_code == 0, result.output
+    candidates, summary = read(tmp_path)
+    rows = rows_of(result.stdout)
+    drawn = {row[0]: int(row[row.index("valid,") - 1]) for row in rows if "valid," in row}
+    by_id = {item.candidate_id[:8]: item for item in candidates}
+    same = Counter((item.formula_pretty, item.space_group) for item in candidates if item.valid)
+    assert {(by_id[i].formula_pretty, by_id[i].space_group): n for i, n in drawn.items()} == same
+    assert by_id[rows[0][0]].joint_success  # the best first
+    lost = Counter(item.failure_reason.value for item in candidates if not item.valid)
+    words = " ".join(result.stdout.split())
+    assert f"{len(rows)} different crystal" in words
+    assert f"{len(same)} valid, of 8 draws; {lost.total()} draw" in words
+    assert lost.most_common(1)[0][0].replace("_", " ") in words
+    assert summary["num_candidates"] == 8  # nothing is lost in the files
+
+
+def test_every_draw_is_shown_where_it_is_asked_for(run: Run, tmp_path: Path) -> None:
+    result = run(*ASKED, "--all", "--out", tmp_path)
+    ids = [item.candidate_id[:8] for item in read(tmp_path)[0]]
+    assert [row[0] for row in rows_of(result.stdout)] == ids
+
+
+def test_few_rates_are_shown_and_all_where_they_are_asked_for(run: Run, tmp_path: Path) -> None:
+    def rates(output: str) -> list[str]:
+        lines = [line.strip() for line in output.splitlines()]
+        (start,) = [i for i, line in enumerate(lines) if line.startswith("Rate ")]
+        return [line for line in lines[start + 2 :] if "%" in line]
+
+    few = run(*ASKED, "--out", tmp_path)
+    many = run(*ASKED, "--verbose", "--out", tmp_path)
+    assert 4 <= len(rates(few.stdout)) <= 6
+    assert len(rates(many.stdout)) == len(read(tmp_path)[1]["rates"])
+    left = len(rates(many.stdout)) - len(rates(few.stdout))
+    assert f"{left} more rates and all intervals: --verbose" in few.stderr
+    assert " to " in rates(many.stdout)[0]
+
+
+def test_a_quiet_run_says_nothing_and_writes_everything(
+    run: Run, refused: Callable[..., str], tmp_path: Path
+) -> None:
+    result = run(*ASKED, "-q", "--out", tmp_path / "run")
+    assert (result.exit_code, result.output) == (0, "")
+    assert len(read(tmp_path / "run")[0]) == 8
+    shown = run("query", tmp_path / "run", "--count", "--quiet")  # what is asked for is no chatter
+    assert shown.output == "8\n"
+    assert "231" in refused("generate", "-q", "--formula", "NaCl", "--space-group", 231)
 
 
 @pytest.mark.parametrize(

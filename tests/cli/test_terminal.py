@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import click
 import pytest
+from rich.console import Console
 
+from crystalicl_jobflow.cli import cli
 from crystalicl_jobflow.cli._app import UserError
+from crystalicl_jobflow.cli._console import table
 
 from .conftest import Run
 
@@ -19,7 +25,7 @@ EVIL = "[red]Na[/red]\x1b[31m\x9b2J\u202e :boom:"
 HARMLESS = r"[red]Na[/red]\x1b[31m\x9b2J\u202e :boom:"
 
 
-def command(*arguments: object, **environment: str) -> subprocess.CompletedProcess[bytes]:
+def command_line(*arguments: object, **environment: str) -> subprocess.CompletedProcess[bytes]:
     """Run the command in a process of its own."""
     code = "from crystalicl_jobflow.cli import main; main()"
     return subprocess.run(
@@ -66,14 +72,14 @@ def test_errors_show_control_characters_and_no_secret(
 
 
 def test_an_ascii_terminal_gets_ascii(generated: Path) -> None:
-    done = command("query", generated, PYTHONIOENCODING="ascii")
+    done = command_line("query", generated, PYTHONIOENCODING="ascii")
     assert done.returncode == 0, done.stderr
     assert b"Min. A" in done.stdout
     assert done.stdout.isascii()
-    done = command("generate", "--help", PYTHONIOENCODING="ascii")
+    done = command_line("generate", "--help", PYTHONIOENCODING="ascii")
     assert b"in A." in done.stdout
     assert done.stdout.isascii()
-    done = command(
+    done = command_line(
         "predict-property", "nowhere\u2026.cif", "--property", "Å", PYTHONIOENCODING="ascii"
     )
     assert done.returncode == 2
@@ -126,8 +132,49 @@ def test_without_a_home_what_needs_no_cache_works_and_the_rest_names_the_setting
     (crystal, *_) = (generated / "cifs").iterdir()
     nowhere = {"HOME": str(home), "CRYSTALICL_CACHE_DIR": ""}
     for arguments in (("query", generated), ("text", "encode", crystal)):
-        done = command(*arguments, **nowhere)
+        done = command_line(*arguments, **nowhere)
         assert done.returncode == 0, done.stderr
-    done = command("generate", "--formula", "NaCl", "--out", tmp_path / "run", **nowhere)
+    done = command_line("generate", "--formula", "NaCl", "--out", tmp_path / "run", **nowhere)
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1].endswith(b"name another one in CRYSTALICL_CACHE_DIR")
+
+
+@pytest.mark.parametrize(
+    ("words", "colour"),
+    [
+        ("valid, as asked", "32"),
+        ("valid", "32"),
+        ("as asked", "32"),
+        ("valid, differs", "33"),
+        ("atoms overlap", "31"),
+        ("not valid", "31"),
+    ],
+)
+def test_outcomes_have_colours_where_the_terminal_has_them(words: str, colour: str) -> None:
+    def printed(**options: Any) -> str:
+        rows = table("Id", "Outcome")
+        rows.add_row("a", words)
+        file = io.StringIO()
+        Console(file=file, **options).print(rows)
+        return file.getvalue()
+
+    terminal = {"force_terminal": True, "color_system": "standard"}
+    assert f"\x1b[{colour}m{words}" in printed(**terminal, no_color=False)
+    assert f"\x1b[{colour}m" not in printed(**terminal, no_color=True)
+    assert "\x1b" not in printed(force_terminal=False)
+
+
+def test_every_command_can_be_quiet() -> None:
+    def commands(group: click.Group) -> Iterator[click.Command]:
+        context = click.Context(group)
+        for name in group.list_commands(context):
+            found = group.get_command(context, name)
+            assert found is not None
+            if isinstance(found, click.Group):
+                yield from commands(found)
+            else:
+                yield found
+
+    for command in commands(cli):
+        quiet = [item for item in command.params if "--quiet" in item.opts]
+        assert len(quiet) == 1, command.name

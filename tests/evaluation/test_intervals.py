@@ -9,7 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crystalicl_jobflow.evaluation import rate_with_interval, wilson_interval
+from crystalicl_jobflow.evaluation import (
+    interval_text,
+    rate_with_interval,
+    share_text,
+    value_text,
+    wilson_interval,
+)
 from crystalicl_jobflow.schemas import Rate
 
 
@@ -47,3 +53,42 @@ def test_nothing_counted_has_no_interval() -> None:
 def test_impossible_shares_are_refused(count: int, of: int, confidence: float) -> None:
     with pytest.raises(ValueError, match=r"needs 0 <= count <= of|between 0 and 1"):
         wilson_interval(count, of, confidence=confidence)
+
+
+@pytest.mark.parametrize(
+    ("value", "spread", "uncertainty", "shown"),
+    [
+        (0.8036, 0.0053, None, "0.804 ± 0.005"),
+        (0.7218, 0.0135, None, "0.722 ± 0.013"),
+        (0.5, 0.3536, None, "0.5 ± 0.4"),
+        (12.34, 3.2, None, "12 ± 3"),
+        (1.0, 0.0, 0.0321, "1.00 ± 0.00"),
+        (1.0, 0.0, None, "1.00 ± 0"),
+        (0.8036, None, 0.024, "0.80"),
+        (0.875, None, 0.22, "0.9"),
+        (0.0432519, None, None, "0.0433"),
+        (123.456, None, None, "123"),
+        (0.0, None, None, "0.00"),
+        (None, None, None, "-"),
+    ],
+)
+def test_a_table_shows_the_digits_that_the_spread_allows(
+    value: float | None, spread: float | None, uncertainty: float | None, shown: str
+) -> None:
+    assert value_text(value, spread, uncertainty=uncertainty) == shown
+
+
+@pytest.mark.parametrize(
+    ("count", "of", "share", "between"),
+    [
+        (7, 8, "88 %", "53 to 98 %"),
+        (0, 8, "0 %", "0 to 32 %"),
+        (813, 1000, "81 %", "79 to 84 %"),
+        (8036, 10_000, "80.4 %", "79.6 to 81.1 %"),
+        (0, 0, "not judged", "-"),
+    ],
+)
+def test_a_share_has_no_more_digits_than_its_interval(
+    count: int, of: int, share: str, between: str
+) -> None:
+    assert (share_text(count, of), interval_text(count, of)) == (share, between)

@@ -10,13 +10,14 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from crystalicl_jobflow.evaluation.intervals import half_width, value_text
 from crystalicl_jobflow.schemas.benchmark import RunDoc, TableDoc, TableRow
 from crystalicl_jobflow.utils.files import write_json, write_text
 
 SUCCESS = ("formula", "space_group", "formation_energy_per_atom", "band_gap")
 
 COLUMNS: dict[str, tuple[str, ...]] = {
-    "conditional": (*SUCCESS, "joint"),
+    "conditional": (*SUCCESS, "joint", "match"),
     "realism": ("overlap", "symmetry_adherence", "negative_formation_energy"),
     "unconditional": (
         "composition_valid",
@@ -125,11 +126,34 @@ def table_row(label: str, runs: Sequence[RunDoc], *, asked: int, data_set: str) 
         source="here",
         mean=mean,
         std=std,
+        uncertainty=_uncertainty(runs, names),
         of=of,
         runs=len(runs),
         missing_runs=asked - len(runs),
         missing_parts=sum(len(run.missing_parts) for run in runs),
     )
+
+
+def _uncertainty(runs: Sequence[RunDoc], names: Iterable[str]) -> dict[str, float]:
+    """Return half the width of the interval of every figure that is a rate, over all runs."""
+    found = {}
+    for name in names:
+        counts = [item for run in runs if (item := _counts(run, name)) is not None]
+        width = half_width(sum(count for count, _ in counts), sum(of for _, of in counts))
+        if width is not None:
+            found[name] = width
+    return found
+
+
+def _counts(run: RunDoc, name: str) -> tuple[int, int] | None:
+    """Return how many of how many cases a rate of a run counts; None where it is no rate."""
+    rate = run.metrics.get("rates", {}).get(name)
+    if rate is not None:
+        return rate["count"], rate["of"]
+    share, of = run.figures.get(name), run.metrics.get("num_conditions")
+    if not name.startswith("match_") or share is None or not of:
+        return None
+    return round(share * of), of
 
 
 def benchmark_table(
@@ -197,7 +221,7 @@ def markdown(table: TableDoc) -> str:
     lines = [f"## {table.title}", "", _line([*first, *heads, "from"])]
     lines.append(_line(["---"] * (len(first) + len(heads) + 1)))
     for row in (*table.rows, *table.published):
-        cells = [_cell(row.mean.get(name), row.std.get(name)) for name in table.columns]
+        cells = [figure_text(row, name) for name in table.columns]
         where = row.source
         if row.source == "here":
             where = f"here, {row.runs} run{'s' if row.runs != 1 else ''}"
@@ -220,10 +244,17 @@ def write_tables(folder: Path, tables: Sequence[TableDoc]) -> list[Path]:
     return paths
 
 
-def _cell(mean: float | None, std: float | None) -> str:
-    if mean is None:
-        return "-"
-    return f"{mean:.4f}" if std is None else f"{mean:.4f} ± {std:.4f}"
+def figure_text(row: TableRow, name: str) -> str:
+    """Return a figure of a row as tables show it: with the digits that are certain.
+
+    Parameters
+    ----------
+    row
+        The row.
+    name
+        The figure's name.
+    """
+    return value_text(row.mean.get(name), row.std.get(name), uncertainty=row.uncertainty.get(name))
 
 
 def _line(cells: Sequence[str]) -> str:

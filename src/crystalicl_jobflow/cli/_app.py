@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from crystalicl_jobflow.cli._console import add_quiet
 from crystalicl_jobflow.utils.errors import CrystalICLError
 from crystalicl_jobflow.utils.messages import driver_line, show_controls
 from crystalicl_jobflow.utils.redaction import redact
@@ -83,7 +84,15 @@ def user_errors() -> Iterator[None]:
 
 
 class OneLineGroup(click.Group):
-    """A group whose commands answer a user's mistake with one line and status 2."""
+    """A group whose commands answer a user's mistake with one line and status 2.
+
+    Each of them can be told to be quiet.
+    """
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command with ``--quiet``, or None where there is no such command."""
+        command = super().get_command(ctx, cmd_name)
+        return None if command is None else add_quiet(command)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command, with errors turned into one line."""
@@ -121,7 +130,7 @@ class LazyGroup(OneLineGroup):
         with user_errors():
             command = getattr(importlib.import_module(module_name), attribute)
         assert isinstance(command, click.Command)
-        return command
+        return add_quiet(command)
 
     def format_commands(
         self,

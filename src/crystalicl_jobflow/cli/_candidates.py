@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from crystalicl_jobflow.candidates.files import CANDIDATES, write_candidates
 from crystalicl_jobflow.candidates.shown import SHOWN_DIGITS, CrystalFile, outcome
-from crystalicl_jobflow.cli._console import stdout_console, table
+from crystalicl_jobflow.cli._console import is_verbose, note, say, stdout_console, table
+from crystalicl_jobflow.cli._tables import OUTCOME
 from crystalicl_jobflow.schemas.diffraction import PATTERN_FILE
 from crystalicl_jobflow.utils.files import (
     folder_inside,
@@ -22,6 +23,7 @@ from crystalicl_jobflow.utils.files import (
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from crystalicl_jobflow.notebook import Crystals
     from crystalicl_jobflow.schemas import Candidate, Evaluation
     from crystalicl_jobflow.schemas.diffraction import PowderPattern
 
@@ -67,58 +69,112 @@ def previous_cifs(folder: Path) -> set[Path]:
     return {path for path in paths if path.parent == folder / CIFS and path.suffix == ".cif"}
 
 
-def candidate_table(candidates: Sequence[Candidate], *, title: str | None = None) -> Table:
+def candidate_table(
+    candidates: Sequence[Candidate],
+    *,
+    times_drawn: Sequence[int] | None = None,
+    title: str | None = None,
+) -> Table:
     """Return a table with one row per candidate.
 
     What was asked for is a column where the candidates differ in it.
+
+    Parameters
+    ----------
+    candidates
+        The candidates.
+    times_drawn
+        How often each was drawn; None for no such column.
+    title
+        Line above the table.
     """
     several = len({candidate.condition.label() for candidate in candidates}) > 1
-    asked = ["Asked for"] if several else []
-    compared = [">Similarity", ">V/V text"] if any(item.xrd for item in candidates) else []
-    heads = ("Id", *asked, "Formula", "Group", ">Atoms", ">Min. Å", *compared, "Outcome")
-    rows = table(*heads, title=title)
-    for candidate in candidates:
-        distance = candidate.checks.min_distance
-        group = "-"
-        if candidate.space_group is not None:
-            group = f"{candidate.space_group} {candidate.space_group_symbol or ''}"
-        rows.add_row(
-            candidate.candidate_id[:SHOWN_DIGITS],
-            *([candidate.condition.label().replace(", group ", " ")] if several else []),
-            candidate.formula_pretty or "-",
-            group,
-            str(candidate.nsites_primitive or "-"),
-            "-" if distance is None else f"{distance:.2f}",
-            *(_pattern_cells(candidate) if compared else []),
-            outcome(
-                valid=candidate.valid,
-                reason=candidate.failure_reason,
-                as_asked=candidate.joint_success,
-            ),
-        )
+    columns = [
+        ("Id", [item.candidate_id[:SHOWN_DIGITS] for item in candidates]),
+        ("Formula", [item.formula_pretty or "-" for item in candidates]),
+        ("Group", [_group(item) for item in candidates]),
+        (">Atoms", [str(item.nsites_primitive or "-") for item in candidates]),
+        (">Min. Å", [_fixed(item.checks.min_distance, 2) for item in candidates]),
+    ]
+    if several:
+        asked = [item.condition.label().replace(", group ", " ") for item in candidates]
+        columns.insert(1, ("Asked for", asked))
+    fits = [item.xrd for item in candidates]
+    if any(fits):
+        columns += [
+            (">Similarity", [_fixed(None if fit is None else fit.similarity, 3) for fit in fits]),
+            (">V/V text", [_fixed(None if fit is None else fit.volume_ratio, 3) for fit in fits]),
+        ]
+    if times_drawn is not None:
+        columns.append((">Drawn", [str(number) for number in times_drawn]))
+    columns.append((OUTCOME, [_outcome(item) for item in candidates]))
+    rows = table(*(heading for heading, _ in columns), title=title)
+    for cells in zip(*(cells for _, cells in columns), strict=True):
+        rows.add_row(*cells)
     return rows
 
 
-def _pattern_cells(candidate: Candidate) -> list[str]:
-    fit = candidate.xrd
-    if fit is None or fit.similarity is None or fit.volume_ratio is None:
-        return ["-", "-"]
-    return [f"{fit.similarity:.3f}", f"{fit.volume_ratio:.3f}"]
+def _group(candidate: Candidate) -> str:
+    if candidate.space_group is None:
+        return "-"
+    return f"{candidate.space_group} {candidate.space_group_symbol or ''}"
 
 
-def rates_table(evaluation: Evaluation, *, title: str | None = None) -> Table:
-    """Return a table of all rates with their counts and denominators, and the figures."""
-    from crystalicl_jobflow.evaluation.rates import rate_title
+def _fixed(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
 
-    rows = table("Rate", ">Share", ">Count", ">Of", title=title)
-    for name, rate in evaluation.rates.items():
-        share = "not judged" if rate.rate is None else f"{100 * rate.rate:.1f} %"
-        rows.add_row(rate_title(name), share, str(rate.count), str(rate.of))
-    for name, value in evaluation.metrics.items():
-        if value is not None:
-            count = f"{value:.0f}" if float(value).is_integer() else f"{value:.4f}"
-            rows.add_row(name.replace("_", " "), "", count, "")
+
+def _outcome(candidate: Candidate) -> str:
+    return outcome(
+        valid=candidate.valid,
+        reason=candidate.failure_reason,
+        as_asked=candidate.joint_success,
+    )
+
+
+def rates_table(
+    evaluation: Evaluation, *, title: str | None = None, verbose: bool | None = None
+) -> Table:
+    """Return a table of rates with their counts and denominators.
+
+    Parameters
+    ----------
+    evaluation
+        The rates and figures.
+    title
+        Line above the table.
+    verbose
+        Whether all rates, with their intervals, and the figures are shown; else the few that
+        say most. None: as ``--verbose`` says.
+    """
+    from crystalicl_jobflow.evaluation import interval_text, main_rates, rate_title, share_text
+
+    everything = is_verbose() if verbose is None else verbose
+    names = list(evaluation.rates) if everything else main_rates(evaluation.rates)
+    rows = table("Rate", ">Share", ">Count", ">Of", *([">95 %"] if everything else []), title=title)
+    for name in names:
+        rate = evaluation.rates[name]
+        cells = [share_text(rate.count, rate.of), str(rate.count), str(rate.of)]
+        between = [interval_text(rate.count, rate.of)] if everything else []
+        rows.add_row(rate_title(name), *cells, *between)
+    if everything:
+        for name, value in evaluation.metrics.items():
+            if value is not None:
+                count = f"{value:.0f}" if float(value).is_integer() else f"{value:.4g}"
+                rows.add_row(name.replace("_", " "), "", count, "")
     return rows
+
+
+def print_rates(evaluation: Evaluation, *, title: str | None = None) -> None:
+    """Print the rates, and how many more ``--verbose`` shows."""
+    stdout_console().print(rates_table(evaluation, title=title))
+    more = len(evaluation.rates)
+    if not is_verbose():
+        from crystalicl_jobflow.evaluation import main_rates
+
+        more -= len(main_rates(evaluation.rates))
+        if more > 0:
+            note(f"{more} more rates and all intervals: --verbose")
 
 
 def write_run(
@@ -199,8 +255,31 @@ def shared_provenance(candidates: Sequence[Candidate]) -> dict[str, Any]:
     }
 
 
-def print_run(candidates: Sequence[Candidate], evaluation: Evaluation) -> None:
-    """Print the candidates and the rates."""
-    console = stdout_console()
-    console.print(candidate_table(candidates))
-    console.print(rates_table(evaluation))
+def print_run(
+    crystals: Crystals, evaluation: Evaluation, *, every_draw: bool = False, ending: str = ""
+) -> None:
+    """Print the crystals, how many draws gave them, and the rates.
+
+    Parameters
+    ----------
+    crystals
+        The different crystals that are shown, and all draws.
+    evaluation
+        Rates over all draws.
+    every_draw
+        Whether all draws are shown instead, as they were drawn.
+    ending
+        Put after the sentence on the draws.
+    """
+    if every_draw:
+        shown = candidate_table(crystals.candidates)
+    else:
+        shown = candidate_table(
+            [item.candidate for item in crystals],
+            times_drawn=[item.times_drawn for item in crystals],
+        )
+    if shown.row_count:
+        stdout_console().print(shown)
+    say(f"{crystals.summary}{ending}")
+    say()
+    print_rates(evaluation)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -20,16 +20,76 @@ if TYPE_CHECKING:
 
     from crystalicl_jobflow.cli._tables import PlainTable
 
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 SECONDS_BETWEEN_LINES = 5.0
 """Least time between two lines of progress where stderr is no terminal."""
 
 
-def stdout_console() -> Console:
-    """Return the console for results."""
+_META = "crystalicl.{}"
+
+
+def add_quiet(command: click.Command) -> click.Command:
+    """Give a command ``--quiet``; a group of commands, and one that has it, stay as they are."""
+    has_it = any(option.name == "quiet" for option in command.params)
+    if not isinstance(command, click.Group) and not has_it:
+        text = "Print errors only, and what is asked for."
+        option = click.Option(
+            ["-q", "--quiet"], is_flag=True, expose_value=False, callback=_keep, help=text
+        )
+        command.params.append(option)
+    return command
+
+
+def verbose_option(command: Command) -> Command:
+    """Add ``--verbose`` to a command that prints rates."""
+    return click.option(
+        "-v",
+        "--verbose",
+        is_flag=True,
+        expose_value=False,
+        callback=_keep,
+        help="Show all rates with their intervals, and all figures.",
+    )(command)
+
+
+def _keep(context: click.Context, option: click.Parameter, value: bool) -> None:
+    context.meta[_META.format(option.name)] = value
+
+
+def _is_set(name: str) -> bool:
+    context = click.get_current_context(silent=True)
+    return context is not None and bool(context.meta.get(_META.format(name)))
+
+
+def is_quiet() -> bool:
+    """Return whether the command was called with ``--quiet``."""
+    return _is_set("quiet")
+
+
+def is_verbose() -> bool:
+    """Return whether the command was called with ``--verbose``."""
+    return _is_set("verbose")
+
+
+def say(line: str = "") -> None:
+    """Print a line on the result to stdout, unless the command is quiet."""
+    if not is_quiet():
+        click.echo(line)
+
+
+def stdout_console(*, asked_for: bool = False) -> Console:
+    """Return the console for results.
+
+    Parameters
+    ----------
+    asked_for
+        Whether what is printed is the command's output, which ``--quiet`` leaves.
+    """
     from rich.console import Console
 
-    return Console(highlight=False, soft_wrap=False, markup=False, emoji=False)
+    quiet = is_quiet() and not asked_for
+    return Console(highlight=False, soft_wrap=False, markup=False, emoji=False, quiet=quiet)
 
 
 def stderr_console() -> Console:
@@ -133,6 +193,8 @@ def progress(what: str) -> Iterator[Callable[[int, int | None], None]]:
 
 def note(message: str) -> None:
     """Print a remark to stderr; what it quotes is neither markup nor commands."""
+    if is_quiet():
+        return
     click.echo(show_controls(message), err=True)
 
 

@@ -50,6 +50,14 @@ def run_options(folder: str) -> Callable[[Command], Command]:
     return add
 
 
+every_draw_option = click.option(
+    "--all",
+    "every_draw",
+    is_flag=True,
+    help="Show every draw, instead of each different crystal once.",
+)
+
+
 def check_folder(path: Path, *, name: Path | None = None) -> None:
     """Refuse a folder that cannot be made or written to; nothing is left behind.
 

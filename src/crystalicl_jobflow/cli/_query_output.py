@@ -132,9 +132,9 @@ def write_found(
     if output == "table":
         documents = list(found)
         if documents and fields is None:
-            stdout_console().print(document_table(documents, shown))
+            stdout_console(asked_for=True).print(document_table(documents, shown))
         elif documents:
-            stdout_console().print(field_table(documents, fields or ()))
+            stdout_console(asked_for=True).print(field_table(documents, fields or ()))
         return len(documents)
     if output in ("csv", "parquet"):
         columns = needed_fields(output, fields, shown) or []

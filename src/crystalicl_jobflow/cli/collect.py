@@ -7,6 +7,7 @@ import json
 import click
 
 from crystalicl_jobflow.cli._app import UserError
+from crystalicl_jobflow.cli._console import say
 
 
 @click.command(
@@ -52,7 +53,7 @@ def collect(job_store: str, store: str, query: str | None, rebuild: bool) -> Non
     builder = CandidateBuilder(jobs, target, query=criteria, rebuild=rebuild)
     builder.run()
     after = target.count()
-    click.echo(
+    say(
         f"{builder.total or 0} jobs read; {after} candidates in {store}, {after - before} of them"
         " new"
     )

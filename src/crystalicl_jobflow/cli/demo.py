@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from crystalicl_jobflow.cli._console import lap, note, stages, stdout_console, step_lines
+from crystalicl_jobflow.cli._console import (
+    lap,
+    note,
+    stages,
+    stdout_console,
+    step_lines,
+    verbose_option,
+)
 from crystalicl_jobflow.cli._outputs import check_run_folder
 
 if TYPE_CHECKING:
@@ -43,6 +50,7 @@ SHOTS = 3
     help="Samples per condition.",
 )
 @click.option("--seed", type=int, default=0, show_default=True)
+@verbose_option
 def demo(out: Path, samples: int, seed: int) -> None:
     """Run the whole chain once, on what ships with the package.
 
@@ -159,13 +167,13 @@ def _print(
     out: Path, candidates: list[Candidate], evaluation: Evaluation, seconds: dict[str, float]
 ) -> None:
     from crystalicl_jobflow.cli._candidates import CIFS, print_run
+    from crystalicl_jobflow.notebook import Crystals
 
-    print_run(candidates, evaluation)
+    print_run(Crystals.from_candidates(candidates), evaluation)
     program = _program()
-    valid = sum(candidate.valid for candidate in candidates)
     spent = ", ".join(f"{name.replace('_', ' ')} {value:.1f} s" for name, value in seconds.items())
     lines = [
-        f"{valid} of {len(candidates)} candidates are valid. Time: {spent}.",
+        f"Time: {spent}.",
         "",
         f"  {out / CIFS}/  one CIF file per valid crystal",
         f"  {out / 'candidates.jsonl'}  one document per candidate, valid or not",

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from crystalicl_jobflow.cli._console import note, progress, stdout_console, table
+from crystalicl_jobflow.cli._console import (
+    is_verbose,
+    note,
+    progress,
+    say,
+    stdout_console,
+    table,
+    verbose_option,
+)
 from crystalicl_jobflow.cli._options import (
     check_model,
     constraint_options,
@@ -20,7 +28,12 @@ from crystalicl_jobflow.cli._options import (
     sampling_options,
     template_option,
 )
-from crystalicl_jobflow.cli._outputs import check_run_folder, check_store, run_options
+from crystalicl_jobflow.cli._outputs import (
+    check_run_folder,
+    check_store,
+    every_draw_option,
+    run_options,
+)
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -91,6 +104,7 @@ MAX_LINES = 15
     show_default=True,
     help="Texts of each edit.",
 )
+@every_draw_option
 @retrieval_options
 @click.option(
     "--format",
@@ -105,6 +119,7 @@ MAX_LINES = 15
 @sampling_options
 @model_options
 @run_options("crystalicl-edit")
+@verbose_option
 def edit(**options: Any) -> None:
     """Change the crystals in FILE: a CIF, POSCAR, SGS text, folder, CSV or store.
 
@@ -115,7 +130,7 @@ def edit(**options: Any) -> None:
     constraint = read_constraint(options)
 
     from crystalicl_jobflow.candidates import open_candidate_store, store_candidates
-    from crystalicl_jobflow.cli._candidates import write_run
+    from crystalicl_jobflow.cli._candidates import candidate_table, print_rates, write_run
     from crystalicl_jobflow.editing import plan_edits, read_parents
     from crystalicl_jobflow.editing.edit import check_writer, check_writing, compare_with_parents
     from crystalicl_jobflow.evaluation import evaluate
@@ -144,11 +159,11 @@ def edit(**options: Any) -> None:
     unfinished = _unfinished(options, best_of=sampling.best_of)
     generations = _write(retrievals, writing, options, unfinished)
     candidates = compare_with_parents(build_candidates(generations), parents)
-    crystals = different(candidates, request)
+    crystals, evaluation = different(candidates, request), evaluate(candidates)
     write_run(
         options["out"],
         candidates,
-        evaluate(candidates),
+        evaluation,
         _summary(parents, request),
         kept=[item.candidate for item in crystals.valid],
     )
@@ -156,8 +171,12 @@ def edit(**options: Any) -> None:
         written = store_candidates(candidates, open_candidate_store(options["store"]))
         note(f"Stored {written} new or changed candidates in {options['store']}")
     unfinished.discard()
-    stdout_console().print(edit_table(crystals))
-    click.echo(f"{crystals.summary}; files in {options['out']}")
+    shown = candidate_table(candidates) if options["every_draw"] else edit_table(crystals)
+    stdout_console().print(shown)
+    say(crystals.summary)
+    if is_verbose():
+        print_rates(evaluation)
+    note(f"Files in {options['out']}")
 
 
 def _read_request(options: Mapping[str, Any]) -> EditRequest:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from crystalicl_jobflow.cli._app import UserError
-from crystalicl_jobflow.cli._console import note, stages, stdout_console, table
+from crystalicl_jobflow.cli._console import note, stages, stdout_console, table, verbose_option
 from crystalicl_jobflow.cli._outputs import check_folder
 
 if TYPE_CHECKING:
@@ -84,6 +84,7 @@ if TYPE_CHECKING:
 @click.option(
     "--workers", "--processes", "processes", type=click.IntRange(1), default=1, show_default=True
 )
+@verbose_option
 def evaluate(source: str, out: Path, **options: Any) -> None:
     """Evaluate generated crystals: rates with their denominators, and each one's results.
 
@@ -197,12 +198,9 @@ def _truths(spec: str | None, candidates: list[Candidate]) -> dict[str | int, St
 def _print(evaluation: Evaluation) -> None:
     from crystalicl_jobflow.cli import _candidates
 
-    console = stdout_console()
-    console.print(
-        _candidates.rates_table(evaluation, title=f"{evaluation.num_candidates} candidates")
-    )
+    _candidates.print_rates(evaluation, title=f"{evaluation.num_candidates} candidates")
     if evaluation.reasons:
         reasons = table("Failure reason", ">Candidates")
         for reason, count in evaluation.reasons.items():
             reasons.add_row(reason.replace("_", " "), str(count))
-        console.print(reasons)
+        stdout_console().print(reasons)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from crystalicl_jobflow.cli._app import UserError
-from crystalicl_jobflow.cli._console import note, progress
+from crystalicl_jobflow.cli._console import note, progress, verbose_option
 from crystalicl_jobflow.cli._energy_options import energy_options, read_energies
 from crystalicl_jobflow.cli._options import (
     check_model,
@@ -27,7 +27,12 @@ from crystalicl_jobflow.cli._options import (
     sampling_options,
     template_option,
 )
-from crystalicl_jobflow.cli._outputs import check_run_folder, check_store, run_options
+from crystalicl_jobflow.cli._outputs import (
+    check_run_folder,
+    check_store,
+    every_draw_option,
+    run_options,
+)
 from crystalicl_jobflow.cli._pattern_options import (
     compare_with_pattern,
     pattern_options,
@@ -49,7 +54,14 @@ if TYPE_CHECKING:
 @retrieval_options
 @groups_option
 @pattern_options
-@click.option("--samples", type=click.IntRange(1), default=8, show_default=True)
+@click.option(
+    "--samples",
+    type=click.IntRange(1),
+    default=8,
+    show_default=True,
+    help="Draws; each different crystal is shown once, with how often it was drawn.",
+)
+@every_draw_option
 @click.option(
     "--keep",
     metavar="K",
@@ -71,8 +83,9 @@ if TYPE_CHECKING:
 @sampling_options
 @model_options
 @run_options("crystalicl-out")
+@verbose_option
 def generate(**options: Any) -> None:
-    """Generate crystals for a condition."""
+    """Generate crystals for a condition; the different ones are shown, the best first."""
     condition = read_condition(options)
     sampling = read_sampling(options)
     constraint = read_constraint(options)
@@ -82,6 +95,7 @@ def generate(**options: Any) -> None:
     from crystalicl_jobflow.cli._candidates import print_run, write_run
     from crystalicl_jobflow.evaluation import evaluate
     from crystalicl_jobflow.generation import Writing
+    from crystalicl_jobflow.notebook import Crystals
     from crystalicl_jobflow.utils.progress import Clock
 
     _check_ranking(options)
@@ -102,8 +116,12 @@ def generate(**options: Any) -> None:
     candidates = _with_energies(candidates, options)
     candidates = compare_with_pattern(candidates, pattern)
     evaluation = evaluate(candidates)
-    ranked = options["keep"] is not None or pattern is not None
-    kept = _best(candidates, options) if ranked else None
+    ranking = None if options["ranking"] is None else options["ranking"].split(",")
+    crystals = Crystals.from_candidates(candidates, pattern=pattern, ranking=ranking)
+    kept = None
+    if options["keep"] is not None or pattern is not None:
+        crystals = crystals.valid[: options["keep"]]
+        kept = [item.candidate for item in crystals]
     clock.lap("check")
     summary = _summary(retrieval, candidates, options, clock.seconds)
     summary |= pattern_summary(candidates, pattern)
@@ -113,10 +131,9 @@ def generate(**options: Any) -> None:
     _store(candidates, options["store"])
     _print_missing(candidates)
     unfinished.discard()
-    print_run(candidates if kept is None else kept, evaluation)
-    valid = sum(candidate.valid for candidate in candidates)
-    best = "" if kept is None else f", the best {len(kept)} different ones kept"
-    click.echo(f"{valid} of {len(candidates)} valid{best}; files in {options['out']}")
+    best = "" if kept is None else f"; the best {len(kept)} different ones kept"
+    print_run(crystals, evaluation, every_draw=options["every_draw"], ending=best)
+    note(f"Files in {options['out']}")
 
 
 def _retrieve(condition: Condition, options: Mapping[str, Any]) -> Retrieval:
@@ -219,17 +236,6 @@ def _with_energies(candidates: list[Candidate], options: Mapping[str, Any]) -> l
     from crystalicl_jobflow.selection.evidence_energies import EvidenceEnergies, add_energies
 
     return add_energies(candidates, EvidenceEnergies(**asked))
-
-
-def _best(candidates: list[Candidate], options: Mapping[str, Any]) -> list[Candidate]:
-    """Return the candidates that a selection takes, by rank."""
-    from crystalicl_jobflow.selection import SelectionRules, select_candidates
-
-    by_id = {candidate.candidate_id: candidate for candidate in candidates}
-    ranking = None if options["ranking"] is None else options["ranking"].split(",")
-    rules = SelectionRules(number=options["keep"], ranking=ranking)
-    _, chosen = select_candidates(candidates, rules)
-    return [by_id[item.candidate_id] for item in chosen]
 
 
 def _summary(

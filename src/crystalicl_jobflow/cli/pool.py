@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from crystalicl_jobflow.cli._app import OneLineGroup, UserError
-from crystalicl_jobflow.cli._console import note, stages, stdout_console, table
+from crystalicl_jobflow.cli._console import note, say, stages, stdout_console, table
 from crystalicl_jobflow.cli._outputs import check_store
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def build(
     _show_failures("could not be read", done.failed)
     _show_failures("remarks on what was read", done.remarks)
     _show_failures("got no fingerprint", done.without_fingerprint)
-    click.echo(_summary(done, len(index)))
+    say(_summary(done, len(index)))
     if done.failed and not (done.added or done.updated or done.unchanged):
         raise UserError(f"no record of {source} could be read")
 
@@ -130,7 +130,7 @@ def info(store: str) -> None:
             if len(known):
                 rows.add_row(name, f"{len(known)}: {known.min():.4g} to {known.max():.4g}")
         rows.add_row("index", f"{index.nbytes / 1e6:.1f} MB")
-    stdout_console().print(rows)
+    stdout_console(asked_for=True).print(rows)
 
 
 @pool.command()
@@ -166,7 +166,7 @@ def fingerprints(
         raise click.exceptions.Exit(130) from None
     index = DemonstrationIndex.from_store(target)
     _show_failures("got no fingerprint", done.without_fingerprint)
-    click.echo(
+    say(
         f"{done.fingerprinted} fingerprints computed, {len(done.without_fingerprint)} failed,"
         f" {done.seconds:.1f} s; {index.num_fingerprints} of {len(index)} have one"
     )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from crystalicl_jobflow.cli._app import UserError
-from crystalicl_jobflow.cli._console import note, progress, stdout_console, table
+from crystalicl_jobflow.cli._console import note, progress, say, stdout_console, table
 from crystalicl_jobflow.cli._options import (
     check_model,
     format_option,
@@ -148,7 +148,7 @@ def predict_property(crystals: tuple[str, ...], property_name: str, **options: A
         if prediction.crystal_id in unread:
             why = unread[prediction.crystal_id]
             prediction.message = f"{MESSAGES[PropertyFailure.NOT_READ]}: {why}"
-    _print(predictions, known)
+    _print(predictions, known, asked_for=options["out"] is None)
     if options["out"] is not None:
         write_predictions(options["out"], predictions, known)
         note(f"Written: {options['out']}")
@@ -156,7 +156,9 @@ def predict_property(crystals: tuple[str, ...], property_name: str, **options: A
         raise UserError(f"no crystal of {', '.join(crystals)} could be read")
 
 
-def _print(predictions: Sequence[PropertyPrediction], known: Sequence[float | None]) -> None:
+def _print(
+    predictions: Sequence[PropertyPrediction], known: Sequence[float | None], *, asked_for: bool
+) -> None:
     from crystalicl_jobflow.energies.prediction_errors import regression_errors
     from crystalicl_jobflow.schemas import PROPERTIES
 
@@ -173,14 +175,12 @@ def _print(predictions: Sequence[PropertyPrediction], known: Sequence[float | No
             *(["-" if truth is None else spec.format(truth)] if has_known else []),
             prediction.message or "",
         )
-    stdout_console().print(shown)
+    stdout_console(asked_for=asked_for).print(shown)
     if len(predictions) > MAX_SHOWN:
         note(f"{len(predictions) - MAX_SHOWN} more crystals are not shown")
     answered = sum(prediction.value is not None for prediction in predictions)
-    click.echo(f"{answered} of {len(predictions)} answered")
+    say(f"{answered} of {len(predictions)} answered")
     pairs = [(p.value, t) for p, t in zip(predictions, known, strict=True) if t is not None]
     errors = regression_errors([value for value, _ in pairs], [truth for _, truth in pairs])
     if errors.mae is not None:
-        click.echo(
-            f"Mean absolute error {errors.mae:.4f} {spec.unit} over {errors.of} known values"
-        )
+        say(f"Mean absolute error {errors.mae:.4f} {spec.unit} over {errors.of} known values")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from crystalicl_jobflow.cli._console import progress
+from crystalicl_jobflow.cli._console import progress, say
 
 
 @click.command(
@@ -43,4 +43,4 @@ def report(folder: Path, reference: str | None, out: Path | None, top: int) -> N
 
     with progress("Reference") as show:
         path = write_report(folder, reference=reference, out=out, top=top, progress=show)
-    click.echo(f"Written: {path} ({path.stat().st_size / 1e6:.1f} MB)")
+    say(f"Written: {path} ({path.stat().st_size / 1e6:.1f} MB)")

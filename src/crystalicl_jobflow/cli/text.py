@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from crystalicl_jobflow.cli._app import UserError
+from crystalicl_jobflow.cli._app import OneLineGroup, UserError
 from crystalicl_jobflow.cli._console import note
 
 _FORMATS = ("sgs", "sgsw", "xyz", "cif")
@@ -22,7 +22,7 @@ _format = click.option(
 )
 
 
-@click.group()
+@click.group(cls=OneLineGroup)
 def text() -> None:
     """Write crystals as text and read them back."""
 

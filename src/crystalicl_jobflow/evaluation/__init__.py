@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from crystalicl_jobflow.evaluation.intervals import rate_with_interval, wilson_interval
+from crystalicl_jobflow.evaluation.intervals import (
+    interval_text,
+    rate_with_interval,
+    share_text,
+    value_text,
+    wilson_interval,
+)
 from crystalicl_jobflow.evaluation.options import EvaluationOptions
 from crystalicl_jobflow.evaluation.rates import (
     RATE_MEANINGS,
     evaluate,
+    main_rates,
     rate_meaning,
     rate_title,
 )
@@ -53,15 +60,19 @@ __all__ = [
     "evaluate_all",
     "evaluate_and_judge",
     "group_advantages",
+    "interval_text",
     "judge_realism",
+    "main_rates",
     "metrics_document",
     "parquet_available",
     "rate_meaning",
     "rate_title",
     "rate_with_interval",
     "realism_rates",
+    "share_text",
     "structure_prediction",
     "structures_table",
+    "value_text",
     "wilson_interval",
     "write_evaluation",
 ]

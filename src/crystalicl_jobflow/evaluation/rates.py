@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +75,10 @@ _TITLES = {
 """Rates whose name says too little as words."""
 
 
+_PARTS = ("formula", "space_group", "composition_valid", "structure_valid")
+"""Rates that a table shows where there are few others."""
+
+
 def rate_title(name: str) -> str:
     """Return a rate's name as people are shown it.
 
@@ -86,6 +90,25 @@ def rate_title(name: str) -> str:
     'composition valid'
     """
     return _TITLES.get(name) or name.replace("_", " ").replace(":", ": ")
+
+
+def main_rates(rates: Mapping[str, Rate], *, most: int = 6) -> list[str]:
+    """Return the names of the few rates that a page or a table begins with, in order.
+
+    Without known crystals to be novel against there is no S.U.N., and stability stands for it.
+    A rate of no cases is left out, but for that of stability: it tells that none was judged.
+
+    Parameters
+    ----------
+    rates
+        All rates by name.
+    most
+        How many at most.
+    """
+    sun = ("sun", "metastable_sun") if "sun" in rates else ("stable", "metastable")
+    wanted = ("valid", "joint", "match", *sun, "novel", "unique", "parsed", *_PARTS)
+    found = [name for name in wanted if name in rates]
+    return [name for name in found if rates[name].of or name == sun[0]][:most]
 
 
 def rate_meaning(name: str) -> str | None:

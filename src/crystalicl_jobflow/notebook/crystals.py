@@ -14,6 +14,7 @@ from crystalicl_jobflow.notebook import html
 from crystalicl_jobflow.schemas import Candidate
 from crystalicl_jobflow.schemas.editing import Edit
 from crystalicl_jobflow.selection import SelectionRules, select_candidates
+from crystalicl_jobflow.selection.select import has_pattern
 from crystalicl_jobflow.utils.files import safe_name, write_text
 from crystalicl_jobflow.utils.messages import counted
 from crystalicl_jobflow.validation.distances import min_distance
@@ -191,7 +192,11 @@ class Crystals(Sequence[GeneratedCrystal]):
 
     @classmethod
     def from_candidates(
-        cls, candidates: Sequence[Candidate], *, pattern: PowderPattern | None = None
+        cls,
+        candidates: Sequence[Candidate],
+        *,
+        pattern: PowderPattern | None = None,
+        ranking: str | Sequence[str] | None = None,
     ) -> Crystals:
         """Find the different crystals among candidates, condition after condition.
 
@@ -201,21 +206,25 @@ class Crystals(Sequence[GeneratedCrystal]):
             Of one or several conditions, valid or not.
         pattern
             The measured pattern that they were compared with.
+        ranking
+            What is best, see `SelectionRules`; valid crystals come before others either way.
         """
         by_condition: dict[int, list[Candidate]] = {}
         for candidate in candidates:
             place = candidate.provenance.request_index
             by_condition.setdefault(place, []).append(candidate)
+        asked = SelectionRules(ranking=ranking)
+        names = asked.rankings(relaxed=False, pattern=has_pattern(candidates))
+        rules = SelectionRules(ranking=("valid", *names), valid=False)
         crystals = []
         for members in by_condition.values():
             by_id = {item.candidate_id: item for item in members}
-            rows, chosen = select_candidates(members, SelectionRules(valid=False))
+            rows, chosen = select_candidates(members, rules)
             drawn = {row.candidate_id: row.times_drawn or 1 for row in rows}
-            found = [
+            crystals += [
                 GeneratedCrystal(by_id[item.candidate_id], drawn[item.candidate_id])
                 for item in chosen
             ]
-            crystals += sorted(found, key=lambda item: not item.valid)
         return cls(crystals, candidates, pattern)
 
     def _with(self, crystals: Sequence[GeneratedCrystal]) -> Crystals:
@@ -371,13 +380,18 @@ class Crystals(Sequence[GeneratedCrystal]):
     @property
     def summary(self) -> str:
         """What was drawn, in one sentence."""
-        words = (
-            f"{counted(len(self), 'different crystal')}, {sum(item.valid for item in self)} valid"
-        )
-        if self.candidates:
-            words += f", of {counted(len(self.candidates), 'draw')}"
-        lost = ", ".join(f"{number} × {reason}" for reason, number in self.failures.items())
-        return f"{words}; no crystal: {lost}" if lost else words
+        found, valid = len(self), sum(item.valid for item in self)
+        words = f"{counted(found, 'different crystal')}, {valid} valid"
+        if not self.candidates:
+            return words
+        words += f", of {counted(len(self.candidates), 'draw')}"
+        lost = [item.failure_reason for item in self.candidates if not item.valid]
+        if not lost:
+            return words
+        ((reason, number),) = Counter(lost).most_common(1)
+        name = "no reason given" if reason is None else reason.value.replace("_", " ")
+        why = f": {name}" if number == len(lost) else f", most often {name} ({number})"
+        return f"{words}; {counted(len(lost), 'draw')} not valid{why}"
 
     def __repr__(self) -> str:
         return html.text_table(self.summary, [item.row() for item in self])

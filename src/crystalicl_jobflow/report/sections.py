@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from crystalicl_jobflow.crystal import space_groups
 from crystalicl_jobflow.evaluation.intervals import wilson_interval
-from crystalicl_jobflow.evaluation.rates import rate_meaning, rate_title
+from crystalicl_jobflow.evaluation.rates import main_rates, rate_meaning, rate_title
 from crystalicl_jobflow.report.charts import Distribution, categories, histogram
 from crystalicl_jobflow.report.reference import Reference
 from crystalicl_jobflow.report.run import Run
@@ -152,14 +152,8 @@ def _against(run: Run, name: str) -> str | None:
 
 
 def headline(run: Run) -> list[RateRow]:
-    """Return the few rates that the page begins with; those of stability also where none is known.
-
-    Without known crystals to be novel against there is no S.U.N., and stability stands for it.
-    """
-    sun = ("sun", "metastable_sun") if "sun" in run.rates else ("stable", "metastable")
-    wanted = ("valid", "joint", "match", *sun, "novel", "unique", "parsed")
-    rows = [_rate_row(run, name, run.rates[name]) for name in wanted if name in run.rates]
-    return [row for row in rows if row.rate.of or row.name == sun[0]][:4]
+    """Return the few rates that the page begins with."""
+    return [_rate_row(run, name, run.rates[name]) for name in main_rates(run.rates, most=4)]
 
 
 def figures(run: Run) -> list[tuple[str, str]]:

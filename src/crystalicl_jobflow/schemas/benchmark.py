@@ -102,6 +102,11 @@ class TableRow(Document):
     std: dict[str, float | None] = Field(
         default_factory=dict, description="Standard deviation over the runs; None for one run."
     )
+    uncertainty: dict[str, float] = Field(
+        default_factory=dict,
+        description="Half the width of the 95 % interval of a rate over the cases of all runs;"
+        " tables show as many digits as it allows.",
+    )
     of: dict[str, int] = Field(
         default_factory=dict, description="Runs in which there is such a figure."
     )

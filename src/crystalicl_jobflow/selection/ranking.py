@@ -88,6 +88,7 @@ SIMILARITY = "xrd_similarity"
 
 RANKINGS: dict[str, tuple[Score, bool]] = {
     "success": (_success, True),
+    "valid": (lambda item: item.candidate.valid, True),
     "times_drawn": (lambda item: item.times_drawn, True),
     EVIDENCE: (lambda item: item.evidence, True),
     WITHOUT_ENERGY: (lambda item: item.evidence_without_energy, True),
@@ -107,6 +108,8 @@ RANKINGS: dict[str, tuple[Score, bool]] = {
 ``success``
     1 where the whole condition is met, 0.5 where a part could not be judged, else 0;
     highest first.
+``valid``
+    Valid crystals before others.
 ``times_drawn``
     How often the crystal was drawn, most often first: the model's vote.
 ``evidence``

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from crystalicl_jobflow.cli._app import UserError
-from crystalicl_jobflow.cli._console import note, stages, stdout_console, table
+from crystalicl_jobflow.cli._console import note, say, stages, stdout_console, table
 from crystalicl_jobflow.cli._options import (
     STRATEGIES,
     constraint_options,
@@ -28,7 +28,7 @@ from crystalicl_jobflow.cli._outputs import check_folder
 
 if TYPE_CHECKING:
     from crystalicl_jobflow.benchmarks import BenchmarkSetting, ModelChoice, Suite
-    from crystalicl_jobflow.schemas.benchmark import RunDoc, TableDoc, TableRow
+    from crystalicl_jobflow.schemas.benchmark import RunDoc, TableDoc
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -343,7 +343,7 @@ def run_suite(suite: Suite, options: Mapping[str, Any], *, cache: Any = None) ->
         print_table(item)
     if single:
         paths = [out / "metrics.json", out / "candidates.jsonl", *paths]
-    click.echo(f"Written: {', '.join(map(str, paths))}")
+    say(f"Written: {', '.join(map(str, paths))}")
     return runs[: len(own) * len(seeds)]
 
 
@@ -352,23 +352,16 @@ def print_table(item: TableDoc) -> None:
 
     One line per row of the table, or per figure where there are many.
     """
-    from crystalicl_jobflow.benchmarks.tables import WORDS
+    from crystalicl_jobflow.benchmarks.tables import WORDS, figure_text
 
     heads = [WORDS.get(name, name.replace("_", " ")) for name in item.columns]
     if len(heads) > MOST_COLUMNS:
         shown = table("", *(f">{row.label}" for row in item.rows), title=item.title)
         for name, head in zip(item.columns, heads, strict=True):
-            shown.add_row(head, *(_cell(row, name) for row in item.rows))
+            shown.add_row(head, *(figure_text(row, name) for row in item.rows))
     else:
         shown = table("", *(f">{head}" for head in heads), ">Runs", title=item.title)
         for row in item.rows:
-            cells = [_cell(row, name) for name in item.columns]
+            cells = [figure_text(row, name) for name in item.columns]
             shown.add_row(row.label, *cells, str(row.runs))
     stdout_console().print(shown)
-
-
-def _cell(row: TableRow, name: str) -> str:
-    mean, std = row.mean.get(name), row.std.get(name)
-    if mean is None:
-        return "-"
-    return f"{mean:.4f}" if std is None else f"{mean:.4f} ± {std:.4f}"

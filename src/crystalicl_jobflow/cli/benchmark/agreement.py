@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from crystalicl_jobflow.cli._console import note, stages, stdout_console, table
+from crystalicl_jobflow.cli._console import note, say, stages, stdout_console, table
 from crystalicl_jobflow.cli._outputs import check_folder
 from crystalicl_jobflow.utils.files import write_json
 
@@ -52,7 +52,7 @@ def agreement(data: Path, limit: int | None, seed: int, processes: int, out: Pat
             str(item.chosen),
             rate,
         )
-    stdout_console().print(shown)
+    stdout_console(asked_for=out is None).print(shown)
     for item in found:
         for row in item.differences:
             if row.error:
@@ -64,4 +64,4 @@ def agreement(data: Path, limit: int | None, seed: int, processes: int, out: Pat
     if out is not None:
         settings = {"kind": KIND, "limit": limit, "seed": seed}
         write_json(out / AGREEMENT, {**settings, "sets": [item.metrics() for item in found]})
-        click.echo(f"Written: {out / AGREEMENT}")
+        say(f"Written: {out / AGREEMENT}")

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from crystalicl_jobflow.cli._console import stdout_console
+from crystalicl_jobflow.cli._console import verbose_option
 from crystalicl_jobflow.cli.benchmark._options import (
     dataset_options,
     read_setting,
@@ -21,6 +21,7 @@ from crystalicl_jobflow.cli.benchmark._options import (
     "    --shots 0,3 --limit 1000 --repeats 5 --out run"
 )
 @partial(dataset_options, shots="3")
+@verbose_option
 @click.option("--samples", type=click.IntRange(1), default=1, show_default=True)
 def conditional(**options: Any) -> None:
     """Ask for the crystals of a data set by their conditions, and compare.
@@ -29,7 +30,7 @@ def conditional(**options: Any) -> None:
     figure 4.
     """
     from crystalicl_jobflow.benchmarks import conditional_suite
-    from crystalicl_jobflow.cli._candidates import rates_table
+    from crystalicl_jobflow.cli._candidates import print_rates
     from crystalicl_jobflow.schemas import Evaluation, Rate
 
     setting = read_setting(options, samples=options["samples"])
@@ -42,4 +43,4 @@ def conditional(**options: Any) -> None:
         rates = {name: Rate(**rate) for name, rate in run.metrics["rates"].items()}
         measured = Evaluation(num_candidates=0, rates=rates, metrics=run.metrics["metrics"])
         title = f"{run.metrics['num_conditions']} conditions, {run.metrics['shots']} shots"
-        stdout_console().print(rates_table(measured, title=title))
+        print_rates(measured, title=title)

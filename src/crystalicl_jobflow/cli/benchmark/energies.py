@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from crystalicl_jobflow.cli._console import note, stages, stdout_console, table
+from crystalicl_jobflow.cli._console import note, say, stages, stdout_console, table
 from crystalicl_jobflow.cli._outputs import check_folder
 from crystalicl_jobflow.utils.files import replacing, write_json, write_text
 
@@ -93,7 +93,7 @@ def energies(
         write_text(out / TABLE, error_table(metrics))
         with replacing(out / PREDICTIONS) as beside:
             found.table().to_csv(beside, index=False)
-        click.echo(f"Written: {out / ERRORS}, {out / TABLE}, {out / PREDICTIONS}")
+        say(f"Written: {out / ERRORS}, {out / TABLE}, {out / PREDICTIONS}")
 
 
 def _print(found: EnergyBenchmark) -> None:
@@ -121,12 +121,12 @@ def _print(found: EnergyBenchmark) -> None:
     console.print(shown)
     first = found.predictors[0].errors
     if first.baseline_mae is not None:
-        click.echo(f"Answering the median of all: {first.baseline_mae:.4f} {unit}")
+        say(f"Answering the median of all: {first.baseline_mae:.4f} {unit}")
     if 0 < first.nonzero < first.count:
         for item in found.predictors:
             errors = item.errors
             if errors.nonzero_mae is not None and errors.nonzero_met is not None:
-                click.echo(
+                say(
                     f"{item.label}, {errors.nonzero} crystals whose value is not 0: mean"
                     f" {errors.nonzero_mae:.4f} {unit}, met {100 * errors.nonzero_met:.1f} %"
                 )

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from crystalicl_jobflow.cli._app import UserError
-from crystalicl_jobflow.cli._console import progress, stdout_console, table
+from crystalicl_jobflow.cli._console import progress, say, stdout_console, table
 
 
 @click.command(epilog="\b\ncrystalicl benchmark evidence fit-1 fit-2 --out evidence_weights.json")
@@ -48,5 +48,5 @@ def evidence(**options: Any) -> None:
         shown.add_row(name.replace("_", " "), *("-" if x is None else f"{x:.4f}" for x in cells))
     stdout_console().print(shown)
     for name, value in measured.items():
-        click.echo(f"{name}: {value}")
-    click.echo(f"Written: {options['out']}")
+        say(f"{name}: {value}")
+    say(f"Written: {options['out']}")

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from crystalicl_jobflow.cli._app import UserError
-from crystalicl_jobflow.cli._console import progress, stdout_console, table
+from crystalicl_jobflow.cli._console import progress, say, stdout_console, table
 from crystalicl_jobflow.cli._options import open_pool
 
 
@@ -62,5 +62,5 @@ def groups(**options: Any) -> None:
         shown.add_row(name, f"{getattr(weights, name):.4f}")
     stdout_console().print(shown)
     for name, value in measured.items():
-        click.echo(f"{name.replace('_', ' ')}: {value:g}")
-    click.echo(f"Written: {options['out']}")
+        say(f"{name.replace('_', ' ')}: {value:g}")
+    say(f"Written: {options['out']}")

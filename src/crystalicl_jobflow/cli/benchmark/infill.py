@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from crystalicl_jobflow.cli._app import UserError
-from crystalicl_jobflow.cli._console import note, progress, stdout_console, table
+from crystalicl_jobflow.cli._console import note, progress, say, stdout_console, table
 from crystalicl_jobflow.cli._options import (
     check_model,
     constraint_options,
@@ -52,7 +52,7 @@ def infill(**options: Any) -> None:
     from crystalicl_jobflow.datasets.crystal_data import read_data_set
     from crystalicl_jobflow.editing import Parent
     from crystalicl_jobflow.editing.edit import check_writer, check_writing
-    from crystalicl_jobflow.evaluation.intervals import wilson_interval
+    from crystalicl_jobflow.evaluation import interval_text, share_text
     from crystalicl_jobflow.generation import Writing
     from crystalicl_jobflow.settings import SETTINGS
 
@@ -85,13 +85,10 @@ def infill(**options: Any) -> None:
     for name in BASELINES:
         counts[name] = sum(row.baselines[name] for row in rows)
     shown = table("Filled by", ">Found again", ">Of", ">95 % interval")
+    of = len(rows)
     for name, count in counts.items():
-        interval = wilson_interval(count, len(rows))
-        assert interval is not None
-        low, high = (f"{100 * end:.0f}" for end in interval)
-        share = f"{100 * count / len(rows):.1f} %"
-        shown.add_row(name, share, str(len(rows)), f"{low} to {high} %")
-    stdout_console().print(shown)
+        shown.add_row(name, share_text(count, of), str(of), interval_text(count, of))
+    stdout_console(asked_for=options["out"] is None).print(shown)
     if options["out"] is not None:
         options["out"].mkdir(parents=True, exist_ok=True)
         found = [
@@ -104,4 +101,4 @@ def infill(**options: Any) -> None:
             for row in rows
         ]
         write_json(options["out"] / INFILL, {"counts": counts, "of": len(rows), "rows": found})
-        click.echo(f"Written: {options['out'] / INFILL}")
+        say(f"Written: {options['out'] / INFILL}")

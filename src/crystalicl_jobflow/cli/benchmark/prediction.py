@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from crystalicl_jobflow.cli._console import stdout_console, table
+from crystalicl_jobflow.cli._console import say, stdout_console, table
 from crystalicl_jobflow.cli._energy_options import energy_options, read_energies
 from crystalicl_jobflow.cli.benchmark._options import (
     dataset_options,
@@ -56,6 +56,8 @@ def prediction(**options: Any) -> None:
     if len(runs) > 1:
         return
     metrics = runs[0].metrics
+    from crystalicl_jobflow.evaluation import value_text
+
     names = ", ".join(metrics["condition"])
     ranked = {row["n"]: row for row in metrics.get("prediction_ranked", ())}
     shown = table(
@@ -63,27 +65,25 @@ def prediction(**options: Any) -> None:
         *([">Match, ranked %"] if ranked else []),
         title=f"{metrics['num_conditions']} conditions ({names}), {metrics['shots']} shots",
     )  # fmt: skip
-    rows = metrics["prediction"]
+    rows, of = metrics["prediction"], metrics["num_conditions"]
     for row in rows:
         if row["n"] in _SHOWN or row["n"] == len(rows):
             shown.add_row(
                 str(row["n"]),
-                _percent(row["match_rate"]),
-                _rms(row["rms"]),
-                _percent(row["match_rate_valid"]),
-                _rms(row["rms_valid"]),
-                *([_percent(ranked[row["n"]]["match_rate"])] if ranked else []),
+                _percent(row["match_rate"], of),
+                value_text(row["rms"]),
+                _percent(row["match_rate_valid"], of),
+                value_text(row["rms_valid"]),
+                *([_percent(ranked[row["n"]]["match_rate"], of)] if ranked else []),
             )
     stdout_console().print(shown)
     speed = metrics["speed"]
-    click.echo(
-        f"{speed['tokens_per_second']} tokens and {speed['crystals_per_second']} crystals a second"
-    )
+    say(f"{speed['tokens_per_second']} tokens and {speed['crystals_per_second']} crystals a second")
 
 
-def _percent(share: float | None) -> str:
-    return "-" if share is None else f"{100 * share:.1f}"
+def _percent(share: float | None, of: int) -> str:
+    if share is None:
+        return "-"
+    from crystalicl_jobflow.evaluation import share_text
 
-
-def _rms(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"
+    return share_text(round(share * of), of).removesuffix(" %")

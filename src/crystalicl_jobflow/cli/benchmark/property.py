@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from crystalicl_jobflow.cli._console import stages, stdout_console, table
+from crystalicl_jobflow.cli._console import say, stages, stdout_console, table
 from crystalicl_jobflow.cli._options import check_model, model_options, read_generator
 from crystalicl_jobflow.cli._outputs import check_folder
 from crystalicl_jobflow.cli.predict import prediction_options, read_prediction, write_predictions
@@ -84,7 +84,7 @@ def property_command(**options: Any) -> None:
     }
     write_json(out / "metrics.json", metrics)
     _print(result)
-    click.echo(f"Written: {out / 'metrics.json'}, {out / 'predictions.jsonl'}")
+    say(f"Written: {out / 'metrics.json'}, {out / 'predictions.jsonl'}")
 
 
 def _print(result: PropertyBenchmark) -> None:

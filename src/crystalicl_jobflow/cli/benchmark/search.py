@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from crystalicl_jobflow.cli._app import UserError
-from crystalicl_jobflow.cli._console import note, stages, stdout_console, table
+from crystalicl_jobflow.cli._console import note, say, stages, stdout_console, table
 from crystalicl_jobflow.cli._options import open_pool
 from crystalicl_jobflow.cli._outputs import check_folder
 from crystalicl_jobflow.cli._search_options import read_numbers, search_numbers
@@ -103,7 +103,7 @@ def search(**options: Any) -> None:
             )
         folder = RunFolder(options["out"], identity)
     _print(folder.finished or {}, group="space_group" in names)
-    click.echo(f"Written: {options['out'] / 'metrics.json'}, {options['out'] / 'candidates.jsonl'}")
+    say(f"Written: {options['out'] / 'metrics.json'}, {options['out'] / 'candidates.jsonl'}")
 
 
 def _print(metrics: Mapping[str, Any], *, group: bool) -> None:
@@ -124,7 +124,7 @@ def _print(metrics: Mapping[str, Any], *, group: bool) -> None:
     published = metrics["published"]["with group" if group else "without group"]
     for name, words in _IMPROVED.items():
         share = metrics["improved"][name]
-        click.echo(f"{words}: {100 * share:.0f} % (CrystaLLM: {100 * published[name]:.0f} %)")
+        say(f"{words}: {100 * share:.0f} % (CrystaLLM: {100 * published[name]:.0f} %)")
 
 
 _IMPROVED = {

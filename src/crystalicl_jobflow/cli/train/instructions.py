@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from crystalicl_jobflow.cli._console import note, progress
+from crystalicl_jobflow.cli._console import note, progress, say
 from crystalicl_jobflow.cli._options import template_option
 from crystalicl_jobflow.cli._outputs import check_file
 from crystalicl_jobflow.cli.train._options import MIXTURE_NAMES
@@ -178,7 +178,7 @@ def instructions(data: tuple[str, ...], out: Path, **options: Any) -> None:
         )
     for kind, count in info["kinds"].items():
         note(f"{kind}: {count}")
-    click.echo(f"{info['instructions']} instructions in {out}")
+    say(f"{info['instructions']} instructions in {out}")
 
 
 def _mixture(options: dict[str, Any]) -> tuple[Mixture, bool]:
