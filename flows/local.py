@@ -56,7 +56,7 @@ def main() -> int:
         candidates_store = open_candidate_store(options.candidates) if options.candidates else None
     except ValueError as error:
         parser.error(str(error))
-    outputs = {job.name: job.output for job in flow.jobs}
+    outputs = {job.name.partition(" ")[0]: job.output for job in flow.jobs}
     run_locally(flow, store=store, ensure_success=True)
     candidates = outputs["validate"].candidates.resolve(store)
     if candidates_store is not None:

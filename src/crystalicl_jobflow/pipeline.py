@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, SupportsIndex
+from typing import TYPE_CHECKING, Any
 
 from pymatgen.core import Structure
 
@@ -23,6 +23,7 @@ from crystalicl_jobflow.retrieval import (
 from crystalicl_jobflow.schemas import Candidate, Condition, Retrieval, Strategy
 from crystalicl_jobflow.schemas.condition import one_or_many
 from crystalicl_jobflow.settings import SETTINGS
+from crystalicl_jobflow.utils.numbers import whole_number
 from crystalicl_jobflow.utils.progress import Clock, Progress
 from crystalicl_jobflow.validation import build_candidates
 
@@ -87,8 +88,7 @@ def generate(
     >>> candidates = generate(perovskite, samples=8)  # doctest: +SKIP
     >>> print(evaluate(candidates).rates["joint"])  # doctest: +SKIP
     """
-    if isinstance(samples, bool) or not isinstance(samples, SupportsIndex):
-        raise ValueError(f"samples must be a whole number, got {samples!r}")
+    samples = whole_number(samples, "samples")
     name = model if isinstance(model, str) else SETTINGS.MODEL if model is None else ""
     templates = templates_needed(name, samples)
     writing = writing or Writing()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from job_names import step
+
 from .conftest import Run
 
 
@@ -21,12 +23,14 @@ def test_demo(run: Run, tmp_path: Path) -> None:
     stored = json.loads((out / "stores" / "candidates.json").read_text())
     assert {item["candidate_id"] for item in stored} == {item["candidate_id"] for item in documents}
     jobs = json.loads((out / "stores" / "jobs.json").read_text())
-    assert [job["name"] for job in jobs] == ["retrieve", "generate", "validate", "evaluate"]
+    assert [step(job["name"]) for job in jobs] == ["retrieve", "generate", "validate", "evaluate"]
+    assert jobs[1]["name"] == "generate CaTiO3 221 and 2 more ×2"
+    assert {"retrieve", "generate", "validate", "evaluate"} < set(summary["seconds"])
 
     # demonstrations came from the pool, progress went to stderr, the table to stdout
     assert all(len(item["provenance"]["demonstration_ids"]) == 3 for item in documents)
-    for step in ("retrieve", "generate", "validate", "evaluate"):
-        assert f"{step} done" in result.stderr
+    for name in ("retrieve", "generate", "validate", "evaluate"):
+        assert f"{name} CaTiO3 221 and 2 more" in result.stderr
     assert "Asked for" in result.stdout
     assert f"crystalicl query {out}" in result.stdout
 

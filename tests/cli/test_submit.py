@@ -15,6 +15,7 @@ from uuid import uuid4
 import pytest
 import yaml
 
+from job_names import step
 from reciting import RecitingGenerator
 
 from .conftest import Run
@@ -56,7 +57,7 @@ def shown(output: str) -> list[list[str]]:
     """Return the rows of the table: its columns are two spaces apart."""
     lines = [line.strip() for line in output.splitlines()]
     rows = [[part.strip() for part in line.split("  ") if part.strip()] for line in lines]
-    return [row for row in rows if len(row) == 3 and row[0] != "Job"]
+    return [[step(row[0]), *row[1:]] for row in rows if len(row) == 3 and row[0] != "Job"]
 
 
 class TestDryRun:
@@ -127,7 +128,9 @@ class TestLocal:
         result = run("submit", written(FLOW), "--local", "--out", "run")
         assert result.exit_code == 0, result.output
         lines = [line.split("\t") for line in result.stdout.splitlines()]
-        assert [name for _, name in lines] == ["retrieve", "generate", "validate", "evaluate"]
+        assert [step(name) for _, name in lines] == [
+            "retrieve", "generate", "validate", "evaluate",
+        ]  # fmt: skip
         assert "6 candidates in run/candidates.sqlite" in result.stderr
         found = run("query", "run", "--format", "jsonl").stdout.splitlines()
         assert len({json.loads(line)["candidate_id"] for line in found}) == 6
@@ -263,7 +266,7 @@ class TestJobflowRemote:
         ids = dict(reversed(line.split("\t")) for line in result.stdout.splitlines())
         infos = {info.name: info for info in runner.job_controller.get_jobs_info()}
         assert {name: info.db_id for name, info in infos.items()} == ids
-        assert {name: (info.worker, info.priority) for name, info in infos.items()} == {
+        assert {step(name): (info.worker, info.priority) for name, info in infos.items()} == {
             "retrieve": ("login", 0),
             "generate": ("gpu", 5),
             "validate": ("login", 0),
@@ -278,7 +281,7 @@ class TestJobflowRemote:
         assert run("submit", written(text), "--project", "crystals").exit_code == 0
         runner.run_all_jobs(max_seconds=500)
         found = {
-            (info.name, info.worker, info.state.name)
+            (step(info.name), info.worker, info.state.name)
             for info in runner.job_controller.get_jobs_info()
         }
         assert found == {
@@ -346,13 +349,13 @@ class TestFireWorks:
         result = run("submit", written(FLOW + WORKERS), "--launchpad", "my_launchpad.yaml")
         assert result.exit_code == 0, result.output
         ids = dict(reversed(line.split("\t")) for line in result.stdout.splitlines())
-        assert list(ids) == ["retrieve", "generate", "validate", "evaluate"]
+        assert list(map(step, ids)) == ["retrieve", "generate", "validate", "evaluate"]
         assert "Added a workflow" in result.stderr
         for name, number in ids.items():
             spec = launchpad.get_fw_by_id(int(number)).spec
             assert launchpad.get_fw_by_id(int(number)).name == name
-            assert spec["_category"] == ("gpu" if name == "generate" else "login")
-        assert launchpad.get_wf_by_fw_id(int(ids["retrieve"])).name == "perovskites"
+            assert spec["_category"] == ("gpu" if step(name) == "generate" else "login")
+        assert launchpad.get_wf_by_fw_id(int(next(iter(ids.values())))).name == "perovskites"
 
     def test_workers_of_both_categories_complete_it(
         self, run: Run, here: Path, launchpad: Any, monkeypatch: pytest.MonkeyPatch

@@ -16,6 +16,7 @@ from crystalicl_jobflow.jobs import GenerateMaker, RetrieveMaker, ValidateMaker
 from crystalicl_jobflow.retrieval import fill_pool
 from crystalicl_jobflow.schemas import Condition, Evaluation
 from crystalicl_jobflow.text import SGS
+from job_names import step
 from reciting import RecitingGenerator
 
 ASKED = [Condition(formula="CaTiO3", space_group=221), {"elements": ["Na"]}]
@@ -69,7 +70,11 @@ def pool(tmp_path_factory) -> str:
 
 def test_stages_are_named_and_the_last_is_the_output():
     flow = CrystalGenerationFlowMaker().make(ASKED)
-    assert [item.name for item in flow.jobs] == ["retrieve", "generate", "validate", "evaluate"]
+    names = [item.name for item in flow.jobs]
+    assert names == [
+        "retrieve CaTiO3 221 and 1 more", "generate CaTiO3 221 and 1 more ×1",
+        "validate CaTiO3 221 and 1 more ×1", "evaluate CaTiO3 221 and 1 more ×1",
+    ]  # fmt: skip
     assert flow.output == flow.jobs[-1].output
     assert flow.jobs[-1].output.rates.attributes == (("a", "rates"),)
     with pytest.raises(AttributeError, match="ratse"):
@@ -81,7 +86,7 @@ def test_stages_can_be_left_out_and_changed():
         retrieve_maker=None, evaluate_maker=None, validate_maker=ValidateMaker(name="check")
     )
     flow = maker.make(ASKED)
-    assert [item.name for item in flow.jobs] == ["generate", "check"]
+    assert [item.name for item in flow.jobs] == ["generate CaTiO3 221 and 1 more ×1", "check"]
     only = CrystalGenerationFlowMaker(
         retrieve_maker=None, validate_maker=None, evaluate_maker=None
     ).make(ASKED)
@@ -97,7 +102,7 @@ def test_the_whole_flow_runs_in_every_store(job_store, pool, reciting, tmp_path)
         retrieve_maker=RetrieveMaker(pool=pool, shots=2), generate_maker=FREE
     )
     flow = maker.make(ASKED)
-    outputs = {item.name: item.output for item in flow.jobs}
+    outputs = {step(item.name): item.output for item in flow.jobs}
     run_locally(flow, store=job_store, ensure_success=True, log=False)
 
     evaluation = outputs["evaluate"].resolve(job_store)
@@ -191,3 +196,34 @@ def test_an_impossible_condition_stops_before_the_model(reciting: RecitingGenera
     with pytest.raises(ValueError, match="Na29Cl12"):
         run_locally(flow, store=store, log=False, raise_immediately=True)
     assert reciting.calls == []
+
+
+def test_jobs_of_a_shared_queue_say_whose_they_are(reciting):
+    maker = CrystalGenerationFlowMaker(
+        generate_maker=GenerateMaker(num_samples=6, constrain=False, num_shards=2)
+    )
+    flow = maker.make(ASKED[0])
+    store = JobStore(MemoryStore(), additional_stores={"data": MemoryStore()})
+    run_locally(flow, store=store, ensure_success=True, log=False)
+    stored = list(store.query(properties=["name", "metadata"]))
+    assert {"generate CaTiO3 221 ×6 1/2", "generate CaTiO3 221 ×6 2/2"} < {
+        item["name"] for item in stored
+    }
+    for item in stored:  # also those that were made on the way
+        assert item["metadata"]["run"] == flow.uuid
+        assert item["metadata"]["tags"] == ["CaTiO3, group 221"]
+    assert maker.make(ASKED[0]).uuid != flow.uuid
+    own = maker.make(ASKED[0])
+    own.update_metadata({"run": "perovskites"})
+    assert {item.metadata["run"] for item in own.jobs} == {"perovskites"}
+
+
+def test_a_long_condition_or_none_makes_no_long_name():
+    def names(asked):
+        return [item.name for item in CrystalGenerationFlowMaker().make(asked).jobs]
+
+    assert names([{}]) == ["retrieve", "generate", "validate", "evaluate"]
+    long = {"elements": ["Li", "Na", "K", "Rb", "Cs", "Mg", "Ca", "Sr", "Ba", "O", "S", "F", "Cl"],
+            "properties": {"band_gap": 1.0, "energy_above_hull": {"max": 0.1}}}  # fmt: skip
+    assert all(len(name) < 80 for name in names(long))
+    assert names(long)[0].endswith("…")

@@ -18,6 +18,7 @@ from crystalicl_jobflow.candidates import (
 from crystalicl_jobflow.flows import CrystalGenerationFlowMaker, DiscoveryFlowMaker
 from crystalicl_jobflow.jobs import GenerateMaker, RelaxMaker, RetrieveMaker
 from integration.processes import Place
+from job_names import step
 
 ASKED = [{"formula": "CaTiO3", "space_group": 221}, {"formula": "NaCl", "space_group": 225}]
 
@@ -70,12 +71,13 @@ def undisturbed_ids(samples: int) -> list[str]:
 
 
 def outputs(place: Place) -> dict[str, Mapping[str, Any]]:
-    """Return the documents of the job store by name, the newest of each job."""
+    """Return the documents of the job store by step, the newest of each job."""
     newest: dict[str, Mapping[str, Any]] = {}
     for document in place.job_store().query():
-        known = newest.get(document["name"])
+        name = step(document["name"])
+        known = newest.get(name)
         if known is None or known["index"] < document["index"]:
-            newest[document["name"]] = document
+            newest[name] = document
     return newest
 
 

@@ -18,6 +18,7 @@ from crystalicl_jobflow.jobs import GenerateMaker, RetrieveMaker
 from crystalicl_jobflow.retrieval import fill_pool
 from crystalicl_jobflow.schemas import Condition, SamplingParams
 from generation.tiny import save_tiny_model
+from job_names import step
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +73,7 @@ def run(
     )
     flow = maker.make(conditions, references)
     run_locally(flow, store=store, ensure_success=True, log=False)
-    outputs = {job.name: job.output.resolve(store) for job in flow.jobs}
+    outputs = {step(job.name): job.output.resolve(store) for job in flow.jobs}
     return store, outputs
 
 

@@ -25,6 +25,7 @@ from crystalicl_jobflow.generation.model_places import EMBEDDED_FOLDER
 from crystalicl_jobflow.jobs import GenerateMaker, RetrieveMaker
 from crystalicl_jobflow.schemas import SamplingParams
 from crystalicl_jobflow.schemas.stored_candidate import CandidateDoc
+from job_names import step
 from vasp_fakes import FakeVasp, with_potcar_spec
 
 pytestmark = pytest.mark.slow
@@ -111,7 +112,7 @@ def test_chgnet_from_conditions_to_candidates(generation, known, store, tmp_path
     assert -0.3 < salt.energy_above_hull < 0
     assert (salt.is_stable, salt.is_novel) == (True, True)
     assert salt.structure.volume != salt.generated.structure.volume
-    assert [origin.job_name for origin in salt.origins] == [
+    assert [step(origin.job_name) for origin in salt.origins] == [
         "generate", "validate", "select", "relax forcefield 1/1", "gather forcefield", "evaluate",
     ]  # fmt: skip
     (relaxation,) = salt.relaxations
@@ -155,7 +156,7 @@ def test_chgnet_then_vasp_for_the_best(generation, known, store, tmp_path):
     assert best.formation_energy_per_atom == pytest.approx(-2.091, abs=0.005)
     assert best.energy_above_hull == pytest.approx(-2.091 + 1.98, abs=0.005)
     assert (best.is_stable, best.is_relaxed) == (True, True)
-    names = [origin.job_name for origin in best.origins]
+    names = [step(origin.job_name) for origin in best.origins]
     assert names[-3:] == ["relax dft 1/1: MP GGA relax 2", "gather dft", "evaluate"]
     # what VASP was not asked about keeps the force field's energies
     others = [item for item in stored.values() if len(item.relaxations) == 1]

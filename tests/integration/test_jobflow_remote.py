@@ -23,6 +23,7 @@ from integration.main_flow import (
     undisturbed_ids,
 )
 from integration.processes import kill, place, wait_for
+from job_names import step
 
 pytestmark = [pytest.mark.mongodb, pytest.mark.slow]
 
@@ -44,12 +45,12 @@ def test_every_job_runs_on_the_worker_asked_for(project):
     project.submit(flow, worker="login")
     jobs = project.wait()
     assert {item["state"] for item in jobs} == {"COMPLETED"}, project.words()
-    names = {item["job"]["name"] for item in jobs}
+    names = {step(item["job"]["name"]) for item in jobs}
     relaxations = names - DISCOVERY_JOBS
     assert len(relaxations) >= 2
     assert all(name.startswith("relax forcefield") for name in relaxations)
     for item in jobs:
-        name = item["job"]["name"]
+        name = step(item["job"]["name"])
         wanted = "login"
         if name in ("generate", "generate 1/2", "generate 2/2"):
             wanted = "gpu"

@@ -21,6 +21,7 @@ from crystalicl_jobflow.schemas import (
     TreeSearch,
 )
 from crystalicl_jobflow.schemas.generation import GenerateDoc
+from job_names import step
 from reciting import PEROVSKITE
 
 ASKED = Condition(formula="CaTiO3", space_group=221)
@@ -221,14 +222,14 @@ class TestShards:
         ]
         assert doc.num_shards == count
         assert doc.num_completions == doc.num_samples == 15
-        assert [item["name"] for item in stored if "/" in item["name"]] == sorted(
+        assert [step(item["name"]) for item in stored if "/" in item["name"]] == sorted(
             f"generate {number}/{count}" for number in range(1, count + 1)
         )
 
     def test_one_shard_is_no_shard(self, reciting):
         doc, stored = self.generate(num_shards=1)
         assert doc.num_shards == 1
-        assert [item["name"] for item in stored] == ["generate"]
+        assert [step(item["name"]) for item in stored] == ["generate"]
 
     def test_a_shard_that_fails_costs_its_own_texts_only(self, reciting, monkeypatch):
         generate = reciting.generate
@@ -270,7 +271,7 @@ class TestShards:
         job.config.manager_config = {"worker": "gpu"}
         responses = run_locally(job, store=memory_store(), ensure_success=True, log=False)
         workers = {
-            item.name: item.config.manager_config.get("worker")
+            step(item.name): item.config.manager_config.get("worker")
             for item, _ in responses[job.uuid][1].replace.iterflow()
         }
         assert workers == {"generate 1/2": "gpu", "generate 2/2": "gpu", "gather generations": None}

@@ -105,9 +105,9 @@ def test_an_impossible_condition_is_refused_when_the_job_is_made(perovskite: Str
 def test_a_flow_is_called_after_what_is_asked() -> None:
     maker = CrystalGenerationFlowMaker(generate_maker=GenerateMaker(num_samples=8))
     asked = {"formula": "CaTiO3", "space_group": 221}
-    assert maker.make(asked).name == "crystal generation: CaTiO3, group 221 ×8"
+    assert maker.make(asked).name == "crystal generation: CaTiO3 221 ×8"
     assert replace(maker, name="perovskites").make(asked).name == "perovskites"
-    assert maker.make([asked, "NaCl"]).name.endswith("group 221 and 1 more ×8")
+    assert maker.make([asked, "NaCl"]).name.endswith("CaTiO3 221 and 1 more ×8")
     assert maker.make(RetrieveMaker().make("NaCl").output).name == "crystal generation"
 
 

@@ -31,6 +31,7 @@ from crystalicl_jobflow.submission.workers import (
     worker_of,
     workers_of,
 )
+from job_names import step
 
 GPU = {"gres": "gpu:1", "time": "02:00:00"}
 NACL = Structure.from_spacegroup(
@@ -54,7 +55,7 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Callable[[Flow], Ran]:
     original = Job.run
 
     def recorded(self: Job, *args: Any, **kwargs: Any) -> Response[Any]:
-        ran.append((self.name, self.config.manager_config))
+        ran.append((step(self.name), self.config.manager_config))
         response = original(self, *args, **kwargs)
         if response.replace is not None:
             plain = jsanitize(response.replace.as_dict(), strict=True, enum_values=True)
@@ -146,11 +147,11 @@ def test_fireworks_knows_categories(run, reciting):
 
 def test_a_name_does_not_make_a_generation(run, reciting):
     maker = divided(name="write crystals")
-    maker.validate_maker.name = "generate reports"
+    maker.validate_maker.name = "reports generate"
     flow = assign_workers(maker.make({"formula": "NaCl"}), default="login", generation="gpu")
     ran = run(flow)
     assert ran["write crystals 3/3"]["worker"] == "gpu"
-    assert ran["generate reports"]["worker"] == "login"
+    assert ran["reports generate"]["worker"] == "login"
 
 
 def test_relaxations_do_not_stay_with_the_job_that_made_them(run):

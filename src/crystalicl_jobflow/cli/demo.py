@@ -137,11 +137,14 @@ def _run_flow(
     for part in (job_store.docs_store, *job_store.additional_stores.values()):
         connect_store(part)
     flow = flow_maker.make([condition.model_dump() for condition in conditions])
-    names = {job.name: job.uuid for job in flow.jobs}
-    with step_lines(seconds):
+    names = {job.name.partition(" ")[0]: job.uuid for job in flow.jobs}
+    spent: dict[str, float] = {}
+    with step_lines(spent):
         responses = run_locally(
             flow, store=job_store, log=False, root_dir=out, raise_immediately=True
         )
+    # of a job's name the first word is the step, the rest what is asked for
+    seconds |= {name.partition(" ")[0]: value for name, value in spent.items()}
     validated: ValidateDoc = responses[names["validate"]][1].output
     return responses[names["evaluate"]][1].output, validated.candidates
 

@@ -22,6 +22,7 @@ from crystalicl_jobflow.schemas import Demonstration
 from crystalicl_jobflow.schemas.base import BATCH, DATA, from_batches, without_marks
 from crystalicl_jobflow.schemas.benchmark import PlanDoc, RunDoc, SamplePart, TablesDoc
 from crystalicl_jobflow.settings import resume_folder
+from crystalicl_jobflow.utils.numbers import whole_number
 
 logger = logging.getLogger(__name__)
 
@@ -73,8 +74,7 @@ class BenchmarkFlowMaker(Maker):
 
     def __post_init__(self) -> None:
         for option in ("repeats", "shard_size", "processes"):
-            if getattr(self, option) < 1:
-                raise ValueError(f"{option} must be at least 1, got {getattr(self, option)}")
+            setattr(self, option, whole_number(getattr(self, option), option))
 
     def make(self, suite: Suite) -> Flow:
         """Build the Flow.

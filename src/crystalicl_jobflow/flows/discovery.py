@@ -10,7 +10,10 @@ from jobflow import Flow, Job, Maker, OnMissing
 
 from crystalicl_jobflow.flows.generate import CrystalGenerationFlowMaker
 from crystalicl_jobflow.jobs import EvaluateMaker, RelaxMaker, SelectMaker, summarize_discovery
+from crystalicl_jobflow.jobs._inputs import Conditions
+from crystalicl_jobflow.jobs._job import add_to_name, mark_run
 from crystalicl_jobflow.jobs.retrieve import lasting_store
+from crystalicl_jobflow.utils.numbers import whole_number
 
 
 @dataclass
@@ -20,7 +23,8 @@ class DiscoveryFlowMaker(Maker):
     The jobs, in order: 'retrieve', 'generate', 'validate', 'select'; then 'start
     forcefield', 'relax forcefield 1/1' …, 'gather forcefield'; with a ``dft_maker`` 'select
     dft', 'start dft', 'relax dft 1/5: …', 'gather dft'; at the end 'evaluate' and
-    'summary'. Where ``relax_maker`` is no force field, its jobs are those of 'dft'.
+    'summary'. The names of the first four and of 'evaluate' go on with what is asked for, as in
+    'generate CaTiO3 221 ×20'. Where ``relax_maker`` is no force field, its jobs are those of 'dft'.
 
     Whatever fails on the way costs its own candidate only, and the Flow ends with its
     documents even where not one candidate is left.
@@ -72,8 +76,8 @@ class DiscoveryFlowMaker(Maker):
     ...     n_dft=2,
     ... )
     >>> flow = maker.make({"chemsys": "Ca-Ti-O"})
-    >>> [job.name for job in flow.jobs][3:]
-    ['select', 'start forcefield', 'select dft', 'start dft', 'evaluate', 'summary']
+    >>> [job.name for job in flow.jobs][3:7]
+    ['select Ca-Ti-O ×20', 'start forcefield', 'select dft', 'start dft']
     >>> flow.output.structures  # doctest: +ELLIPSIS
     OutputReference(..., .structures)
     """
@@ -100,18 +104,16 @@ class DiscoveryFlowMaker(Maker):
                 "a discovery evaluates the energies of its relaxations; leave out those of"
                 " evaluate_maker"
             )
-        if self.n_generate is not None and self.n_generate < 1:
-            raise ValueError(f"n_generate must be at least 1, got {self.n_generate}")
-        for option in ("n_relax", "n_dft"):
+        for option, least in (("n_generate", 1), ("n_relax", 0), ("n_dft", 0)):
             value = getattr(self, option)
-            if value is not None and value < 0:
-                raise ValueError(f"{option} must be 0 or more, got {value}")
+            if value is not None:
+                setattr(self, option, whole_number(value, option, least=least))
         self._selections()
         as_relax_maker(self.relax_maker)
         if self.dft_maker is not None:
             as_relax_maker(self.dft_maker)
 
-    def make(self, conditions: Any, known: Any = None, references: Any = None) -> Flow:
+    def make(self, conditions: Conditions, known: Any = None, references: Any = None) -> Flow:
         """Build the Flow.
 
         Parameters
@@ -141,11 +143,13 @@ class DiscoveryFlowMaker(Maker):
         first_stage = as_relax_maker(self.relax_maker)
         if self.max_energy_above_hull is not None and known is None and first_stage.hull is None:
             raise ValueError("max_energy_above_hull needs known crystals: there is no hull without")
+        words = self._generation().words(conditions)
         jobs: list[Job | Flow] = self._generation().jobs(conditions)
         validate = jobs[-1]
         candidates = validate.output.candidates
         first, second = self._selections()
         select = first.make(candidates, known)
+        add_to_name(select, first, words)
         start = first_stage.make(select.output, known)
         jobs += [select, start]
         selections, relaxations = [select.output], [start.output]
@@ -161,13 +165,14 @@ class DiscoveryFlowMaker(Maker):
             if known is not None:
                 maker = replace(maker, novelty=True)
             evaluate = maker.make(candidates, references, known=known, relaxations=relaxations)
+            add_to_name(evaluate, maker, words)
             # None for a stage whose gathering failed: the other one counts
             evaluate.config.on_missing_references = OnMissing.NONE
             jobs.append(evaluate)
             evaluation = evaluate.output
         summary = summarize_discovery(candidates, selections, relaxations, evaluation)
         jobs.append(summary)
-        return Flow(jobs, output=summary.output, name=self.name)
+        return mark_run(Flow(jobs, output=summary.output, name=self.name), conditions)
 
     def _generation(self) -> CrystalGenerationFlowMaker:
         maker = replace(self.generation_maker, evaluate_maker=None)

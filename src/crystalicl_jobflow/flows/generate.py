@@ -8,7 +8,8 @@ from typing import Any
 from jobflow import Flow, Job, Maker
 
 from crystalicl_jobflow.jobs import EvaluateMaker, GenerateMaker, RetrieveMaker, ValidateMaker
-from crystalicl_jobflow.schemas import Condition
+from crystalicl_jobflow.jobs._inputs import Conditions
+from crystalicl_jobflow.jobs._job import add_to_name, asked_words, mark_run
 
 
 @dataclass
@@ -33,8 +34,12 @@ class CrystalGenerationFlowMaker(Maker):
     >>> from jobflow import run_locally
     >>> from crystalicl_jobflow.flows import CrystalGenerationFlowMaker
     >>> flow = CrystalGenerationFlowMaker().make({"formula": "CaTiO3", "space_group": 221})
-    >>> [job.name for job in flow.jobs]
-    ['retrieve', 'generate', 'validate', 'evaluate']
+    >>> for job in flow.jobs:
+    ...     print(job.name)
+    retrieve CaTiO3 221
+    generate CaTiO3 221 ×1
+    validate CaTiO3 221 ×1
+    evaluate CaTiO3 221 ×1
     >>> flow.output.rates["joint"]  # doctest: +ELLIPSIS
     OutputReference(..., .rates, ['joint'])
     >>> responses = run_locally(flow, ensure_success=True)  # doctest: +SKIP
@@ -52,7 +57,7 @@ class CrystalGenerationFlowMaker(Maker):
     validate_maker: ValidateMaker | None = field(default_factory=ValidateMaker)
     evaluate_maker: EvaluateMaker | None = field(default_factory=EvaluateMaker)
 
-    def make(self, conditions: Any, references: Any = None) -> Flow:
+    def make(self, conditions: Conditions, references: Any = None) -> Flow:
         """Build the Flow.
 
         Parameters
@@ -73,34 +78,40 @@ class CrystalGenerationFlowMaker(Maker):
             If an evaluation is asked for without a validation.
         """
         jobs = self.jobs(conditions, references)
-        return Flow(jobs, output=jobs[-1].output, name=self._title(conditions))
+        flow = Flow(jobs, output=jobs[-1].output, name=self._title(conditions))
+        return mark_run(flow, conditions)
 
     def _title(self, conditions: Any) -> str:
-        """Return a name that tells in a queue what is asked for, such as "CaTiO3, group 221 ×8"."""
+        """Return a name that tells in a queue what is asked for, such as "CaTiO3 221 ×8"."""
         if self.name != type(self).name:  # a name of the user's own stays
             return self.name
-        asked = list(conditions) if isinstance(conditions, list | tuple) else [conditions]
-        if not asked or not all(isinstance(item, Condition | str | dict) for item in asked):
-            return self.name
-        first = Condition.parse(asked[0]).label()
-        more = f" and {len(asked) - 1} more" if len(asked) > 1 else ""
-        return f"{self.name}: {first}{more} ×{self.generate_maker.num_samples}"
+        words = self.words(conditions)
+        return self.name if words is None else f"{self.name}: {words}"
 
-    def jobs(self, conditions: Any, references: Any = None) -> list[Job | Flow]:
+    def words(self, conditions: Any) -> str | None:
+        """Return what is asked for as names of jobs tell it; None where it is not known yet."""
+        return asked_words(conditions, self.generate_maker.num_texts)
+
+    def jobs(self, conditions: Conditions, references: Any = None) -> list[Job | Flow]:
         """Build the jobs alone, for a larger Flow; see :meth:`make`."""
         if self.evaluate_maker is not None and self.validate_maker is None:
             raise ValueError("evaluate_maker needs a validate_maker: it evaluates candidates")
         jobs: list[Job | Flow] = []
+        words = self.words(conditions)
         asked = conditions
         if self.retrieve_maker is not None:
             retrieve = self.retrieve_maker.make(conditions)
             jobs.append(retrieve)
             asked = retrieve.output.retrievals
         generate = self.generate_maker.make(asked)
+        add_to_name(generate, self.generate_maker, words)
         jobs.append(generate)
         if self.validate_maker is not None:
             validate = self.validate_maker.make(generate.output.generations)
+            add_to_name(validate, self.validate_maker, words)
             jobs.append(validate)
             if self.evaluate_maker is not None:
-                jobs.append(self.evaluate_maker.make(validate.output.candidates, references))
+                evaluate = self.evaluate_maker.make(validate.output.candidates, references)
+                add_to_name(evaluate, self.evaluate_maker, words)
+                jobs.append(evaluate)
         return jobs

@@ -27,6 +27,7 @@ from crystalicl_jobflow.schemas.predictions import (
 )
 from crystalicl_jobflow.utils.hashing import text_hash
 from crystalicl_jobflow.utils.messages import one_line
+from crystalicl_jobflow.utils.numbers import whole_number
 from crystalicl_jobflow.utils.progress import Progress
 
 if TYPE_CHECKING:
@@ -100,8 +101,7 @@ def predict_property(
         raise ValueError(
             f"property {property_name!r} is not known; there are {', '.join(PROPERTIES)}"
         )
-    if samples < 1:
-        raise ValueError(f"number of samples must be at least 1, got {samples}")
+    samples = whole_number(samples, "number of samples")
     style = Writing.from_options(writing)
     text_format, template = style.text_format, style.template
     property_prompt(spec.name, "", template=template)  # reports an unknown template at once

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from crystalicl_jobflow.schemas import Completion, Condition, Generation
 from crystalicl_jobflow.schemas.editing import Edit
 from crystalicl_jobflow.utils.hashing import text_hash
+from crystalicl_jobflow.utils.numbers import whole_number
 
 
 class GenerationTask(BaseModel):
@@ -76,10 +77,9 @@ def plan_tasks(
     Raises
     ------
     ValueError
-        If the number of samples is not positive.
+        If the number of samples is no whole number, 1 or more.
     """
-    if num_samples < 1:
-        raise ValueError(f"number of samples must be at least 1, got {num_samples}")
+    num_samples = whole_number(num_samples, "number of samples")
     return [
         GenerationTask(index=index, key=key, num_samples=num_samples)
         for index, key in enumerate(request_keys(conditions, edits))
@@ -95,10 +95,9 @@ def split_tasks(tasks: Sequence[GenerationTask], shard_size: int) -> list[list[G
     Raises
     ------
     ValueError
-        If the shard size is not positive.
+        If the shard size is no whole number, 1 or more.
     """
-    if shard_size < 1:
-        raise ValueError(f"shard size must be at least 1, got {shard_size}")
+    shard_size = whole_number(shard_size, "shard size")
     shards: list[list[GenerationTask]] = [[]]
     room = shard_size
     for task in tasks:

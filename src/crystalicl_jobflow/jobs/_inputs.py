@@ -5,15 +5,17 @@ from __future__ import annotations
 import inspect
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from jobflow import OutputReference
 from maggma.core import Store
 from pymatgen.core import Structure
 
 from crystalicl_jobflow.crystal.given import is_crystal
+from crystalicl_jobflow.jobs._job import DOCUMENT_MARKS, add_to_name, asked_words
 from crystalicl_jobflow.schemas import Candidate, Condition, Generation, Retrieval
 from crystalicl_jobflow.schemas.base import without_marks
 from crystalicl_jobflow.schemas.candidate import ValidateDoc
@@ -27,9 +29,18 @@ from crystalicl_jobflow.utils.redaction import refuse_secrets
 if TYPE_CHECKING:
     from crystalicl_jobflow.datasets.crystal_data import CrystalData
 
-_MARKS = frozenset({"condition", "@class", "@module"})
-
 MakeT = TypeVar("MakeT", bound=Callable[..., Any])
+
+Conditions = (
+    Condition
+    | Mapping[str, Any]
+    | Structure
+    | str
+    | OutputReference
+    | Sequence[Condition | Mapping[str, Any] | Structure | str | OutputReference]
+)
+"""One condition or several, as documents, mappings, JSON, formulas or crystals, or as the output of
+another job."""
 
 
 def without_secrets(*names: str) -> Callable[[MakeT], MakeT]:
@@ -64,6 +75,8 @@ def without_secrets(*names: str) -> Callable[[MakeT], MakeT]:
 def with_checked_conditions(name: str) -> Callable[[MakeT], MakeT]:
     """Let a Maker's ``make`` refuse an impossible condition at once, not on the worker.
 
+    The job is called after what is asked for, see :func:`asked_words`.
+
     Parameters
     ----------
     name
@@ -77,10 +90,13 @@ def with_checked_conditions(name: str) -> Callable[[MakeT], MakeT]:
         def checked(*args: Any, **kwargs: Any) -> Any:
             for item in _as_list(signature.bind(*args, **kwargs).arguments.get(name)):
                 # retrievals and marked documents are read on the worker
-                plain = isinstance(item, Mapping) and not item.keys() & _MARKS
+                plain = isinstance(item, Mapping) and not item.keys() & DOCUMENT_MARKS
                 if plain or isinstance(item, str) or is_crystal(item):
                     Condition.parse(item)
-            return make(*args, **kwargs)
+            made, maker = make(*args, **kwargs), args[0]
+            asked = signature.bind(*args, **kwargs).arguments.get(name)
+            add_to_name(made, maker, asked_words(asked, getattr(maker, "num_texts", None)))
+            return made
 
         return checked  # type: ignore[return-value]  # it has make's signature
 

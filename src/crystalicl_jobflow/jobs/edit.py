@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
+from functools import wraps
+from pathlib import Path
 from typing import Any
 
-from jobflow import Maker
+from jobflow import Job, Maker
+from pymatgen.core import Structure
 
 from crystalicl_jobflow.generation.writing import Writing
-from crystalicl_jobflow.jobs._inputs import log_progress, without_secrets
-from crystalicl_jobflow.jobs._job import crystal_job
+from crystalicl_jobflow.jobs._inputs import MakeT, log_progress, without_secrets
+from crystalicl_jobflow.jobs._job import MAX_NAME, add_to_name, crystal_job
 from crystalicl_jobflow.jobs.generate import GenerateMaker
 from crystalicl_jobflow.jobs.retrieve import lasting_store
 from crystalicl_jobflow.retrieval.opening import PROTOTYPES
@@ -18,8 +21,32 @@ from crystalicl_jobflow.schemas import Strategy
 from crystalicl_jobflow.schemas.base import DATA
 from crystalicl_jobflow.schemas.candidate import EditDoc
 from crystalicl_jobflow.schemas.editing import EditRequest
+from crystalicl_jobflow.utils.numbers import whole_number
 
 logger = logging.getLogger(__name__)
+
+
+def _named_after_parents(make: MakeT) -> MakeT:
+    """Let the job's name tell what is edited, and how."""
+
+    @wraps(make)
+    def named(self: EditMaker, parents: Any) -> Job:
+        made: Job = make(self, parents)
+        add_to_name(made, self, f"{self.request().kind}{_parent_words(parents)} ×{self.samples}")
+        return made
+
+    return named  # type: ignore[return-value]  # it has make's signature
+
+
+def _parent_words(parents: Any) -> str:
+    if isinstance(parents, list | tuple):
+        more = f" and {len(parents) - 1} more" if len(parents) > 1 else ""
+        return f"{_parent_words(parents[0])}{more}" if parents else ""
+    if isinstance(parents, Structure):
+        return f" {parents.composition.reduced_formula}"
+    if isinstance(parents, Path) or (isinstance(parents, str) and "\n" not in parents):
+        return f" {Path(parents).name[:MAX_NAME]}"
+    return ""
 
 
 @dataclass
@@ -72,7 +99,7 @@ class EditMaker(Maker):
     >>> from crystalicl_jobflow.jobs import EditMaker
     >>> job = EditMaker(substitute={"Ti": ["Zr", "Hf"]}).make("CaTiO3.cif")
     >>> job.name
-    'edit'
+    'edit substitute CaTiO3.cif ×8'
     >>> job.output.structures  # doctest: +ELLIPSIS
     OutputReference(..., .structures)
     """
@@ -100,8 +127,7 @@ class EditMaker(Maker):
         self.pool = lasting_store(self.pool)
         check_writer(self.generate.base_model)
         check_writing(self.writing())
-        if self.samples < 1:
-            raise ValueError(f"samples must be at least 1, got {self.samples}")
+        self.samples = whole_number(self.samples, "samples")
         self.request()
 
     def request(self) -> EditRequest:
@@ -134,6 +160,7 @@ class EditMaker(Maker):
             maker.search,
         )
 
+    @_named_after_parents
     @without_secrets("parents")
     @crystal_job(output_schema=EditDoc, data=DATA)
     def make(self, parents: Any) -> EditDoc:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, get_args
@@ -23,15 +23,22 @@ from crystalicl_jobflow.generation.tasks import (
     split_tasks,
 )
 from crystalicl_jobflow.generation.writing import GroupSource
-from crystalicl_jobflow.jobs._inputs import as_retrievals, log_progress, with_checked_conditions
+from crystalicl_jobflow.jobs._inputs import (
+    Conditions,
+    as_retrievals,
+    log_progress,
+    with_checked_conditions,
+)
 from crystalicl_jobflow.jobs._job import crystal_job
 from crystalicl_jobflow.prompts import check_template
 from crystalicl_jobflow.schemas import Retrieval, SamplingParams, TreeSearch
 from crystalicl_jobflow.schemas.base import DATA
 from crystalicl_jobflow.schemas.generation import GenerateDoc
+from crystalicl_jobflow.schemas.retrieval import RetrieveDoc
 from crystalicl_jobflow.settings import SETTINGS, resume_folder
 from crystalicl_jobflow.text.formats import get_text
 from crystalicl_jobflow.utils.messages import validation_line
+from crystalicl_jobflow.utils.numbers import whole_number
 
 if TYPE_CHECKING:
     from crystalicl_jobflow.generation import TextGenerator
@@ -56,8 +63,9 @@ class GenerateMaker(Maker):
     Parameters
     ----------
     name
-        Name of the job; shards are called 'generate 1/4' and so on, so that a name filter
-        sends them to the same worker.
+        Name of the job, which tells what is asked for as well unless it is changed; shards are
+        called 'generate NaCl 225 ×8 1/4' and so on, so that a name filter sends them to the same
+        worker.
     base_model, adapter
         Names or paths; 'embedded' is the model that ships with the package;
         ``http://host:8000/v1#model`` is one on an OpenAI-compatible server.
@@ -104,8 +112,8 @@ class GenerateMaker(Maker):
     Raises
     ------
     ValueError
-        If both ``num_shards`` and ``shard_size`` are given, one is not positive, or text
-        format, template or an option of the constraint or the search does not exist; one line.
+        If both ``num_shards`` and ``shard_size`` are given, one is no positive whole number, or
+        text format, template or an option of the constraint or the search does not exist; one line.
     GenerationError
         If the address of a model server holds a password, or one of its options is not known.
 
@@ -145,8 +153,8 @@ class GenerateMaker(Maker):
             raise ValueError("give num_shards or shard_size, not both")
         for option in ("num_samples", "num_shards", "shard_size"):
             value = getattr(self, option)
-            if value is not None and value < 1:
-                raise ValueError(f"{option} must be at least 1, got {value}")
+            if value is not None or option == "num_samples":
+                setattr(self, option, whole_number(value, option))
         if is_server(self.base_model):
             parse_address(self.base_model)  # a password in it would be stored with the job
             ServerOptions.build(self.server)
@@ -198,7 +206,11 @@ class GenerateMaker(Maker):
     # _sharded), the gathering does not need the GPU that they do.
     @with_checked_conditions("retrievals")
     @crystal_job(output_schema=GenerateDoc, data=DATA, config=JobConfig(pass_manager_config=False))
-    def make(self, retrievals: Any, tasks: Any = None) -> GenerateDoc | Response[Any]:
+    def make(
+        self,
+        retrievals: Retrieval | RetrieveDoc | Conditions | Sequence[Retrieval],
+        tasks: Any = None,
+    ) -> GenerateDoc | Response[Any]:
         """Write the texts.
 
         Parameters
@@ -216,7 +228,7 @@ class GenerateMaker(Maker):
         asked = as_retrievals(retrievals)
         if tasks is None:
             all_tasks = plan_tasks(
-                [item.condition for item in asked], self._texts, [item.edit for item in asked]
+                [item.condition for item in asked], self.num_texts, [item.edit for item in asked]
             )
             shards = self._shards(all_tasks)
             if len(shards) > 1:
@@ -231,7 +243,7 @@ class GenerateMaker(Maker):
         return replace(self, search=self.search.model_copy(update={"simulations": number}))
 
     @property
-    def _texts(self) -> int:
+    def num_texts(self) -> int:
         """Texts per condition."""
         return self.num_samples if self.search is None else self.search.simulations
 
@@ -239,10 +251,10 @@ class GenerateMaker(Maker):
         """Divide the tasks among jobs; one where they are not divided."""
         size = self.shard_size
         if self.num_shards is not None:
-            parts = len(tasks) if self.search is not None else len(tasks) * self._texts
+            parts = len(tasks) if self.search is not None else len(tasks) * self.num_texts
             size = -(-parts // self.num_shards)
         elif size is not None and self.search is not None:
-            size = max(1, size // self._texts)
+            size = max(1, size // self.num_texts)
         if size is None:
             return [tasks]
         if self.search is None:
@@ -320,7 +332,7 @@ class GenerateMaker(Maker):
         jobs = []
         for number, tasks in enumerate(shards, start=1):
             maker = replace(
-                self, name=f"{self.name} {number}/{len(shards)}", num_shards=None, shard_size=None
+                self, name=f"{this.name} {number}/{len(shards)}", num_shards=None, shard_size=None
             )
             shard = maker.make([retrievals[task.index] for task in tasks], tasks)
             shard.config.manager_config = dict(this.config.manager_config)

@@ -21,6 +21,7 @@ from crystalicl_jobflow.schemas.stored_candidate import (
     CandidateRelaxation,
     RelaxDoc,
 )
+from crystalicl_jobflow.utils.numbers import whole_number
 
 Mode = Literal["auto", "each", "together", "list"]
 
@@ -113,8 +114,7 @@ class RelaxMaker(Maker):
         check_relax_maker(self.relax_maker)
         if self.mode not in ("auto", "each", "together", "list"):
             raise ValueError(f"mode {self.mode!r} is not one of auto, each, together, list")
-        if self.batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1, got {self.batch_size}")
+        self.batch_size = whole_number(self.batch_size, "batch_size")
         if self.max_seconds is not None:
             if not self.max_seconds > 0:
                 raise ValueError(f"max_seconds must be above 0, got {self.max_seconds}")

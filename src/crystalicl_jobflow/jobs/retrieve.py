@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from jobflow import Maker, job
+from jobflow import Maker
 from maggma.core import Store
 from maggma.stores import JSONStore, MemoryStore, MontyStore
 
-from crystalicl_jobflow.jobs._inputs import as_conditions, with_checked_conditions
+from crystalicl_jobflow.jobs._inputs import Conditions, as_conditions, with_checked_conditions
+from crystalicl_jobflow.jobs._job import crystal_job
 from crystalicl_jobflow.retrieval.groups import MAX_GROUPS
 from crystalicl_jobflow.retrieval.opening import PROTOTYPES, open_embedded_pool
 from crystalicl_jobflow.schemas import Strategy
@@ -59,7 +59,7 @@ class RetrieveMaker(Maker):
     >>> from crystalicl_jobflow.jobs import RetrieveMaker
     >>> job = RetrieveMaker(shots=1).make({"formula": "CaTiO3", "space_group": 221})
     >>> job.name
-    'retrieve'
+    'retrieve CaTiO3 221'
     >>> job.output.retrievals[0]  # doctest: +ELLIPSIS
     OutputReference(..., .retrievals, [0])
     """
@@ -77,8 +77,8 @@ class RetrieveMaker(Maker):
         self.pool = lasting_store(self.pool)
 
     @with_checked_conditions("conditions")
-    @job(output_schema=RetrieveDoc, data=DATA)
-    def make(self, conditions: Any) -> RetrieveDoc:
+    @crystal_job(output_schema=RetrieveDoc, data=DATA)
+    def make(self, conditions: Conditions) -> RetrieveDoc:
         """Choose the demonstrations.
 
         Parameters

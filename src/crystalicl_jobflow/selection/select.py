@@ -30,6 +30,7 @@ from crystalicl_jobflow.selection.ranking import (
     parse_ranking,
     rank_contenders,
 )
+from crystalicl_jobflow.utils.numbers import whole_number
 from crystalicl_jobflow.utils.parallel import map_list
 from crystalicl_jobflow.utils.progress import Progress
 
@@ -85,8 +86,8 @@ class SelectionRules:
     def __post_init__(self) -> None:
         for name in ("number", "per_condition"):
             value = getattr(self, name)
-            if value is not None and value < 0:
-                raise ValueError(f"{name} must be 0 or more, got {value}")
+            if value is not None:
+                whole_number(value, name, least=0)
         if self.ranking is not None:
             parse_ranking(self.ranking)
 

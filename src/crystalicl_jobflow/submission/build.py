@@ -87,7 +87,7 @@ def load_flow_file(path: str | Path) -> DescribedFlow:
     ...     path = Path(folder) / "flow.yaml"
     ...     written = path.write_text("flow: generate\nconditions: {formula: CaTiO3}\n")
     ...     [job.name for job in load_flow_file(path).jobs]
-    ['retrieve', 'generate', 'validate', 'evaluate']
+    ['retrieve CaTiO3', 'generate CaTiO3 ×1', 'validate CaTiO3 ×1', 'evaluate CaTiO3 ×1']
     """
     text = YamlText(path)
     try:

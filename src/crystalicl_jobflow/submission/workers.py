@@ -140,8 +140,10 @@ def assign_workers(
     ...     generation="gpu",
     ...     resources={"generation": {"gres": "gpu:1", "time": "02:00:00"}},
     ... )
-    >>> [(job.name, worker_of(job)) for job in flow.jobs]
-    [('retrieve', 'login'), ('generate', 'gpu'), ('validate', 'login'), ('evaluate', 'login')]
+    >>> for job in flow.jobs[:2]:
+    ...     print(job.name, "on", worker_of(job))
+    retrieve CaTiO3 on login
+    generate CaTiO3 ×1 on gpu
     """
     if manager not in _KEYS:
         raise ValueError(f"manager {manager!r} is not one of {', '.join(_KEYS)}")
