@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pymatgen.core import Structure
@@ -24,7 +25,13 @@ from crystalicl_jobflow.schemas import Candidate, Condition, Retrieval, Strategy
 from crystalicl_jobflow.schemas.condition import one_or_many
 from crystalicl_jobflow.settings import SETTINGS
 from crystalicl_jobflow.utils.numbers import whole_number
-from crystalicl_jobflow.utils.progress import Clock, Progress
+from crystalicl_jobflow.utils.progress import (
+    LOADING,
+    Clock,
+    Progress,
+    StageProgress,
+    progress_bar,
+)
 from crystalicl_jobflow.validation import build_candidates
 
 if TYPE_CHECKING:
@@ -47,6 +54,8 @@ def generate(
     writing: Writing | None = None,
 ) -> list[Candidate]:
     """Generate crystals for conditions, and check them.
+
+    A notebook or a terminal shows one bar meanwhile.
 
     Parameters
     ----------
@@ -96,23 +105,25 @@ def generate(
     groups = 0
     if pool is not None and writing.groups == "pool" and writing.search is None:
         groups = groups_needed(asked, samples)
-    if (shots or templates or groups) and not isinstance(pool, DemonstrationIndex):
-        pool = open_pool(pool, strategy)
-    retrievals = choose_demonstrations(
-        asked,
-        pool if isinstance(pool, DemonstrationIndex) else None,
-        strategy=strategy,
-        shots=shots,
-        seed=seed,
-        templates=templates,
-        groups=groups,
-    )
-    return write_and_check(
-        retrievals,
-        (lambda: load_model(model)) if model is None or isinstance(model, str) else model,
-        writing=replace(writing, sampling=writing.sampling.model_copy(update={"seed": seed})),
-        samples=samples,
-    )
+    with progress_bar() as report:
+        if (shots or templates or groups) and not isinstance(pool, DemonstrationIndex):
+            pool = open_pool(pool, strategy, progress=report)
+        retrievals = choose_demonstrations(
+            asked,
+            pool if isinstance(pool, DemonstrationIndex) else None,
+            strategy=strategy,
+            shots=shots,
+            seed=seed,
+            templates=templates,
+            groups=groups,
+        )
+        return write_and_check(
+            retrievals,
+            loader(model, report) if model is None or isinstance(model, str) else model,
+            writing=replace(writing, sampling=writing.sampling.model_copy(update={"seed": seed})),
+            samples=samples,
+            progress=partial(report, "Generate"),
+        )
 
 
 def choose_demonstrations(
@@ -230,6 +241,24 @@ def write_and_check(
     if clock is not None:
         clock.lap("generate")
     return build_candidates(generations)
+
+
+def loader(model: str | None, report: StageProgress) -> Callable[[], TextGenerator]:
+    """Return what loads a model by its name, and says so.
+
+    Parameters
+    ----------
+    model
+        See :func:`load_model`.
+    report
+        Told that the model is being loaded.
+    """
+
+    def load() -> TextGenerator:
+        report(LOADING, 0, None)
+        return load_model(model)
+
+    return load
 
 
 def load_model(model: str | None) -> TextGenerator:

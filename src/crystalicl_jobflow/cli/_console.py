@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from crystalicl_jobflow.utils.messages import show_controls
-from crystalicl_jobflow.utils.progress import StageProgress
+from crystalicl_jobflow.utils.progress import StageProgress, above_the_bar, progress_bar, unseen
 from crystalicl_jobflow.utils.redaction import redact
 
 if TYPE_CHECKING:
@@ -92,13 +93,6 @@ def stdout_console(*, asked_for: bool = False) -> Console:
     return Console(highlight=False, soft_wrap=False, markup=False, emoji=False, quiet=quiet)
 
 
-def stderr_console() -> Console:
-    """Return the console for progress and remarks."""
-    from rich.console import Console
-
-    return Console(stderr=True, highlight=False, markup=False, emoji=False)
-
-
 def table(*columns: str, title: str | None = None) -> PlainTable:
     """Return an empty table that stays readable at 80 columns.
 
@@ -122,43 +116,20 @@ def table(*columns: str, title: str | None = None) -> PlainTable:
 
 @contextmanager
 def stages() -> Iterator[StageProgress]:
-    """Show the progress of several stages on stderr: bars on a terminal, lines elsewhere.
+    """Show the progress of several stages on stderr: one bar on a terminal, lines elsewhere.
 
     Yields
     ------
     callable
         To be called with (what, done, total); a total of None is unknown.
     """
-    console = stderr_console()
-    if not console.is_terminal:
+    if is_quiet():
+        yield unseen
+    elif not sys.stderr.isatty():
         yield _line_reporter()
-        return
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TaskID,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    with Progress(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        console=console,
-    ) as bar:
-        tasks: dict[str, TaskID] = {}
-
-        def update(what: str, done: int, total: int | None = None) -> None:
-            if what not in tasks:
-                tasks[what] = bar.add_task(what, total=total)
-            bar.update(tasks[what], completed=done, total=total)
-
-        yield update
+    else:
+        with progress_bar() as report:
+            yield report
 
 
 def _line_reporter() -> StageProgress:
@@ -172,6 +143,9 @@ def _line_reporter() -> StageProgress:
         finished = done == total and done != last_done
         if finished or now - last >= SECONDS_BETWEEN_LINES:
             shown[what] = (now, done)
+            if total is None and not done:  # what has no parts has begun
+                note(f"{what} ...")
+                return
             of = "" if total is None else f" of {total}"
             note(f"{what}: {done}{of} ({now - started:.0f} s)")
 
@@ -195,7 +169,8 @@ def note(message: str) -> None:
     """Print a remark to stderr; what it quotes is neither markup nor commands."""
     if is_quiet():
         return
-    click.echo(show_controls(message), err=True)
+    with above_the_bar():
+        click.echo(show_controls(message), err=True)
 
 
 def lap(started: float) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -10,8 +11,8 @@ import click
 from crystalicl_jobflow.cli._console import (
     is_verbose,
     note,
-    progress,
     say,
+    stages,
     stdout_console,
     table,
     verbose_option,
@@ -228,18 +229,20 @@ def _write(
     unfinished: UnfinishedWork,
 ) -> list[Any]:
     from crystalicl_jobflow.editing import write_edits
+    from crystalicl_jobflow.utils.progress import LOADING
 
-    def load() -> TextGenerator:
-        note("Loading the model")
-        return read_generator(options)
+    with stages() as report:
 
-    with progress("Edit") as report:
+        def load() -> TextGenerator:
+            report(LOADING, 0, None)
+            return read_generator(options)
+
         return write_edits(
             retrievals,
             load,
             writing=writing,
             samples=options["samples"],
-            progress=report,
+            progress=partial(report, "Edit"),
             unfinished=unfinished,
         )
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from crystalicl_jobflow.cli._app import UserError
-from crystalicl_jobflow.cli._console import note, progress, verbose_option
+from crystalicl_jobflow.cli._console import note, stages, verbose_option
 from crystalicl_jobflow.cli._energy_options import energy_options, read_energies
 from crystalicl_jobflow.cli._options import (
     check_model,
@@ -190,21 +191,23 @@ def _write_and_check(
     clock: Clock,
 ) -> list[Candidate]:
     from crystalicl_jobflow.pipeline import write_and_check
+    from crystalicl_jobflow.utils.progress import LOADING
 
-    def load() -> TextGenerator:
-        # called once the condition is known to be possible
-        note("Loading the model")
-        generator = read_generator(options)
-        clock.lap("load_model")
-        return generator
+    with stages() as report:
 
-    with progress("Generate") as report:
+        def load() -> TextGenerator:
+            # called once the condition is known to be possible
+            report(LOADING, 0, None)
+            generator = read_generator(options)
+            clock.lap("load_model")
+            return generator
+
         return write_and_check(
             [retrieval],
             load,
             writing=writing,
             samples=options["samples"],
-            progress=report,
+            progress=partial(report, "Generate"),
             unfinished=unfinished,
             clock=clock,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from crystalicl_jobflow.comparison.matching import UNIQUE, match_structures
@@ -14,12 +15,12 @@ from crystalicl_jobflow.generation.constraints.constraint import CONSTRAINED_FOR
 from crystalicl_jobflow.generation.generate import generate_for_retrievals
 from crystalicl_jobflow.generation.loading import templates_needed
 from crystalicl_jobflow.generation.tasks import plan_tasks
-from crystalicl_jobflow.pipeline import choose_demonstrations, load_model
+from crystalicl_jobflow.pipeline import choose_demonstrations, loader
 from crystalicl_jobflow.retrieval import DemonstrationIndex, open_pool
 from crystalicl_jobflow.schemas import Candidate, Generation, Retrieval, Strategy
 from crystalicl_jobflow.schemas.editing import EditRequest
 from crystalicl_jobflow.text import parse_pattern
-from crystalicl_jobflow.utils.progress import Progress
+from crystalicl_jobflow.utils.progress import Progress, progress_bar
 from crystalicl_jobflow.validation import build_candidates
 
 if TYPE_CHECKING:
@@ -94,8 +95,14 @@ def edit_crystals(
     seed = prompts.get("seed", 0)
     retrievals = plan_edits(known, request, **prompts)
     writing = replace(writing, sampling=writing.sampling.model_copy(update={"seed": seed}))
-    load = (lambda: load_model(model)) if model is None or isinstance(model, str) else model
-    generations = write_edits(retrievals, load, writing=writing, samples=samples)
+    with progress_bar() as report:
+        generations = write_edits(
+            retrievals,
+            loader(model, report) if model is None or isinstance(model, str) else model,
+            writing=writing,
+            samples=samples,
+            progress=partial(report, "Edit"),
+        )
     return compare_with_parents(build_candidates(generations), known)
 
 

@@ -338,7 +338,8 @@ class GenerateMaker(Maker):
             shard.config.manager_config = dict(this.config.manager_config)
             jobs.append(shard)
         num_samples = sum(task.num_samples for tasks in shards for task in tasks)
-        gather = gather_generations([shard.output for shard in jobs], num_samples)
+        outputs: list[Any] = [shard.output for shard in jobs]
+        gather = gather_generations(outputs, num_samples)
         # The gathering takes this job's place itself. A Flow with an output would add a job
         # that stores a reference to it, which no output schema accepts.
         gather.set_uuid(this.uuid)

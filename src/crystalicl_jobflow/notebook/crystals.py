@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
@@ -16,7 +17,7 @@ from crystalicl_jobflow.schemas.editing import Edit
 from crystalicl_jobflow.selection import SelectionRules, select_candidates
 from crystalicl_jobflow.selection.select import has_pattern
 from crystalicl_jobflow.utils.files import safe_name, write_text
-from crystalicl_jobflow.utils.messages import counted
+from crystalicl_jobflow.utils.progress import progress_bar
 from crystalicl_jobflow.validation.distances import min_distance
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ class GeneratedCrystal:
             "outcome": self.outcome,
         }
         if self.edit is not None:
-            row |= _edited(self.edit)
+            row |= html.edit_cells(self.edit)
             row["log_prob"] = self.log_prob
         if self.candidate.xrd is not None:
             row["similarity"] = self.similarity
@@ -334,7 +335,11 @@ class Crystals(Sequence[GeneratedCrystal]):
 
         items = list(self.valid)
         potential = load_energy_model(model.lower() if model.lower() == "chgnet" else model)
-        done = potential.relax([item.structure for item in items], max_steps=max_steps)
+        structures = [item.structure for item in items]
+        with progress_bar() as report:
+            done = potential.relax(
+                structures, max_steps=max_steps, progress=partial(report, "Relax")
+            )
         relaxed = [replace(item, relaxation=one) for item, one in zip(items, done, strict=True)]
         relaxed.sort(
             key=lambda item: (
@@ -358,7 +363,10 @@ class Crystals(Sequence[GeneratedCrystal]):
 
         known = None if reference is None else read_data_set(reference)
         options = EvaluationOptions(novelty=known is not None)
-        self._evaluated = evaluate_all(self.candidates, options, reference=known)
+        with progress_bar() as report:
+            self._evaluated = evaluate_all(
+                self.candidates, options, reference=known, progress=report
+            )
         return self._evaluated
 
     def report(self, path: str | Path = "report.html") -> Path:
@@ -380,32 +388,10 @@ class Crystals(Sequence[GeneratedCrystal]):
     @property
     def summary(self) -> str:
         """What was drawn, in one sentence."""
-        found, valid = len(self), sum(item.valid for item in self)
-        words = f"{counted(found, 'different crystal')}, {valid} valid"
-        if not self.candidates:
-            return words
-        words += f", of {counted(len(self.candidates), 'draw')}"
-        lost = [item.failure_reason for item in self.candidates if not item.valid]
-        if not lost:
-            return words
-        ((reason, number),) = Counter(lost).most_common(1)
-        name = "no reason given" if reason is None else reason.value.replace("_", " ")
-        why = f": {name}" if number == len(lost) else f", most often {name} ({number})"
-        return f"{words}; {counted(len(lost), 'draw')} not valid{why}"
+        return html.draws_sentence(len(self), sum(item.valid for item in self), self.candidates)
 
     def __repr__(self) -> str:
         return html.text_table(self.summary, [item.row() for item in self])
 
     def _repr_html_(self) -> str:
         return html.html_table(self.summary, [item.row() for item in self])
-
-
-def _edited(edit: Edit) -> dict[str, Any]:
-    """Return what a table says of an edit."""
-    told = {"parent": edit.parent_id, "change": edit.change}
-    if edit.matches_parent is not None:
-        told["new"] = "no, the parent" if edit.matches_parent else "yes"
-    if edit.kind == "substitute":
-        known = edit.substitution_probability
-        told["ions"] = "unknown" if known is None else f"{known:.3g}"
-    return told

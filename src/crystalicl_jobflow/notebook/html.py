@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
@@ -9,7 +10,9 @@ from typing import Any
 from pymatgen.core import Structure
 
 from crystalicl_jobflow.report.wording import formula_html
-from crystalicl_jobflow.utils.messages import show_controls
+from crystalicl_jobflow.schemas import Candidate
+from crystalicl_jobflow.schemas.editing import Edit
+from crystalicl_jobflow.utils.messages import counted, show_controls
 
 MOST_SHOWN = 12
 """Crystals in a table; the rest are counted."""
@@ -61,6 +64,40 @@ class View:
             f'<iframe srcdoc="{escape(page)}" title="{escape(self.title)}" sandbox="allow-scripts"'
             f' style="width:100%;max-width:380px;height:{HEIGHT}px;border:0"></iframe>'
         )
+
+
+def draws_sentence(found: int, valid: int, candidates: Sequence[Candidate]) -> str:
+    """Return what was drawn, in one sentence.
+
+    Parameters
+    ----------
+    found, valid
+        Different crystals, and valid ones among them.
+    candidates
+        All draws; none where they are not known.
+    """
+    words = f"{counted(found, 'different crystal')}, {valid} valid"
+    if not candidates:
+        return words
+    words += f", of {counted(len(candidates), 'draw')}"
+    lost = [item.failure_reason for item in candidates if not item.valid]
+    if not lost:
+        return words
+    ((reason, number),) = Counter(lost).most_common(1)
+    name = "no reason given" if reason is None else reason.value.replace("_", " ")
+    why = f": {name}" if number == len(lost) else f", most often {name} ({number})"
+    return f"{words}; {counted(len(lost), 'draw')} not valid{why}"
+
+
+def edit_cells(edit: Edit) -> dict[str, Any]:
+    """Return what a table says of an edit."""
+    told = {"parent": edit.parent_id, "change": edit.change}
+    if edit.matches_parent is not None:
+        told["new"] = "no, the parent" if edit.matches_parent else "yes"
+    if edit.kind == "substitute":
+        known = edit.substitution_probability
+        told["ions"] = "unknown" if known is None else f"{known:.3g}"
+    return told
 
 
 def text_table(summary: str, rows: Sequence[Mapping[str, Any]]) -> str:
