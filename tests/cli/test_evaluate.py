@@ -43,7 +43,7 @@ def test_rates_with_denominators(candidates: Path, tmp_path: Path) -> None:
     result = run(candidates, "--out", tmp_path / "out")
     assert result.exit_code == 0, result.output
     parsed = next(line for line in result.output.splitlines() if line.split()[:1] == ["parsed"])
-    assert parsed.split() == ["parsed", "66.7", "%", "2", "3"]
+    assert parsed.split() == ["parsed", "67", "%", "2", "3"]
     written = json.loads((tmp_path / "out" / "metrics.json").read_text())
     formula = written["rates"]["formula"]
     assert (formula["rate"], formula["count"], formula["of"]) == (2 / 3, 2, 3)

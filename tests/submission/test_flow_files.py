@@ -243,7 +243,7 @@ class TestMakers:
             "flow: crystalicl_jobflow.jobs.RetrieveMaker\noptions: {shots: 1}\n"
             "conditions: [{formula: CaTiO3}]\n"
         )
-        assert [job.name for job in described.jobs] == ["retrieve"]
+        assert [job.name for job in described.jobs] == ["retrieve CaTiO3"]
         assert described.maker.shots == 1
 
     def test_arguments_of_another_makers_make(self, load: Any) -> None:

@@ -93,14 +93,17 @@ def candidate_table(
         ("Id", [item.candidate_id[:SHOWN_DIGITS] for item in candidates]),
         ("Formula", [item.formula_pretty or "-" for item in candidates]),
         ("Group", [_group(item) for item in candidates]),
-        (">Atoms", [str(item.nsites_primitive or "-") for item in candidates]),
-        (">Min. Å", [_fixed(item.checks.min_distance, 2) for item in candidates]),
     ]
     if several:
         asked = [item.condition.label().replace(", group ", " ") for item in candidates]
         columns.insert(1, ("Asked for", asked))
     fits = [item.xrd for item in candidates]
-    if any(fits):
+    if not any(fits):
+        columns += [
+            (">Atoms", [str(item.nsites_primitive or "-") for item in candidates]),
+            (">Min. Å", [_fixed(item.checks.min_distance, 2) for item in candidates]),
+        ]
+    else:  # in their place, so that 80 columns are enough
         columns += [
             (">Similarity", [_fixed(None if fit is None else fit.similarity, 3) for fit in fits]),
             (">V/V text", [_fixed(None if fit is None else fit.volume_ratio, 3) for fit in fits]),
