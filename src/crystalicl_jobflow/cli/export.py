@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from crystalicl_jobflow.cli._app import UserError
-from crystalicl_jobflow.cli._console import note
+from crystalicl_jobflow.cli._app import OneLineGroup, UserError
+from crystalicl_jobflow.cli._console import note, say
 from crystalicl_jobflow.cli._outputs import check_folder
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-@click.group()
+@click.group(cls=OneLineGroup)
 def export() -> None:
     """Write candidates for leaderboards' own programs."""
 
@@ -117,6 +117,6 @@ def _candidates(source: str) -> list[Candidate]:
 
 def _say(found: Exported, out: Path) -> None:
     total = len(found.written.keys() | found.left_out.keys())
-    click.echo(f"{len(found.written)} of {total} candidates written to {out}")
+    say(f"{len(found.written)} of {total} candidates written to {out}")
     for reason, count in found.reasons.items():
         note(f"{count} left out: {reason}")
