@@ -184,6 +184,7 @@ def main() -> int:
         "kind": "table",
         "heads": ["seconds", *(f"{size:,}" for size in sizes), "exponent"],
         "rows": table,
+        "goal": MAX_EXPONENT,
         "exponents": {name: round(value, 3) for name, value in found.items()},
         "exponent_of_memory": round(exponent(sizes, peak), 3),
         "runs": rows,
