@@ -107,7 +107,7 @@ def test_stored_tables_of_each_kind(tmp_path: Path) -> None:
     suite = tmp_path / "table.json"
     row = {"label": "zero-shot", "mean": {"match_at_1": 0.5}, "runs": 1}
     suite.write_text(json.dumps([{"title": "T", "columns": ["match_at_1"], "rows": [row]}]))
-    assert "| zero-shot | 0.5000 | here, 1 run |" in stored_table(suite)
+    assert "| zero-shot | 0.500 | here, 1 run |" in stored_table(suite)
     agreement = {
         "kind": "agreement",
         "sets": [
