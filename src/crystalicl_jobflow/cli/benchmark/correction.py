@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from crystalicl_jobflow.cli._app import UserError
-from crystalicl_jobflow.cli._console import note, progress, stdout_console, table
+from crystalicl_jobflow.cli._console import note, progress, say, stdout_console, table
 from crystalicl_jobflow.cli._outputs import check_file
 
 
@@ -86,4 +86,4 @@ def correction(
         f"Mean absolute error {origin['mae_before']:.4f} before, {origin['mae_after']:.4f} after,"
         " on the crystals of the fit"
     )
-    click.echo(f"Written: {out}")
+    say(f"Written: {out}")
