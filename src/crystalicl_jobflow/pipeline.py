@@ -21,6 +21,7 @@ from crystalicl_jobflow.retrieval import (
     open_pool,
     retrieve_many,
 )
+from crystalicl_jobflow.retrieval.strategies import check_choice
 from crystalicl_jobflow.schemas import Candidate, Condition, Retrieval, Strategy
 from crystalicl_jobflow.schemas.condition import one_or_many
 from crystalicl_jobflow.settings import SETTINGS
@@ -51,7 +52,7 @@ def generate(
     shots: int = 3,
     samples: int = 1,
     seed: int = 0,
-    writing: Writing | None = None,
+    writing: Writing | Mapping[str, Any] | None = None,
 ) -> list[Candidate]:
     """Generate crystals for conditions, and check them.
 
@@ -76,7 +77,7 @@ def generate(
         Seed of the demonstrations and the texts.
     writing
         Temperature, text format, constraint, template, search and where space groups come from;
-        the defaults where None. Its seed is not used.
+        the defaults where None; also as a mapping of its fields. Its seed is not used.
 
     Returns
     -------
@@ -97,10 +98,13 @@ def generate(
     >>> candidates = generate(perovskite, samples=8)  # doctest: +SKIP
     >>> print(evaluate(candidates).rates["joint"])  # doctest: +SKIP
     """
-    samples = whole_number(samples, "samples")
+    samples, seed = whole_number(samples, "samples"), whole_number(seed, "seed", least=None)
+    shots = check_choice(strategy, shots)
+    if model is not None and not isinstance(model, str) and not hasattr(model, "generate"):
+        raise ValueError(f"model must be a name or a loaded model, not {type(model).__name__}")
     name = model if isinstance(model, str) else SETTINGS.MODEL if model is None else ""
     templates = templates_needed(name, samples)
-    writing = writing or Writing()
+    writing = Writing() if writing is None else Writing.read(writing)
     asked = [Condition.parse(condition) for condition in one_or_many(conditions)]
     groups = 0
     if pool is not None and writing.groups == "pool" and writing.search is None:

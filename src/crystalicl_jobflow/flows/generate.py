@@ -57,6 +57,13 @@ class CrystalGenerationFlowMaker(Maker):
     validate_maker: ValidateMaker | None = field(default_factory=ValidateMaker)
     evaluate_maker: EvaluateMaker | None = field(default_factory=EvaluateMaker)
 
+    def __post_init__(self) -> None:
+        for name in ("retrieve", "generate", "validate", "evaluate"):
+            maker = getattr(self, f"{name}_maker")
+            if not isinstance(maker, Maker) and (maker is not None or name == "generate"):
+                words = type(maker).__name__
+                raise ValueError(f"{name}_maker must be a {name.capitalize()}Maker, not {words}")
+
     def make(self, conditions: Conditions, references: Any = None) -> Flow:
         """Build the Flow.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from functools import lru_cache
+from os import PathLike
 from typing import Any, TypedDict, Unpack
 
 from crystalicl_jobflow.generation.adapter_base import AdapterBase
@@ -23,6 +24,7 @@ from crystalicl_jobflow.generation.substitution import SUBSTITUTION_MODEL, Subst
 from crystalicl_jobflow.schemas import ModelInfo
 from crystalicl_jobflow.settings import EMBEDDED_MODEL
 from crystalicl_jobflow.utils.hashing import folder_hash
+from crystalicl_jobflow.utils.numbers import whole_number
 from crystalicl_jobflow.utils.versions import installed_versions
 
 _PACKAGES = (
@@ -114,6 +116,11 @@ def load_generator(
     unknown = options.keys() - _DEFAULTS.keys()
     if unknown:
         raise TypeError(f"load_generator has no option {min(unknown)!r}")
+    if not isinstance(base_model, str | PathLike):
+        raise GenerationError(f"a model is a name, a folder or an address, not {base_model!r}")
+    for name in ("batch_size", "num_threads"):
+        if options.get(name) is not None:
+            whole_number(options[name], name)
     if base_model == SUBSTITUTION_MODEL:
         return SubstitutionGenerator()
     parts = proposers(base_model)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, TypedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
+
+from pydantic import ValidationError
 
 from crystalicl_jobflow.schemas import SamplingParams, TreeSearch
+from crystalicl_jobflow.utils.messages import validation_line
 
 if TYPE_CHECKING:
     from crystalicl_jobflow.generation.constraints import ConstraintOptions
@@ -80,6 +84,37 @@ class Writing:
             given.pop("sampling", None)
         return cls(**given)  # type: ignore[arg-type]  # a TypedDict's values lose their types here
 
+    @classmethod
+    def read(cls, value: Writing | Mapping[str, Any]) -> Writing:
+        """Return what was given, a mapping of fields as well.
+
+        Parameters
+        ----------
+        value
+            The fields of `SamplingParams` may stand beside those of `Writing`, as in
+            ``{"temperature": 0.5}``.
+
+        Raises
+        ------
+        ValueError
+            If there is no such field, or it is neither; one line.
+        """
+        if isinstance(value, Writing):
+            return value
+        if not isinstance(value, Mapping):
+            raise ValueError(
+                "writing must be a Writing or a mapping such as {'temperature': 0.5}, not"
+                f" {type(value).__name__}"
+            )
+        own = {field.name for field in fields(cls)}
+        given = {name: item for name, item in value.items() if name in own}
+        drawn = {name: item for name, item in value.items() if name not in own}
+        if drawn:
+            given["sampling"] = read_sampling({**_sampling_fields(given.get("sampling")), **drawn})
+        elif isinstance(given.get("sampling"), Mapping):
+            given["sampling"] = read_sampling(given["sampling"])
+        return cls(**given)
+
     def options(self) -> WritingOptions:
         """Return the fields as keywords."""
         return {
@@ -90,3 +125,28 @@ class Writing:
             "search": self.search,
             "groups": self.groups,
         }
+
+
+def read_sampling(value: SamplingParams | Mapping[str, Any]) -> SamplingParams:
+    """Return sampling parameters, also from a mapping of their fields.
+
+    Raises
+    ------
+    ValueError
+        If there is no such field, it has an impossible value, or something else is given; one line.
+    """
+    if isinstance(value, SamplingParams):
+        return value
+    if not isinstance(value, Mapping):
+        raise ValueError(
+            "sampling must be SamplingParams or a mapping such as {'temperature': 0.5}, got"
+            f" {value!r}"
+        )
+    try:
+        return SamplingParams(**value)
+    except ValidationError as error:
+        raise ValueError(f"sampling: {validation_line(error)}") from None
+
+
+def _sampling_fields(value: SamplingParams | Mapping[str, Any] | None) -> dict[str, Any]:
+    return {} if value is None else read_sampling(value).model_dump(exclude_unset=True)

@@ -14,7 +14,6 @@ from jobflow import OutputReference
 from maggma.core import Store
 from pymatgen.core import Structure
 
-from crystalicl_jobflow.crystal.given import is_crystal
 from crystalicl_jobflow.jobs._job import DOCUMENT_MARKS, add_to_name, asked_words
 from crystalicl_jobflow.schemas import Candidate, Condition, Generation, Retrieval
 from crystalicl_jobflow.schemas.base import without_marks
@@ -90,9 +89,11 @@ def with_checked_conditions(name: str) -> Callable[[MakeT], MakeT]:
         def checked(*args: Any, **kwargs: Any) -> Any:
             for item in _as_list(signature.bind(*args, **kwargs).arguments.get(name)):
                 # retrievals and marked documents are read on the worker
-                plain = isinstance(item, Mapping) and not item.keys() & DOCUMENT_MARKS
-                if plain or isinstance(item, str) or is_crystal(item):
-                    Condition.parse(item)
+                if isinstance(item, OutputReference | Retrieval | RetrieveDoc) or (
+                    isinstance(item, Mapping) and item.keys() & DOCUMENT_MARKS
+                ):
+                    continue
+                Condition.parse(item)
             made, maker = make(*args, **kwargs), args[0]
             asked = signature.bind(*args, **kwargs).arguments.get(name)
             add_to_name(made, maker, asked_words(asked, getattr(maker, "num_texts", None)))

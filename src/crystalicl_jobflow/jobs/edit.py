@@ -12,11 +12,13 @@ from jobflow import Job, Maker
 from pymatgen.core import Structure
 
 from crystalicl_jobflow.generation.writing import Writing
+from crystalicl_jobflow.jobs._fields import check_fields
 from crystalicl_jobflow.jobs._inputs import MakeT, log_progress, without_secrets
 from crystalicl_jobflow.jobs._job import MAX_NAME, add_to_name, crystal_job
 from crystalicl_jobflow.jobs.generate import GenerateMaker
 from crystalicl_jobflow.jobs.retrieve import lasting_store
 from crystalicl_jobflow.retrieval.opening import PROTOTYPES
+from crystalicl_jobflow.retrieval.strategies import check_choice
 from crystalicl_jobflow.schemas import Strategy
 from crystalicl_jobflow.schemas.base import DATA
 from crystalicl_jobflow.schemas.candidate import EditDoc
@@ -122,8 +124,11 @@ class EditMaker(Maker):
     processes: int = 1
 
     def __post_init__(self) -> None:
+        check_fields(self)
+        self.processes = whole_number(self.processes, "processes")
         from crystalicl_jobflow.editing.edit import check_writer, check_writing
 
+        self.shots = check_choice(self.strategy, self.shots)
         self.pool = lasting_store(self.pool)
         check_writer(self.generate.base_model)
         check_writing(self.writing())

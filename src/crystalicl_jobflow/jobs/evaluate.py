@@ -10,6 +10,7 @@ from typing import Any
 from jobflow import Maker
 from pymatgen.core import Structure
 
+from crystalicl_jobflow.jobs._fields import check_fields
 from crystalicl_jobflow.jobs._inputs import (
     as_candidates,
     as_crystals,
@@ -20,6 +21,7 @@ from crystalicl_jobflow.jobs._inputs import (
 from crystalicl_jobflow.jobs._job import crystal_job
 from crystalicl_jobflow.schemas.base import DATA
 from crystalicl_jobflow.schemas.evaluation import EvaluateDoc
+from crystalicl_jobflow.utils.numbers import whole_number
 from crystalicl_jobflow.utils.redaction import refuse_secrets
 
 logger = logging.getLogger(__name__)
@@ -87,6 +89,8 @@ class EvaluateMaker(Maker):
     processes: int = 1
 
     def __post_init__(self) -> None:
+        check_fields(self)
+        self.processes = whole_number(self.processes, "processes")
         for place in (self.hull, self.cache):
             refuse_secrets(place, "the store")
 

@@ -22,7 +22,8 @@ from crystalicl_jobflow.generation.tasks import (
     plan_tasks,
     split_tasks,
 )
-from crystalicl_jobflow.generation.writing import GroupSource
+from crystalicl_jobflow.generation.writing import GroupSource, read_sampling
+from crystalicl_jobflow.jobs._fields import check_fields
 from crystalicl_jobflow.jobs._inputs import (
     Conditions,
     as_retrievals,
@@ -149,6 +150,7 @@ class GenerateMaker(Maker):
     shard_size: int | None = None
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if self.num_shards is not None and self.shard_size is not None:
             raise ValueError("give num_shards or shard_size, not both")
         for option in ("num_samples", "num_shards", "shard_size"):
@@ -158,10 +160,11 @@ class GenerateMaker(Maker):
         if is_server(self.base_model):
             parse_address(self.base_model)  # a password in it would be stored with the job
             ServerOptions.build(self.server)
-        if isinstance(self.sampling, dict):
-            self.sampling = SamplingParams(**self.sampling)
+        self.sampling = read_sampling(self.sampling)
         if isinstance(self.search, dict):
             self.search = _as_search(self.search)
+        if not isinstance(self.search, TreeSearch | None):
+            raise ValueError(f"search must be a TreeSearch or its fields, got {self.search!r}")
         if self.search is not None and (self.num_samples, self.sampling.best_of) != (1, 1):
             raise ValueError(
                 "a search keeps all its simulations: num_samples and best_of must be 1"
@@ -181,6 +184,8 @@ class GenerateMaker(Maker):
         ValueError
             If an option does not exist or cannot be; one line.
         """
+        if isinstance(self.constrain, str | int | None) and not isinstance(self.constrain, bool):
+            raise ValueError(f"constrain must be True, False or options, got {self.constrain!r}")
         if not isinstance(self.constrain, dict):
             options: bool | ConstraintOptions = self.constrain
             return options

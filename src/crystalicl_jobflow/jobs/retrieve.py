@@ -9,10 +9,12 @@ from jobflow import Maker
 from maggma.core import Store
 from maggma.stores import JSONStore, MemoryStore, MontyStore
 
+from crystalicl_jobflow.jobs._fields import check_fields
 from crystalicl_jobflow.jobs._inputs import Conditions, as_conditions, with_checked_conditions
 from crystalicl_jobflow.jobs._job import crystal_job
 from crystalicl_jobflow.retrieval.groups import MAX_GROUPS
 from crystalicl_jobflow.retrieval.opening import PROTOTYPES, open_embedded_pool
+from crystalicl_jobflow.retrieval.strategies import check_choice
 from crystalicl_jobflow.schemas import Strategy
 from crystalicl_jobflow.schemas.base import DATA
 from crystalicl_jobflow.schemas.retrieval import RetrieveDoc
@@ -74,6 +76,8 @@ class RetrieveMaker(Maker):
     groups: int | None = None
 
     def __post_init__(self) -> None:
+        check_fields(self)
+        self.shots = check_choice(self.strategy, self.shots)
         self.pool = lasting_store(self.pool)
 
     @with_checked_conditions("conditions")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from jobflow import JobConfig, Maker, OnMissing
 
+from crystalicl_jobflow.jobs._fields import check_fields
 from crystalicl_jobflow.jobs._inputs import (
     as_candidates,
     as_crystals,
@@ -20,6 +21,7 @@ from crystalicl_jobflow.jobs._job import crystal_job
 from crystalicl_jobflow.schemas import Evaluation
 from crystalicl_jobflow.schemas.base import DATA
 from crystalicl_jobflow.schemas.discovery import DiscoveryDoc, SelectDoc
+from crystalicl_jobflow.utils.numbers import whole_number
 
 if TYPE_CHECKING:
     from crystalicl_jobflow.selection import SelectionRules
@@ -84,6 +86,8 @@ class SelectMaker(Maker):
     wavelength: str | float | None = None
 
     def __post_init__(self) -> None:
+        check_fields(self)
+        self.processes = whole_number(self.processes, "processes")
         if self.ranking is not None and not isinstance(self.ranking, str):
             self.ranking = list(self.ranking)
         self.xrd = as_pattern(self.xrd, self.wavelength)  # the worker has no such file

@@ -8,10 +8,12 @@ from typing import Any
 
 from jobflow import Maker
 
+from crystalicl_jobflow.jobs._fields import check_fields
 from crystalicl_jobflow.jobs._inputs import as_generations, as_pattern, log_progress
 from crystalicl_jobflow.jobs._job import crystal_job
 from crystalicl_jobflow.schemas.base import DATA
 from crystalicl_jobflow.schemas.candidate import ValidateDoc
+from crystalicl_jobflow.utils.numbers import whole_number
 
 logger = logging.getLogger(__name__)
 
@@ -52,6 +54,8 @@ class ValidateMaker(Maker):
     wavelength: str | float | None = None
 
     def __post_init__(self) -> None:
+        check_fields(self)
+        self.processes = whole_number(self.processes, "processes")
         self.xrd = as_pattern(self.xrd, self.wavelength)  # the worker has no such file
 
     @crystal_job(output_schema=ValidateDoc, data=DATA)

@@ -17,6 +17,7 @@ from crystalicl_jobflow.schemas.editing import Edit
 from crystalicl_jobflow.selection import SelectionRules, select_candidates
 from crystalicl_jobflow.selection.select import has_pattern
 from crystalicl_jobflow.utils.files import safe_name, write_text
+from crystalicl_jobflow.utils.numbers import whole_number
 from crystalicl_jobflow.utils.progress import progress_bar
 from crystalicl_jobflow.validation.distances import min_distance
 
@@ -285,7 +286,7 @@ class Crystals(Sequence[GeneratedCrystal]):
         number
             How many at most.
         """
-        return self.valid[:number]
+        return self.valid[: whole_number(number, "number", least=0)]
 
     def to_frame(self) -> pd.DataFrame:
         """Return a table with a row per crystal, see `COLUMNS`."""
@@ -334,6 +335,9 @@ class Crystals(Sequence[GeneratedCrystal]):
         from crystalicl_jobflow.energies import load_energy_model
 
         items = list(self.valid)
+        if not isinstance(model, str):
+            raise ValueError(f"a potential is named by a text such as 'CHGNet', not {model!r}")
+        max_steps = whole_number(max_steps, "max_steps")
         potential = load_energy_model(model.lower() if model.lower() == "chgnet" else model)
         structures = [item.structure for item in items]
         with progress_bar() as report:

@@ -17,6 +17,7 @@ from crystalicl_jobflow.retrieval.strategies import check_choice, select
 from crystalicl_jobflow.schemas import Condition, Demonstration, Retrieval, Strategy
 from crystalicl_jobflow.schemas.retrieval import GroupChoice
 from crystalicl_jobflow.stores import StoreSpec
+from crystalicl_jobflow.utils.numbers import whole_number
 
 FEW_TEMPLATES = 3
 """Templates that even the least probable space group gets, where there are so many."""
@@ -102,8 +103,11 @@ def retrieve_many(
     one for each condition.
     """
     wanted = [Condition.parse(condition) for condition in conditions]
-    check_choice(strategy, shots)
-    seeds = [seed] * len(wanted) if isinstance(seed, int) else list(seed)
+    shots = check_choice(strategy, shots)
+    if isinstance(seed, Iterable) and not isinstance(seed, str):
+        seeds = list(seed)
+    else:
+        seeds = [whole_number(seed, "seed", least=None)] * len(wanted)
     if len(seeds) != len(wanted):
         raise ValueError(f"{len(seeds)} seeds were given for {len(wanted)} conditions")
     index = _index(pool, strategy)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import get_args
+from operator import index as as_index
+from typing import SupportsIndex, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,14 +34,24 @@ class Selection:
     relaxed: list[str]
 
 
-def check_choice(strategy: str, shots: int) -> None:
-    """Raise ValueError, in one line, if there is no such strategy or number of shots."""
+def check_choice(strategy: str, shots: int) -> int:
+    """Return the number of shots as an integer.
+
+    Raises
+    ------
+    ValueError
+        If there is no such strategy or number of shots; one line.
+    """
     if strategy not in get_args(Strategy):
         raise ValueError(
             f"strategy {strategy!r} does not exist; choose {', '.join(get_args(Strategy))}"
         )
-    if isinstance(shots, bool) or not 0 <= shots <= MAX_SHOTS:
+    if isinstance(shots, bool) or not isinstance(shots, SupportsIndex):
+        raise ValueError(f"shots must be a whole number from 0 to {MAX_SHOTS}, got {shots!r}")
+    number = as_index(shots)
+    if not 0 <= number <= MAX_SHOTS:
         raise ValueError(f"shots must be from 0 to {MAX_SHOTS}, got {shots}")
+    return number
 
 
 def select(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -118,7 +119,7 @@ class Condition(BaseModel):
     def _check_chemsys(cls, value: Any) -> Any:
         if value is None:
             return None
-        symbols = value.split("-") if isinstance(value, str) else list(value)
+        symbols = value.split("-") if isinstance(value, str) else value
         return "-".join(sorted(_symbols(symbols, "chemical system")))
 
     @field_validator("elements", mode="before")
@@ -126,7 +127,7 @@ class Condition(BaseModel):
     def _check_elements(cls, value: Any) -> Any:
         if value is None:
             return None
-        symbols = value.replace(",", "-").split("-") if isinstance(value, str) else list(value)
+        symbols = value.replace(",", "-").split("-") if isinstance(value, str) else value
         return tuple(sorted(_symbols(symbols, "elements")))
 
     @field_validator("space_group", mode="before")
@@ -298,7 +299,7 @@ class Condition(BaseModel):
         try:
             if isinstance(value, str):
                 if value.strip()[:1] in ("{", "[", '"'):
-                    return cls.model_validate_json(value)
+                    return cls.model_validate(_fields_of_json(value))
                 if not value.strip():
                     raise ValueError("an empty text asks for nothing; any crystal is {}")
                 return cls(formula=value.strip())
@@ -364,7 +365,9 @@ def _letters_as_elements(anonymous: str) -> str:
     )
 
 
-def _symbols(symbols: Sequence[Any], what: str) -> set[str]:
+def _symbols(symbols: Any, what: str) -> set[str]:
+    if not isinstance(symbols, Iterable):
+        raise ValueError(f"{what}: {symbols!r} names no elements; write e.g. Li,O")
     names = [str(symbol).strip() for symbol in symbols]
     for name in names:
         if not Element.is_valid_symbol(name) or name in ("D", "T"):
@@ -372,3 +375,15 @@ def _symbols(symbols: Sequence[Any], what: str) -> set[str]:
     if not names:
         raise ValueError(f"{what}: no element is named")
     return set(names)
+
+
+def _fields_of_json(text: str) -> Any:
+    try:
+        fields = json.loads(text)
+    except ValueError as error:
+        raise ValueError(f"a condition's JSON cannot be read: {error}; got {text[:60]!r}") from None
+    if not isinstance(fields, dict):
+        raise ValueError(
+            f'a condition in JSON is an object such as {{"formula": "NaCl"}}, got {text[:60]!r}'
+        )
+    return fields

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence, Set
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -103,6 +104,12 @@ class EditRequest(BaseModel):
                 raise ValueError("an element is replaced by nothing: write Ti=Zr,Hf")
         if value is None:
             return None
+        if not isinstance(value, Mapping) or not all(
+            isinstance(new, str | Sequence | Set) for new in value.values()
+        ):
+            raise ValueError(
+                f"substitute is written as Ti=Zr,Hf or {{'Ti': ['Zr', 'Hf']}}, not {value!r}"
+            )
         return {
             str(old): tuple(new.replace(" ", "").split(",")) if isinstance(new, str) else tuple(new)
             for old, new in dict(value).items()

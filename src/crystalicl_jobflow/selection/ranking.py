@@ -156,6 +156,8 @@ def parse_ranking(ranking: str | Sequence[str]) -> dict[str, tuple[Score, bool]]
     ValueError
         If a name is not known; one line.
     """
+    if not isinstance(ranking, str | Sequence) or not all(isinstance(n, str) for n in ranking):
+        raise ValueError(f"a ranking is a name or several, got {ranking!r}")
     names = [ranking] if isinstance(ranking, str) else list(ranking)
     found: dict[str, tuple[Score, bool]] = {}
     for name in names:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -145,6 +145,9 @@ def select_candidates(
         If only novel crystals are wanted and there are no known ones; one line.
     """
     rules = rules or SelectionRules()
+    if isinstance(candidates, str) or not isinstance(candidates, Iterable):
+        raise ValueError(f"candidates are a list of them, not {type(candidates).__name__}")
+    candidates = list(candidates)
     if rules.novel and known is None:
         raise ValueError("novel candidates need known crystals")
     scores = parse_ranking(

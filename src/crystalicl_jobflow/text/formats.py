@@ -25,7 +25,7 @@ def get_text(name: str) -> CrystalText:
     """
     try:
         return TEXT_FORMATS[name.lower()]
-    except KeyError:
+    except (KeyError, AttributeError):
         raise ValueError(f"no text format {name!r}; there are {', '.join(TEXT_FORMATS)}") from None
 
 

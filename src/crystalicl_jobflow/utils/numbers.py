@@ -6,7 +6,7 @@ from operator import index
 from typing import Any
 
 
-def whole_number(value: Any, name: str, *, least: int = 1) -> int:
+def whole_number(value: Any, name: str, *, least: int | None = 1) -> int:
     """Return a number that has to be whole, as Python's or another library's integers are.
 
     Parameters
@@ -16,7 +16,7 @@ def whole_number(value: Any, name: str, *, least: int = 1) -> int:
     name
         What it is, for the message.
     least
-        Smallest number that is allowed.
+        Smallest number that is allowed; None for any.
 
     Raises
     ------
@@ -30,13 +30,14 @@ def whole_number(value: Any, name: str, *, least: int = 1) -> int:
     ...
     ValueError: samples must be a whole number, got '8'
     """
+    number: int | None
     try:
         number = index(value)
     except TypeError:
         number = None
     if number is None or isinstance(value, bool):
         raise ValueError(f"{name} must be a whole number, got {value!r}")
-    if number < least:
+    if least is not None and number < least:
         range_words = "0 or more" if least == 0 else f"at least {least}"
         raise ValueError(f"{name} must be {range_words}, got {number}")
     return number

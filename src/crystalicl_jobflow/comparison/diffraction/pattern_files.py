@@ -94,6 +94,8 @@ def read_pattern(
         except ValueError as error:
             raise ValueError(validation_line(error)) from None
         return found if wavelength is None else _with_wavelength(found, wavelength)
+    if not isinstance(source, str | Path):
+        raise ValueError(f"a measured pattern is a file or a PowderPattern, not {source!r}")
     path = Path(source).expanduser()
     if path.is_dir():
         raise ValueError(f"{path} is a folder, not a pattern")

@@ -68,6 +68,8 @@ class ServerOptions(BaseModel):
             return options
         from crystalicl_jobflow.settings import SETTINGS
 
+        if options is not None and not isinstance(options, Mapping):
+            raise GenerationError(f"server options are a mapping, not {type(options).__name__}")
         try:
             return cls(**{**SETTINGS.SERVER, **(options or {})})
         except ValidationError as error:
