@@ -60,10 +60,10 @@ def test_jobflow_remote_sends_the_model_to_the_gpu():
     done = run("submit_jobflow_remote.py", "--default", "head", "--generation", "gpu")
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [
-        "retrieve: worker head",
-        "generate: worker gpu",
-        "validate: worker head",
-        "evaluate: worker head",
+        "retrieve CaTiO3: worker head",
+        "generate CaTiO3 ×4: worker gpu",
+        "validate CaTiO3 ×4: worker head",
+        "evaluate CaTiO3 ×4: worker head",
         "Not submitted; add --submit.",
     ]
 
@@ -78,14 +78,14 @@ def test_jobflow_remote_relaxes_too():
     assert done.returncode == 0, done.stderr
     # the relaxations themselves are not made yet
     assert done.stdout.splitlines() == [
-        "retrieve: worker db",
-        "generate: worker gpu",
-        "validate: worker head",
-        "select: worker head",
+        "retrieve CaTiO3: worker db",
+        "generate CaTiO3 ×4: worker gpu",
+        "validate CaTiO3 ×4: worker head",
+        "select CaTiO3 ×4: worker head",
         "start forcefield: worker head",
         "select dft: worker head",
         "start dft: worker head",
-        "evaluate: worker head",
+        "evaluate CaTiO3 ×4: worker head",
         "summary: worker head",
         "Not submitted; add --submit.",
     ]
@@ -97,12 +97,12 @@ def test_fireworks_sends_the_model_to_the_gpu():
     done = run("submit_fireworks.py", "--relax", "vasp", *WORKERS)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [
-        "retrieve: category none",
-        "generate: category gpu",
-        "validate: category none",
-        "select: category none",
+        "retrieve CaTiO3: category none",
+        "generate CaTiO3 ×4: category gpu",
+        "validate CaTiO3 ×4: category none",
+        "select CaTiO3 ×4: category none",
         "start dft: category none",
-        "evaluate: category none",
+        "evaluate CaTiO3 ×4: category none",
         "summary: category none",
         "Not submitted; add --submit.",
     ]

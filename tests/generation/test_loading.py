@@ -163,7 +163,8 @@ def test_a_tokenizer_without_an_end_is_refused(tiny_model: Path, tmp_path: Path)
 
 
 def test_batch_size_must_be_positive(tiny_model: Path) -> None:
-    assert "batch size" in error_of(str(tiny_model / "base"), device="cpu", batch_size=0)
+    with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
+        load_generator(str(tiny_model / "base"), device="cpu", batch_size=0)
 
 
 def test_versions_of_everything_that_decides() -> None:

@@ -96,7 +96,7 @@ class TestThroughEveryDoor:
                 "--server", "grammar=false", "--out", str(tmp_path / "out"),
             )  # fmt: skip
         assert done.exit_code == 0, done.output
-        assert "3 of 3 valid" in done.output
+        assert "1 different crystal, 1 valid, of 3 draws" in done.output
         assert all(item.joint_success for item in read(tmp_path / "out"))
         assert not any("structured_outputs" in body for body in server.bodies)
 
@@ -106,12 +106,12 @@ class TestThroughEveryDoor:
                  "--samples", "3", "--server", "concurrency=1", "--out", str(tmp_path)]  # fmt: skip
         with ModelServer(lambda body: replies.pop(0)) as server:
             first = command(*words, "--model", server.url)
-            assert "2 of 3 valid" in first.output
+            assert "1 valid, of 3 draws; 1 draw not valid: not generated" in first.output
             assert "1 of 3 samples got no text from the server" in first.output
             assert [item.failure_reason for item in read(tmp_path)] == [None, "not_generated", None]
             replies.append(salt({}))
             again = command(*words, "--model", server.url)
-        assert "3 of 3 valid" in again.output
+        assert "1 different crystal, 1 valid, of 3 draws" in again.output
         assert len(server.bodies) == 4
         assert server.bodies[3] == server.bodies[1]
 

@@ -112,6 +112,8 @@ def load_generator(
     GenerationError
         With one line: model or adapter not found, no network, adapter for another base,
         no such device, missing package, an option that does not apply to a server.
+    ValueError
+        If ``batch_size`` or ``num_threads`` is no whole number of at least 1; one line.
     """
     unknown = options.keys() - _DEFAULTS.keys()
     if unknown:
