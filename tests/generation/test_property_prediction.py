@@ -182,3 +182,15 @@ def test_answers_do_not_depend_on_the_company_but_on_the_seed(embedded) -> None:
     assert len({a.text for a in alone.answers}) > 1
     seeded = predict(embedded, sampling=DRAWN.model_copy(update={"seed": 1}), **options)[0]
     assert [a.text for a in seeded.answers] != [a.text for a in beside.answers]
+
+
+def test_crystals_come_as_people_hold_them() -> None:
+    atoms = ROCK_SALT.to_ase_atoms()
+
+    def answers(crystals: Any) -> list[tuple[str, str | None, float | None]]:
+        found = predict_property(crystals, "formation_energy_per_atom", Scripted("-2.1"))
+        return [(item.crystal_id, item.formula, item.value) for item in found]
+
+    assert answers({"mine": atoms}) == [("mine", "NaCl", -2.1)]
+    assert answers(atoms) == answers(ROCK_SALT) == [("0", "NaCl", -2.1)]
+    assert answers([atoms, PEROVSKITE]) == [("0", "NaCl", -2.1), ("1", "CaTiO3", -2.1)]

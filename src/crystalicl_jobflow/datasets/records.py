@@ -8,16 +8,20 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from pymatgen.core import Structure
 
+from crystalicl_jobflow.crystal.given import as_structure, is_crystal
 from crystalicl_jobflow.datasets.cif_p1 import read_plain_p1
 from crystalicl_jobflow.datasets.cif_reader import ReadCrystal, read_cif_block
 from crystalicl_jobflow.datasets.structure_checks import check_structure, structure_of_mapping
 from crystalicl_jobflow.schemas import find_property
 from crystalicl_jobflow.utils.files import json_default
 from crystalicl_jobflow.utils.messages import first_line
+
+if TYPE_CHECKING:
+    from ase import Atoms
 
 _TEXT_VERSION = "sgs-2"
 """Part of a record's hash: raised when the same crystal gets another text or formula.
@@ -88,13 +92,13 @@ def known_properties(row: Mapping[str, Any]) -> dict[str, float]:
     return found
 
 
-def read_with_remarks(crystal: str | Mapping[str, Any] | Structure) -> ReadCrystal:
+def read_with_remarks(crystal: str | Mapping[str, Any] | Structure | Atoms) -> ReadCrystal:
     """Read the crystal of a record: right, or refused.
 
     Parameters
     ----------
     crystal
-        CIF text, a structure, or the dictionary of one.
+        CIF text, a structure, ASE atoms, or the dictionary of a structure.
 
     Returns
     -------
@@ -107,16 +111,16 @@ def read_with_remarks(crystal: str | Mapping[str, Any] | Structure) -> ReadCryst
         If it cannot be read, or contradicts what it states; one line.
     """
     try:
-        if isinstance(crystal, Structure):
-            return check_structure(crystal)
+        if is_crystal(crystal):
+            return check_structure(as_structure(crystal))
         if isinstance(crystal, str):
             return read_plain_p1(crystal) or read_cif_block(crystal)
-        return structure_of_mapping(crystal)
+        return structure_of_mapping(cast("Mapping[str, Any]", crystal))
     except Exception as error:  # libraries raise whatever bad input makes them stumble over
         raise ValueError(first_line(error)) from None
 
 
-def read_crystal(crystal: str | Mapping[str, Any] | Structure) -> Structure:
+def read_crystal(crystal: str | Mapping[str, Any] | Structure | Atoms) -> Structure:
     """Build the structure of a record, see :func:`read_with_remarks`.
 
     Raises

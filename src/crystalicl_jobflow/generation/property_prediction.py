@@ -9,12 +9,13 @@ from __future__ import annotations
 import math
 import re
 import statistics
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Unpack
 
 from pymatgen.core import Structure
 
 from crystalicl_jobflow.crystal.formula import crystal_composition
+from crystalicl_jobflow.crystal.given import is_crystal
 from crystalicl_jobflow.generation.base import GenerationRequest, TextGenerator
 from crystalicl_jobflow.generation.constraints.number import NumberConstraint
 from crystalicl_jobflow.generation.writing import Writing, WritingOptions
@@ -31,6 +32,8 @@ from crystalicl_jobflow.utils.numbers import whole_number
 from crystalicl_jobflow.utils.progress import Progress
 
 if TYPE_CHECKING:
+    from ase import Atoms
+
     from crystalicl_jobflow.schemas import Completion, PropertySpec
 
 GREEDY = SamplingParams(top_k=1, max_new_tokens=16, max_redraws=0)
@@ -51,7 +54,7 @@ MESSAGES = {
 
 
 def predict_property(
-    crystals: Mapping[str, Structure | str | Mapping[str, Any]],
+    crystals: Mapping[str, Any] | Sequence[Any] | Structure | Atoms,
     property_name: str,
     generator: TextGenerator | Callable[[], TextGenerator],
     *,
@@ -65,7 +68,8 @@ def predict_property(
     Parameters
     ----------
     crystals
-        By name: structures, their dictionaries, or CIF texts.
+        By name: structures, ASE atoms, structures' dictionaries, or CIF texts. Or a list of them,
+        whose names are their places from 0, or one structure or atoms.
     property_name
         Name or alias of a registered property.
     generator
@@ -108,7 +112,7 @@ def predict_property(
     sampling = writing.get("sampling") or (GREEDY if samples == 1 else DRAWN)
     predictions = [
         _prepared(name, crystal, spec, text_format=text_format, template=template, symprec=symprec)
-        for name, crystal in crystals.items()
+        for name, crystal in _named(crystals).items()
     ]
     asked = [item for item in predictions if item.reason is None]
     constraint = None
@@ -146,6 +150,14 @@ def predict_property(
     return predictions
 
 
+def _named(crystals: Any) -> Mapping[str, Any]:
+    """Return crystals by their names."""
+    if isinstance(crystals, Mapping):
+        return crystals
+    given = [crystals] if is_crystal(crystals) or isinstance(crystals, str) else crystals
+    return {str(place): crystal for place, crystal in enumerate(given)}
+
+
 def read_answer(completion: Completion, spec: PropertySpec) -> PropertyAnswer:
     """Read the number in what a model wrote.
 
@@ -177,7 +189,7 @@ def read_answer(completion: Completion, spec: PropertySpec) -> PropertyAnswer:
 
 def _prepared(
     name: str,
-    crystal: Structure | str | Mapping[str, Any],
+    crystal: Any,
     spec: PropertySpec,
     *,
     text_format: str,

@@ -18,6 +18,7 @@ from crystalicl_jobflow.training import (
     ablate,
     read_pool,
     read_training_data,
+    training_crystal,
 )
 
 SALTS = ("Li", "Na", "K", "Rb", "Cs", "Ag")
@@ -149,6 +150,23 @@ def test_folders_hold_any_format_that_pools_read(tmp_path) -> None:
     assert str(lost).startswith(f"{folder} broken: ")
     pool = open_pool(str(folder))
     assert {pool.demonstration(row).formula for row in range(len(pool))} == formulas
+
+
+def test_structures_and_atoms_are_taken_as_they_are() -> None:
+    salt, oxide = (
+        Structure.from_spacegroup("Fm-3m", Lattice.cubic(a), pair, [[0] * 3, [0.5] * 3])
+        for a, pair in ((5.64, ["Na", "Cl"]), (4.21, ["Mg", "O"]))
+    )
+    data = read_training_data([salt, AseAtomsAdaptor.get_atoms(oxide)])
+    assert [item.demonstration.formula for item in data.crystals] == ["NaCl", "MgO"]
+    assert [item.crystal.space_group_number for item in data.crystals] == [225, 225]
+    assert not data.skipped
+    made = training_crystal(oxide.to_ase_atoms(), name="a", source="mine", properties={})
+    assert made.demonstration.formula == "MgO"
+    molecule = oxide.to_ase_atoms()
+    molecule.pbc = False
+    with pytest.raises(ValueError, match="the crystals given: no crystal is left to learn from"):
+        read_training_data([molecule])
 
 
 def test_where_nothing_can_be_read_the_first_reason_is_told(tmp_path) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel
 
 from crystalicl_jobflow.crystal.formula import crystal_composition
+from crystalicl_jobflow.crystal.given import as_structure
 from crystalicl_jobflow.crystal.symmetry import group_number
 from crystalicl_jobflow.datasets.csv_rows import CsvFile, CsvRow
 from crystalicl_jobflow.datasets.records import known_properties, read_crystal
@@ -25,6 +26,7 @@ from crystalicl_jobflow.utils.parallel import DIED, parallel_map
 from crystalicl_jobflow.utils.versions import installed_versions
 
 if TYPE_CHECKING:
+    from ase import Atoms
     from pymatgen.core import Structure
 
 ID_COLUMNS = ("material_id", "id")
@@ -79,14 +81,14 @@ class SkippedRow:
 
 
 def training_crystal(
-    structure: Structure, *, name: str, source: str, properties: dict[str, float]
+    structure: Structure | Atoms, *, name: str, source: str, properties: dict[str, float]
 ) -> TrainingCrystal:
     """Analyse a structure.
 
     Parameters
     ----------
     structure
-        The crystal, in any cell.
+        The crystal, in any cell; a structure or ASE atoms.
     name
         Its id; with the source unique.
     source
@@ -99,6 +101,7 @@ def training_crystal(
     TextError
         If the crystal cannot be written as text.
     """
+    structure = as_structure(structure)
     crystal = SGS.analyze(structure)
     exact = group_number(structure, EXACT_SYMPREC)
     composition = crystal_composition(structure)

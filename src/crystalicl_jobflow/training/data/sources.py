@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict
 
+from crystalicl_jobflow.crystal.given import is_crystal
 from crystalicl_jobflow.crystal.structure_documents import structure_from_dict
 from crystalicl_jobflow.datasets.sources import names_files
 from crystalicl_jobflow.schemas import Demonstration
@@ -53,7 +54,7 @@ class ReadingOptions(TypedDict, total=False):
 
 
 def read_training_data(
-    data: Sequence[StoreSpec],
+    data: Sequence[Any],
     *,
     cache: str | Path | None = None,
     workers: int = 1,
@@ -67,7 +68,7 @@ def read_training_data(
     data
         CSV files with a column ``cif``, gzipped or not; stores that hold a pool
         (`crystalicl_jobflow.stores.open_store`), whose fingerprints come with it;
-        'prototypes'; CIF files, POSCARs and folders of them.
+        'prototypes'; CIF files, POSCARs and folders of them; structures and ASE atoms.
     cache
         As in `read_training_crystals`, for the CSV files.
     workers
@@ -84,7 +85,9 @@ def read_training_data(
     """
     crystals: list[TrainingCrystal] = []
     skipped: list[SkippedRow] = []
-    for spec in data:
+    given = [item for item in data if is_crystal(item)]
+    sources = [item for item in data if not is_crystal(item)]
+    for spec in [*([given] if given else []), *sources]:
         if isinstance(spec, str | Path) and str(spec).lower().endswith((".csv", ".csv.gz")):
             found, lost = read_training_crystals([spec], cache=cache, workers=workers, limit=limit)
         else:
@@ -113,10 +116,10 @@ def read_training_data(
 
 
 def _nothing_left(
-    data: Sequence[StoreSpec], skipped: Sequence[SkippedRow], max_orbits: int | None
+    data: Sequence[Any], skipped: Sequence[SkippedRow], max_orbits: int | None
 ) -> str:
     """Say why sources have no crystal to learn from."""
-    names = ", ".join(str(item) if isinstance(item, str | Path) else "the store" for item in data)
+    names = ", ".join(dict.fromkeys(map(_source_name, data)))
     words = f"{names}: no crystal is left to learn from"
     if max_orbits is not None:
         return f"{words}: all have more than {max_orbits} Wyckoff orbits"
@@ -125,19 +128,27 @@ def _nothing_left(
     return f"{words}: {len(skipped)} could not be read; {skipped[0]}"
 
 
-def _open(spec: StoreSpec) -> tuple[StoreSpec, list[SkippedRow]]:
+def _source_name(spec: Any) -> str:
+    if isinstance(spec, str | Path):
+        return str(spec)
+    return "the crystals given" if is_crystal(spec) or isinstance(spec, list) else "the store"
+
+
+def _open(spec: Any) -> tuple[StoreSpec, list[SkippedRow]]:
     """Return the named pool, or one in memory of the named crystals and what it lacks."""
     from crystalicl_jobflow.retrieval.opening import PROTOTYPES, open_embedded_pool
 
-    if str(spec) == PROTOTYPES:
+    if isinstance(spec, str | Path) and str(spec) == PROTOTYPES:
         return open_embedded_pool(), []
-    if not isinstance(spec, str | Path) or not names_files(spec):
+    at_hand = isinstance(spec, list | tuple)
+    if not at_hand and not (isinstance(spec, str | Path) and names_files(spec)):
         return spec, []
     from crystalicl_jobflow.retrieval.pool import fill_pool
 
     store = open_store("memory:")
     report = fill_pool(spec, store, fingerprints=False, processes=1)
-    return store, [SkippedRow(str(spec), name, reason) for name, reason in report.failed]
+    source = "given" if at_hand else str(spec)
+    return store, [SkippedRow(source, name, reason) for name, reason in report.failed]
 
 
 def read_pool(
