@@ -44,7 +44,7 @@ extensions = [
     "sphinx.ext.viewcode",
     "sphinx_copybutton",
 ]
-exclude_patterns = ["_build", "**.ipynb_checkpoints"]
+exclude_patterns = ["jupyter_execute", "_build", "**.ipynb_checkpoints"]
 templates_path = ["_templates"]
 
 # --- pages -------------------------------------------------------------------------------
