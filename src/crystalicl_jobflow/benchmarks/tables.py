@@ -13,6 +13,8 @@ from typing import Any
 from crystalicl_jobflow.evaluation.intervals import half_width, value_text
 from crystalicl_jobflow.schemas.benchmark import RunDoc, TableDoc, TableRow
 from crystalicl_jobflow.utils.files import write_json, write_text
+from crystalicl_jobflow.utils.markdown import markdown_table
+from crystalicl_jobflow.utils.messages import counted
 
 SUCCESS = ("formula", "space_group", "formation_energy_per_atom", "band_gap")
 
@@ -218,15 +220,15 @@ def markdown(table: TableDoc) -> str:
     several = len({row.data_set for row in (*table.rows, *table.published)}) > 1
     heads = [WORDS.get(name, name.replace("_", " ")) for name in table.columns]
     first = ["", "data set"] if several else [""]
-    lines = [f"## {table.title}", "", _line([*first, *heads, "from"])]
-    lines.append(_line(["---"] * (len(first) + len(heads) + 1)))
+    rows = []
     for row in (*table.rows, *table.published):
         cells = [figure_text(row, name) for name in table.columns]
         where = row.source
         if row.source == "here":
-            where = f"here, {row.runs} run{'s' if row.runs != 1 else ''}"
+            where = f"here, {counted(row.runs, 'run')}"
         names = [row.label, row.data_set] if several else [row.label]
-        lines.append(_line([*names, *cells, where]))
+        rows.append([*names, *cells, where])
+    lines = [f"## {table.title}", "", markdown_table([*first, *heads, "from"], rows).rstrip("\n")]
     notes = [*table.notes]
     if table.repeats > 1:
         notes.insert(0, "± is the standard deviation over the runs.")
@@ -255,7 +257,3 @@ def figure_text(row: TableRow, name: str) -> str:
         The figure's name.
     """
     return value_text(row.mean.get(name), row.std.get(name), uncertainty=row.uncertainty.get(name))
-
-
-def _line(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cells) + " |"

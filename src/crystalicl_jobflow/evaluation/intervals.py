@@ -167,8 +167,9 @@ def interval_text(count: int, of: int) -> str:
     >>> interval_text(7, 8)
     '53 to 98 %'
     """
-    interval, width = wilson_interval(count, of), half_width(count, of)
-    if interval is None or width is None:
+    interval = wilson_interval(count, of)
+    if interval is None:
         return "-"
-    digits = decimals(100 * width, most=1)
+    low, high = interval
+    digits = decimals(50 * (high - low), most=1)
     return " to ".join(f"{100 * end:.{digits}f}" for end in interval) + " %"
