@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from crystalicl_jobflow.benchmarks.stored_figures import stored_table
 from crystalicl_jobflow.text import SGS
 from reciting import PEROVSKITE, ROCK_SALT, RecitingGenerator
 
@@ -95,6 +96,56 @@ def test_prediction_tells_the_match_rate_of_one_to_n_samples(
     )
 
 
+def test_the_table_has_a_column_for_each_number_of_samples_asked_for(
+    run: Callable[..., Any], dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load(monkeypatch, RecitingGenerator([ROCK_SALT, PEROVSKITE]))
+    copy = tmp_path / "cspml_90.csv"
+    copy.write_bytes(dataset.read_bytes())
+    out = tmp_path / "run"
+    asked = ("benchmark", "prediction", "--dataset", copy, "--condition", "formula", "--n", 10)
+    assert run(*asked, "--top", "10,1,3", *ARGUMENTS, "--out", out).exit_code == 0
+    (table,) = tables(out)
+    names = [name for name in table["columns"] if name.startswith(("match_at", "match_ranked"))]
+    ranked = ["match_ranked_at_1", "match_ranked_at_3"]
+    assert names == ["match_at_1", "match_at_3", "match_at_10", *ranked]
+    assert [row["label"] for row in table["published"]] == ["CSPML"]
+    assert "CSPML's structures, unrelaxed" in (out / "table.md").read_text()
+
+
+def test_lattice_constants_of_a_run_stand_beside_the_true_ones(
+    run: Callable[..., Any],
+    refused: Callable[..., str],
+    dataset: Path,
+    named: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    larger = ROCK_SALT.replace("5.6", "5.7")
+    load(monkeypatch, RecitingGenerator([larger, larger]))
+    asked = ("benchmark", "prediction", "--dataset", dataset, *ARGUMENTS)
+    folders = [tmp_path / "zero-shot" / f"seed_{seed}" for seed in (0, 1)]
+    for seed, folder in enumerate(folders):
+        assert run(*asked, "--seed", seed, "--out", folder).exit_code == 0
+    out = tmp_path / "lattice.json"
+    words = ("benchmark", "lattice-constants", *folders, "--dataset")
+    done = run(*words, dataset, "--out", out)
+    assert done.exit_code == 0, done.output
+    measured = json.loads(out.read_text())["measured"]
+    # sodium chloride alone is matched, in both runs of the one row
+    assert list(measured) == ["zero-shot"]
+    errors = measured["zero-shot"]["all"]
+    assert (errors["crystals"], errors["r2"]) == (2, None)
+    assert errors["mae"] == pytest.approx(0.1, abs=0.01)
+    assert list(measured["zero-shot"]) == ["all", "AB 225"]
+    assert stored_table(out).startswith("|  | crystals | number |")
+    assert "asked for truth-NaCl, which" in refused(*words, named)  # the file by another name
+    other = tmp_path / "other.csv"
+    other.write_text(dataset.read_text() + "\n")
+    assert "not of" in refused(*words, other)
+    assert "holds no finished run" in refused(*words[:2], tmp_path, "--dataset", dataset)
+
+
 def test_every_ranking_asked_for_has_its_match_rates_among_the_rates(
     run: Callable[..., Any], dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -135,6 +186,9 @@ def test_substitution_stands_beside_what_is_measured_with_a_pool(
     other = read(out / "element-substitution" / "seed_0")
     assert other["identity"]["base"] == "substitution"
     assert other["rates"]["match_ranked_at_1"]["of"] == 3
+    # the pool holds all three, though they are not shown
+    assert other["prediction_by"]["in_pool=yes"][-1]["conditions"] == 3
+    assert "in_pool=no" not in other["prediction_by"]
     alone = tmp_path / "alone"
     assert run(*asked, "--no-baseline", "--out", alone).exit_code == 0
     assert len(tables(alone)[0]["rows"]) == 1
@@ -191,6 +245,8 @@ def test_a_folder_of_another_run_is_refused(
         (("--condition", "colour"), "cannot ask for 'colour'"),
         (("--condition", "band_gap"), "has no band_gap"),
         (("--n", "0"), "--n"),
+        (("--n", "5", "--top", "1,6"), "--top 1,6: give numbers from 1 to --n 5"),
+        (("--n", "5", "--top", "best"), "--top best: give numbers from 1 to --n 5"),
         (("--rank", "beauty"), "no ranking 'beauty'; there are success"),
         (("--min-distance", "1", "--no-constrain"), "--min-distance has no effect"),
     ],
@@ -303,6 +359,10 @@ def test_unconditional_compares_sets(
     assert metrics["condition"] is None
     (table,) = tables(out)
     assert {"coverage_recall", "wasserstein:density", "valid"} < set(table["columns"])
+    # the published rates are those of the published code, each cut-off by itself
+    assert "coverage_recall_separate" in table["columns"]
+    assert all("coverage_recall_separate" in row["mean"] for row in table["published"])
+    assert not any("coverage_recall" in row["mean"] for row in table["published"])
     assert [row["source"] for row in table["published"]] == ["CrystalICL, table 2"] * 6
 
 

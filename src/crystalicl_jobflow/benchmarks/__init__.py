@@ -9,6 +9,7 @@ from crystalicl_jobflow.benchmarks.conditions import (
     condition_of,
     draw_crystals,
 )
+from crystalicl_jobflow.benchmarks.prediction_suites import prediction_suite, xrd_suite
 from crystalicl_jobflow.benchmarks.results import BenchmarkResult, prediction_rates
 from crystalicl_jobflow.benchmarks.run_folder import RunFolder
 from crystalicl_jobflow.benchmarks.runs import run_setting
@@ -25,11 +26,9 @@ from crystalicl_jobflow.benchmarks.suites import (
     conditional_suite,
     cross_domain_suite,
     models_suite,
-    prediction_suite,
     shots_suite,
     strategies_suite,
     unconditional_suite,
-    xrd_suite,
 )
 from crystalicl_jobflow.benchmarks.tables import (
     benchmark_table,

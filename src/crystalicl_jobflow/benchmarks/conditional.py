@@ -24,6 +24,7 @@ from crystalicl_jobflow.benchmarks.settings import BenchmarkSetting
 from crystalicl_jobflow.datasets.crystal_data import nothing_read
 from crystalicl_jobflow.pipeline import choose_demonstrations
 from crystalicl_jobflow.retrieval import DemonstrationIndex, open_pool
+from crystalicl_jobflow.retrieval.criteria import excluded
 from crystalicl_jobflow.schemas import Demonstration
 from crystalicl_jobflow.schemas.benchmark import SamplePart
 from crystalicl_jobflow.utils.progress import Clock, StageProgress
@@ -154,9 +155,10 @@ def plan_run(
     conditions = [condition_of(crystal, names) for crystal in crystals]
     clock = clock or Clock()
     clock.lap("read_dataset")
+    pool = pools(setting.pool, setting.strategy) if setting.uses_pool else None
     retrievals = choose_demonstrations(
         conditions,
-        pools(setting.pool, setting.strategy) if setting.uses_pool else None,
+        pool,
         shots=setting.shots,
         strategy=setting.strategy,
         seed=seed,
@@ -164,9 +166,16 @@ def plan_run(
         groups=setting.groups_offered,
     )
     truths = [crystal.structure for crystal in crystals]
-    requests = plan_requests(retrievals, truths, samples=setting.samples)
+    in_pool = None if pool is None else [_in_pool(crystal, pool) for crystal in crystals]
+    requests = plan_requests(retrievals, truths, samples=setting.samples, in_pool=in_pool)
     clock.lap("retrieve")
     return requests, crystals, failed
+
+
+def _in_pool(crystal: Demonstration, pool: DemonstrationIndex) -> bool:
+    """Whether a pool holds a crystal of the formula and group of a true one."""
+    asked = condition_of(crystal, ("formula", "space_group"))
+    return len(excluded(pool, asked, ())) > 0
 
 
 def measure_run(

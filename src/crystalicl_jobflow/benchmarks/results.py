@@ -52,6 +52,11 @@ class BenchmarkResult:
         return {place for part in self.parts for place in part.with_template}
 
     @property
+    def in_pool(self) -> dict[int, bool]:
+        """Place of a condition → whether the pool has a crystal of its formula and group."""
+        return {place: held for part in self.parts for place, held in part.in_pool.items()}
+
+    @property
     def speed(self) -> dict[str, float | None]:
         """Tokens, draws and crystals per second of writing, loading not counted.
 

@@ -201,7 +201,11 @@ def run_metrics(
         comparisons = [item for part in result.parts for item in part.comparisons]
         metrics["prediction"] = prediction_rates(result.candidates, comparisons, setting.samples)
         metrics["prediction_by"] = split_rates(
-            result.candidates, comparisons, setting.samples, with_template=result.with_template
+            result.candidates,
+            comparisons,
+            setting.samples,
+            with_template=result.with_template,
+            in_pool=result.in_pool,
         )
         if setting.samples > 1 or setting.rankings:
             metrics |= _ranked(setting, result, comparisons, processes, progress)
@@ -256,7 +260,9 @@ def _ranked(
         )
         given = (result.candidates, comparisons, setting.samples)
         rows[name] = prediction_rates(*given, places=places)
-        splits[name] = split_rates(*given, with_template=result.with_template, places=places)
+        splits[name] = split_rates(
+            *given, with_template=result.with_template, in_pool=result.in_pool, places=places
+        )
     found: dict[str, Any] = {"prediction_ranked": next(iter(rows.values()))}
     found["prediction_ranked_split"] = splits
     if len(rows) > 1:

@@ -41,10 +41,17 @@ class Request(Document):
     retrieval: Retrieval = Field(description="The condition, and what its prompt shows.")
     task: GenerationTask = Field(description="Its place, its random streams, its samples.")
     truth: Crystal | None = Field(None, description="The true crystal, where there is one.")
+    in_pool: bool | None = Field(
+        None, description="Whether the pool holds a crystal of its formula and group."
+    )
 
 
 def plan_requests(
-    retrievals: Sequence[Retrieval], truths: Sequence[Structure | None], *, samples: int = 1
+    retrievals: Sequence[Retrieval],
+    truths: Sequence[Structure | None],
+    *,
+    samples: int = 1,
+    in_pool: Sequence[bool] | None = None,
 ) -> list[Request]:
     """Give every condition its random streams.
 
@@ -56,11 +63,14 @@ def plan_requests(
         True crystals, one (or None) per condition.
     samples
         Texts per condition.
+    in_pool
+        Whether the pool holds a crystal of each true one's formula and group; None without a pool.
     """
     tasks = plan_tasks([item.condition for item in retrievals], samples)
+    known = [None] * len(tasks) if in_pool is None else in_pool
     return [
-        Request(retrieval=retrieval, task=task, truth=truth)
-        for retrieval, task, truth in zip(retrievals, tasks, truths, strict=True)
+        Request(retrieval=retrieval, task=task, truth=truth, in_pool=held)
+        for retrieval, task, truth, held in zip(retrievals, tasks, truths, known, strict=True)
     ]
 
 
@@ -159,6 +169,7 @@ def sample_part(
         comparisons=comparisons,
         impossible=impossible,
         with_template=[item.task.index for item in requests if _has_template(item.retrieval)],
+        in_pool={item.task.index: item.in_pool for item in requests if item.in_pool is not None},
         seconds=seconds,
     )
     for group in groups:

@@ -1,8 +1,8 @@
-"""Match rates apart: by number of elements, and by whether the pool has a template."""
+"""Match rates apart: by number of elements, and by what the pool has."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from crystalicl_jobflow.benchmarks.results import prediction_rates
@@ -17,6 +17,7 @@ def split_rates(
     n: int,
     *,
     with_template: Collection[int],
+    in_pool: Mapping[int, bool] | None = None,
     places: Sequence[int] | None = None,
 ) -> dict[str, list[dict[str, Any]]]:
     """Return the match rates of parts of the conditions.
@@ -27,15 +28,18 @@ def split_rates(
         As in `prediction_rates`.
     with_template
         Conditions for which the pool has a crystal of their stoichiometry and group.
+    in_pool
+        Condition → whether the pool has a crystal of the true one's formula and group, which
+        was never shown but may have been in the model's training.
 
     Returns
     -------
     dict
-        ``elements=2`` and so on, ``template=yes``, ``template=no`` → the rows of
-        `prediction_rates` for 1, 20 and n samples. Conditions without a formula count for their
-        template alone.
+        ``elements=2`` and so on, ``template=yes``, ``template=no``, ``in_pool=yes``,
+        ``in_pool=no`` → the rows of `prediction_rates` for 1, 20 and n samples. Conditions
+        without a formula count for their template alone.
     """
-    names = [_names(item, with_template) for item in candidates]
+    names = [_names(item, with_template, in_pool or {}) for item in candidates]
     found = {}
     for name in sorted({name for one in names for name in one}):
         kept = [place for place, one in enumerate(names) if name in one]
@@ -49,9 +53,13 @@ def split_rates(
     return found
 
 
-def _names(candidate: Candidate, with_template: Collection[int]) -> list[str]:
-    known = candidate.provenance.request_index in with_template
-    names = [f"template={'yes' if known else 'no'}"]
+def _names(
+    candidate: Candidate, with_template: Collection[int], in_pool: Mapping[int, bool]
+) -> list[str]:
+    place = candidate.provenance.request_index
+    names = [f"template={'yes' if place in with_template else 'no'}"]
+    if place in in_pool:
+        names.append(f"in_pool={'yes' if in_pool[place] else 'no'}")
     composition = candidate.condition.composition
     if composition is not None:
         names.append(f"elements={len(composition.elements)}")

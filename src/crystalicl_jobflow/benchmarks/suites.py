@@ -8,12 +8,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from crystalicl_jobflow.benchmarks.settings import BenchmarkSetting, ModelChoice
-from crystalicl_jobflow.benchmarks.simulated_patterns import PatternSimulation
 from crystalicl_jobflow.benchmarks.tables import COLUMNS, benchmark_table
 from crystalicl_jobflow.generation.substitution import SUBSTITUTION_MODEL
 from crystalicl_jobflow.schemas import Strategy
 from crystalicl_jobflow.schemas.benchmark import RunDoc, TableDoc
-from crystalicl_jobflow.selection.ranking import PATTERN, SIMILARITY
+from crystalicl_jobflow.selection.ranking import PATTERN
 
 STRATEGIES: tuple[Strategy, ...] = ("FR", "F", "R", "CFR", "CF", "CR", "C")
 """The strategies of CrystalICL's table 4, in its order."""
@@ -144,7 +143,7 @@ def conditional_suite(
     strategy
         How they are chosen.
     """
-    rows = tuple(_with(setting, shots=count, strategy=strategy) for count in shots)
+    rows = tuple(table_row_setting(setting, shots=count, strategy=strategy) for count in shots)
     name = setting.data_set_name
     figure = ("figure 4",) if name in ("perov_5", "carbon_24") else ("1",)
     return Suite(
@@ -158,87 +157,16 @@ def conditional_suite(
     )
 
 
-_RANKED_NOTE = "Ranked: of all {n} samples, the different crystals, by {by}."
-
-
-def prediction_suite(setting: BenchmarkSetting, *, shots: Sequence[int] = (0,)) -> Suite:
-    """Match rate and RMS with 1 and n samples: CrystaLLM's table 3."""
-    from crystalicl_jobflow.evaluation.structure_prediction import SAMPLES
-
-    rows = tuple(_with(setting, kind="prediction", shots=count) for count in shots)
-    counts = sorted({1, setting.samples})
-    fewer = [count for count in SAMPLES if count < setting.samples]
-    columns = tuple(
-        name.format(n=count)
-        for group, numbers in (("prediction", counts), ("ranked", fewer))
-        for count in numbers
-        for name in COLUMNS[group]
-    )
-    asked = ", ".join(setting.condition)
-    return Suite(
-        title=f"Structure prediction, {setting.data_set_name}, asked for {asked}",
-        settings=rows,
-        tables=(("", columns, ("CrystaLLM 3",)),),
-        notes=(
-            *_run_notes(rows),
-            *([_RANKED_NOTE.format(n=setting.samples, by=_ranked_by(setting))] if fewer else []),
-            "The published models were given the cell composition, not the space group.",
-        ),
-    )
-
-
-XRD_RANKINGS = ("times_drawn", PATTERN, SIMILARITY)  # without the pattern, and with it
-
-
-def xrd_suite(
-    setting: BenchmarkSetting, simulation: PatternSimulation, *, shots: Sequence[int] = (3,)
-) -> Suite:
-    """Match rate of the first crystal with and without a simulated powder pattern.
-
-    Parameters
-    ----------
-    setting
-        What all rows have in common; its samples are ranked.
-    simulation
-        How the patterns of the true crystals are simulated.
-    shots
-        Demonstrations of each row.
-    """
-    base = setting.model_copy(update={"xrd": simulation, "rankings": list(XRD_RANKINGS)})
-    rows = tuple(_with(base, kind="prediction", shots=count) for count in shots)
-    ranked = (f"match_ranked_{name}_at_1" for name in XRD_RANKINGS)
-    columns = ("match_at_1", *ranked, f"match_at_{setting.samples}")
-    return Suite(
-        title=f"Powder patterns, {setting.data_set_name}, asked for {', '.join(setting.condition)}",
-        settings=rows,
-        tables=(("", columns, ()),),
-        notes=(
-            *_run_notes(rows),
-            f"All columns are of the same {setting.samples} draws. match at 1: the first draw (the"
-            " nearest template); times drawn: the crystal drawn most often; xrd: similarity to the"
-            " pattern and votes; xrd similarity: the pattern alone.",
-            f"Simulated patterns: {simulation.model_dump()}.",
-        ),
-    )
-
-
-def _ranked_by(setting: BenchmarkSetting) -> str:
-    """Return the first ranking in words."""
-    if not setting.rankings:
-        return (
-            "what meets the condition first, then what was drawn most often, then the most probable"
-        )
-    return ", then ".join(setting.rankings[0].replace("_", " ").split(","))
-
-
 def unconditional_suite(setting: BenchmarkSetting) -> Suite:
     """Ask for nothing; validity, coverage and distributions: table 2."""
-    row = _with(setting, kind="unconditional", shots=0)
+    row = table_row_setting(setting, kind="unconditional", shots=0)
     return Suite(
         title=f"Unconditional generation, {setting.data_set_name}",
         settings=(row,),
         tables=(("", COLUMNS["unconditional"], ("2",)),),
         notes=(
+            "COV-R and COV-P: each cut-off is asked of the nearest crystal by that fingerprint"
+            " alone, as in the published code; one crystal: both of the same one, a stricter rule.",
             "W is the Wasserstein distance to the test set, over valid crystals.",
             *_predictor_notes(row),
         ),
@@ -262,7 +190,10 @@ def cross_domain_suite(
     rows = []
     for dataset in datasets:
         other = setting.model_copy(update={"dataset": dataset})
-        rows += [_with(other, shots=count, more=f", {other.data_set_name}") for count in shots]
+        rows += [
+            table_row_setting(other, shots=count, more=f", {other.data_set_name}")
+            for count in shots
+        ]
     return Suite(
         title="Cross-domain conditional generation",
         settings=tuple(rows),
@@ -348,7 +279,7 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def _with(
+def table_row_setting(
     setting: BenchmarkSetting,
     *,
     shots: int,
@@ -368,7 +299,7 @@ def _with(
     return setting.model_copy(update=changes)
 
 
-def _run_notes(rows: Sequence[BenchmarkSetting]) -> tuple[str, ...]:
+def run_notes(rows: Sequence[BenchmarkSetting]) -> tuple[str, ...]:
     """Say how many conditions there are, and how many draws went into a sample."""
     first = rows[0]
     drawn = "All conditions of the file" if first.limit is None else f"{first.limit} conditions"
@@ -380,7 +311,7 @@ def _run_notes(rows: Sequence[BenchmarkSetting]) -> tuple[str, ...]:
 
 def _constraint_notes(rows: Sequence[BenchmarkSetting]) -> tuple[str, ...]:
     """Say what a constraint guarantees, and who predicted the properties."""
-    notes = list(_run_notes(rows))
+    notes = list(run_notes(rows))
     if any(row.constrain is not False for row in rows):
         notes.append(
             "Written under constraint: formula and space group are met as the text is written;"

@@ -45,6 +45,11 @@ class SamplePart(Document):
         description="Places of conditions for which a crystal of the pool was found that has their"
         " stoichiometry, and their group where that was asked for.",
     )
+    in_pool: dict[int, bool] = Field(
+        default_factory=dict,
+        description="Place of a condition → whether the pool holds a crystal of the true one's"
+        " formula and group, which is never shown; only where there is a pool.",
+    )
     seconds: dict[str, float] = Field(
         default_factory=dict, description="Wall time of generate, check and match, in s."
     )

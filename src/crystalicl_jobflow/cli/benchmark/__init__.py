@@ -51,6 +51,10 @@ _COMMANDS: dict[str, tuple[str, str]] = {
         "evidence:evidence",
         "Fit the weights of the ranking by evidence on finished prediction runs.",
     ),
+    "lattice-constants": (
+        "lattice_constants:lattice_constants",
+        "Compare lattice constants of cubic crystals in finished runs with the true ones.",
+    ),
     "agreement": (
         "agreement:agreement",
         "Compare our verdicts with those that others published.",

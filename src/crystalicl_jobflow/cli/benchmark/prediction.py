@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from crystalicl_jobflow.cli._app import UserError
 from crystalicl_jobflow.cli._console import say, stdout_console, table
 from crystalicl_jobflow.cli._energy_options import energy_options, read_energies
 from crystalicl_jobflow.cli.benchmark._options import (
@@ -39,6 +40,11 @@ _SHOWN = (1, 2, 3, 5, 10, 20, 50, 100)
     help="Also tell the match rate of the best-ranked crystals by this ranking, e.g. evidence;"
     " repeatable.  [default: success,times_drawn,log_prob]",
 )
+@click.option(
+    "--top",
+    metavar="K[,K…]",
+    help="Numbers of samples that have columns in the table, e.g. 1,3,5,10.  [default: 1 and n]",
+)
 @energy_options
 def prediction(**options: Any) -> None:
     """Predict the crystals of a data set; match rate with 1 to n samples."""
@@ -51,7 +57,9 @@ def prediction(**options: Any) -> None:
         rankings=list(options["rankings"]),
         energies=read_energies(options),
     )
-    suite = prediction_suite(setting, shots=read_shots(options["shots"]))
+    suite = prediction_suite(
+        setting, shots=read_shots(options["shots"]), top=_read_top(options["top"], options["n"])
+    )
     runs = run_suite(suite, options)
     if len(runs) > 1:
         return
@@ -79,6 +87,20 @@ def prediction(**options: Any) -> None:
     stdout_console().print(shown)
     speed = metrics["speed"]
     say(f"{speed['tokens_per_second']} tokens and {speed['crystals_per_second']} crystals a second")
+
+
+def _read_top(text: str | None, samples: int) -> list[int]:
+    """Read numbers of samples, e.g. ``1,3,5,10``.
+
+    Raises
+    ------
+    UserError
+        If one is no number from 1 to n.
+    """
+    items = [item.strip() for item in (text or "").split(",") if item.strip()]
+    if any(not item.isdigit() or not 1 <= int(item) <= samples for item in items):
+        raise UserError(f"--top {text}: give numbers from 1 to --n {samples}, e.g. 1,{samples}")
+    return sorted(set(map(int, items)))
 
 
 def _percent(share: float | None, of: int) -> str:
