@@ -78,6 +78,30 @@ def test_batches_give_what_single_crystals_give(
         )
 
 
+def test_crystals_with_many_bonds_are_evaluated_apart(
+    chgnet: Any, silicon: Structure, nacl: Structure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crystals = [nacl * (2, 1, 1), silicon, None, nacl * (2, 2, 1), silicon]
+    expected = [item.energy_per_atom for item in chgnet.energies(crystals)]
+    sizes: list[int] = []
+    evaluate = chgnet.network.predict_graph
+
+    def counted(graphs: list[Any], **options: Any) -> Any:
+        sizes.append(sum(len(graph.atom_graph) + len(graph.bond_graph) for graph in graphs))
+        return evaluate(graphs, **options)
+
+    limit = 2 * len(chgnet.network.graph_converter(silicon).atom_graph)
+    monkeypatch.setattr("crystalicl_jobflow.energies.chgnet.MAX_GRAPH_SIZE", limit)
+    monkeypatch.setattr(chgnet.network, "predict_graph", counted)
+    told: list[tuple[int, int]] = []
+    found = chgnet.energies(crystals, progress=lambda done, of: told.append((done, of)))
+    assert [item.energy_per_atom for item in found] == [
+        None if value is None else pytest.approx(value, abs=1e-5) for value in expected
+    ]
+    assert len(sizes) > 2
+    assert told[-1] == (5, 5)
+
+
 def crystal(species: Any, *, a: float = 5.0, x: float = 0.5) -> Structure:
     return Structure(Lattice.cubic(a), species, [[0, 0, 0], [x, x, x]])
 

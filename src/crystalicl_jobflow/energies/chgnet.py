@@ -29,6 +29,10 @@ from crystalicl_jobflow.utils.torch_runtime import torch_threads
 MAX_ATOMIC_NUMBER = 94
 """CHGNet has embeddings for H to Pu."""
 
+MAX_GRAPH_SIZE = 200_000
+"""Bonds and angles of the crystals that are evaluated together, at most; some 3 kB of memory each,
+so that a batch stays below a gigabyte. A single crystal may have more."""
+
 VERSIONS = ("0.3.0", "0.2.0", "r2scan")
 """Weights in the wheel of chgnet 0.4; ``0.3.0`` is its default, trained on MPtrj."""
 
@@ -110,20 +114,31 @@ class CHGNetModel:
     ) -> list[Energy]:
         """Return the energies in batches, see `EnergyModel.energies`."""
         answers: list[Energy | None] = [None] * len(structures)
+        graphs: dict[int, Any] = {}
+
+        def evaluate(done: int) -> None:
+            for place, energy in self._evaluate(graphs).items():
+                answers[place] = energy
+            graphs.clear()
+            if progress is not None:
+                progress(done, len(structures))
+
         with self._quiet():
-            for start in range(0, len(structures), self.batch_size):
-                places = range(start, min(start + self.batch_size, len(structures)))
-                graphs: dict[int, Any] = {}
-                for place in places:
-                    graph = self._graph(structures[place])
-                    if isinstance(graph, Energy):
-                        answers[place] = graph
-                    else:
-                        graphs[place] = graph
-                for place, energy in self._evaluate(graphs).items():
-                    answers[place] = energy
-                if progress is not None:
-                    progress(places.stop, len(structures))
+            size = 0
+            for place, structure in enumerate(structures):
+                graph = self._graph(structure)
+                if isinstance(graph, Energy):
+                    answers[place] = graph
+                else:
+                    added = len(graph.atom_graph) + len(graph.bond_graph)
+                    if graphs and size + added > MAX_GRAPH_SIZE:
+                        evaluate(place)
+                        size = 0
+                    graphs[place] = graph
+                    size += added
+                if (place + 1) % self.batch_size == 0 or place + 1 == len(structures):
+                    evaluate(place + 1)
+                    size = 0
         return [answer for answer in answers if answer is not None]
 
     def relax(
@@ -182,10 +197,13 @@ class CHGNetModel:
         """Return energies by place; a batch that fails is tried crystal by crystal."""
         if not graphs:
             return {}
+        import torch
+
         try:
-            found = self.network.predict_graph(
-                list(graphs.values()), task="e", batch_size=len(graphs)
-            )
+            with torch.no_grad():  # chgnet keeps what gradients would need: ten times the memory
+                found = self.network.predict_graph(
+                    list(graphs.values()), task="e", batch_size=len(graphs)
+                )
         except Exception as error:
             if len(graphs) > 1:
                 return {
