@@ -216,10 +216,10 @@ def test_rejected_texts_are_drawn_again_and_counted(generator: Any) -> None:
 
     sampling = SAMPLING.model_copy(update={"max_redraws": 3, "max_new_tokens": 20})
     results = []
-    for size in (3, 32):
+    for size in (1, 3, 32):
         generator.batch_size = size
         results.append(generator.generate(REQUESTS, sampling, accept=accept))
-    assert results[0] == results[1]
+    assert results[0] == results[1] == results[2]
     everything = list(chain(*results[0]))
     for completion in everything:
         assert completion.attempts == 1 + sum(completion.rejected.values())
@@ -231,6 +231,42 @@ def test_rejected_texts_are_drawn_again_and_counted(generator: Any) -> None:
     plain = list(chain(*generator.generate(REQUESTS, sampling)))
     assert any(c.attempts == 1 for c in everything)
     assert all(a.text == b.text for a, b in zip(everything, plain, strict=True) if a.attempts == 1)
+
+
+@pytest.mark.parametrize("accepted", [2, 4, None])
+def test_later_attempts_are_written_beside_each_other_where_there_is_room(
+    generator: Any, monkeypatch: pytest.MonkeyPatch, accepted: int | None
+) -> None:
+    """The second attempt and those after it take the steps of one text, not of five."""
+    sampling = SAMPLING.model_copy(update={"max_redraws": 5, "max_new_tokens": 30, "top_p": 1.0})
+    seen: list[str] = []
+
+    def accept(text: str, _: GenerationRequest) -> FailureReason | None:
+        seen.append(text)
+        return None if len(seen) == accepted else FailureReason.EMPTY
+
+    steps: list[int] = []
+    forward = generator.causal.forward
+    monkeypatch.setattr(
+        generator.causal, "forward", lambda *a, **k: steps.append(len(a[0])) or forward(*a, **k)
+    )
+    found = []
+    for size in (1, 8):
+        generator.batch_size = size
+        seen.clear()
+        steps.clear()
+        found.append(
+            (generator.generate([GenerationRequest(PROMPT)], sampling, accept=accept), list(seen))
+        )
+        if size == 1:
+            one_by_one = len(steps)
+    assert found[0] == found[1]
+    (((completion,),), texts_seen) = found[1]
+    # cut off texts are not shown
+    assert completion.attempts == len(texts_seen) + completion.rejected.get("truncated", 0)
+    assert len(steps) <= 2 * 30 + 2
+    assert len(steps) < one_by_one or completion.attempts == 2
+    assert max(steps) <= 8
 
 
 def test_rejected_texts_are_kept_where_no_redraw_is_allowed(generator: Any) -> None:

@@ -223,8 +223,13 @@ class Row:
     def _relaxed(self) -> tuple[str, ...]:
         return () if self.state is None else self.state.relaxed
 
-    def redraw(self, reason: FailureReason) -> Row:
-        """Return the next attempt at this sample, which keeps the best one so far."""
+    @property
+    def sample(self) -> tuple[int, int]:
+        """Which sample of which request this is a draw of."""
+        return self.request_index, self.sample_index
+
+    def attempt_after(self, distance: int) -> Row:
+        """Return a later attempt at this sample, which knows nothing of those before it."""
         return Row(
             request=self.request,
             request_index=self.request_index,
@@ -233,11 +238,20 @@ class Row:
             sampling=self.sampling,
             vocabulary=self.vocabulary,
             max_positions=self.max_positions,
-            attempt=self.attempt + 1,
-            rejected=self.rejected + Counter([str(reason)]),
-            best=self._better(reason),
-            tokens_before=self.tokens_before + len(self.tokens),
+            attempt=self.attempt + distance,
         )
+
+    def follow_on(self, rejected: Row, reason: FailureReason) -> None:
+        """Take over what is known of the attempts before, the last of which was rejected."""
+        self.rejected = rejected.rejected + Counter([str(reason)])
+        self.best = rejected._better(reason)
+        self.tokens_before = rejected.tokens_before + len(rejected.tokens)
+
+    def redraw(self, reason: FailureReason) -> Row:
+        """Return the next attempt at this sample, which keeps the best one so far."""
+        row = self.attempt_after(1)
+        row.follow_on(self, reason)
+        return row
 
     def _better(self, reason: FailureReason) -> Draw:
         """Return this draw or an earlier one, whichever is better; this one if they tie."""

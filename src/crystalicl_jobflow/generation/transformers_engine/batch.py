@@ -22,6 +22,7 @@ from crystalicl_jobflow.generation.base import (
 )
 from crystalicl_jobflow.generation.first_choice import ChoiceWatch
 from crystalicl_jobflow.generation.rows import LOG_PROB_DECIMALS, Row
+from crystalicl_jobflow.generation.transformers_engine.draws_ahead import DrawsAhead
 from crystalicl_jobflow.generation.transformers_engine.kv_cache import Prefix, SlotCache
 from crystalicl_jobflow.generation.transformers_engine.model import CausalModel
 from crystalicl_jobflow.generation.transformers_engine.token_sampler import TokenSampler
@@ -109,6 +110,7 @@ class BatchRun:
         self.keeps_prompts = self.prefixes is not None
         self.known: dict[tuple[int, ...], Prefix] = {} if self.prefixes is None else self.prefixes
         self.slots: list[Row | None] = []
+        self.ahead = DrawsAhead(0 if self.accept is None else self.sampling.max_redraws)
         self.ended: deque[Row] = deque()
         """Rows that were complete when memory ran out."""
         self.logits: torch.Tensor | None = None
@@ -175,8 +177,9 @@ class BatchRun:
         live = [(slot, row) for slot, row in enumerate(self.slots) if row is not None]
         self.sampler.advance([row for _, row in live], self.logits, [slot for slot, _ in live])
         for slot, row in live:
-            if row.is_complete:
-                self._close(row)  # first: where memory runs out, the row is still in its slot
+            if row.is_complete and self.slots[slot] is row:
+                if row not in self.ahead:
+                    self._close(row)  # first: where memory runs out, the row is still in its slot
                 self._empty(slot)
         self._shrink()
         if any(row is not None for row in self.slots):
@@ -190,19 +193,44 @@ class BatchRun:
         for slot in free[: len(self.waiting)]:
             self._read_ahead()
             item = self.waiting[0]
-            row = item if isinstance(item, Row) else self._first_draw(*item)
-            prefix = self.known[row.known]
-            if self.cache is None:
-                width = prefix.num_tokens + min(self.sampling.max_new_tokens, _SPREAD)
-                self.cache = SlotCache(len(self.slots), like=prefix, width=width)
-            if self.logits is None:
-                self.logits = prefix.logits.new_zeros((len(self.slots), prefix.logits.shape[0]))
-            self.cache.place(slot, prefix)
-            self.logits[slot] = prefix.logits
+            self._place(slot, item if isinstance(item, Row) else self._first_draw(*item))
             self.waiting.popleft()
-            self.slots[slot] = row
-            if row.weighed:  # computed for this row alone, after memory had run out
-                self.known.pop(row.known, None)
+        if not self.waiting:
+            self._fill_ahead()
+
+    def _fill_ahead(self) -> None:
+        """Begin what may be needed next in slots that would stay empty."""
+        busy = sum(row is not None for row in self.slots)
+        rows = self.ahead.begin(self.slots, self.batch_size - busy)
+        if not rows:
+            return
+        missing = busy + len(rows) - len(self.slots)
+        if missing > 0:
+            assert self.cache is not None
+            assert self.logits is not None
+            self.cache.add(missing)
+            self.slots += [None] * missing
+            more = self.logits.new_zeros((missing, self.logits.shape[1]))
+            self.logits = torch.cat([self.logits, more])
+        free = [slot for slot, row in enumerate(self.slots) if row is None]
+        for slot, row in zip(free, rows, strict=False):
+            if row.known not in self.known:
+                self.known[row.known] = self.model.read([row.known])[0]
+            self._place(slot, row)
+
+    def _place(self, slot: int, row: Row) -> None:
+        """Put a row whose text so far was read into a slot."""
+        prefix = self.known[row.known]
+        if self.cache is None:
+            width = prefix.num_tokens + min(self.sampling.max_new_tokens, _SPREAD)
+            self.cache = SlotCache(len(self.slots), like=prefix, width=width)
+        if self.logits is None:
+            self.logits = prefix.logits.new_zeros((len(self.slots), prefix.logits.shape[0]))
+        self.cache.place(slot, prefix)
+        self.logits[slot] = prefix.logits
+        self.slots[slot] = row
+        if row.weighed:  # computed for this row alone, after memory had run out
+            self.known.pop(row.known, None)
 
     def _empty(self, slot: int) -> None:
         self.slots[slot] = None
@@ -251,7 +279,7 @@ class BatchRun:
         if cache.span > _GAPS * max(read) + _SPREAD // 8:  # runs of some left gaps in others
             cache.keep(range(len(self.slots)))
         counts = [len(t) for row, t in zip(self.slots, unread, strict=True) if row is not None]
-        width = self._run_width(counts)
+        width = self.model.run_width(counts, len(self.slots))
         device = self.model.device
         if width == 1:
             self.logits = self.model.forward(
@@ -286,17 +314,6 @@ class BatchRun:
         self.logits = logits[: len(unread)]
         self.sampler.weigh(behind, logits, range(len(unread), len(lines)))
 
-    def _run_width(self, counts: Sequence[int]) -> int:
-        """Return how many tokens of each row the next step reads at most.
-
-        Rows with fewer are padded, so that is worth it where enough rows have several.
-        """
-        if not self.model.reads_runs:
-            return 1
-        slots, step = len(self.slots), self.model.step_cost
-        widths = range(1, max(counts) + 1)
-        return max(widths, key=lambda n: sum(min(k, n) for k in counts) / (step + slots * n))
-
     def _shrink(self) -> None:
         """Drop slots for which no row is waiting."""
         live = [slot for slot, row in enumerate(self.slots) if row is not None]
@@ -323,7 +340,13 @@ class BatchRun:
             row.log_prob = self.model.log_prob_alone(row.prompt_ids, row.written)
 
     def _close(self, row: Row) -> None:
-        """Keep a finished text, or queue another draw."""
+        """Keep a finished text, or go on with another draw."""
+        following: Row | None = row
+        while following is not None and following.is_complete:  # some were written ahead
+            following = self._end(following)
+
+    def _end(self, row: Row) -> Row | None:
+        """Keep a finished text, or return the draw that was begun in its place, if any."""
         self._settle(row)
         reason: FailureReason | None = None
         if self.accept is not None:
@@ -334,8 +357,14 @@ class BatchRun:
                 if reason is None and row.gave_up:
                     reason = FailureReason.ATOMS_OVERLAP
         if reason is not None and row.attempt < self.sampling.max_redraws:
-            self.waiting.appendleft(row.redraw(reason))
-            return
+            following = self.ahead.after(row, reason)
+            if following is None:
+                self.waiting.appendleft(row.redraw(reason))
+            return following
+        needless = self.ahead.drop(row)
+        for slot, other in enumerate(self.slots):
+            if other in needless:
+                self._empty(slot)
         if self.on_row:
             self.on_row(row)
         completion = row.completion(reason)
@@ -348,13 +377,15 @@ class BatchRun:
         self.done += 1
         if self.progress:
             self.progress(self.done, self.total)
+        return None
 
     def _give_way(self) -> None:
         """Continue with half as many rows; started rows wait and are computed again."""
         if self.batch_size == 1:
             raise GenerationError("out of memory with one row at a time: the model is too large")
         self.batch_size = max(1, min(self.batch_size, len(self.slots) or 2**30) // 2)
-        rows = [row for row in self.slots if row is not None]
+        rows = [row for row in self.slots if row is not None and row not in self.ahead]
+        self.ahead.clear()
         self._drop()
         self.waiting.extendleft(row for row in reversed(rows) if not row.is_complete)
         self.ended.extend(row for row in rows if row.is_complete)

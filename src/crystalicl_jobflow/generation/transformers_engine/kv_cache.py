@@ -139,6 +139,20 @@ class SlotCache(Cache):
         self.mask[slot] = False
         self._starts[slot] = None
 
+    def add(self, count: int) -> None:
+        """Add empty slots behind the others.
+
+        Parameters
+        ----------
+        count
+            Slots added.
+        """
+        for layer in self._slot_layers:
+            layer.keys = torch.nn.functional.pad(layer.keys, (0, 0) * 3 + (0, count))
+            layer.values = torch.nn.functional.pad(layer.values, (0, 0) * 3 + (0, count))
+        self.mask = torch.nn.functional.pad(self.mask, (0, 0, 0, count))
+        self._starts += [None] * count
+
     def _move(self, columns: int) -> None:
         """Move all rows to the right, or to the left by a negative number of columns.
 

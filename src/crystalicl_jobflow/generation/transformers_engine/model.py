@@ -62,6 +62,25 @@ class CausalModel:
             tokenizer, eos_token_ids=ends if isinstance(ends, list) else [ends]
         )
 
+    def run_width(self, counts: Sequence[int], slots: int) -> int:
+        """Return how many tokens of each row the next step reads at most.
+
+        Rows with fewer are padded, so that is worth it where enough rows have several.
+
+        Parameters
+        ----------
+        counts
+            Tokens of each row that are not read yet.
+        slots
+            Rows that a step computes, empty ones included.
+        """
+        if not self.reads_runs:
+            return 1
+        widths = range(1, max(counts) + 1)
+        return max(
+            widths, key=lambda n: sum(min(k, n) for k in counts) / (self.step_cost + slots * n)
+        )
+
     def encode(self, prompt: str) -> tuple[int, ...]:
         """Return the prompt's token ids, including those that the tokenizer adds in front.
 
