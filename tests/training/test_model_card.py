@@ -62,6 +62,21 @@ def test_a_packed_model_loads_through_the_generation_room(trained, tmp_path) -> 
     assert generator.info.dtype == "float32"
 
 
+def test_an_adapter_is_packed_alone_for_a_base_model_of_the_hub(trained, tmp_path) -> None:
+    base, adapter = trained / "base" / "model", trained / "lora" / "adapter"
+    out = tmp_path / "alone"
+    arguments = [str(adapter), "--out", str(out), "--base-name", "owner/model"]
+    done = CliRunner().invoke(cli, ["train", "pack-adapter", *arguments])
+    assert done.exit_code == 0, done.output
+    with safe_open(out / "adapter_model.safetensors", "pt") as weights:
+        names = list(weights.keys())
+        assert {weights.get_tensor(name).dtype.itemsize for name in names} == {2}
+    config = json.loads((out / "adapter_config.json").read_text())
+    assert config["base_model_name_or_path"] == "owner/model"
+    # the weights that it was trained on decide, whatever their folder is called
+    assert load_generator(str(base), str(out)).info.adapter_base_check == "weights"
+
+
 def test_packing_again_replaces(trained, tmp_path) -> None:
     base, adapter = trained / "base" / "model", trained / "lora" / "adapter"
     pack(base, adapter, tmp_path)

@@ -84,8 +84,9 @@ def load_generator(
         'substitution' replaces elements in known crystals instead
         (`SubstitutionGenerator`). Several, with '+' between them, take turns.
     adapter
-        Name or folder of a LoRA adapter. None: no adapter, except for 'embedded', which
-        has its own; 'none': no adapter in any case. A tokenizer beside it is used.
+        Name or folder of a LoRA adapter; 'smollm2' ships with the package, for
+        SmolLM2-135M-Instruct. None: no adapter, except for 'embedded', which has its own; 'none':
+        no adapter in any case. A tokenizer beside it is used.
     device
         Torch device ('cpu', 'cuda', 'cuda:1', …); 'auto': the GPU if there is one.
     dtype

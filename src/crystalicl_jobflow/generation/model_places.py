@@ -18,6 +18,10 @@ NO_ADAPTER = "none"
 EMBEDDED_FOLDER = Path(__file__).parent / "embedded"
 """Folder of the model that ships with the package, with ``base`` and ``adapter``."""
 
+ADAPTERS = {EMBEDDED_MODEL: "adapter", "smollm2": "smollm2"}
+"""Adapters that ship with the package, and their folders in `EMBEDDED_FOLDER`: the embedded
+model's own, and one for SmolLM2-135M-Instruct, whose weights do not ship."""
+
 _NO_NETWORK = {
     "ConnectError",
     "ConnectionError",
@@ -59,12 +63,13 @@ def adapter_place(base_model: str, adapter: str | None) -> str | None:
         adapter = EMBEDDED_MODEL
     if adapter is None or adapter.lower() == NO_ADAPTER:
         return None
-    return str(EMBEDDED_FOLDER / "adapter") if adapter == EMBEDDED_MODEL else str(adapter)
+    return str(EMBEDDED_FOLDER / ADAPTERS[adapter]) if adapter in ADAPTERS else str(adapter)
 
 
 def shown_name(adapter: str) -> str:
     """Return the name of an adapter as records and messages give it."""
-    return EMBEDDED_MODEL if adapter == str(EMBEDDED_FOLDER / "adapter") else adapter
+    names = {str(EMBEDDED_FOLDER / folder): name for name, folder in ADAPTERS.items()}
+    return names.get(adapter, adapter)
 
 
 def model_hashes(base_model: str, adapter: str | None = None) -> dict[str, str | None]:

@@ -67,10 +67,7 @@ def pack(
     shutil.copyfile(
         adapter / "adapter_model.safetensors", out / "adapter" / "adapter_model.safetensors"
     )
-    config = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))
-    config["base_model_name_or_path"] = base_name
-    text = json.dumps(config, indent=2, sort_keys=True) + "\n"
-    (out / "adapter" / "adapter_config.json").write_text(text, encoding="utf-8")
+    _write_config(adapter, out / "adapter", base_name)
     record_base(out / "adapter", out / "base", name=base_name)
     files = [path for path in out.rglob("*") if path.is_file()]
     for path in files:
@@ -79,3 +76,57 @@ def pack(
     if size > LARGEST:
         raise ValueError(f"{out} has {size} bytes, more than {LARGEST}")
     return size
+
+
+def pack_adapter(
+    adapter: str | Path, out: str | Path, *, base_name: str, dtype: str = "float16"
+) -> int:
+    """Write an adapter as it is distributed, for a base model that is not.
+
+    Parameters
+    ----------
+    adapter
+        Folder of a trained adapter, with the hash of the base weights that it was trained on.
+    out
+        Its folder; replaced.
+    base_name
+        Name of the base model on the hub, for the adapter's configuration.
+    dtype
+        Precision of the weights; peft computes in float32 with them.
+
+    Returns
+    -------
+    int
+        Bytes written.
+
+    Raises
+    ------
+    ValueError
+        If the folder holds no adapter, or the precision is unknown.
+    """
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    adapter, out = Path(adapter), Path(out)
+    precision = getattr(torch, dtype, None)
+    if not isinstance(precision, torch.dtype):
+        raise ValueError(f"dtype {dtype!r} is not known")
+    if not (adapter / "adapter_config.json").is_file():
+        raise ValueError(f"{adapter} has no adapter_config.json")
+    weights = load_file(adapter / "adapter_model.safetensors")
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir(parents=True)
+    file = out / "adapter_model.safetensors"
+    save_file({k: v.to(precision) for k, v in weights.items()}, file, {"format": "pt"})
+    _write_config(adapter, out, base_name)
+    shutil.copyfile(adapter / "base_model.json", out / "base_model.json")
+    for path in out.iterdir():
+        path.chmod(0o644)  # safetensors writes for the owner alone
+    return sum(path.stat().st_size for path in out.iterdir())
+
+
+def _write_config(adapter: Path, out: Path, base_name: str) -> None:
+    config = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))
+    config["base_model_name_or_path"] = base_name
+    text = json.dumps(config, indent=2, sort_keys=True) + "\n"
+    (out / "adapter_config.json").write_text(text, encoding="utf-8")

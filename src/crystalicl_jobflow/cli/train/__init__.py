@@ -200,6 +200,19 @@ def pack(base_folder: Path, adapter_folder: Path, out: Path, **options: Any) -> 
     note(f"{size / 1e6:.1f} MB in {out}")
 
 
+@train.command("pack-adapter")
+@click.argument("adapter_folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--out", required=True, type=_options.FOLDER, help="The adapter's folder.")
+@click.option("--base-name", required=True, help="Name of its base model on the hub.")
+@click.option("--dtype", default="float16", show_default=True, help="Precision of the weights.")
+def pack_adapter(adapter_folder: Path, out: Path, **options: Any) -> None:
+    """Pack an adapter without its base model, which users load from elsewhere."""
+    from crystalicl_jobflow.training.pack_embedded import pack_adapter as write
+
+    size = write(adapter_folder, out, **options)
+    note(f"{size / 1e6:.1f} MB in {out}")
+
+
 @train.command()
 @click.argument(
     "trainings",
