@@ -67,6 +67,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
         "correction:correction",
         "Fit the bias of a predictor on known values, to take it out.",
     ),
+    "table": ("table:table", "Put the rows of finished benchmarks into one table."),
     "check": (
         "check:check",
         "Hold the figures of pages against the stored results they come from.",
