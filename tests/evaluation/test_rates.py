@@ -119,6 +119,12 @@ def test_draws_and_redraws_are_counted(make: Make) -> None:
     assert evaluation.metrics["rejected:truncated"] == 1
 
 
+def test_a_text_is_no_draw_thrown_away_before_itself(make: Make) -> None:
+    """As substitution once recorded the texts that it kept with a flaw."""
+    evaluation = evaluate([make(NACL, attempts=1, rejected={"symmetry_differs": 1})])
+    assert counts(evaluation, "parsed_per_draw") == (1, 1)
+
+
 def test_a_property_that_nothing_predicts_has_no_rate(make: Make) -> None:
     condition = Condition(formula="NaCl", properties={"band_gap": 5.0})
     candidates = [

@@ -131,6 +131,23 @@ def test_it_writes_candidates_that_name_their_template(
         assert other.failure_message == "Substitution gives 1 different crystals here."
 
 
+def test_a_text_that_is_kept_with_a_flaw_counts_as_no_rejected_draw() -> None:
+    """The template's group is higher than the one that it is listed under."""
+    listed = known(
+        "a", "SrTiO3", 99, PEROVSKITE.replace("Pm-3m", "P4mm") + "\nO\n0.50 0.50 0.00", "ABC3"
+    )
+    retrieval = Retrieval(
+        condition=Condition(formula="BaZrO3", space_group=99), strategy="C", shots=0, seed=0,
+        templates=[listed],
+    )  # fmt: skip
+    (candidate, *_) = build_candidates(
+        generate_for_retrievals([retrieval], load_generator("substitution"), num_samples=1)
+    )
+    assert candidate.parsed
+    assert candidate.failure_reason is FailureReason.SYMMETRY_DIFFERS
+    assert (candidate.provenance.attempts, candidate.provenance.rejected) == (1, {})
+
+
 def test_the_same_samples_come_whatever_the_shard(prototypes_index: DemonstrationIndex) -> None:
     from crystalicl_jobflow.generation.tasks import GenerationTask
 

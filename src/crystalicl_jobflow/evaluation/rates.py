@@ -231,12 +231,7 @@ def _validity_rates(candidates: Sequence[Candidate]) -> dict[str, Rate]:
     parsed = [c for c in candidates if c.parsed]
     with_group = [c for c in candidates if _has_group_to_adhere_to(c)]
     draws = sum(c.provenance.attempts for c in candidates)
-    read_again = sum(
-        count
-        for c in candidates
-        for reason, count in c.provenance.rejected.items()
-        if reason in _READABLE
-    )
+    read_again = sum(_read_before(c) for c in candidates)
     return {
         "parsed": Rate.from_counts(len(parsed), len(candidates)),
         "valid": _share(candidates, lambda c: c.valid),
@@ -249,6 +244,13 @@ def _validity_rates(candidates: Sequence[Candidate]) -> dict[str, Rate]:
         "redrawn": _share(candidates, lambda c: c.provenance.attempts > 1),
         "parsed_per_draw": Rate.from_counts(len(parsed) + read_again, draws),
     }
+
+
+def _read_before(candidate: Candidate) -> int:
+    """Return how many of the draws thrown away could be read as a crystal."""
+    made = candidate.provenance
+    count = sum(n for reason, n in made.rejected.items() if reason in _READABLE)
+    return min(count, made.attempts - 1)  # substitution once counted the text that it kept
 
 
 def _has_group_to_adhere_to(candidate: Candidate) -> bool:

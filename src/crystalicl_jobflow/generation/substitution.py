@@ -356,7 +356,6 @@ class SubstitutionGenerator:
                     text=text,
                     finished=True,
                     flaw=flaw,
-                    rejected={} if flaw is None else {flaw.value: 1},
                     template_id=proposal.template_id,
                     template_rank=number,
                     template_distance=proposal.distance,
