@@ -6,6 +6,7 @@ import pytest
 from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Composition
 
+from crystalicl_jobflow.crystal.wyckoff_letters import positions_key
 from crystalicl_jobflow.generation import load_generator
 from crystalicl_jobflow.generation.generate import generate_for_retrievals
 from crystalicl_jobflow.generation.prompting import as_shown
@@ -19,6 +20,7 @@ from crystalicl_jobflow.retrieval import DemonstrationIndex
 from crystalicl_jobflow.retrieval.choosing import find_templates, retrieve
 from crystalicl_jobflow.schemas import Condition, Demonstration, FailureReason, Retrieval
 from crystalicl_jobflow.text import SGS
+from crystalicl_jobflow.text.sgs import read_wyckoff
 from crystalicl_jobflow.validation.validate import build_candidates
 
 PEROVSKITE = (
@@ -109,6 +111,39 @@ def test_templates_meet_the_condition_and_the_nearest_come_first(
         if item.formula != "NaCl"
     ]
     assert find_templates(prototypes_index, Condition(space_group=225), 5) == []
+
+
+def test_asked_wyckoff_letters_choose_templates_and_which_element_goes_where(
+    prototypes_index: DemonstrationIndex,
+) -> None:
+    asked = Condition(space_group=221, wyckoff="Ba:a Zr:b O:c")
+    template = known("a", "SrTiO3", 221, PEROVSKITE, "ABC3")
+    (only,) = propose([template], "BaZrO3", wyckoff=asked.wyckoff)
+    assert dict(only.elements) == {"Sr": "Ba", "Ti": "Zr", "O": "O"}
+    turned = Condition(space_group=221, wyckoff="Ba:b Zr:a O:c")
+    (other,) = propose([template], "BaZrO3", wyckoff=turned.wyckoff)
+    assert dict(other.elements) == {"Sr": "Zr", "Ti": "Ba", "O": "O"}
+    # rock salt and zinc blende have one formula, and in F-43m one group
+    for letters, found in (("K:a Cl:b", False), ("K:a Cl:c", True)):
+        condition = Condition(space_group=216, wyckoff=letters)
+        templates = find_templates(prototypes_index, condition, 20)
+        assert bool(templates) is found
+        assert all(item.space_group == 216 for item in templates)
+
+
+def test_demonstrations_have_the_asked_letters_where_the_pool_has_enough(
+    prototypes_index: DemonstrationIndex,
+) -> None:
+    """The same stoichiometry and group twice: fluorite's 4a, 8c and others of Fm-3m."""
+    condition = Condition(space_group=225, wyckoff="Zr:a O:c")
+    chosen = retrieve(prototypes_index, condition, shots=1)
+    assert chosen.relaxed == []
+    found = read_wyckoff(chosen.demonstrations[0].text)
+    assert found is not None
+    assert positions_key(found[1], 225) == positions_key({"Zr": ("a",), "O": ("c",)}, 225)
+    # no prototype has these: the letters are given up before the group
+    rare = Condition(space_group=225, wyckoff="Zr:a,c,d O:e,f,g")
+    assert "wyckoff" in retrieve(prototypes_index, rare, shots=1).relaxed
 
 
 def test_it_writes_candidates_that_name_their_template(

@@ -39,6 +39,31 @@ IMPOSSIBLE: list[tuple[dict[str, Any], str]] = [
     ({"formula": "CaTiO3", "elements": "Fe"}, "Fe is not in CaTiO3"),
     ({"chemsys": "Ca-O", "anonymous_formula": "ABC3"}, "elements of Ca-O"),
     ({"formla": "CaTiO3"}, "formla"),
+    ({"wyckoff": "Ca:a"}, "need the one space group"),
+    ({"wyckoff": "Na:a Cl:b", "space_group": [221, 225]}, "need the one space group"),
+    ({"wyckoff": "Ca:z", "space_group": 221}, "Pm-3m (221) has no position z"),
+    ({"wyckoff": "Ca:a Ti:a", "space_group": 221}, "position 1a"),
+    ({"wyckoff": "Ca:a O:4c", "space_group": 221}, "has 3 points, not 4"),
+    ({"wyckoff": "Ca a", "space_group": 221}, "written as Ca:a"),
+    ({"wyckoff": "Ca:a Ca:b", "space_group": 221}, "each element once"),
+    ({"wyckoff": {"Xx": "a"}, "space_group": 221}, "'Xx' is not an element"),
+    ({"wyckoff": {"Ca": 3}, "space_group": 221}, "names none"),
+    ({"wyckoff": {"Ca": []}, "space_group": 221}, "names none"),
+    ({"wyckoff": {}, "space_group": 221}, "no element is named"),
+    ({"wyckoff": 5, "space_group": 221}, "by element"),
+    ({"wyckoff": "Ca:a Ti:b O:c", "space_group": 300}, "300 does not exist"),
+    (
+        {"wyckoff": "Ca:a Ti:b O:c", "space_group": 221, "formula": "CaTiO2"},
+        "make CaTiO3, not CaTiO2",
+    ),
+    (
+        {"wyckoff": "Ca:a Ti:b O:c", "space_group": 221, "num_sites": "6:8"},
+        "5 atoms in the primitive cell, not 6:8",
+    ),
+    (
+        {"wyckoff": "Ca:a Ti:b O:c", "space_group": 221, "chemsys": "Ca-O"},
+        "not in the system Ca-O",
+    ),
 ]
 
 
@@ -52,6 +77,20 @@ def test_an_impossible_condition_is_refused_with_one_clear_line(
     assert words in message
     assert "\n" not in message
     assert len(message) < 200
+
+
+def test_wyckoff_letters_give_the_formula_and_are_kept_from_the_first_origin() -> None:
+    asked = Condition(space_group="Pm-3m", wyckoff={"O": "3d", "Ca": ["b"], "Ti": ("a",)})
+    assert asked.formula == "CaTiO3"
+    assert asked == Condition(formula="CaTiO3", space_group=221, wyckoff="Ca:a Ti:b O:c")
+    assert asked.label() == "CaTiO3, group 221, Wyckoff letters Ca:a Ti:b O:c"
+    assert Condition.parse(asked.model_dump_json()) == asked
+    assert Condition.parse(asked.model_dump()) == asked
+    assert Condition.parse(json.dumps({"space_group": 221, "wyckoff": "Ca:a Ti:b O:c"})) == asked
+    assert asked != Condition(formula="CaTiO3", space_group=221)
+    # the same numbers of atoms elsewhere are another condition
+    assert asked != Condition(space_group=221, wyckoff="Ca:a Ti:b O:d")
+    assert Condition(space_group=225, wyckoff="Na:a Cl:b", num_sites=2).num_sites == 2
 
 
 @pytest.mark.parametrize(

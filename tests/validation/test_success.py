@@ -7,10 +7,25 @@ from typing import Any
 import pytest
 from pymatgen.core import Structure
 
-from crystalicl_jobflow.schemas import Condition, Range
+from crystalicl_jobflow.schemas import (
+    Completion,
+    Condition,
+    Generation,
+    ModelInfo,
+    Range,
+    SamplingParams,
+)
+from crystalicl_jobflow.text import SGS
 from crystalicl_jobflow.thresholds import meets_value
-from crystalicl_jobflow.validation.success import asked_for, describe_misses, joint_success, judge
+from crystalicl_jobflow.validation.success import (
+    asked_for,
+    describe_misses,
+    joint_success,
+    judge,
+    with_properties,
+)
 from crystalicl_jobflow.validation.summary import crystal_summary
+from crystalicl_jobflow.validation.validate import validate_completion
 
 
 @pytest.mark.parametrize(
@@ -103,3 +118,60 @@ def test_misses_say_what_is_there_and_what_was_asked(nacl: Structure) -> None:
         "the formula is NaCl, asked for was KCl; the num sites is 2, asked for was 4;"
         " the band gap is 5, asked for was at least 6"
     )
+
+
+WURTZITE = {"Zn": ("b",), "S": ("b",)}
+
+
+@pytest.mark.parametrize(
+    ("text", "asked", "met"),
+    [
+        ("Pm-3m\n3.9 3.9 3.9\n90 90 90\nCa\n0.00 0.00 0.00\nTi\n0.50 0.50 0.50\nO\n0.00 0.50 0.50",
+         {"space_group": 221, "wyckoff": "Ca:b Ti:a O:d"}, True),
+        # Ca and Ti change places
+        ("Pm-3m\n3.9 3.9 3.9\n90 90 90\nTi\n0.00 0.00 0.00\nCa\n0.50 0.50 0.50\nO\n0.00 0.50 0.50",
+         {"space_group": 221, "wyckoff": "Ca:a Ti:b O:c"}, False),
+        ("P6_3mc\n3.8 3.8 6.2\n90 90 120\nZn\n0.33 0.67 0.00\nS\n0.33 0.67 0.37",
+         {"space_group": 186, "wyckoff": WURTZITE}, True),
+        # the shortest axis is not the first: letters are those of other axes
+        ("Pmmm\n5.0 4.0 3.0\n90 90 90\nCs\n0.00 0.00 0.00\nF\n0.50 0.00 0.00",
+         {"space_group": 47, "wyckoff": "Cs:a F:b"}, True),
+        ("Pmmm\n5.0 4.0 3.0\n90 90 90\nCs\n0.00 0.00 0.00\nF\n0.50 0.50 0.00",
+         {"space_group": 47, "wyckoff": "Cs:a F:b"}, False),
+        # another group than asked for: nothing to compare
+        ("Fm-3m\n5.6 5.6 5.6\n90 90 90\nNa\n0.00 0.00 0.00\nCl\n0.50 0.50 0.50",
+         {"space_group": 221, "wyckoff": "Na:a Cl:b"}, False),
+    ],
+)  # fmt: skip
+def test_wyckoff_letters_are_met_from_any_origin_and_along_any_axes(
+    text: str, asked: dict[str, Any], met: bool
+) -> None:
+    condition = Condition(**asked)
+    summary = crystal_summary(SGS.decode(text), letters=True)
+    success = judge(condition, summary)
+    assert success["wyckoff"] is met
+    assert success["formula"] is True
+    misses = describe_misses(condition, summary, success)
+    assert ("Wyckoff letters is" in misses) is not met
+
+
+def test_letters_are_looked_for_again_where_properties_are_added_later() -> None:
+    condition = Condition(space_group=221, wyckoff="Ca:a Ti:b O:c", properties={"band_gap": "1:2"})
+    text = (
+        "\n### Pm-3m\n### 3.9 3.9 3.9\n### 90 90 90\n### Ca\n### 0.00 0.00 0.00\n### Ti"
+        "\n### 0.50 0.50 0.50\n### O\n### 0.00 0.50 0.50"
+    )
+    generation = Generation(
+        condition=condition, prompt="", sampling=SamplingParams(),
+        model=ModelInfo(engine="none", base_model="by hand"),
+    )  # fmt: skip
+    completion = Completion(
+        request_index=0, sample_index=0, text=text, finished=True, num_tokens=16
+    )
+    candidate = validate_completion(completion, generation)
+    assert candidate.success == {
+        "formula": True, "space_group": True, "wyckoff": True, "band_gap": None,
+    }  # fmt: skip
+    judged = with_properties(candidate, {"band_gap": 1.5})
+    assert judged.success["wyckoff"] is True
+    assert judged.joint_success is True

@@ -10,6 +10,7 @@ import numpy as np
 
 from crystalicl_jobflow.schemas import PROPERTIES, Condition, Demonstration, find_property
 from crystalicl_jobflow.settings import SETTINGS
+from crystalicl_jobflow.text.sgs import SGS, read_wyckoff
 from crystalicl_jobflow.utils.progress import StageProgress
 
 CONDITION_FIELDS = (
@@ -19,6 +20,7 @@ CONDITION_FIELDS = (
     "elements",
     "space_group",
     "num_sites",
+    "wyckoff",
 )
 """What a benchmark may ask of a crystal, beside its properties."""
 
@@ -55,18 +57,32 @@ def condition_of(crystal: Demonstration, names: Sequence[str]) -> Condition:
     Raises
     ------
     ValueError
-        If the crystal has no value for a property that is asked for.
+        If the crystal has no value for a property that is asked for, or no Wyckoff letters.
     """
     fields: dict[str, Any] = {}
     properties: dict[str, float] = {}
     for name in names:
-        if name in CONDITION_FIELDS:
-            fields[name] = getattr(crystal, name)
+        if name == "wyckoff":
+            fields |= _letters_of(crystal)
+        elif name in CONDITION_FIELDS:
+            fields.setdefault(name, getattr(crystal, name))
         elif name in crystal.properties:
             properties[name] = crystal.properties[name]
         else:
             raise ValueError(f"{crystal.demonstration_id} has no {name}")
     return Condition.build(**fields, properties=properties)
+
+
+def _letters_of(crystal: Demonstration) -> dict[str, Any]:
+    """Return a known crystal's Wyckoff letters with the group whose letters they are."""
+    if crystal.structure is None:
+        found = read_wyckoff(crystal.text)
+    else:
+        analysed = SGS.analyze(crystal.structure, crystal.symprec)
+        found = analysed.space_group_number, analysed.wyckoff or {}
+    if found is None:
+        raise ValueError(f"{crystal.demonstration_id} has no Wyckoff letters")
+    return {"space_group": found[0], "wyckoff": found[1]}
 
 
 def draw_crystals(

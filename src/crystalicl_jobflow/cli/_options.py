@@ -42,6 +42,10 @@ def condition_options(command: Command) -> Command:
             ),
             click.option("--num-sites", help="Atoms in the primitive cell: N or LOW:HIGH."),
             click.option(
+                "--wyckoff",
+                help="Wyckoff letters of each element in the space group, e.g. 'Ca:a Ti:b O:c'.",
+            ),
+            click.option(
                 "--property",
                 "properties",
                 multiple=True,
@@ -101,7 +105,7 @@ def read_condition(options: Mapping[str, Any]) -> Condition:
             text = path.read_text(encoding="utf-8")
         given = Condition.parse(text)
         fields = given.model_dump(exclude_defaults=True)
-    for name in ("formula", "anonymous_formula", "chemsys", "elements", "num_sites"):
+    for name in ("formula", "anonymous_formula", "chemsys", "elements", "num_sites", "wyckoff"):
         if options.get(name) is not None:
             fields[name] = options[name]
     if options.get("space_group") is not None:

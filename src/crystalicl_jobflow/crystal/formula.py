@@ -1,13 +1,15 @@
-"""The reduced formula of a crystal in whole numbers, independent of the choice of cell."""
+"""Formulas: reduced and in whole numbers, whatever the cell; their elements in order."""
 
 from __future__ import annotations
 
+import math
+import warnings
 from fractions import Fraction
-from functools import lru_cache
+from functools import cache, lru_cache
 from math import gcd, lcm
 from typing import TYPE_CHECKING
 
-from pymatgen.core import Composition
+from pymatgen.core import Composition, Element
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -86,3 +88,20 @@ def _in_whole_numbers(amounts: Mapping[str, Fraction]) -> Composition:
     counts = {symbol: int(amount * scale) for symbol, amount in amounts.items()}
     divisor = gcd(*counts.values())
     return Composition({symbol: count // divisor for symbol, count in counts.items()})
+
+
+@cache
+def element_rank(symbol: str) -> tuple[float, str]:
+    """Return the sort key of an element: electronegativity (noble gases last), then symbol."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        electronegativity = float(Element(symbol).X)
+    return (99.0 if math.isnan(electronegativity) else electronegativity, symbol)
+
+
+def letters_as_elements(anonymous: str) -> str:
+    """Replace A, B, C, … by elements, so that a formula parser reads the amounts."""
+    return "".join(
+        Element.from_Z(ord(char) - ord("A") + 1).symbol if "A" <= char <= "Z" else char
+        for char in anonymous
+    )

@@ -10,6 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from crystalicl_jobflow.crystal.wyckoff_letters import WyckoffLetters
 from crystalicl_jobflow.schemas import (
     Completion,
     Demonstration,
@@ -113,6 +114,8 @@ class GenerationRequest:
         are the same texts whether or not 0 to 3 are drawn as well.
     formula
         Requested formula, for generators that substitute elements.
+    wyckoff
+        Requested Wyckoff letters, for the same.
     templates
         Known crystals that it may use, see `Retrieval.templates`.
     demonstrations
@@ -130,6 +133,7 @@ class GenerationRequest:
     constraint: RowConstraint | None = None
     first_sample: int = 0
     formula: str | None = None
+    wyckoff: WyckoffLetters | None = None
     templates: tuple[Demonstration, ...] = ()
     demonstrations: tuple[Demonstration, ...] = ()
     text_format: str = "sgs"

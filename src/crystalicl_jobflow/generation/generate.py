@@ -146,6 +146,7 @@ def generate_for_retrievals(
             constraint=constraint,
             first_sample=part.task.first_sample * best_of,
             formula=part.retrieval.condition.formula,
+            wyckoff=part.retrieval.condition.wyckoff,
             templates=tuple(part.retrieval.templates),
             demonstrations=tuple(part.retrieval.demonstrations),
             text_format=text_format,

@@ -18,6 +18,7 @@ from pymatgen.core import Composition, Element
 
 from crystalicl_jobflow.comparison.matching import MATCH, PairMatcher, Prepared
 from crystalicl_jobflow.crystal.radii import atomic_radius
+from crystalicl_jobflow.crystal.wyckoff_letters import WyckoffLetters, same_letters
 from crystalicl_jobflow.generation.base import (
     AcceptText,
     CompletionCallback,
@@ -29,6 +30,7 @@ from crystalicl_jobflow.prompts import response_text
 from crystalicl_jobflow.schemas import Completion, Demonstration, ModelInfo, SamplingParams
 from crystalicl_jobflow.text import SGS, SGSCrystal, TextError
 from crystalicl_jobflow.text.formats import crystal_text
+from crystalicl_jobflow.text.sgs import read_wyckoff
 
 SUBSTITUTION_MODEL = "substitution"
 """Name that selects element substitution instead of a language model."""
@@ -76,7 +78,11 @@ class Proposal:
 
 
 def propose(
-    templates: Sequence[Demonstration], formula: str, *, assignments: int = ASSIGNMENTS
+    templates: Sequence[Demonstration],
+    formula: str,
+    *,
+    assignments: int = ASSIGNMENTS,
+    wyckoff: WyckoffLetters | None = None,
 ) -> list[Proposal]:
     """Put the elements of a formula into known crystals of the same stoichiometry.
 
@@ -88,6 +94,8 @@ def propose(
         The requested formula.
     assignments
         Maximum number of ways of replacing the elements of one template.
+    wyckoff
+        The requested Wyckoff letters in the templates' group: other proposals are left out.
 
     Returns
     -------
@@ -103,13 +111,34 @@ def propose(
         (distance, template.demonstration_id, mapping, template)
         for template in templates
         if template.formula != formula
-        for distance, mapping in islice(element_assignments(template.formula, formula), assignments)
+        for distance, mapping in islice(_assignments(template, formula, wyckoff), assignments)
     ]
     ranked.sort(key=lambda item: item[:3])
     return [
-        Proposal(identifier, mapping, distance, _replaced(template, dict(mapping), formula))
+        Proposal(
+            identifier,
+            mapping,
+            distance,
+            with_elements(SGS.parse(template.text), dict(mapping), template.formula, formula),
+        )
         for distance, identifier, mapping, template in ranked
     ]
+
+
+def _assignments(
+    template: Demonstration, formula: str, wyckoff: WyckoffLetters | None
+) -> Iterator[tuple[float, tuple[tuple[str, str], ...]]]:
+    """Yield the ways of replacing a template's elements that give the requested letters."""
+    found = None if wyckoff is None else read_wyckoff(template.text)
+    for distance, mapping in element_assignments(template.formula, formula):
+        new = dict(mapping)
+        if wyckoff is None:
+            yield distance, mapping
+        elif found is not None and found[1].keys() == new.keys():
+            number, letters = found
+            replaced = {new[name]: orbits for name, orbits in letters.items()}
+            if same_letters(replaced, wyckoff, number):
+                yield distance, mapping
 
 
 def element_assignments(
@@ -146,7 +175,9 @@ def element_assignments(
                 [tuple(zip(symbols, order, strict=True)) for order in permutations(targets)]
             )
     mappings = [tuple(pair for part in parts for pair in part) for parts in product(*choices)]
-    yield from sorted((sum(_distance(a, b) for a, b in one), one) for one in mappings)
+    yield from sorted(
+        (sum(abs(_mendeleev(a) - _mendeleev(b)) for a, b in one), one) for one in mappings
+    )
 
 
 def _by_amount(formula: str) -> dict[float, list[str]]:
@@ -160,14 +191,6 @@ def _by_amount(formula: str) -> dict[float, list[str]]:
 @cache
 def _mendeleev(symbol: str) -> float:
     return float(Element(symbol).mendeleev_no or 0)
-
-
-def _distance(first: str, second: str) -> float:
-    return abs(_mendeleev(first) - _mendeleev(second))
-
-
-def _replaced(template: Demonstration, mapping: dict[str, str], formula: str) -> SGSCrystal:
-    return with_elements(SGS.parse(template.text), mapping, template.formula, formula)
 
 
 def with_elements(
@@ -221,13 +244,17 @@ class Substituted:
 
 
 def different_crystals(
-    templates: Sequence[Demonstration], formula: str, *, wanted: int | None = None
+    templates: Sequence[Demonstration],
+    formula: str,
+    *,
+    wanted: int | None = None,
+    wyckoff: WyckoffLetters | None = None,
 ) -> list[Substituted]:
     """Return the different crystals among the proposals, the most similar first.
 
     Parameters
     ----------
-    templates, formula
+    templates, formula, wyckoff
         As in `propose`.
     wanted
         Number of crystals; None for all. At least `VOTERS` proposals are looked at in any case,
@@ -241,7 +268,7 @@ def different_crystals(
     matcher = PairMatcher(MATCH)
     found: list[tuple[Prepared, Substituted]] = []
     seen: list[tuple[SGSCrystal, Substituted]] = []
-    for number, proposal in enumerate(propose(templates, formula)):
+    for number, proposal in enumerate(propose(templates, formula, wyckoff=wyckoff)):
         if number >= VOTERS and wanted is not None and len(found) >= wanted:
             break
         crystal = proposal.crystal
@@ -261,11 +288,7 @@ def different_crystals(
 
 
 def _nearly_equal(first: SGSCrystal, second: SGSCrystal) -> bool:
-    """Tell whether two descriptions are the same but for small differences.
-
-    Much cheaper than a comparison of the crystals, and true for most templates of one structure
-    type; where it is false the crystals may still match.
-    """
+    """Tell, at little cost, whether two descriptions differ little; if not, crystals may match."""
     if first.space_group_number != second.space_group_number:
         return False
     if len(first.sites) != len(second.sites):
@@ -331,7 +354,9 @@ class SubstitutionGenerator:
         wanted = request.first_sample + request.num_samples
         found: list[Substituted] = []
         if request.formula is not None:
-            found = different_crystals(request.templates, request.formula, wanted=wanted)
+            found = different_crystals(
+                request.templates, request.formula, wanted=wanted, wyckoff=request.wyckoff
+            )
         proposals = [item.proposal for item in found[request.first_sample :]]
         crystals = [proposal.crystal for proposal in proposals]
         if request.text_format == "sgs":

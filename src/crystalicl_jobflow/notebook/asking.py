@@ -32,6 +32,7 @@ class MoreAsked(TypedDict, total=False):
     elements: str | Sequence[str] | None
     space_group: int | str | Sequence[int | str] | None
     num_sites: Any
+    wyckoff: str | Mapping[str, str | Sequence[str]] | None
     properties: Mapping[str, Any] | None
     xrd: PowderPattern | Mapping[str, Any] | str | Path | None
     wavelength: str | float | None

@@ -12,15 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 from pymatgen.core import Composition
 
+from crystalicl_jobflow.crystal.wyckoff_letters import positions_key
 from crystalicl_jobflow.retrieval.columns import Codes, element_bits
 from crystalicl_jobflow.retrieval.index import DemonstrationIndex
 from crystalicl_jobflow.schemas import Condition, Range
+from crystalicl_jobflow.text.sgs import read_wyckoff
 
 RELAXATION_ORDER = (
     "num_sites",
     "properties",
     "elements",
     "chemsys",
+    "wyckoff",
     "space_group",
     "formula",
 )
@@ -48,7 +51,8 @@ def criteria(index: DemonstrationIndex, condition: Condition) -> list[Criterion]
 
     Single values of continuous properties are no such parts: they rank (see
     :func:`ranked`). A formula is compared by its anonymised form (CaTiO3 as ABC3), as the
-    CrystalICL paper does in section 3.2; a property counts as met within its range.
+    CrystalICL paper does in section 3.2, Wyckoff letters whatever the elements; a property
+    counts as met within its range.
     """
     columns = index.columns
     found: list[Criterion] = []
@@ -69,6 +73,8 @@ def criteria(index: DemonstrationIndex, condition: Condition) -> list[Criterion]
         found.append(Criterion("space_group", rows))
     if condition.num_sites is not None:
         found.append(Criterion("num_sites", _within(columns.num_sites, condition.num_sites)))
+    if condition.wyckoff is not None:
+        found.append(Criterion("wyckoff", _on_positions(index, condition)))
     for name, wanted in condition.properties.items():
         values = columns.properties.get(name)
         if isinstance(wanted, Range):
@@ -90,6 +96,26 @@ def _within(values: NDArray[Any], wanted: float | Range) -> NDArray[np.bool_]:
     if wanted.max is not None:
         rows &= values <= wanted.max
     return rows
+
+
+def _on_positions(index: DemonstrationIndex, condition: Condition) -> NDArray[np.bool_]:
+    """Return the rows whose elements lie on the Wyckoff positions asked for, whichever they are."""
+    rows = np.zeros(len(index), dtype=bool)
+    number, letters, asked = condition.space_group, condition.wyckoff, condition.anonymized
+    if isinstance(number, int) and letters is not None and asked is not None:
+        columns = index.columns
+        alike = columns.anonymous_formula.equal(asked)
+        wanted = positions_key(letters, number)
+        for row in np.flatnonzero(alike & (columns.space_group == number)).tolist():
+            rows[row] = _positions(index.demonstration(row).text) == wanted
+    return rows
+
+
+@lru_cache(maxsize=100_000)
+def _positions(text: str) -> tuple[tuple[str, ...], ...] | None:
+    """Return the Wyckoff positions of a text's orbits, see `positions_key`; None for none."""
+    found = read_wyckoff(text)
+    return None if found is None else positions_key(found[1], found[0])
 
 
 def excluded(

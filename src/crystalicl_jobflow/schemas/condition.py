@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pymatgen.core import Composition, Element, Structure
-from pymatgen.symmetry.groups import SpaceGroup
 
-from crystalicl_jobflow.crystal import space_groups
-from crystalicl_jobflow.crystal.formula import whole_composition
+from crystalicl_jobflow.crystal.formula import letters_as_elements, whole_composition
 from crystalicl_jobflow.crystal.given import as_structure, is_crystal
 from crystalicl_jobflow.crystal.symmetry import group_number
+from crystalicl_jobflow.crystal.wyckoff_letters import atoms_of, letters_text
+from crystalicl_jobflow.schemas.condition_values import (
+    element_symbols,
+    fields_of_json,
+    read_composition,
+    space_group_number,
+    wyckoff_letters,
+)
 from crystalicl_jobflow.schemas.properties import PROPERTIES, find_property
 from crystalicl_jobflow.schemas.ranges import Range, range_text, read_range
 from crystalicl_jobflow.utils.errors import CrystalICLError
@@ -23,27 +35,6 @@ from crystalicl_jobflow.utils.messages import first_line, validation_line
 
 class ConditionError(CrystalICLError, ValueError):
     """An impossible condition; the message is one line."""
-
-
-def _space_group_number(value: Any) -> int:
-    if isinstance(value, bool):
-        raise ValueError(f"space group {value!r} is neither a number nor a symbol")
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    text = str(value).strip()
-    if text.lstrip("+-").isdigit():
-        number = int(text)
-        if not 1 <= number <= 230:
-            raise ValueError(f"space group {number} does not exist: numbers go from 1 to 230")
-        return number
-    try:
-        return space_groups.number(text)
-    except ValueError:
-        pass
-    try:  # another setting of a group is the same group, where no coordinates are at stake
-        return int(SpaceGroup(text).int_number)
-    except (ValueError, KeyError):
-        raise ValueError(f"space group {text!r} is not a known symbol") from None
 
 
 class Condition(BaseModel):
@@ -67,6 +58,11 @@ class Condition(BaseModel):
         Number (1 to 230) or Hermann–Mauguin symbol, or several of them.
     num_sites
         Number of atoms in the primitive cell, a value or a range.
+    wyckoff
+        Letters of the orbits of each element, e.g. ``{"Ca": ("a",), "Ti": ("b",), "O": ("c",)}`` or
+        ``"Ca:a Ti:b O:c"``, in the texts' setting of the one space group asked for (the lowest
+        Hall number: origin choice 1, hexagonal axes, unique axis b). They are kept as the
+        equivalent origin has them whose letters come first, and give the formula.
     properties
         Property name to a value or a range, in the unit of the property
         (see :data:`crystalicl_jobflow.schemas.PROPERTIES`).
@@ -82,6 +78,9 @@ class Condition(BaseModel):
         None, description="Space-group number, or several."
     )
     num_sites: int | Range | None = Field(None, description="Atoms in the primitive cell.")
+    wyckoff: dict[str, tuple[str, ...]] | None = Field(
+        None, description="Element to the Wyckoff letters of its orbits, in the space group."
+    )
     properties: dict[str, float | Range] = Field(
         default_factory=dict, description="Property name to value or range."
     )
@@ -91,7 +90,7 @@ class Condition(BaseModel):
     def _check_formula(cls, value: Any) -> Any:
         if value is None:
             return None
-        composition = value if isinstance(value, Composition) else _composition(str(value))
+        composition = value if isinstance(value, Composition) else read_composition(str(value))
         if not composition.elements:
             raise ValueError("formula is empty")
         for species in composition.elements:
@@ -107,7 +106,7 @@ class Condition(BaseModel):
         if value is None:
             return None
         try:
-            composition = Composition(_letters_as_elements(str(value)))
+            composition = Composition(letters_as_elements(str(value)))
         except (ValueError, KeyError):
             raise ValueError(f"anonymous formula {value!r} is not of the form ABC3") from None
         if not composition.elements:
@@ -120,7 +119,7 @@ class Condition(BaseModel):
         if value is None:
             return None
         symbols = value.split("-") if isinstance(value, str) else value
-        return "-".join(sorted(_symbols(symbols, "chemical system")))
+        return "-".join(sorted(element_symbols(symbols, "chemical system")))
 
     @field_validator("elements", mode="before")
     @classmethod
@@ -128,7 +127,7 @@ class Condition(BaseModel):
         if value is None:
             return None
         symbols = value.replace(",", "-").split("-") if isinstance(value, str) else value
-        return tuple(sorted(_symbols(symbols, "elements")))
+        return tuple(sorted(element_symbols(symbols, "elements")))
 
     @field_validator("space_group", mode="before")
     @classmethod
@@ -136,11 +135,11 @@ class Condition(BaseModel):
         if value is None:
             return None
         if isinstance(value, list | tuple | set | frozenset):
-            numbers = tuple(sorted({_space_group_number(item) for item in value}))
+            numbers = tuple(sorted({space_group_number(item) for item in value}))
             if not numbers:
                 raise ValueError("space group: an empty list asks for nothing")
             return numbers[0] if len(numbers) == 1 else numbers
-        return _space_group_number(value)
+        return space_group_number(value)
 
     @field_validator("num_sites", mode="before")
     @classmethod
@@ -154,6 +153,14 @@ class Condition(BaseModel):
         if isinstance(low, int | float) and low < 1:
             raise ValueError(f"number of sites must be at least 1, got {low:g}")
         return value
+
+    @field_validator("wyckoff", mode="before")
+    @classmethod
+    def _check_wyckoff(cls, value: Any, info: ValidationInfo) -> Any:
+        asked = info.data
+        if value is None or not {"formula", "space_group", "num_sites"} <= asked.keys():
+            return None  # where one of these is at fault, that is said
+        return wyckoff_letters(value, asked["space_group"], asked["formula"], asked["num_sites"])
 
     @field_validator("properties", mode="before")
     @classmethod
@@ -184,6 +191,9 @@ class Condition(BaseModel):
 
     @model_validator(mode="after")
     def _check_consistent(self) -> Condition:
+        if self.wyckoff is not None and self.formula is None:
+            atoms = atoms_of(self.wyckoff, self.space_groups[0]) if self.space_groups else {}
+            object.__setattr__(self, "formula", Composition(atoms).reduced_formula)
         present: set[str] | None = None
         if self.formula is not None:
             composition = Composition(self.formula)
@@ -202,7 +212,7 @@ class Condition(BaseModel):
                 raise ValueError(f"formula {self.formula} is not in the system {self.chemsys}")
             present = chemsys
             if self.anonymous_formula is not None and len(
-                Composition(_letters_as_elements(self.anonymous_formula)).elements
+                Composition(letters_as_elements(self.anonymous_formula)).elements
             ) != len(chemsys):
                 raise ValueError(
                     f"anonymous formula {self.anonymous_formula} does not have the"
@@ -254,6 +264,8 @@ class Condition(BaseModel):
             parts.append("group " + ",".join(map(str, self.space_groups)))
         if self.num_sites is not None:
             parts.append(f"sites {range_text(self.num_sites)}")
+        if self.wyckoff is not None:
+            parts.append(f"Wyckoff letters {letters_text(self.wyckoff)}")
         parts += [f"{name} {range_text(value)}" for name, value in self.properties.items()]
         return ", ".join(parts) or "any crystal"
 
@@ -299,7 +311,7 @@ class Condition(BaseModel):
         try:
             if isinstance(value, str):
                 if value.strip()[:1] in ("{", "[", '"'):
-                    return cls.model_validate(_fields_of_json(value))
+                    return cls.model_validate(fields_of_json(value))
                 if not value.strip():
                     raise ValueError("an empty text asks for nothing; any crystal is {}")
                 return cls(formula=value.strip())
@@ -348,42 +360,3 @@ def one_or_many(asked: Any) -> list[Any]:
     """
     alone = isinstance(asked, Condition | Mapping | str) or is_crystal(asked)
     return [asked] if alone or not isinstance(asked, Iterable) else list(asked)
-
-
-def _composition(formula: str) -> Composition:
-    try:
-        return Composition(formula)
-    except (ValueError, KeyError) as error:
-        raise ValueError(f"formula {formula!r} cannot be read: {error}") from None
-
-
-def _letters_as_elements(anonymous: str) -> str:
-    """Replace A, B, C, … by elements, so that the formula parser reads the amounts."""
-    stand_ins = [Element.from_Z(z).symbol for z in range(1, 27)]
-    return "".join(
-        stand_ins[ord(char) - ord("A")] if "A" <= char <= "Z" else char for char in anonymous
-    )
-
-
-def _symbols(symbols: Any, what: str) -> set[str]:
-    if not isinstance(symbols, Iterable):
-        raise ValueError(f"{what}: {symbols!r} names no elements; write e.g. Li,O")
-    names = [str(symbol).strip() for symbol in symbols]
-    for name in names:
-        if not Element.is_valid_symbol(name) or name in ("D", "T"):
-            raise ValueError(f"{what}: {name!r} is not an element")
-    if not names:
-        raise ValueError(f"{what}: no element is named")
-    return set(names)
-
-
-def _fields_of_json(text: str) -> Any:
-    try:
-        fields = json.loads(text)
-    except ValueError as error:
-        raise ValueError(f"a condition's JSON cannot be read: {error}; got {text[:60]!r}") from None
-    if not isinstance(fields, dict):
-        raise ValueError(
-            f'a condition in JSON is an object such as {{"formula": "NaCl"}}, got {text[:60]!r}'
-        )
-    return fields

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from crystalicl_jobflow.crystal import wyckoff
+from crystalicl_jobflow.crystal.wyckoff_letters import in_order
 
 
 @dataclass(frozen=True)
@@ -42,3 +43,13 @@ class SGSCrystal:
     def space_group_symbol(self) -> str:
         """Short Hermann-Mauguin symbol."""
         return wyckoff.symbol(self.space_group_number)
+
+    @property
+    def wyckoff(self) -> dict[str, tuple[str, ...]] | None:
+        """The letters of each species' orbits, in order; None where some are not known."""
+        letters: dict[str, list[str]] = {}
+        for site in self.sites:
+            if site.wyckoff_letter is None:
+                return None
+            letters.setdefault(site.species, []).append(site.wyckoff_letter)
+        return {name: in_order(orbits) for name, orbits in letters.items()}

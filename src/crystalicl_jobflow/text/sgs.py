@@ -24,7 +24,9 @@ from pymatgen.core import Composition, Lattice, Structure
 from crystalicl_jobflow.crystal import wyckoff
 from crystalicl_jobflow.crystal.bounds import num_sites_fault
 from crystalicl_jobflow.crystal.symmetry import SYMPREC, standard_cell
+from crystalicl_jobflow.crystal.wyckoff_letters import WyckoffLetters
 from crystalicl_jobflow.schemas.reasons import FailureReason
+from crystalicl_jobflow.text.alignment import with_positions
 from crystalicl_jobflow.text.asymmetric_unit import SGSCrystal, SGSSite
 from crystalicl_jobflow.text.base import ParsedText
 from crystalicl_jobflow.text.canonical import canonical_sites
@@ -196,6 +198,28 @@ class SGSFormat:
             points.append(wyckoff.orbit(point, number, stabilizer_mask=mask))
             species += [composition] * len(points[-1])
         return Structure(lattice, species, np.concatenate(points))
+
+
+def read_wyckoff(text: str) -> tuple[int, WyckoffLetters] | None:
+    """Return space group and Wyckoff letters of an SGS text, which need not state the letters.
+
+    Parameters
+    ----------
+    text
+        Text of one crystal.
+
+    Returns
+    -------
+    tuple or None
+        Number, and element to the letters of its orbits; None where it is no crystal, or a site
+        is on no position.
+    """
+    try:
+        crystal = with_positions(SGS.parse(text))
+    except TextError:
+        return None
+    letters = None if crystal is None else crystal.wyckoff
+    return None if crystal is None or letters is None else (crystal.space_group_number, letters)
 
 
 def _refuse_too_many(num_sites: int) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import re
-import warnings
-from functools import cache, lru_cache
+from functools import lru_cache
 
 from pymatgen.core import Composition, Element, Structure
 
 from crystalicl_jobflow.crystal.bounds import number_fault, structure_fault
+from crystalicl_jobflow.crystal.formula import element_rank
 from crystalicl_jobflow.schemas.reasons import FailureReason
 from crystalicl_jobflow.text.errors import TextError
 
@@ -17,15 +16,6 @@ _TOKEN = re.compile(r"([A-Z][a-z]?)(\d*\.?\d+)?")
 #: Occupancies are written with at most this many decimals.
 OCCUPANCY_DECIMALS = 4
 _SUM_TOLERANCE = 1e-3
-
-
-@cache
-def element_rank(symbol: str) -> tuple[float, str]:
-    """Return the sort key of an element: electronegativity (noble gases last), then symbol."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        electronegativity = float(Element(symbol).X)
-    return (99.0 if math.isnan(electronegativity) else electronegativity, symbol)
 
 
 @lru_cache(maxsize=65536)

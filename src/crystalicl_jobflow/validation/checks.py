@@ -82,7 +82,8 @@ def validate_structure(
         A crystal that cannot be measured (no atoms, no volume) is invalid, not an error.
     """
     structure = as_structure(structure)
-    summary = crystal_summary(structure, symprec=symprec)
+    letters = condition is not None and condition.wyckoff is not None
+    summary = crystal_summary(structure, symprec=symprec, letters=letters)
     wanted = condition.space_groups if condition is not None else None
     declared = None if declared_space_group is None else (declared_space_group,)
     expected = wanted or declared

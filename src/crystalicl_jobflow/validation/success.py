@@ -7,19 +7,19 @@ from collections.abc import Callable, Mapping
 from pymatgen.core import Composition
 
 from crystalicl_jobflow.crystal.formula import whole_composition
+from crystalicl_jobflow.crystal.wyckoff_letters import letters_text, same_letters
 from crystalicl_jobflow.schemas import PROPERTIES, Candidate, Condition, FailureReason, Range
-from crystalicl_jobflow.thresholds import meets_value
-from crystalicl_jobflow.validation.summary import CrystalSummary
+from crystalicl_jobflow.thresholds import SYMPREC, meets_value
+from crystalicl_jobflow.validation.summary import CrystalSummary, find_letters
 
 
 def asked_for(condition: Condition) -> tuple[str, ...]:
     """Return the names of a condition's parts, as ``Candidate.success`` has them.
 
     ``formula``, ``anonymous_formula``, ``chemsys``, ``elements``, ``space_group``,
-    ``num_sites``, then the properties by name.
+    ``num_sites``, ``wyckoff``, then the properties by name.
     """
-    fields = ("formula", "anonymous_formula", "chemsys", "elements", "space_group", "num_sites")
-    parts = [name for name in fields if getattr(condition, name) is not None]
+    parts = [name for name in _JUDGES if getattr(condition, name) is not None]
     return (*parts, *condition.properties)
 
 
@@ -48,6 +48,8 @@ def judge(
     Notes
     -----
     Formula: equal reduced formulas. Space group: the group found is one of the condition's.
+    Wyckoff letters: in that group, those asked for or those of an equivalent origin or choice of
+    axes (`same_letters`).
     Properties: a range by containment, a single value by
     :func:`~crystalicl_jobflow.thresholds.meets_value`.
     """
@@ -101,7 +103,7 @@ def describe_misses(
     for name, met in success.items():
         if met is not False:
             continue
-        words = name.replace("_", " ")
+        words = _WORDS.get(name, name.replace("_", " "))
         if name in _JUDGES:
             found, wanted = getattr(crystal, name), getattr(condition, name)
         else:
@@ -140,6 +142,17 @@ def _num_sites(condition: Condition, crystal: CrystalSummary) -> bool:
     return crystal.num_sites == condition.num_sites
 
 
+def _wyckoff(condition: Condition, crystal: CrystalSummary) -> bool:
+    number = crystal.space_group
+    return (
+        condition.wyckoff is not None
+        and crystal.wyckoff is not None
+        and number is not None
+        and number == condition.space_group
+        and same_letters(crystal.wyckoff, condition.wyckoff, number)
+    )
+
+
 _JUDGES: dict[str, Callable[[Condition, CrystalSummary], bool]] = {
     "formula": _formula,
     "anonymous_formula": _anonymous_formula,
@@ -147,7 +160,11 @@ _JUDGES: dict[str, Callable[[Condition, CrystalSummary], bool]] = {
     "elements": _elements,
     "space_group": _space_group,
     "num_sites": _num_sites,
+    "wyckoff": _wyckoff,
 }
+
+
+_WORDS = {"wyckoff": "set of Wyckoff letters"}
 
 
 def _meets_property(name: str, wanted: float | Range, value: float | None) -> bool | None:
@@ -165,6 +182,10 @@ def _show(value: object) -> str:
         return " and ".join(part for part in (low, high) if part)
     if isinstance(value, tuple):
         return ", ".join(map(str, value))
+    if isinstance(value, Mapping):
+        return letters_text(value)
+    if value is None:
+        return "not known"
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
@@ -216,6 +237,10 @@ def _summary(candidate: Candidate) -> CrystalSummary | None:
     """Return the facts that the candidate's document already holds."""
     if candidate.structure is None or candidate.formula_pretty is None or not candidate.parsed:
         return None
+    letters = None
+    if candidate.condition.wyckoff is not None:
+        tolerance = candidate.symmetry.symprec or SYMPREC
+        letters = find_letters(candidate.structure, candidate.space_group, symprec=tolerance)
     return CrystalSummary(
         formula=candidate.formula_pretty,
         anonymous_formula=candidate.formula_anonymous or "",
@@ -226,4 +251,5 @@ def _summary(candidate: Candidate) -> CrystalSummary | None:
         volume=candidate.structure.volume,
         space_group=candidate.space_group,
         space_group_symbol=candidate.space_group_symbol,
+        wyckoff=letters,
     )

@@ -12,6 +12,8 @@ from pymatgen.core import Structure
 from crystalicl_jobflow.crystal.formula import crystal_composition
 from crystalicl_jobflow.crystal.metadata import symmetry_metadata
 from crystalicl_jobflow.crystal.symmetry import structure_dataset
+from crystalicl_jobflow.crystal.wyckoff_letters import WyckoffLetters
+from crystalicl_jobflow.text.sgs import SGS
 from crystalicl_jobflow.thresholds import SYMPREC
 
 
@@ -31,6 +33,9 @@ class CrystalSummary:
         Volume of the given cell, Å³.
     space_group, space_group_symbol
         Number and short Hermann–Mauguin symbol found, None where spglib finds none.
+    wyckoff
+        Element to the Wyckoff letters of its orbits; None where they were not looked for, or no
+        symmetry was found.
     symmetry
         All that was found, see :func:`~crystalicl_jobflow.crystal.metadata.symmetry_metadata`.
     """
@@ -45,9 +50,12 @@ class CrystalSummary:
     space_group: int | None
     space_group_symbol: str | None
     symmetry: Mapping[str, Any] = field(default_factory=dict)
+    wyckoff: WyckoffLetters | None = None
 
 
-def crystal_summary(structure: Structure, *, symprec: float = SYMPREC) -> CrystalSummary:
+def crystal_summary(
+    structure: Structure, *, symprec: float = SYMPREC, letters: bool = False
+) -> CrystalSummary:
     """Describe a crystal.
 
     Parameters
@@ -56,6 +64,8 @@ def crystal_summary(structure: Structure, *, symprec: float = SYMPREC) -> Crysta
         Crystal, ordered or not.
     symprec
         Symmetry tolerance in Å.
+    letters
+        Whether its Wyckoff letters are looked for.
     """
     composition = crystal_composition(structure)
     dataset = structure_dataset(structure, symprec=symprec)
@@ -71,7 +81,34 @@ def crystal_summary(structure: Structure, *, symprec: float = SYMPREC) -> Crysta
         space_group=symmetry["number"],
         space_group_symbol=symmetry["symbol"],
         symmetry=symmetry,
+        wyckoff=find_letters(structure, symmetry["number"], symprec=symprec) if letters else None,
     )
+
+
+def find_letters(
+    structure: Structure, number: int | None, *, symprec: float = SYMPREC
+) -> WyckoffLetters | None:
+    """Return the Wyckoff letters of a crystal in a space group, in the texts' setting.
+
+    Parameters
+    ----------
+    structure
+        Crystal, ordered or not.
+    number
+        Its space group.
+    symprec
+        Symmetry tolerance in Å.
+
+    Returns
+    -------
+    WyckoffLetters or None
+        None where the texts' own search finds no symmetry or another group.
+    """
+    try:
+        crystal = SGS.analyze(structure, symprec)
+    except ValueError:
+        return None
+    return crystal.wyckoff if crystal.space_group_number == number else None
 
 
 def find_space_group(

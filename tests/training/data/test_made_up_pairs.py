@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from pymatgen.core import Composition, Element
 
+from crystalicl_jobflow.crystal.formula import element_rank
 from crystalicl_jobflow.crystal.wyckoff import wyckoff_index
 from crystalicl_jobflow.text import SGS
-from crystalicl_jobflow.text.species import element_rank
 from crystalicl_jobflow.training import (
     InstructionSet,
     Mixture,

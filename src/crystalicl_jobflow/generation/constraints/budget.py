@@ -9,6 +9,7 @@ from typing import Protocol
 
 from pymatgen.core import Composition, Element
 
+from crystalicl_jobflow.crystal.formula import letters_as_elements
 from crystalicl_jobflow.generation.constraints.feasibility import (
     Copies,
     group_sites,
@@ -125,9 +126,7 @@ def amounts_of(formula: str) -> dict[str, int]:
 
 def anonymous_amounts(anonymous_formula: str) -> tuple[int, ...]:
     """Return the amounts of an anonymised formula without common divisor, rising."""
-    stand_ins = {chr(ord("A") + i): name for i, name in enumerate(ELEMENTS[:26])}
-    formula = "".join(stand_ins.get(char, char) for char in anonymous_formula)
-    return tuple(sorted(amounts_of(formula).values()))
+    return tuple(sorted(amounts_of(letters_as_elements(anonymous_formula)).values()))
 
 
 def atoms_asked(num_sites: int | Range | None, max_atoms: int) -> tuple[int, int]:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
 from crystalicl_jobflow.crystal.radii import atomic_radius
+from crystalicl_jobflow.crystal.wyckoff_letters import letters_text
 from crystalicl_jobflow.generation.base import GenerationError, TokenVocabulary
 from crystalicl_jobflow.generation.constraints.budget import ELEMENTS, atoms_asked
 from crystalicl_jobflow.generation.constraints.feasibility import group_sites
@@ -15,6 +16,8 @@ from crystalicl_jobflow.generation.constraints.fields import (
     VocabularyTables,
     vocabulary_tables,
 )
+from crystalicl_jobflow.generation.constraints.letter_plan import LetterPlan
+from crystalicl_jobflow.generation.constraints.letter_state import LetterState
 from crystalicl_jobflow.generation.constraints.options import (
     ConstraintOptions,
     ImpossibleConditionError,
@@ -81,6 +84,7 @@ class SGSConstraint:
             ("chemical system", condition.chemsys),
             ("elements", condition.elements and ",".join(condition.elements)),
             ("space group", condition.space_groups and ",".join(map(str, condition.space_groups))),
+            ("Wyckoff letters", condition.wyckoff and letters_text(condition.wyckoff)),
         ):
             if value:
                 parts.append(f"{name} {value}")
@@ -126,9 +130,9 @@ class SGSConstraint:
         plan = self._plans.get(vocabulary.fingerprint)
         if plan is None:
             plan = self._plans[vocabulary.fingerprint] = self._bind(vocabulary)
-        return (
-            PatternState(plan, tables) if isinstance(plan, PatternPlan) else SGSState(plan, tables)
-        )
+        if isinstance(plan, PatternPlan):
+            return PatternState(plan, tables)
+        return LetterState(plan, tables) if isinstance(plan, LetterPlan) else SGSState(plan, tables)
 
     @property
     def _alphabet(self) -> frozenset[str]:
@@ -200,9 +204,15 @@ def _plan(
     least, most = atoms_asked(condition.num_sites, options.max_atoms)
     target = target_of(condition, writable)
     volume = _volume_per_atom(condition, options)
-    if pattern is None:
-        return Plan(target, groups, least, most, options, with_letters, volume)
-    return PatternPlan(target, groups, least, most, options, with_letters, volume, pattern=pattern)
+    limits = target, groups, least, most, options, with_letters, volume
+    if condition.wyckoff is not None:
+        if pattern is not None:
+            raise PatternError(
+                "Wyckoff letters and a given text cannot be asked for together:"
+                " write the letters into the text, behind the elements"
+            )
+        return LetterPlan(*limits, letters=condition.wyckoff)
+    return Plan(*limits) if pattern is None else PatternPlan(*limits, pattern=pattern)
 
 
 def _volume_per_atom(condition: Condition, options: ConstraintOptions) -> float:

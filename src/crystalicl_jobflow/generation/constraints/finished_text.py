@@ -8,6 +8,7 @@ from functools import cached_property, lru_cache
 
 from pymatgen.core import Structure
 
+from crystalicl_jobflow.crystal.wyckoff_letters import same_letters
 from crystalicl_jobflow.generation.base import (
     AcceptText,
     GenerationRequest,
@@ -23,6 +24,8 @@ from crystalicl_jobflow.generation.constraints.plan import (
 )
 from crystalicl_jobflow.schemas import Condition, FailureReason
 from crystalicl_jobflow.settings import SETTINGS
+from crystalicl_jobflow.text.alignment import with_positions
+from crystalicl_jobflow.text.asymmetric_unit import SGSCrystal
 
 _END = 0
 
@@ -61,6 +64,8 @@ class TextCheck:
         except TextError as error:
             return error.reason
         number = crystal.space_group_number
+        if not self._has_letters(crystal):
+            return FailureReason.CONDITION_NOT_MET
         lengths, angles = wyckoff.constrain_lattice(crystal.lengths, crystal.angles, number)
         lines = SGS.format(replace(crystal, lengths=lengths, angles=angles)).split("\n")
         words, index = _words(self._plain.options.length_bounds, self._plain.options.angle_bounds)
@@ -76,11 +81,27 @@ class TextCheck:
             return FailureReason.CONDITION_NOT_MET
         return FailureReason.ATOMS_OVERLAP if state.relaxed else None
 
+    def _has_letters(self, crystal: SGSCrystal) -> bool:
+        """Return whether the orbits lie on the positions asked for, if any are."""
+        asked = self.constraint.condition.wyckoff
+        if asked is None:
+            return True
+        placed = with_positions(crystal)
+        found = None if placed is None else placed.wyckoff
+        return (
+            found is not None
+            and crystal.space_group_number in self.constraint.groups
+            and same_letters(found, asked, crystal.space_group_number)
+        )
+
     @cached_property
     def _plain(self) -> SGSConstraint:
         """The constraint for plain lines; letters follow from the coordinates."""
         options = self.constraint.options.model_copy(update={"line_prefix": "", "text_prefix": ""})
-        return replace(self.constraint, options=options, text_format="sgs", _plans={})
+        condition = self.constraint.condition.model_copy(update={"wyckoff": None})
+        return replace(
+            self.constraint, condition=condition, options=options, text_format="sgs", _plans={}
+        )
 
 
 def text_check(constraint: RowConstraint) -> TextCheck | None:

@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Sequence
 
 from crystalicl_jobflow.crystal import wyckoff
+from crystalicl_jobflow.crystal.wyckoff_letters import WyckoffLetters, atoms_of, letters_text
 from crystalicl_jobflow.generation.constraints.budget import atoms_asked
 from crystalicl_jobflow.generation.constraints.options import ConstraintOptions
 from crystalicl_jobflow.generation.constraints.plan import Plan
@@ -36,6 +37,8 @@ def explain(condition: Condition, options: ConstraintOptions) -> tuple[str, list
         The nearest requests that are possible, in words; empty where none was found.
     """
     asked = condition.space_groups or ()
+    if condition.wyckoff is not None and asked:
+        return _explain_letters(condition.wyckoff, asked[0], options), []
     least, most = atoms_asked(condition.num_sites, options.max_atoms)
     what = (
         condition.formula
@@ -69,6 +72,19 @@ def explain(condition: Condition, options: ConstraintOptions) -> tuple[str, list
         if any(plan.is_possible(number) for number in asked or range(1, 231)):
             suggestions.append("no limit on the orbits")
     return message, suggestions
+
+
+def _explain_letters(letters: WyckoffLetters, number: int, options: ConstraintOptions) -> str:
+    """Return why a crystal with these letters is out of the limits."""
+    atoms = sum(atoms_of(letters, number).values())
+    orbits = sum(map(len, letters.values()))
+    found, limit = f"{atoms} atoms in the primitive cell", options.max_atoms
+    if atoms <= limit and options.max_orbits is not None:
+        found, limit = f"{orbits} orbits", options.max_orbits
+    return (
+        f"the Wyckoff letters {letters_text(letters)} of space group {number} are {found},"
+        f" more than the limit of {limit}"
+    )
 
 
 def _plan(condition: Condition, options: ConstraintOptions, least: int, most: int) -> Plan:

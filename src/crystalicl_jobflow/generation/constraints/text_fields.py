@@ -270,14 +270,16 @@ class TextFields:
         room = self._packing.room(orbit, self._radius)
         left = self._left(self._blocked) & ~(1 << index)
         near = self._packing.blocked(left, orbit, self._radius, self._plan.smallest_radius)
-        blocked, left = self._blocked | near, left & ~near
+        return room, index, self._blocked | near, self._choices_with(index, left & ~near)
+
+    def _choices_with(self, index: int, left: int) -> Choices:
+        """Return what may follow an orbit of the element on a position, with what is left."""
         name = ELEMENTS[self._element]
         counts = dict(self.counts)
         counts[name] = counts.get(name, 0) + self._sites.multiplicities[index]
-        choices = self._plan.choices(
+        return self._plan.choices(
             self.number, counts_of(counts), left, self._most, self._orbits + 1
         )
-        return room, index, blocked, choices
 
     def _take_z(self, z: int, force: bool) -> bool:
         room, index, blocked, choices = self._after(z)

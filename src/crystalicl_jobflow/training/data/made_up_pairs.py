@@ -17,11 +17,11 @@ import numpy as np
 from pymatgen.core import Composition, Element
 
 from crystalicl_jobflow.crystal import wyckoff
+from crystalicl_jobflow.crystal.formula import element_rank
 from crystalicl_jobflow.crystal.lattice import constrain_lattice, triple
 from crystalicl_jobflow.crystal.radii import atomic_radius
 from crystalicl_jobflow.crystal.space_groups import crystal_system
 from crystalicl_jobflow.text import SGS, SGSCrystal
-from crystalicl_jobflow.text.species import element_rank
 from crystalicl_jobflow.training.data.augmentation import equivalent_description
 from crystalicl_jobflow.training.data.crystals import TrainingCrystal, training_crystal
 
