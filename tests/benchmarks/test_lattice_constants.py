@@ -10,8 +10,8 @@ from crystalicl_jobflow.benchmarks.lattice_constants import (
     lattice_errors,
 )
 
-ROCK_SALTS = [CubicPair("AB 225", 5.0, 5.0), CubicPair("AB 225", 6.2, 6.0)]
-PEROVSKITES = [CubicPair("ABC3 221", 3.9, 4.0)]
+ROCK_SALTS = [CubicPair("AB-225", 5.0, 5.0), CubicPair("AB-225", 6.2, 6.0)]
+PEROVSKITES = [CubicPair("ABC3-221", 3.9, 4.0)]
 
 
 def test_errors_by_hand() -> None:
@@ -31,7 +31,7 @@ def test_what_cannot_be_told_of_one_crystal_or_none_is_left_out() -> None:
         "crystals": 0, "mae": None, "mean": None, "relative": None, "r2": None, "r2_within": None,
     }  # fmt: skip
     document = lattice_document({"a": [*ROCK_SALTS, *PEROVSKITES], "b": []}, families=1)
-    assert list(document["measured"]["b"]) == ["all", "AB 225"]
+    assert list(document["measured"]["b"]) == ["all", "AB-225"]
     assert [row[:3] for row in document["rows"]] == [
-        ["a", "cubic", "3"], ["", "AB 225", "2"], ["b", "cubic", "0"], ["", "AB 225", "0"],
+        ["a", "cubic", "3"], ["", "AB-225", "2"], ["b", "cubic", "0"], ["", "AB-225", "0"],
     ]  # fmt: skip

@@ -137,7 +137,7 @@ def test_lattice_constants_of_a_run_stand_beside_the_true_ones(
     errors = measured["zero-shot"]["all"]
     assert (errors["crystals"], errors["r2"]) == (2, None)
     assert errors["mae"] == pytest.approx(0.1, abs=0.01)
-    assert list(measured["zero-shot"]) == ["all", "AB 225"]
+    assert list(measured["zero-shot"]) == ["all", "AB-225"]
     assert stored_table(out).startswith("|  | crystals | number |")
     assert "asked for truth-NaCl, which" in refused(*words, named)  # the file by another name
     other = tmp_path / "other.csv"

@@ -10,12 +10,16 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from crystalicl_jobflow.benchmarks.run_folder import METRICS, STRUCTURES
+
+if TYPE_CHECKING:
+    from crystalicl_jobflow.datasets.records import Record
 
 CUBIC = 195
 """First of the cubic space groups."""
@@ -30,7 +34,7 @@ class CubicPair:
     Parameters
     ----------
     family
-        Anonymised formula and space group, e.g. "AB3 221".
+        Anonymised formula and space group, e.g. "AB3-221".
     generated, true
         Lattice constant a of the conventional cell, Å.
     """
@@ -55,9 +59,6 @@ def read_cubic_pairs(folder: str | Path, dataset: str | Path) -> list[CubicPair]
     ValueError
         If the folder holds no finished run, or one of another data set; one line.
     """
-    from crystalicl_jobflow.crystal.symmetry import structure_dataset
-    from crystalicl_jobflow.datasets.records import read_crystal
-    from crystalicl_jobflow.datasets.sources import open_source
     from crystalicl_jobflow.utils.hashing import file_hash
 
     place = Path(folder)
@@ -65,9 +66,9 @@ def read_cubic_pairs(folder: str | Path, dataset: str | Path) -> list[CubicPair]
         if not (place / name).is_file():
             raise ValueError(f"{place} holds no finished run: {name} is missing")
     metrics = json.loads((place / METRICS).read_text(encoding="utf-8"))
-    if metrics.get("dataset_sha256") != file_hash(dataset):
+    content = file_hash(dataset)
+    if metrics.get("dataset_sha256") != content:
         raise ValueError(f"{place} is a run of {metrics.get('dataset')}, not of {dataset}")
-    records = {record.record_id: record for record in open_source(dataset).records()}
     pairs = []
     with (place / STRUCTURES).open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
@@ -75,21 +76,48 @@ def read_cubic_pairs(folder: str | Path, dataset: str | Path) -> list[CubicPair]
             if row["match"] != "True" or row["sample_index"] != "0" or group < CUBIC:
                 continue
             name = metrics["material_ids"][int(row["request_index"])]
-            if name not in records or (crystal := records[name].crystal) is None:
-                raise ValueError(f"{place} asked for {name}, which {dataset} does not hold")
-            truth = read_crystal(crystal)
-            found = structure_dataset(truth)
-            if found is None or found.number < CUBIC:
-                continue
-            atoms = len(found.std_positions)  # of the conventional cell
-            pairs.append(
-                CubicPair(
-                    f"{row['formula_anonymous']} {found.number}",
-                    (float(row["volume"]) / int(row["nsites"]) * atoms) ** (1 / 3),
-                    (truth.volume / len(truth) * atoms) ** (1 / 3),
-                )
-            )
+            try:
+                true = _true_cell(str(dataset), content, name)
+            except KeyError:
+                raise ValueError(f"{place} asked for {name}, which {dataset} lacks") from None
+            if true is not None:
+                made = float(row["volume"]) / int(row["nsites"]) * true.atoms
+                family = f"{row['formula_anonymous']}-{true.space_group}"
+                pairs.append(CubicPair(family, made ** (1 / 3), true.edge))
     return pairs
+
+
+@dataclass(frozen=True)
+class _TrueCell:
+    """Conventional cell of a cubic crystal: space group, atoms, edge in Å."""
+
+    space_group: int
+    atoms: int
+    edge: float
+
+
+@lru_cache(maxsize=50_000)
+def _true_cell(dataset: str, content: str, name: str) -> _TrueCell | None:
+    """Return the cell of a crystal of a file; None where it is not cubic."""
+    from crystalicl_jobflow.crystal.symmetry import structure_dataset
+    from crystalicl_jobflow.datasets.records import read_crystal
+
+    crystal = _records(dataset, content)[name].crystal
+    if crystal is None:
+        raise KeyError(name)
+    truth = read_crystal(crystal)
+    found = structure_dataset(truth)
+    if found is None or found.number < CUBIC:
+        return None
+    atoms = len(found.std_positions)
+    return _TrueCell(found.number, atoms, (truth.volume / len(truth) * atoms) ** (1 / 3))
+
+
+@lru_cache(maxsize=1)
+def _records(dataset: str, content: str) -> dict[str, Record]:  # noqa: ARG001 (part of the key)
+    from crystalicl_jobflow.datasets.sources import open_source
+
+    return {record.record_id: record for record in open_source(dataset).records()}
 
 
 def lattice_errors(pairs: Sequence[CubicPair]) -> dict[str, float | int | None]:
