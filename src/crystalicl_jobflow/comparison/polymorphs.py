@@ -42,9 +42,9 @@ def match_polymorphs(
 ) -> PolymorphMatches:
     """Compare crystals with all reference crystals of their reduced formula.
 
-    As METRe does ("match everything in reference", Martirossyan et al. 2025): a reference
-    is found if *any* crystal matches it, whatever its condition, and a crystal may match
-    several.
+    As METRe does ("match everyone to reference", Martirossyan et al., arXiv:2509.12178, 2025): a
+    reference is found if *any* crystal matches it, whatever its condition, and a crystal may
+    match several.
 
     Parameters
     ----------

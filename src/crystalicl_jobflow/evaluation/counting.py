@@ -27,7 +27,9 @@ COUNTING_RULES: dict[str, str] = {
     " checks / samples with a true crystal, as DiffCSP's code counts (Jiao et al. 2023)",
     "metre": "metre: reference crystals that any sample of their formula matches / reference"
     " crystals, every one counted, also polymorphs and doubled ones; metre_rms: mean of the"
-    " lowest RMS, matches that fail counted as stol (Martirossyan et al. 2025)",
+    " lowest RMS, matches that fail counted as stol, which its authors call cRMSE; matches are"
+    " those of primitive cells (Martirossyan et al., All that structure matches does not"
+    " glitter, arXiv:2509.12178, 2025, who draw as many samples as there are references)",
     "symprec=N": "space_group_at_N, symmetry_adherence_at_N: group found at symprec N Å is the one"
     " asked for (or else declared) / candidates with one; PLaID takes 0.01, the Materials Project"
     " 0.1",
@@ -210,7 +212,7 @@ def _metre(
             places.append(place)
     best: dict[int, float] = {}
     for place, answer in zip(places, match_many(pairs, processes=processes), strict=True):
-        if answer.rms is not None:
+        if answer.rms is not None and answer.reduced:  # as the authors' code has the matcher
             best[place] = min(answer.rms, best.get(place, math.inf))
     part.rates["metre"] = Rate.from_counts(len(best), len(reference))
     lowest = [best.get(place, MATCH_STOL) for place in range(len(reference))]

@@ -131,7 +131,7 @@ def structure_prediction(
         true crystals by default.
     metre
         Whether to compare samples with all reference crystals of their composition (METRe,
-        match everything in reference: Martirossyan et al. 2025).
+        match everyone to reference: Martirossyan et al. 2025).
     processes
         Processes for the comparisons.
     progress
