@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from crystalicl_jobflow.comparison.matching import MatchResult
-from crystalicl_jobflow.evaluation import metrics
+from crystalicl_jobflow.evaluation import metrics, text_parts
 from crystalicl_jobflow.evaluation.counting import check_rules, counting_part
 from crystalicl_jobflow.evaluation.energy_stage import properties_stage
 from crystalicl_jobflow.evaluation.match_rates import References, aligned
@@ -126,7 +126,7 @@ def evaluate_and_judge(
         processes=options.processes,
         progress=lambda done, of: report("Matching", done, of),
     )
-    added.append(metrics.text_part(judged, processes=options.processes, progress=report))
+    added.append(text_parts.text_part(judged, processes=options.processes, progress=report))
     if options.unique or options.novelty or energies.hull is not None:
         part = metrics.discovery_part(
             judged,
@@ -139,7 +139,7 @@ def evaluate_and_judge(
         added.append(part)
     if options.reward:
         added.append(
-            metrics.reward_part(judged, truths, processes=options.processes, progress=report)
+            text_parts.reward_part(judged, truths, processes=options.processes, progress=report)
         )
     if reference is not None:
         added.append(metrics.polymorph_part(judged, reference, processes=options.processes))
