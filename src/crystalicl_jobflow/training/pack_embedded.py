@@ -86,7 +86,8 @@ def pack_adapter(
     Parameters
     ----------
     adapter
-        Folder of a trained adapter, with the hash of the base weights that it was trained on.
+        Folder of a trained adapter; its card and the hash of the base weights that it was trained
+        on go with it.
     out
         Its folder; replaced.
     base_name
@@ -119,7 +120,9 @@ def pack_adapter(
     file = out / "adapter_model.safetensors"
     save_file({k: v.to(precision) for k, v in weights.items()}, file, {"format": "pt"})
     _write_config(adapter, out, base_name)
-    shutil.copyfile(adapter / "base_model.json", out / "base_model.json")
+    for name in ("base_model.json", "README.md"):
+        if (adapter / name).is_file():
+            shutil.copyfile(adapter / name, out / name)
     for path in out.iterdir():
         path.chmod(0o644)  # safetensors writes for the owner alone
     return sum(path.stat().st_size for path in out.iterdir())
