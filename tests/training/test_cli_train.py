@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -146,3 +147,17 @@ def test_mistakes_are_one_line(salts, tmp_path, words, message) -> None:
     assert message in done.stderr
     assert len(done.stderr.strip().splitlines()[-1]) < 200
     assert "Traceback" not in done.stderr
+
+
+def test_the_command_is_kept_without_places_but_with_names_of_the_hub(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from crystalicl_jobflow.cli.train._options import record_command
+
+    words = ["train", "lora", str(tmp_path / "a.csv"), "--base-name", "owner/model"]
+    more = ["--base-model", str(tmp_path / "runs" / "base" / "model"), "--cache", "/tmp/cache"]
+    monkeypatch.setattr("sys.argv", ["crystalicl", *words, *more, "--seed", "1"])
+    record_command(tmp_path)
+    assert (tmp_path / "command.txt").read_text() == (
+        "crystalicl train lora a.csv --base-name owner/model --base-model base/model --seed 1\n"
+    )

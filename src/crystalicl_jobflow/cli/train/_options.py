@@ -300,6 +300,7 @@ def shares(option: str, items: tuple[str, ...], kind: Callable[[str], Any]) -> d
 
 def record_command(out: Path) -> None:
     """Keep the command beside what it made, without the places of this machine."""
+    from crystalicl_jobflow.generation.model_places import is_path
     from crystalicl_jobflow.training.model_card import COMMAND
 
     words, skip = [], False
@@ -310,7 +311,8 @@ def record_command(out: Path) -> None:
         # a run's model keeps the run's name: runs/base/model
         names = Path(word).parts
         keep = 2 if names[-1:] == ("model",) else 1
-        words.append("/".join(names[-keep:]) if "/" in word else word)
+        # owner/model stays: a name on the hub
+        words.append("/".join(names[-keep:]) if "/" in word and is_path(word) else word)
     write_text(out / COMMAND, shlex.join(["crystalicl", *words]) + "\n")
 
 
