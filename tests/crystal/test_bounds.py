@@ -53,6 +53,25 @@ def test_angles_that_make_no_cell(angles: tuple[float, float, float]) -> None:
     assert bounds.angles_fault((60, 60, 60)) is None
 
 
+def test_the_quick_look_says_of_no_lattice_what_the_thorough_one_does_not() -> None:
+    """Random cells, from cubes to nearly flat ones, and from far too small to far too large."""
+    draw = np.random.default_rng(0)
+    plain = 0
+    for _ in range(3000):
+        matrix = draw.normal(size=(3, 3)) * 10 ** draw.uniform(-1, 3.3, size=(3, 1))
+        matrix[2] = matrix[2] * 10 ** -draw.uniform(0, 8) + draw.normal(size=2) @ matrix[:2]
+        quick = bounds._is_plainly_a_cell(matrix.tolist())
+        lengths = np.linalg.norm(matrix, axis=1)
+        spread = (np.linalg.det(matrix) / lengths.prod()) ** 2
+        inside = lengths.min() >= bounds.MIN_LENGTH and lengths.max() <= bounds.MAX_LENGTH
+        assert not quick or (inside and spread >= bounds.MIN_ANGLE_SPREAD)
+        assert (bounds.lattice_fault(matrix) is None) == (
+            inside and bool(spread >= bounds.MIN_ANGLE_SPREAD)
+        )
+        plain += quick
+    assert 100 < plain < 2700
+
+
 def test_numbers_sites_and_texts_out_of_bounds() -> None:
     assert "10.01 is out of bounds" in (bounds.coordinates_fault([[0, 0, 10.01]]) or "")
     assert "nan is out of bounds" in (bounds.coordinates_fault([[0, np.nan, 0]]) or "")

@@ -70,6 +70,8 @@ def angles_fault(angles: Sequence[float]) -> str | None:
 def lattice_fault(lattice: ArrayLike) -> str | None:
     """Describe why lattice vectors (rows, in Å, shape (3, 3)) are not a cell, or return None."""
     matrix = np.asarray(lattice, dtype=float)
+    if matrix.shape == (3, 3) and _is_plainly_a_cell(matrix.tolist()):
+        return None
     if matrix.shape != (3, 3) or not np.isfinite(matrix).all():
         return "the lattice vectors are not nine finite numbers"
     lengths = np.sqrt((matrix**2).sum(axis=1))
@@ -78,6 +80,20 @@ def lattice_fault(lattice: ArrayLike) -> str | None:
     if np.linalg.det(matrix / lengths[:, None]) ** 2 < MIN_ANGLE_SPREAD * (1 - 1e-6):
         return "the lattice vectors span no volume"
     return None
+
+
+def _is_plainly_a_cell(vectors: list[list[float]]) -> bool:
+    """Return whether lattice vectors are far from every bound: most are, and this is quick."""
+    a, b, c = vectors
+    lengths = [math.hypot(*vector) for vector in vectors]  # NaN compares false below
+    if not all(MIN_LENGTH * 1.01 < length < MAX_LENGTH / 1.01 for length in lengths):
+        return False
+    volume = (
+        a[0] * (b[1] * c[2] - b[2] * c[1])
+        + a[1] * (b[2] * c[0] - b[0] * c[2])
+        + a[2] * (b[0] * c[1] - b[1] * c[0])
+    )
+    return (volume / math.prod(lengths)) ** 2 > 1.01 * MIN_ANGLE_SPREAD
 
 
 def coordinates_fault(frac_coords: ArrayLike) -> str | None:

@@ -10,6 +10,7 @@ So the same crystal gives the same text, however its atoms or its origin were ch
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -104,7 +105,7 @@ class _Choices:
         positions = wyckoff.wyckoff_positions(number)
         normalizer = wyckoff.normalizer(number)
         self.letters = letters
-        self.fixed = [_fixed_point(position) for position in positions]
+        self.fixed = _fixed_points(number)
         self.polar = normalizer.polar if normalizer.polar.any() else None
         # orbits that are free in one description are free in all
         free = [i for i, letter in enumerate(letters[0]) if self.fixed[letter] is None]
@@ -157,6 +158,14 @@ class _Choices:
     def _on_plane(self, row: int, i: int) -> NDArray[np.float64]:
         at = row * self.n_free + self.row_of[i]
         return np.asarray(self.images[at][self.on_plane[at]])
+
+
+@cache
+def _fixed_points(
+    number: int,
+) -> list[tuple[tuple[int, int, int], NDArray[np.float64]] | None]:
+    """Return `_fixed_point` of each position of a group."""
+    return [_fixed_point(position) for position in wyckoff.wyckoff_positions(number)]
 
 
 def _fixed_point(

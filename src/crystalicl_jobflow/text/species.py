@@ -65,6 +65,10 @@ def format_species(amounts: dict[str, float]) -> str:
 
 def site_species(composition: Composition) -> str:
     """Return the species text of a site's composition, oxidation states left out."""
+    if len(composition) == 1:  # most sites
+        ((specie, amount),) = composition.items()
+        if amount == 1:
+            return str(specie.symbol)
     amounts: dict[str, float] = {}
     for specie, amount in composition.items():
         symbol = specie.symbol
