@@ -114,7 +114,7 @@ def test_it_is_tuned_and_the_adapter_knows_its_base(
 def test_the_adapter_that_ships_writes_crystals(smollm2: Path, perovskite: Retrieval) -> None:
     tuned: Any = load_generator(str(smollm2), "smollm2", device="cpu")
     assert (tuned.info.adapter, tuned.info.adapter_base_check) == ("smollm2", "weights")
-    for candidate in write(tuned, perovskite, constrain=True, tokens=200):
+    for candidate in write(tuned, perovskite, constrain=True, tokens=120):
         assert candidate.success == {"formula": True, "space_group": True}, candidate.text
-    free = write(tuned, perovskite, constrain=False, tokens=200)
+    free = write(tuned, perovskite, constrain=False, tokens=120)
     assert any(candidate.parsed for candidate in free), [candidate.text for candidate in free]
