@@ -17,12 +17,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from crystalicl_jobflow.benchmarks.run_folder import METRICS, STRUCTURES
+from crystalicl_jobflow.crystal.space_groups import crystal_system
 
 if TYPE_CHECKING:
     from crystalicl_jobflow.datasets.records import Record
-
-CUBIC = 195
-"""First of the cubic space groups."""
 
 _SEED = "seed_"
 
@@ -73,7 +71,7 @@ def read_cubic_pairs(folder: str | Path, dataset: str | Path) -> list[CubicPair]
     with (place / STRUCTURES).open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
             group = int(row["space_group"] or 0)
-            if row["match"] != "True" or row["sample_index"] != "0" or group < CUBIC:
+            if row["match"] != "True" or row["sample_index"] != "0" or not _is_cubic(group):
                 continue
             name = metrics["material_ids"][int(row["request_index"])]
             try:
@@ -85,6 +83,10 @@ def read_cubic_pairs(folder: str | Path, dataset: str | Path) -> list[CubicPair]
                 family = f"{row['formula_anonymous']}-{true.space_group}"
                 pairs.append(CubicPair(family, made ** (1 / 3), true.edge))
     return pairs
+
+
+def _is_cubic(number: int) -> bool:
+    return number > 0 and crystal_system(number) == "cubic"
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,7 @@ def _true_cell(dataset: str, content: str, name: str) -> _TrueCell | None:
         raise KeyError(name)
     truth = read_crystal(crystal)
     found = structure_dataset(truth)
-    if found is None or found.number < CUBIC:
+    if found is None or not _is_cubic(found.number):
         return None
     atoms = len(found.std_positions)
     return _TrueCell(found.number, atoms, (truth.volume / len(truth) * atoms) ** (1 / 3))

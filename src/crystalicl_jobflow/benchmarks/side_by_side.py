@@ -6,10 +6,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from crystalicl_jobflow.schemas.benchmark import TableDoc, TableRow
-
-TABLE_FILE = "table.json"
-"""File of a benchmark's folder with its tables."""
+from crystalicl_jobflow.schemas.benchmark import TABLE_FILE, TableDoc, TableRow
 
 
 def side_by_side(

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from crystalicl_jobflow.evaluation.intervals import half_width, value_text
-from crystalicl_jobflow.schemas.benchmark import RunDoc, TableDoc, TableRow
+from crystalicl_jobflow.schemas.benchmark import TABLE_FILE, RunDoc, TableDoc, TableRow
 from crystalicl_jobflow.utils.files import write_json, write_text
 from crystalicl_jobflow.utils.markdown import markdown_table
 from crystalicl_jobflow.utils.messages import counted
@@ -246,7 +246,7 @@ def markdown(table: TableDoc) -> str:
 
 def write_tables(folder: Path, tables: Sequence[TableDoc]) -> list[Path]:
     """Write tables as ``table.md`` and ``table.json``; return the paths."""
-    paths = [folder / "table.md", folder / "table.json"]
+    paths = [folder / "table.md", folder / TABLE_FILE]
     write_text(paths[0], "\n".join(map(markdown, tables)))
     documents = [table.model_dump(mode="json") for table in tables]
     write_json(paths[1], documents)

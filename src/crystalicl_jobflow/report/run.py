@@ -22,13 +22,10 @@ from crystalicl_jobflow.schemas import (
     Evaluation,
     Rate,
 )
-from crystalicl_jobflow.schemas.benchmark import TableDoc
+from crystalicl_jobflow.schemas.benchmark import TABLE_FILE, TableDoc
 from crystalicl_jobflow.schemas.diffraction import PATTERN_FILE, PowderPattern
 from crystalicl_jobflow.schemas.structure_table import OLD_COLUMNS
 from crystalicl_jobflow.utils.messages import first_line
-
-TABLE_FILE = "table.json"
-"""What ``crystalicl benchmark`` writes beside its runs."""
 
 SUMMARY_FILE = "summary.json"
 """What ``crystalicl generate`` and ``demo`` write in place of a METRICS_FILE."""

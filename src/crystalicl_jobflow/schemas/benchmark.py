@@ -11,6 +11,9 @@ from crystalicl_jobflow.schemas.base import Batched, Document
 from crystalicl_jobflow.schemas.candidate import Candidate
 from crystalicl_jobflow.schemas.retrieval import Demonstration
 
+TABLE_FILE = "table.json"
+"""What ``crystalicl benchmark`` writes beside its runs: the tables."""
+
 
 class Comparison(Document):
     """A generated crystal beside the true one."""

@@ -5,6 +5,10 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
 
 LARGEST = 40_000_000
 """Maximum total size of base model and adapter in bytes."""
@@ -45,19 +49,15 @@ def pack(
         If a folder holds no model or adapter, the precision is unknown, or the total size exceeds
         `LARGEST`.
     """
-    import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     from crystalicl_jobflow.generation.adapter_base import record_base
     from crystalicl_jobflow.training.base_model import save_base
 
     base, adapter, out = Path(base), Path(adapter), Path(out)
-    precision = getattr(torch, dtype, None)
-    if not isinstance(precision, torch.dtype):
-        raise ValueError(f"dtype {dtype!r} is not known")
-    for folder, name in ((base, "config.json"), (adapter, "adapter_config.json")):
-        if not (folder / name).is_file():
-            raise ValueError(f"{folder} has no {name}")
+    precision = _precision(dtype)
+    _require(base, "config.json")
+    _require(adapter, "adapter_config.json")
     for name in ("base", "adapter"):
         shutil.rmtree(out / name, ignore_errors=True)
     model = AutoModelForCausalLM.from_pretrained(base, trust_remote_code=False)
@@ -105,15 +105,11 @@ def pack_adapter(
     ValueError
         If the folder holds no adapter, or the precision is unknown.
     """
-    import torch
     from safetensors.torch import load_file, save_file
 
     adapter, out = Path(adapter), Path(out)
-    precision = getattr(torch, dtype, None)
-    if not isinstance(precision, torch.dtype):
-        raise ValueError(f"dtype {dtype!r} is not known")
-    if not (adapter / "adapter_config.json").is_file():
-        raise ValueError(f"{adapter} has no adapter_config.json")
+    precision = _precision(dtype)
+    _require(adapter, "adapter_config.json")
     weights = load_file(adapter / "adapter_model.safetensors")
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
@@ -126,6 +122,20 @@ def pack_adapter(
     for path in out.iterdir():
         path.chmod(0o644)  # safetensors writes for the owner alone
     return sum(path.stat().st_size for path in out.iterdir())
+
+
+def _precision(dtype: str) -> torch.dtype:
+    import torch
+
+    found = getattr(torch, dtype, None)
+    if not isinstance(found, torch.dtype):
+        raise ValueError(f"dtype {dtype!r} is not known")
+    return found
+
+
+def _require(folder: Path, name: str) -> None:
+    if not (folder / name).is_file():
+        raise ValueError(f"{folder} has no {name}")
 
 
 def _write_config(adapter: Path, out: Path, base_name: str) -> None:
