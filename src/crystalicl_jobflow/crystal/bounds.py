@@ -99,9 +99,9 @@ def _is_plainly_a_cell(vectors: list[list[float]]) -> bool:
 def coordinates_fault(frac_coords: ArrayLike) -> str | None:
     """Name the first fractional coordinate that is not finite or out of bounds, or return None."""
     coords = np.asarray(frac_coords, dtype=float)
-    within = np.abs(coords) <= MAX_COORDINATE  # not true of NaN
-    if within.all():
+    if not coords.size or np.abs(coords).max() <= MAX_COORDINATE:  # not true of NaN
         return None
+    within = np.abs(coords) <= MAX_COORDINATE
     return f"a coordinate of {coords[~within][0]:g} is out of bounds (±{MAX_COORDINATE:g})"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,10 +40,9 @@ def constrain_lattice(
 def lattice_matrix(lengths: Sequence[float], angles: Sequence[float]) -> NDArray[np.float64]:
     """Return lattice vectors in Å as rows, shape (3, 3): c along z, a in the xz plane."""
     a, b, c = lengths
-    cos_alpha, cos_beta, cos_gamma = np.cos(np.radians(angles))
-    sin_alpha, sin_beta, _ = np.sin(np.radians(angles))
-    cos_gamma_star = np.clip((cos_alpha * cos_beta - cos_gamma) / (sin_alpha * sin_beta), -1, 1)
-    sin_gamma_star = np.sqrt(1 - cos_gamma_star**2)
+    cos_alpha, cos_beta, sin_alpha, sin_beta, cos_gamma_star, sin_gamma_star = _cosines(
+        tuple(angles)
+    )
     return np.array(
         [
             [a * sin_beta, 0.0, a * cos_beta],
@@ -50,6 +50,17 @@ def lattice_matrix(lengths: Sequence[float], angles: Sequence[float]) -> NDArray
             [0.0, 0.0, c],
         ]
     )
+
+
+@lru_cache(maxsize=1024)  # most cells have one of two shapes
+def _cosines(angles: tuple[float, ...]) -> tuple[float, ...]:
+    """Return cosines and sines of a cell's angles: alpha and beta, and of the reciprocal gamma."""
+    cos_alpha, cos_beta, cos_gamma = np.cos(np.radians(angles))
+    sin_alpha, sin_beta, _ = np.sin(np.radians(angles))
+    cos_gamma_star = np.clip((cos_alpha * cos_beta - cos_gamma) / (sin_alpha * sin_beta), -1, 1)
+    sin_gamma_star = np.sqrt(1 - cos_gamma_star**2)
+    values = (cos_alpha, cos_beta, sin_alpha, sin_beta, cos_gamma_star, sin_gamma_star)
+    return tuple(map(float, values))
 
 
 def lattice_parameters(lattice: NDArray[np.float64]) -> tuple[Triple, Triple]:

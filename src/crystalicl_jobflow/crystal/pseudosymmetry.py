@@ -2,14 +2,14 @@
 
 An operation that extends a group G to a supergroup has, up to operations of G, a rotation that
 represents one of G's cosets in the point group of the lattice, and moves one chosen atom onto an
-atom of its species. There are few of these; each is tried on one atom of every orbit. If all fail
-by a wide margin, a symmetry search would find G and can be skipped.
+atom of its species. There are few of these; each is tried on one atom of every orbit, then on all
+atoms. If all fail by a wide margin, a symmetry search would find G and can be skipped.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 
 import numpy as np
@@ -62,25 +62,64 @@ def may_be_higher(
     }
     # species with few atoms first: they exclude most operations at the least cost
     ordered = sorted(zip(species, orbits, strict=True), key=lambda pair: len(targets[pair[0]]))
-    anchors = targets[ordered[0][0]]
-    rotations = _coset_rotations(number, holohedry)  # the identity first
-    moved = anchors[0] @ rotations.transpose(0, 2, 1)  # (rotations, 3)
-    shifts = anchors - moved[:, None]  # (rotations, anchors, 3)
-    keep = np.ones(shifts.shape[:2], dtype=bool)
-    # the identity with a lattice vector is no additional symmetry
-    gaps = shifts[0][:, None] - _centring_vectors(number)
-    keep[0] = (np.abs(gaps - np.rint(gaps)).max(2) > wyckoff.SAME_POINT).all(1)
-    which, _ = np.nonzero(keep)
-    left, turns = shifts[keep], rotations[which]
+    turns, left = _operations(number, holohedry, targets[ordered[0][0]])
     for name, orbit in ordered[1:]:  # the chosen atom itself goes onto one by construction
         if not len(left):
             return False
         gaps = (turns @ orbit[0] + left)[:, None] - targets[name]  # (candidates, atoms, 3)
-        gaps -= np.rint(gaps)
-        gaps = gaps @ lattice
-        hit = ((gaps * gaps).sum(2) < NEARLY**2).any(1)
+        hit = _distances_squared(gaps, lattice).min(1) < NEARLY**2
         left, turns = left[hit], turns[hit]
-    return len(left) > 0
+    return len(left) > 0 and _maps_all(turns, left, targets, lattice)
+
+
+def _operations(
+    number: int, holohedry: int, atoms: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the operations of other cosets that move the first of some atoms onto one of them.
+
+    Returns
+    -------
+    rotations, translations : numpy.ndarray
+        Shapes (n, 3, 3) and (n, 3).
+    """
+    rotations = _coset_rotations(number, holohedry)
+    centring = _centring_vectors(number)
+    moved = atoms[0] @ rotations.transpose(0, 2, 1)  # (rotations, 3)
+    shifts = (atoms - moved[:, None]).reshape(-1, 3)
+    turns = np.repeat(rotations, len(atoms), axis=0)
+    if len(atoms) > len(centring):
+        # the identity with a vector that is no lattice vector
+        moves = atoms - atoms[0]
+        gaps = moves[:, None] - centring
+        moves = moves[(np.abs(gaps - np.rint(gaps)).max(2) > wyckoff.SAME_POINT).all(1)]
+        shifts = np.concatenate([shifts, moves])
+        turns = np.concatenate([turns, np.broadcast_to(np.eye(3), (len(moves), 3, 3))])
+    return turns, shifts
+
+
+def _maps_all(
+    turns: NDArray[np.float64],
+    shifts: NDArray[np.float64],
+    atoms: Mapping[str, NDArray[np.float64]],
+    lattice: NDArray[np.float64],
+) -> bool:
+    """Return whether one of some operations moves all atoms onto atoms of their species."""
+    for points in atoms.values():
+        moved = points @ turns.transpose(0, 2, 1) + shifts[:, None]  # (operations, atoms, 3)
+        hit = _distances_squared(moved[:, :, None] - points, lattice).min(2) < NEARLY**2
+        keep = hit.all(1)
+        if not keep.any():
+            return False
+        turns, shifts = turns[keep], shifts[keep]
+    return True
+
+
+def _distances_squared(
+    gaps: NDArray[np.float64], lattice: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return the squares of distances to the nearest images in Å²; gaps have shape (…, 3)."""
+    gaps = (gaps - np.rint(gaps)) @ lattice
+    return np.asarray((gaps * gaps).sum(-1))
 
 
 def _holohedry(number: int, lengths: Sequence[float]) -> int | None:
@@ -116,16 +155,16 @@ def _holohedry(number: int, lengths: Sequence[float]) -> int | None:
 
 @cache
 def _coset_rotations(number: int, holohedry: int) -> NDArray[np.float64]:
-    """Return one rotation of each coset of the point group in that of the lattice."""
+    """Return one rotation of each other coset of the point group in that of the lattice."""
     own = {r.tobytes(): r for r in wyckoff.operations(number).rotations}.values()
     covered: set[bytes] = set()
-    chosen = [np.eye(3, dtype=np.int64)]
+    chosen = []
     covered.update(rotation.tobytes() for rotation in own)
     for rotation in wyckoff.operations(holohedry).rotations:
         if rotation.tobytes() not in covered:
             chosen.append(rotation)
             covered.update((rotation @ other).tobytes() for other in own)
-    return np.array(chosen, dtype=float)
+    return np.array(chosen, dtype=float).reshape(-1, 3, 3)
 
 
 @cache

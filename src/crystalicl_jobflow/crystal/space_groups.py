@@ -132,12 +132,14 @@ def number(symbol_or_number: str | int) -> int:
     return int(symbol_or_number)
 
 
+@cache
 def crystal_system(number: int) -> str:
     """Return the crystal system of a group number, ``triclinic`` to ``cubic``."""
     _check(number)
     return [name for start, name in _SYSTEM_STARTS if number >= start][-1]
 
 
+@cache
 def centring_multiplicity(number: int) -> int:
     """Return how many primitive cells the conventional cell holds (1, 2, 3 or 4)."""
     return _CENTRING[symbol(number)[0]]

@@ -11,9 +11,10 @@ differ from spglib's (of 3,564, 1,919 and 1,048).
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import moyopy
 import numpy as np
@@ -21,7 +22,12 @@ import spglib
 from numpy.typing import NDArray
 
 from crystalicl_jobflow.crystal.bounds import cell_fault
-from crystalicl_jobflow.crystal.wyckoff import SNAP_TOLERANCE, centring_multiplicity, snap
+from crystalicl_jobflow.crystal.wyckoff import (
+    SNAP_TOLERANCE,
+    SnapResult,
+    centring_multiplicity,
+    snap,
+)
 from crystalicl_jobflow.thresholds import ANGLE_TOLERANCE, SLENDER_CELL, SYMPREC
 
 if TYPE_CHECKING:
@@ -58,19 +64,36 @@ class StandardCell:
         Space-group number.
     lattice
         Rows are the conventional cell's vectors in Å, shape (3, 3).
-    frac_coords
-        One point of each orbit, exactly on its Wyckoff position, shape (n, 3).
     labels
         What occupies each orbit, shape (n,).
-    multiplicity
-        Shape (n,).
+    points
+        One point of each orbit, exactly on its Wyckoff position.
     """
+
+    number: int
+    lattice: NDArray[np.float64]
+    labels: NDArray[np.integer[Any]]
+    points: SnapResult
+
+    @property
+    def frac_coords(self) -> NDArray[np.float64]:
+        """Of one point of each orbit, shape (n, 3)."""
+        return self.points.frac_coords
+
+    @property
+    def multiplicity(self) -> NDArray[np.int64]:
+        """Points of each orbit in the conventional cell, shape (n,)."""
+        return self.points.multiplicity
+
+
+class _Found(NamedTuple):
+    """What a symmetry search gives: as `StandardCell`, with points that are not snapped yet."""
 
     number: int
     lattice: NDArray[np.float64]
     frac_coords: NDArray[np.float64]
     labels: NDArray[np.integer[Any]]
-    multiplicity: NDArray[np.int64]
+    multiplicity: list[int]
 
 
 def standard_cell(
@@ -110,16 +133,9 @@ def standard_cell(
     for found in _candidates(lattice, frac_coords, labels, symprec):
         for tolerance in _SNAP_TOLERANCES if partly_occupied else _SNAP_TOLERANCES[:1]:
             snapped = snap(found.frac_coords, found.number, tolerance)
-            if np.array_equal(snapped.multiplicity, found.multiplicity):
-                return StandardCell(
-                    found.number,
-                    found.lattice,
-                    snapped.frac_coords,
-                    found.labels,
-                    found.multiplicity,
-                )
-    ones = np.ones(len(labels), dtype=np.int64)
-    return StandardCell(1, lattice, frac_coords, labels, ones)
+            if snapped.multiplicity.tolist() == found.multiplicity:
+                return StandardCell(found.number, found.lattice, found.labels, snapped)
+    return StandardCell(1, lattice, labels, snap(frac_coords, 1))
 
 
 def has_group(
@@ -243,7 +259,7 @@ def _candidates(
     frac_coords: NDArray[np.float64],
     labels: NDArray[np.integer[Any]],
     symprec: float,
-) -> Iterator[StandardCell]:
+) -> Iterator[_Found]:
     fast = _with_moyopy(lattice, frac_coords, labels, symprec)
     if fast is not None:
         yield fast
@@ -258,7 +274,7 @@ def _with_moyopy(
     frac_coords: NDArray[np.float64],
     labels: NDArray[np.integer[Any]],
     symprec: float,
-) -> StandardCell | None:
+) -> _Found | None:
     cell = moyopy.Cell(lattice.tolist(), frac_coords.tolist(), labels.tolist())
     try:
         dataset = moyopy.MoyoDataset(cell, symprec=symprec, setting=_SETTING)
@@ -277,23 +293,16 @@ def _with_moyopy(
                 return None
     except ValueError:
         return None
-    counts: dict[int, int] = {}
-    first: list[int] = []
     orbits = dataset.orbits
-    for atom, orbit in enumerate(orbits):
-        if orbit not in counts:
-            first.append(atom)
-            counts[orbit] = 0
-        counts[orbit] += 1
+    counts = Counter(orbits)  # in the order of their first atoms
+    first = [mapping[orbits.index(orbit)] for orbit in counts]
     std_basis = np.array(dataset.std_cell.basis)
-    return StandardCell(
+    return _Found(
         dataset.number,
         std_basis,
-        positions[[mapping[atom] for atom in first]] @ basis @ np.linalg.inv(std_basis),
-        labels[[orbits[atom] for atom in first]],
-        _in_conventional_cell(
-            np.array(list(counts.values())), len(labels), len(positions), dataset.number
-        ),
+        positions[first] @ basis @ np.linalg.inv(std_basis),
+        labels[list(counts)],
+        _in_conventional_cell(counts.values(), len(labels), len(positions), dataset.number),
     )
 
 
@@ -317,8 +326,8 @@ def _deviation(
     """
     change = np.array(dataset.prim_std_linear)
     turned = (lattice.T @ change).T @ np.array(dataset.std_rotation_matrix).T
-    moved = np.linalg.solve(change, (frac_coords - dataset.prim_std_origin_shift).T).T
-    gaps = moved - positions
+    gaps = (frac_coords - dataset.prim_std_origin_shift) @ np.linalg.inv(change).T
+    gaps -= positions
     gaps -= np.rint(gaps)
     return float(max(np.abs(turned - basis).max(), np.abs(gaps @ basis).max()))
 
@@ -328,7 +337,7 @@ def _with_spglib(
     frac_coords: NDArray[np.float64],
     labels: NDArray[np.integer[Any]],
     symprec: float,
-) -> StandardCell | None:
+) -> _Found | None:
     dataset = spglib_dataset(lattice, frac_coords, labels, symprec=symprec)
     if dataset is None:
         return None
@@ -337,21 +346,22 @@ def _with_spglib(
     )
     mapping = dataset.std_mapping_to_primitive
     index = [int(np.argmax(mapping == p)) for p in dataset.mapping_to_primitive[first]]
-    return StandardCell(
+    return _Found(
         dataset.number,
         np.array(dataset.std_lattice),
         np.array(dataset.std_positions)[index],
         labels[orbits],
-        _in_conventional_cell(counts, len(labels), int(mapping.max()) + 1, dataset.number),
+        _in_conventional_cell(counts.tolist(), len(labels), int(mapping.max()) + 1, dataset.number),
     )
 
 
 def _in_conventional_cell(
-    counts: NDArray[np.int64], n_input: int, n_primitive: int, number: int
-) -> NDArray[np.int64]:
+    counts: Iterable[int], n_input: int, n_primitive: int, number: int
+) -> list[int]:
     """Return orbit sizes in the conventional cell from those in the input cell.
 
     A size that is not a whole number is returned as 0, which no orbit has.
     """
-    sizes = counts * (n_primitive * centring_multiplicity(number))
-    return np.where(sizes % n_input == 0, sizes // n_input, 0)
+    scale = n_primitive * centring_multiplicity(number)
+    sizes = (divmod(count * scale, n_input) for count in counts)
+    return [0 if rest else size for size, rest in sizes]

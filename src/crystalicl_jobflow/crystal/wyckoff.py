@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib import resources
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -46,6 +47,7 @@ __all__ = [
     "on_first_triplets",
     "operations",
     "orbit",
+    "orbits",
     "snap",
     "symbol",
     "wrap",
@@ -170,11 +172,15 @@ class SnapResult:
     stabilizer_mask
         Operations that leave each point where it is, up to a lattice vector, shape
         (n, operations).
+    vectors
+        The lattice vector between each image and the point's nearest equivalent, in whole
+        numbers, shape (n, operations, 3).
     """
 
     frac_coords: NDArray[np.float64]
     multiplicity: NDArray[np.int64]
     stabilizer_mask: NDArray[np.bool_]
+    vectors: NDArray[np.float64]
 
 
 @cache
@@ -251,19 +257,32 @@ def snap(frac_coords: ArrayLike, number: int, tol: float = SNAP_TOLERANCE) -> Sn
     group = operations(number)
     points = np.array(frac_coords, dtype=float).reshape(-1, 3)
     for _ in range(SNAP_ROUNDS):
-        moves = group.apply(points) - points[:, None]  # (n, operations, 3)
-        moves -= np.rint(moves)
-        lengths = np.abs(moves).max(2)
+        moves, vectors, lengths = _moves(group, points)
         stays = lengths < tol
         step = (moves * stays[:, :, None]).sum(1) / stays.sum(1, keepdims=True)
         points += step
         if np.abs(step).max(initial=0.0) < 1e-9:
             break
     else:
-        moves = group.apply(points) - points[:, None]
-        lengths = np.abs(moves - np.rint(moves)).max(2)
+        _, vectors, lengths = _moves(group, points)
     mask = lengths < SAME_POINT
-    return SnapResult(points, len(group) // mask.sum(1), mask)
+    return SnapResult(points, len(group) // mask.sum(1), mask, vectors)
+
+
+def _moves(
+    group: SpaceGroupOperations, points: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return how operations move points, without lattice vectors, these, and by how much.
+
+    Shapes (n, operations, 3) twice, and (n, operations) for the max-norm.
+    """
+    moves = group.apply(points)
+    moves -= points[:, None]
+    vectors = np.rint(moves)
+    moves -= vectors
+    sizes = np.abs(moves)
+    # faster than `max` over an axis of three
+    return moves, vectors, np.maximum(np.maximum(sizes[..., 0], sizes[..., 1]), sizes[..., 2])
 
 
 _ORBIT_INDEX: dict[tuple[int, bytes], NDArray[np.int64]] = {}
@@ -293,7 +312,28 @@ def orbit(
     if stabilizer_mask is None:
         moves = images - point
         stabilizer_mask = np.abs(moves - np.rint(moves)).max(1) < SAME_POINT
-    # Which images coincide depends only on the stabilizer, so it is determined once.
+    return wrap(images[_distinct(images, number, stabilizer_mask)])
+
+
+def orbits(snapped: SnapResult, number: int) -> list[NDArray[np.float64]]:
+    """Return `orbit` of each snapped point."""
+    images = operations(number).apply(snapped.frac_coords)
+    parts = [
+        own[_distinct(own, number, mask)]
+        for own, mask in zip(images, snapped.stabilizer_mask, strict=True)
+    ]
+    points = wrap(np.concatenate(parts))
+    ends = list(accumulate(map(len, parts)))
+    return [points[end - len(part) : end] for part, end in zip(parts, ends, strict=True)]
+
+
+def _distinct(
+    images: NDArray[np.float64], number: int, stabilizer_mask: NDArray[np.bool_]
+) -> NDArray[np.int64]:
+    """Return the operations with distinct images of a point, the first of each.
+
+    Which images coincide depends only on the stabilizer, so it is determined once.
+    """
     key = (number, stabilizer_mask.tobytes())
     index = _ORBIT_INDEX.get(key)
     if index is None:
@@ -301,7 +341,7 @@ def orbit(
         same = np.abs(gaps - np.rint(gaps)).max(2) < 2 * SAME_POINT
         index = np.flatnonzero(np.argmax(same, axis=1) == np.arange(len(images)))
         _ORBIT_INDEX[key] = index
-    return wrap(images[index])
+    return index
 
 
 def wrap(frac_coords: NDArray[np.float64]) -> NDArray[np.float64]:

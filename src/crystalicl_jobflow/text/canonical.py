@@ -9,35 +9,34 @@ So the same crystal gives the same text, however its atoms or its origin were ch
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from functools import cache
+from collections.abc import Iterator, Sequence
+from functools import cache, lru_cache
+from itertools import accumulate, pairwise
+from operator import itemgetter
 
 import numpy as np
 from numpy.typing import NDArray
 
 from crystalicl_jobflow.crystal import wyckoff
 from crystalicl_jobflow.crystal.lattice import triple
+from crystalicl_jobflow.crystal.site_kinds import SiteKind, site_kinds
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyzA"
 _ORDER = {letter: index for index, letter in enumerate(_LETTERS)}
 #: Coordinates are written as multiples of one hundredth.
 COORDINATE_STEPS = 100
 _CODE = np.array([COORDINATE_STEPS**2, COORDINATE_STEPS, 1])
+#: Images under origin shifts that are looked at together, which bounds the memory.
+_MOST_TOGETHER = 1 << 18
 
-#: (rank, letter, digits), which orbit, coordinates.
-_Site = tuple[tuple[int, ...], int, NDArray[np.float64]]
-
-
-def written(frac_coords: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Return coordinates as whole hundredths in 0 to 99; halves are rounded up despite noise."""
-    return np.floor(frac_coords * COORDINATE_STEPS + 0.5 + 1e-5).astype(np.int64) % COORDINATE_STEPS
+#: By this sites are sorted and descriptions compared: species, letter, written coordinates.
+_Key = tuple[int, int, int]
+#: A site's key, which orbit it is, and which image of it (-1 for that of a fixed position).
+_Site = tuple[_Key, int, int]
 
 
 def canonical_sites(
-    number: int,
-    frac_coords: NDArray[np.float64],
-    multiplicity: NDArray[np.int64],
-    ranks: Sequence[int],
+    number: int, points: wyckoff.SnapResult, ranks: Sequence[int]
 ) -> list[tuple[int, str, tuple[float, float, float]]]:
     """Choose the description of a crystal that comes first.
 
@@ -45,9 +44,8 @@ def canonical_sites(
     ----------
     number
         Space-group number.
-    frac_coords, multiplicity
-        One point per orbit, exactly on its Wyckoff position, and the orbits' sizes in
-        the conventional cell; shapes (n, 3) and (n,).
+    points
+        One per orbit, on its Wyckoff position.
     ranks
         The species of each orbit as an integer, in the order in which they are written.
 
@@ -56,132 +54,183 @@ def canonical_sites(
     list of (index, letter, frac_coords)
         In the order in which the sites are written; `index` counts the given orbits.
     """
+    kinds = site_kinds(number, points)
     positions = wyckoff.wyckoff_positions(number)
-    indices = wyckoff.wyckoff_index(frac_coords, number, multiplicity)
-    if (indices < 0).any():
+    indices = tuple(kind.position for kind in kinds)
+    if min(indices) < 0:
         raise ValueError(f"a site lies on no Wyckoff position of group {number}")
-    letters = [positions[i].letter for i in indices]
-    normalizer = wyckoff.normalizer(number)
-
     # Letters first: they leave few of the equivalent descriptions to compare in full.
-    described = []
-    for mapping in normalizer.letters:
-        new = [_ORDER[mapping[letter]] for letter in letters]
-        described.append((sorted(zip(ranks, new, strict=True)), new))
-    key = min(described)[0]
-    cosets = [coset for coset, (other, _) in enumerate(described) if other == key]
-    choices = _Choices(number, frac_coords, cosets, [described[coset][1] for coset in cosets])
-
-    best: list[_Site] | None = None
-    for row in range(len(cosets)):
-        anchors = [i for i, new in enumerate(choices.letters[row]) if (ranks[i], new) == key[0]]
-        for shift in choices.shifts(row, anchors):
-            sites = choices.sites(row, ranks, shift)
-            sites.sort(key=lambda site: site[0])
-            if best is None or [s[0] for s in sites] < [s[0] for s in best]:
-                best = sites
+    cosets, letters = _first_letters(number, tuple(ranks), indices)
+    fixed = _fixed_points(number)
+    # orbits that are free in one description are free in all
+    free = [i for i, letter in enumerate(letters[0]) if fixed[letter] is None]
+    images, ends = _images(number, points.frac_coords, kinds, cosets, free)
+    best: tuple[list[_Key], list[_Site], NDArray[np.float64] | None] | None = None
+    for new, chosen, shift in _descriptions(number, ranks, letters, free, images, ends):
+        first = dict(zip(free, chosen, strict=True))
+        sites: list[_Site] = []
+        for i, (rank, letter) in enumerate(zip(ranks, new, strict=True)):
+            known = fixed[letter]
+            code, at = first[i] if known is None else (known, -1)
+            sites.append(((rank, letter, code), i, at))
+        sites.sort(key=itemgetter(0))
+        keys = [key for key, _, _ in sites]
+        if best is None or keys < best[0]:
+            best = keys, sites, shift
     assert best is not None
-    points = wyckoff.wrap(np.array([point for _, _, point in best]))
+    _, sites, shift = best
+    coords = np.array(
+        [images[at] if at >= 0 else positions[key[1]].translation for key, _, at in sites]
+    )
+    coords = wyckoff.wrap(coords if shift is None else coords - shift)
     return [
-        (index, _LETTERS[order[1]], triple(point))
-        for (order, index, _), point in zip(best, points.tolist(), strict=True)
+        (index, _LETTERS[key[1]], triple(point))
+        for (key, index, _), point in zip(sites, coords.tolist(), strict=True)
     ]
 
 
-class _Choices:
-    """Points of each orbit on its position's first triplet, in several descriptions.
+def written(frac_coords: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return coordinates as whole hundredths in 0 to 99; halves are rounded up despite noise.
 
-    Fixed positions have one such point, which the tables hold. The others are found at
-    once for all descriptions (rows) and orbits.
+    Those of a point, shape (…, 3), are the digits of one number, shape (…).
     """
+    steps = np.floor(frac_coords * COORDINATE_STEPS + 0.5 + 1e-5).astype(np.int64)
+    return np.asarray(steps % COORDINATE_STEPS @ _CODE)
 
-    def __init__(
-        self,
-        number: int,
-        frac_coords: NDArray[np.float64],
-        cosets: list[int],
-        letters: list[list[int]],
-    ) -> None:
-        positions = wyckoff.wyckoff_positions(number)
-        normalizer = wyckoff.normalizer(number)
-        self.letters = letters
-        self.fixed = _fixed_points(number)
-        self.polar = normalizer.polar if normalizer.polar.any() else None
-        # orbits that are free in one description are free in all
-        free = [i for i, letter in enumerate(letters[0]) if self.fixed[letter] is None]
-        self.row_of = {i: row for row, i in enumerate(free)}
-        self.n_free = len(free)
-        if not free:
-            return
-        moved = (
-            frac_coords[free] @ normalizer.rotations[cosets].transpose(0, 2, 1)
-            + normalizer.translations[cosets][:, None]
-        )  # (cosets, free, 3)
-        self.images = wyckoff.operations(number).apply(moved.reshape(-1, 3))
-        planes = [positions[new[i]] for new in letters for i in free]
-        self.on_plane = wyckoff.on_first_triplets(self.images, planes)
-        if self.polar is None:
-            digits = written(self.images)
-            codes = np.where(self.on_plane, digits @ _CODE, COORDINATE_STEPS**3)
-            first = np.argmin(codes, axis=1)
-            rows = np.arange(len(first))
-            self.digits = digits[rows, first].tolist()
-            self.points = self.images[rows, first]
 
-    def shifts(self, row: int, anchors: list[int]) -> Iterable[NDArray[np.float64] | None]:
-        """Return the origin shifts to be tried in a description, None for no shift."""
-        if self.polar is None:
-            return (None,)
-        points = [self._on_plane(row, i) for i in anchors]
-        return _polar_shifts(np.concatenate(points), self.polar)
+@lru_cache(maxsize=1 << 14)
+def _first_letters(
+    number: int, ranks: tuple[int, ...], positions: tuple[int, ...]
+) -> tuple[list[int], list[list[int]]]:
+    """Return the cosets of the normalizer with the first letters.
 
-    def sites(
-        self, row: int, ranks: Sequence[int], shift: NDArray[np.float64] | None
-    ) -> list[_Site]:
-        """Return the first point of every orbit, with its sort key."""
-        sites: list[_Site] = []
-        for i, letter in enumerate(self.letters[row]):
-            known = self.fixed[letter]
-            if known is not None:
-                sites.append(((ranks[i], letter, *known[0]), i, known[1]))
-                continue
-            if shift is None:
-                at = row * self.n_free + self.row_of[i]
-                sites.append(((ranks[i], letter, *self.digits[at]), i, self.points[at]))
-                continue
-            points = self._on_plane(row, i) - shift
-            digits = written(points)
-            first = int(np.argmin(digits @ _CODE))
-            sites.append(((ranks[i], letter, *digits[first].tolist()), i, points[first]))
-        return sites
+    Parameters
+    ----------
+    number
+        Space-group number.
+    ranks, positions
+        The species of each orbit, and the index of its Wyckoff position.
 
-    def _on_plane(self, row: int, i: int) -> NDArray[np.float64]:
-        at = row * self.n_free + self.row_of[i]
-        return np.asarray(self.images[at][self.on_plane[at]])
+    Returns
+    -------
+    cosets, letters : list
+        The letters of all orbits, as their places in the alphabet, under each of these cosets.
+    """
+    names = [position.letter for position in wyckoff.wyckoff_positions(number)]
+    described = []
+    for mapping in wyckoff.normalizer(number).letters:
+        new = [_ORDER[mapping[names[position]]] for position in positions]
+        described.append((sorted(zip(ranks, new, strict=True)), new))
+    first = min(described)[0]
+    cosets = [coset for coset, (other, _) in enumerate(described) if other == first]
+    return cosets, [described[coset][1] for coset in cosets]
+
+
+def _images(
+    number: int,
+    frac_coords: NDArray[np.float64],
+    kinds: Sequence[SiteKind],
+    cosets: Sequence[int],
+    free: Sequence[int],
+) -> tuple[NDArray[np.float64], list[int]]:
+    """Return the points of free orbits on the first triplets of their positions.
+
+    Returns
+    -------
+    images, ends
+        Shape (n, 3), for all cosets and within them for all free orbits; where those of each
+        begin and end.
+    """
+    if not free:
+        return np.empty((0, 3)), [0]
+    normalizer = wyckoff.normalizer(number)
+    moved = (
+        frac_coords[free] @ normalizer.rotations[cosets].transpose(0, 2, 1)
+        + normalizer.translations[cosets][:, None]
+    )  # (cosets, free, 3)
+    operations = [kinds[i].to_first_triplet(coset) for coset in cosets for i in free]
+    counts = [len(translations) for _, translations in operations]
+    images = np.einsum(
+        "nij,nj->ni",
+        np.concatenate([rotations for rotations, _ in operations]),
+        np.repeat(moved.reshape(-1, 3), counts, axis=0),
+    )
+    images += np.concatenate([translations for _, translations in operations])
+    return images, list(accumulate(counts, initial=0))
+
+
+def _descriptions(
+    number: int,
+    ranks: Sequence[int],
+    letters: Sequence[Sequence[int]],
+    free: Sequence[int],
+    images: NDArray[np.float64],
+    ends: Sequence[int],
+) -> Iterator[tuple[Sequence[int], list[tuple[int, int]], NDArray[np.float64] | None]]:
+    """Yield the descriptions of a crystal, in which each orbit is written by its first point.
+
+    Parameters
+    ----------
+    number
+        Space-group number.
+    ranks, letters
+        The species of each orbit, and the letters of all orbits in each choice of origin and axes.
+    free, images, ends
+        Orbits without a fixed point, and their points, see `_images`.
+
+    Yields
+    ------
+    letters, points, shift
+        Of the free orbits the first point as it is written, and which of the images it is; the
+        shift of the origin, None where no axis is polar.
+    """
+    polar = wyckoff.normalizer(number).polar
+    bounds = [ends[row * len(free) : (row + 1) * len(free) + 1] for row in range(len(letters))]
+    if not polar.any():
+        codes = written(images).tolist()
+        for new, own in zip(letters, bounds, strict=True):
+            yield new, _first(codes, own), None
+            if not free:  # all descriptions with these letters are one
+                return
+        return
+    for new, own in zip(letters, bounds, strict=True):
+        first = min(zip(ranks, new, strict=True))
+        anchors = [
+            images[start:end]
+            for i, (start, end) in zip(free, pairwise(own), strict=True)
+            if (ranks[i], new[i]) == first
+        ]
+        shifts = _polar_shifts(np.concatenate(anchors), polar)
+        points = images[own[0] : own[-1]]
+        together = max(1, _MOST_TOGETHER // len(points))
+        for some in range(0, len(shifts), together):
+            shifted = points - shifts[some : some + together, None]
+            for shift, codes in zip(shifts[some:], written(shifted).tolist(), strict=False):
+                yield new, _first(codes, own, own[0]), shift
+
+
+def _first(codes: Sequence[int], ends: Sequence[int], start: int = 0) -> list[tuple[int, int]]:
+    """Return the least number of each part of a list that begins at `start`, and where it is."""
+    least = []
+    for first, end in pairwise(ends):
+        code = min(codes[first - start : end - start])
+        least.append((code, start + codes.index(code, first - start, end - start)))
+    return least
 
 
 @cache
-def _fixed_points(
-    number: int,
-) -> list[tuple[tuple[int, int, int], NDArray[np.float64]] | None]:
-    """Return `_fixed_point` of each position of a group."""
-    return [_fixed_point(position) for position in wyckoff.wyckoff_positions(number)]
-
-
-def _fixed_point(
-    position: wyckoff.WyckoffPosition,
-) -> tuple[tuple[int, int, int], NDArray[np.float64]] | None:
-    """Return digits and coordinates of a fixed position's first triplet, None of others."""
-    if position.degrees_of_freedom:
-        return None
-    x, y, z = written(position.translation).tolist()
-    return (x, y, z), position.translation
+def _fixed_points(number: int) -> list[int | None]:
+    """Return the first triplet of each fixed position as it is written, None of others."""
+    return [
+        None if position.degrees_of_freedom else int(written(position.translation))
+        for position in wyckoff.wyckoff_positions(number)
+    ]
 
 
 def _polar_shifts(anchors: NDArray[np.float64], polar: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Return the origin shifts along polar axes that put one of the anchors at zero."""
-    if not polar.any():
-        return np.zeros((1, 3))
     shifts = wyckoff.wrap(anchors * polar)
-    _, index = np.unique(np.rint(shifts * 1e5) % 1e5, axis=0, return_index=True)
-    return shifts[index]
+    first: dict[tuple[float, ...], int] = {}
+    for index, digits in enumerate((np.rint(shifts * 1e5) % 1e5).tolist()):
+        first.setdefault(tuple(digits), index)
+    return shifts[[first[digits] for digits in sorted(first)]]

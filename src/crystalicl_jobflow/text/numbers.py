@@ -16,6 +16,9 @@ ANGLE_STEP = 1.0
 """Step between written angles in degrees."""
 
 
+_HUNDREDTHS = tuple(f"{i / 100:.2f}" for i in range(100))
+
+
 def format_lengths(lengths: Iterable[float]) -> str:
     """Write lengths in Å at one decimal."""
     return " ".join(f"{math.floor(x * 10 + 0.5 + 1e-6) / 10:.1f}" for x in lengths)
@@ -28,4 +31,4 @@ def format_angles(angles: Iterable[float]) -> str:
 
 def format_coords(coords: Iterable[float]) -> str:
     """Write fractional coordinates at two decimals, wrapped into [0, 1) after rounding."""
-    return " ".join(f"{math.floor(x * 100 + 0.5 + 1e-5) % 100 / 100:.2f}" for x in coords)
+    return " ".join(_HUNDREDTHS[math.floor(x * 100 + 0.5 + 1e-5) % 100] for x in coords)

@@ -34,7 +34,7 @@ from crystalicl_jobflow.text.errors import TextError
 from crystalicl_jobflow.text.lines import Line, content_lines, read_crystal_lines
 from crystalicl_jobflow.text.numbers import format_angles, format_coords, format_lengths
 from crystalicl_jobflow.text.rounding import keep_group
-from crystalicl_jobflow.text.species import read_species, species_names, species_rank
+from crystalicl_jobflow.text.species import read_contents, read_species, species_rank
 
 
 class SGSFormat:
@@ -110,31 +110,22 @@ class SGSFormat:
         symprec
             Tolerance of the symmetry search in Å.
         """
-        names = species_names(structure)
-        order = sorted(set(names), key=species_rank)
+        contents = read_contents(structure)
+        order = sorted(set(contents.names), key=species_rank)
         label = {name: i for i, name in enumerate(order)}
-        labels = np.array([label[name] for name in names], dtype=np.intc)
-        matrix = np.array(structure.lattice.matrix, dtype=float)
         cell = standard_cell(
-            matrix,
-            np.array(structure.frac_coords, dtype=float),
-            labels,
+            contents.lattice,
+            contents.frac_coords,
+            np.array([label[name] for name in contents.names], dtype=np.intc),
             symprec=symprec,
-            partly_occupied=not structure.is_ordered,
+            partly_occupied=not contents.is_ordered,
         )
-        described = canonical_sites(
-            cell.number, cell.frac_coords, cell.multiplicity, cell.labels.tolist()
-        )
+        described = canonical_sites(cell.number, cell.points, cell.labels.tolist())
         lengths, angles = wyckoff.lattice_parameters(cell.lattice)
-        return SGSCrystal(
-            cell.number,
-            lengths,
-            angles,
-            tuple(
-                SGSSite(order[cell.labels[i]], point, int(cell.multiplicity[i]), letter)
-                for i, letter, point in described
-            ),
-        )
+        species = [order[label] for label in cell.labels.tolist()]
+        sizes = cell.multiplicity.tolist()
+        sites = (SGSSite(species[i], point, sizes[i], letter) for i, letter, point in described)
+        return SGSCrystal(cell.number, lengths, angles, tuple(sites))
 
     def format(self, crystal: SGSCrystal) -> str:
         """Write the lines of a crystal, sites in the order given."""

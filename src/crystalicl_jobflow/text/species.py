@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from functools import lru_cache
 
+import numpy as np
+from numpy.typing import NDArray
 from pymatgen.core import Composition, Element, Structure
 
-from crystalicl_jobflow.crystal.bounds import number_fault, structure_fault
+from crystalicl_jobflow.crystal.bounds import cell_fault, number_fault
 from crystalicl_jobflow.crystal.formula import element_rank
 from crystalicl_jobflow.schemas.reasons import FailureReason
 from crystalicl_jobflow.text.errors import TextError
@@ -76,8 +79,30 @@ def site_species(composition: Composition) -> str:
     return format_species(amounts)
 
 
-def species_names(structure: Structure) -> list[str]:
-    """Return the species text of every site.
+@dataclass(frozen=True, eq=False)
+class Contents:
+    """What a structure holds, checked: all numbers are within bounds.
+
+    Attributes
+    ----------
+    names
+        Species text of every site.
+    lattice
+        Rows are lattice vectors in Å, shape (3, 3).
+    frac_coords
+        Shape (n, 3).
+    is_ordered
+        Whether each site is fully occupied by one species.
+    """
+
+    names: list[str]
+    lattice: NDArray[np.float64]
+    frac_coords: NDArray[np.float64]
+    is_ordered: bool
+
+
+def read_contents(structure: Structure) -> Contents:
+    """Return the species texts, cell and coordinates of a structure.
 
     Raises
     ------
@@ -87,17 +112,17 @@ def species_names(structure: Structure) -> list[str]:
     """
     if not len(structure):
         raise TextError(FailureReason.NOT_ENCODABLE, "the structure has no atoms")
-    fault = structure_fault(structure)
+    lattice = np.array(structure.lattice.matrix, dtype=float)
+    frac_coords = np.array(structure.frac_coords, dtype=float)
+    fault = cell_fault(lattice, frac_coords)
     if fault is not None:
         raise TextError(FailureReason.NOT_ENCODABLE, fault)
     names: list[str] = []
-    known: dict[int, str] = {}
+    is_ordered = True
     for site in structure:
         species = site.species
-        name = known.get(id(species))
-        if name is None:
-            name = known[id(species)] = site_species(species)
-        names.append(name)
+        names.append(site_species(species))
+        is_ordered = is_ordered and species.num_atoms == len(species) == 1
     if not all(names):
         raise TextError(FailureReason.NOT_ENCODABLE, "a site of the structure has no species")
     try:
@@ -105,4 +130,9 @@ def species_names(structure: Structure) -> list[str]:
             read_species(name)
     except ValueError as error:
         raise TextError(FailureReason.NOT_ENCODABLE, f"a site's species: {error}") from None
-    return names
+    return Contents(names, lattice, frac_coords, is_ordered)
+
+
+def species_names(structure: Structure) -> list[str]:
+    """Return the species text of every site; raises errors as `read_contents` does."""
+    return read_contents(structure).names
