@@ -11,18 +11,23 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from functools import cache
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
 
 from crystalicl_jobflow.crystal import wyckoff
+from crystalicl_jobflow.crystal.lattice_rotations import lattice_rotations
+from crystalicl_jobflow.thresholds import ANGLE_TOLERANCE
 
 #: Å; an atom this near to where an operation would put it may be taken for one that is
 #: there: three times the tolerance of the symmetry search.
 NEARLY = 0.3
 #: Å; cells whose lengths are this near to those of a higher system may be taken for it.
 NEARLY_SPECIAL = 0.5
-#: The last monoclinic group: lattices of lower symmetry are left to the search.
+#: Degrees; twice the tolerance of the search, which is three times as strict with lengths.
+NEARLY_ANGLE = 2 * ANGLE_TOLERANCE
+#: The last monoclinic group: of lattices of lower symmetry the rotations are looked for.
 _LAST_MONOCLINIC = 15
 _ROOTS = tuple(math.sqrt(x) for x in (2.0, 3.0, 6.0))
 #: A group with the point group of the lattice and its axes.
@@ -50,8 +55,8 @@ def may_be_higher(
     species
         What occupies each orbit.
     """
-    holohedry = _holohedry(number, lengths)
-    if holohedry is None:
+    rotations = _other_rotations(number, lengths, lattice)
+    if rotations is None:
         return True
     atoms: dict[str, list[NDArray[np.float64]]] = {}
     for name, orbit in zip(species, orbits, strict=True):
@@ -62,7 +67,7 @@ def may_be_higher(
     }
     # species with few atoms first: they exclude most operations at the least cost
     ordered = sorted(zip(species, orbits, strict=True), key=lambda pair: len(targets[pair[0]]))
-    turns, left = _operations(number, holohedry, targets[ordered[0][0]])
+    turns, left = _operations(number, rotations, targets[ordered[0][0]])
     for name, orbit in ordered[1:]:  # the chosen atom itself goes onto one by construction
         if not len(left):
             return False
@@ -73,27 +78,26 @@ def may_be_higher(
 
 
 def _operations(
-    number: int, holohedry: int, atoms: NDArray[np.float64]
+    number: int, rotations: NDArray[np.float64], atoms: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the operations of other cosets that move the first of some atoms onto one of them.
+    """Return the operations beyond the group that move the first of some atoms onto one of them.
 
     Returns
     -------
     rotations, translations : numpy.ndarray
         Shapes (n, 3, 3) and (n, 3).
     """
-    rotations = _coset_rotations(number, holohedry)
     centring = _centring_vectors(number)
     moved = atoms[0] @ rotations.transpose(0, 2, 1)  # (rotations, 3)
     shifts = (atoms - moved[:, None]).reshape(-1, 3)
-    turns = np.repeat(rotations, len(atoms), axis=0)
+    turns = rotations.repeat(len(atoms), axis=0)
     if len(atoms) > len(centring):
         # the identity with a vector that is no lattice vector
         moves = atoms - atoms[0]
         gaps = moves[:, None] - centring
         moves = moves[(np.abs(gaps - np.rint(gaps)).max(2) > wyckoff.SAME_POINT).all(1)]
         shifts = np.concatenate([shifts, moves])
-        turns = np.concatenate([turns, np.broadcast_to(np.eye(3), (len(moves), 3, 3))])
+        turns = np.concatenate([turns, np.eye(3)[None].repeat(len(moves), axis=0)])
     return turns, shifts
 
 
@@ -122,10 +126,33 @@ def _distances_squared(
     return np.asarray((gaps * gaps).sum(-1))
 
 
+def _other_rotations(
+    number: int, lengths: Sequence[float], lattice: NDArray[np.float64]
+) -> NDArray[np.float64] | None:
+    """Return rotations that the lattice may approximately have and the group has not.
+
+    At least one of each coset of the group's rotations, shape (n, 3, 3); None where they are not
+    known.
+    """
+    holohedry = _holohedry(number, lengths)
+    if holohedry is not None:
+        return _coset_rotations(number, holohedry)
+    basis = _primitive_basis(number)
+    rotations = lattice_rotations(
+        basis @ lattice, length_tolerance=NEARLY, angle_tolerance=NEARLY_ANGLE
+    )
+    if rotations is None:
+        return None
+    rotations = basis.T @ rotations @ np.linalg.inv(basis.T)  # along the axes of the group
+    own = np.abs(rotations[:, None] - _own_rotations(number)).max((2, 3)) < wyckoff.SAME_POINT
+    return np.asarray(rotations[~own.any(1)])
+
+
 def _holohedry(number: int, lengths: Sequence[float]) -> int | None:
     """Return a group with all rotations that the lattice may approximately have, or None.
 
-    Known are those of the system itself and of cells with (nearly) equal lengths.
+    Known are those of the system itself and of cells with (nearly) equal lengths, from the
+    orthorhombic groups on.
     """
 
     def near(first: float, second: float) -> bool:
@@ -156,15 +183,31 @@ def _holohedry(number: int, lengths: Sequence[float]) -> int | None:
 @cache
 def _coset_rotations(number: int, holohedry: int) -> NDArray[np.float64]:
     """Return one rotation of each other coset of the point group in that of the lattice."""
-    own = {r.tobytes(): r for r in wyckoff.operations(number).rotations}.values()
-    covered: set[bytes] = set()
+    own = _own_rotations(number).astype(np.int64)
+    covered = {rotation.tobytes() for rotation in own}
     chosen = []
-    covered.update(rotation.tobytes() for rotation in own)
     for rotation in wyckoff.operations(holohedry).rotations:
         if rotation.tobytes() not in covered:
             chosen.append(rotation)
             covered.update((rotation @ other).tobytes() for other in own)
     return np.array(chosen, dtype=float).reshape(-1, 3, 3)
+
+
+@cache
+def _own_rotations(number: int) -> NDArray[np.float64]:
+    """Return the rotations of a group, each once, shape (n, 3, 3)."""
+    return np.unique(wyckoff.operations(number).rotations.astype(float), axis=0)
+
+
+@cache
+def _primitive_basis(number: int) -> NDArray[np.float64]:
+    """Return vectors of a primitive cell, as rows, along those of the conventional cell."""
+    centring = _centring_vectors(number)
+    vectors = [*centring[centring.any(1)], *np.eye(3)]
+    for rows in combinations(vectors, 3):
+        if abs(abs(np.linalg.det(rows)) * len(centring) - 1) < wyckoff.SAME_POINT:
+            return np.array(rows)
+    raise AssertionError(f"the centring vectors of group {number} span no cell")
 
 
 @cache

@@ -54,7 +54,8 @@ class SiteKind:
         Parameters
         ----------
         coset
-            The point was moved by this coset of the group's normalizer before.
+            Of the group in its normalizer: the operations begin with this change of origin and
+            axes.
 
         Returns
         -------
@@ -83,7 +84,9 @@ class SiteKind:
         ):
             first.setdefault(tuple(place), operation)
         chosen = list(first.values())
-        return group.rotations[chosen].astype(float), group.translations[chosen]
+        rotations = group.rotations[chosen].astype(float)
+        translations = rotations @ normalizer.translations[coset] + group.translations[chosen]
+        return rotations @ normalizer.rotations[coset], translations
 
 
 def site_kinds(number: int, snapped: wyckoff.SnapResult) -> list[SiteKind]:

@@ -11,6 +11,7 @@ differ from spglib's (of 3,564, 1,919 and 1,048).
 from __future__ import annotations
 
 import logging
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -206,9 +207,29 @@ def is_slender(lattice: NDArray[np.float64]) -> bool:
     lattice
         Rows are lattice vectors in Å, shape (3, 3).
     """
+    lattice = np.asarray(lattice, dtype=float)
+    if _is_plainly_not_slender(lattice.tolist()):
+        return False
     reduced = spglib.delaunay_reduce(lattice)
     lengths = np.linalg.norm(lattice if reduced is None else reduced, axis=1)
     return bool(lengths.max() > SLENDER_CELL * lengths.min())
+
+
+def _is_plainly_not_slender(vectors: list[list[float]]) -> bool:
+    """Return whether a cell is far from slender without a reduction: most are.
+
+    No vector of the lattice is shorter than the least distance of a cell's faces, and no reduced
+    one much longer than the longest.
+    """
+    a, b, c = vectors
+    areas = [math.hypot(*_cross(b, c)), math.hypot(*_cross(c, a)), math.hypot(*_cross(a, b))]
+    volume = abs(sum(x * y for x, y in zip(a, _cross(b, c), strict=True)))
+    longest = max(math.hypot(*vector) for vector in vectors)
+    return 2 * longest * max(areas) < SLENDER_CELL * volume
+
+
+def _cross(a: list[float], b: list[float]) -> tuple[float, float, float]:
+    return a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]
 
 
 def group_number(structure: Structure, symprec: float = SYMPREC) -> int:
@@ -296,11 +317,14 @@ def _with_moyopy(
     orbits = dataset.orbits
     counts = Counter(orbits)  # in the order of their first atoms
     first = [mapping[orbits.index(orbit)] for orbit in counts]
-    std_basis = np.array(dataset.std_cell.basis)
+    points, std_basis = positions[first], basis
+    if centring_multiplicity(dataset.number) > 1:
+        std_basis = np.array(dataset.std_cell.basis)
+        points = points @ basis @ np.linalg.inv(std_basis)
     return _Found(
         dataset.number,
         std_basis,
-        positions[first] @ basis @ np.linalg.inv(std_basis),
+        points,
         labels[list(counts)],
         _in_conventional_cell(counts.values(), len(labels), len(positions), dataset.number),
     )
@@ -329,7 +353,7 @@ def _deviation(
     gaps = (frac_coords - dataset.prim_std_origin_shift) @ np.linalg.inv(change).T
     gaps -= positions
     gaps -= np.rint(gaps)
-    return float(max(np.abs(turned - basis).max(), np.abs(gaps @ basis).max()))
+    return float(np.abs(np.concatenate((turned - basis, gaps @ basis))).max())
 
 
 def _with_spglib(
@@ -341,17 +365,17 @@ def _with_spglib(
     dataset = spglib_dataset(lattice, frac_coords, labels, symprec=symprec)
     if dataset is None:
         return None
-    orbits, first, counts = np.unique(
-        dataset.crystallographic_orbits, return_index=True, return_counts=True
-    )
-    mapping = dataset.std_mapping_to_primitive
-    index = [int(np.argmax(mapping == p)) for p in dataset.mapping_to_primitive[first]]
+    orbits = dataset.crystallographic_orbits.tolist()
+    counts = Counter(orbits)  # in the order of their first atoms, by which they are named
+    mapping = dataset.std_mapping_to_primitive.tolist()
+    primitive = dataset.mapping_to_primitive.tolist()
+    index = [mapping.index(primitive[atom]) for atom in counts]
     return _Found(
         dataset.number,
         np.array(dataset.std_lattice),
         np.array(dataset.std_positions)[index],
-        labels[orbits],
-        _in_conventional_cell(counts.tolist(), len(labels), int(mapping.max()) + 1, dataset.number),
+        labels[list(counts)],
+        _in_conventional_cell(counts.values(), len(labels), max(mapping) + 1, dataset.number),
     )
 
 

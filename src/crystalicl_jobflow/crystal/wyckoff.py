@@ -64,6 +64,8 @@ SNAP_TOLERANCE = 0.03 - 1e-6
 SNAP_ROUNDS = 4
 #: Images of an averaged point closer than this (fractional, max-norm) are one point.
 SAME_POINT = 1e-4
+#: What moves by less than this (fractional, max-norm) is in its place already.
+_IN_PLACE = 1e-12
 #: A snapped point counts as on a position up to this much; its equations have coefficients.
 _ON_POSITION = 10 * SAME_POINT
 
@@ -259,10 +261,9 @@ def snap(frac_coords: ArrayLike, number: int, tol: float = SNAP_TOLERANCE) -> Sn
     for _ in range(SNAP_ROUNDS):
         moves, vectors, lengths = _moves(group, points)
         stays = lengths < tol
-        step = (moves * stays[:, :, None]).sum(1) / stays.sum(1, keepdims=True)
-        points += step
-        if np.abs(step).max(initial=0.0) < 1e-9:
+        if lengths.max(where=stays, initial=0.0) < _IN_PLACE:
             break
+        points += (moves * stays[:, :, None]).sum(1) / stays.sum(1, keepdims=True)
     else:
         _, vectors, lengths = _moves(group, points)
     mask = lengths < SAME_POINT
@@ -337,11 +338,24 @@ def _distinct(
     key = (number, stabilizer_mask.tobytes())
     index = _ORBIT_INDEX.get(key)
     if index is None:
-        gaps = images[:, None] - images[None]
-        same = np.abs(gaps - np.rint(gaps)).max(2) < 2 * SAME_POINT
-        index = np.flatnonzero(np.argmax(same, axis=1) == np.arange(len(images)))
+        index = _first_of_each(images, len(images) // int(stabilizer_mask.sum()))
         _ORBIT_INDEX[key] = index
     return index
+
+
+def _first_of_each(images: NDArray[np.float64], number: int) -> NDArray[np.int64]:
+    """Return the first index of each of some points that are equal but for lattice vectors.
+
+    `number` is how many different points are expected.
+    """
+    places: dict[tuple[float, ...], int] = {}
+    for index, place in enumerate((np.rint(images * 1e3) % 1e3).tolist()):
+        places.setdefault(tuple(place), index)
+    if len(places) == number:
+        return np.array(list(places.values()))
+    gaps = images[:, None] - images[None]  # noise at the border of two places, or fewer points
+    same = np.abs(gaps - np.rint(gaps)).max(2) < 2 * SAME_POINT
+    return np.flatnonzero(np.argmax(same, axis=1) == np.arange(len(images)))
 
 
 def wrap(frac_coords: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -55,19 +55,16 @@ def canonical_sites(
         In the order in which the sites are written; `index` counts the given orbits.
     """
     kinds = site_kinds(number, points)
-    positions = wyckoff.wyckoff_positions(number)
     indices = tuple(kind.position for kind in kinds)
     if min(indices) < 0:
         raise ValueError(f"a site lies on no Wyckoff position of group {number}")
-    # Letters first: they leave few of the equivalent descriptions to compare in full.
     cosets, letters = _first_letters(number, tuple(ranks), indices)
     fixed = _fixed_points(number)
     # orbits that are free in one description are free in all
     free = [i for i, letter in enumerate(letters[0]) if fixed[letter] is None]
-    images, ends = _images(number, points.frac_coords, kinds, cosets, free)
+    images, ends = _images(points.frac_coords, kinds, cosets, free)
     best: tuple[list[_Key], list[_Site], NDArray[np.float64] | None] | None = None
-    for new, chosen, shift in _descriptions(number, ranks, letters, free, images, ends):
-        first = dict(zip(free, chosen, strict=True))
+    for new, first, shift in _descriptions(number, ranks, letters, free, images, ends):
         sites: list[_Site] = []
         for i, (rank, letter) in enumerate(zip(ranks, new, strict=True)):
             known = fixed[letter]
@@ -79,6 +76,7 @@ def canonical_sites(
             best = keys, sites, shift
     assert best is not None
     _, sites, shift = best
+    positions = wyckoff.wyckoff_positions(number)
     coords = np.array(
         [images[at] if at >= 0 else positions[key[1]].translation for key, _, at in sites]
     )
@@ -104,6 +102,8 @@ def _first_letters(
 ) -> tuple[list[int], list[list[int]]]:
     """Return the cosets of the normalizer with the first letters.
 
+    These come first: they leave few of the equivalent descriptions to compare in full.
+
     Parameters
     ----------
     number
@@ -116,18 +116,22 @@ def _first_letters(
     cosets, letters : list
         The letters of all orbits, as their places in the alphabet, under each of these cosets.
     """
+    letters = _letters(number)[:, positions]  # (cosets, orbits)
+    described = np.sort(letters + len(_LETTERS) * np.array(ranks), axis=1).tolist()
+    first = min(described)
+    cosets = [coset for coset, other in enumerate(described) if other == first]
+    return cosets, letters[cosets].tolist()
+
+
+@cache
+def _letters(number: int) -> NDArray[np.int64]:
+    """Return what each position's letter becomes under each coset, shape (cosets, positions)."""
     names = [position.letter for position in wyckoff.wyckoff_positions(number)]
-    described = []
-    for mapping in wyckoff.normalizer(number).letters:
-        new = [_ORDER[mapping[names[position]]] for position in positions]
-        described.append((sorted(zip(ranks, new, strict=True)), new))
-    first = min(described)[0]
-    cosets = [coset for coset, (other, _) in enumerate(described) if other == first]
-    return cosets, [described[coset][1] for coset in cosets]
+    mappings = wyckoff.normalizer(number).letters
+    return np.array([[_ORDER[mapping[name]] for name in names] for mapping in mappings])
 
 
 def _images(
-    number: int,
     frac_coords: NDArray[np.float64],
     kinds: Sequence[SiteKind],
     cosets: Sequence[int],
@@ -143,17 +147,12 @@ def _images(
     """
     if not free:
         return np.empty((0, 3)), [0]
-    normalizer = wyckoff.normalizer(number)
-    moved = (
-        frac_coords[free] @ normalizer.rotations[cosets].transpose(0, 2, 1)
-        + normalizer.translations[cosets][:, None]
-    )  # (cosets, free, 3)
     operations = [kinds[i].to_first_triplet(coset) for coset in cosets for i in free]
     counts = [len(translations) for _, translations in operations]
     images = np.einsum(
         "nij,nj->ni",
         np.concatenate([rotations for rotations, _ in operations]),
-        np.repeat(moved.reshape(-1, 3), counts, axis=0),
+        frac_coords[np.repeat([*free] * len(cosets), counts)],
     )
     images += np.concatenate([translations for _, translations in operations])
     return images, list(accumulate(counts, initial=0))
@@ -166,8 +165,8 @@ def _descriptions(
     free: Sequence[int],
     images: NDArray[np.float64],
     ends: Sequence[int],
-) -> Iterator[tuple[Sequence[int], list[tuple[int, int]], NDArray[np.float64] | None]]:
-    """Yield the descriptions of a crystal, in which each orbit is written by its first point.
+) -> Iterator[tuple[Sequence[int], dict[int, tuple[int, int]], NDArray[np.float64] | None]]:
+    """Yield the descriptions of a crystal, in each of which an orbit is written by its first point.
 
     Parameters
     ----------
@@ -181,19 +180,21 @@ def _descriptions(
     Yields
     ------
     letters, points, shift
-        Of the free orbits the first point as it is written, and which of the images it is; the
+        Of each free orbit the first point as it is written, and which of the images it is; the
         shift of the origin, None where no axis is polar.
     """
-    polar = wyckoff.normalizer(number).polar
-    bounds = [ends[row * len(free) : (row + 1) * len(free) + 1] for row in range(len(letters))]
-    if not polar.any():
-        codes = written(images).tolist()
-        for new, own in zip(letters, bounds, strict=True):
-            yield new, _first(codes, own), None
-            if not free:  # all descriptions with these letters are one
-                return
+    if not free:  # all descriptions with these letters are one
+        yield letters[0], {}, None
         return
-    for new, own in zip(letters, bounds, strict=True):
+    polar = wyckoff.normalizer(number).polar
+    is_polar = bool(polar.any())
+    codes = [] if is_polar else written(images).tolist()
+    for row, new in enumerate(letters):
+        own = ends[row * len(free) : (row + 1) * len(free) + 1]
+        part = slice(own[0], own[-1])
+        if not is_polar:
+            yield new, dict(zip(free, _first(codes[part], own), strict=True)), None
+            continue
         first = min(zip(ranks, new, strict=True))
         anchors = [
             images[start:end]
@@ -201,20 +202,37 @@ def _descriptions(
             if (ranks[i], new[i]) == first
         ]
         shifts = _polar_shifts(np.concatenate(anchors), polar)
-        points = images[own[0] : own[-1]]
-        together = max(1, _MOST_TOGETHER // len(points))
+        together = max(1, _MOST_TOGETHER // (own[-1] - own[0]))
         for some in range(0, len(shifts), together):
-            shifted = points - shifts[some : some + together, None]
+            shifted = images[part] - shifts[some : some + together, None]
             for shift, codes in zip(shifts[some:], written(shifted).tolist(), strict=False):
-                yield new, _first(codes, own, own[0]), shift
+                yield new, dict(zip(free, _first(codes, own), strict=True)), shift
 
 
-def _first(codes: Sequence[int], ends: Sequence[int], start: int = 0) -> list[tuple[int, int]]:
-    """Return the least number of each part of a list that begins at `start`, and where it is."""
+def _polar_shifts(anchors: NDArray[np.float64], polar: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return the origin shifts along polar axes that put one of the anchors at zero."""
+    shifts = wyckoff.wrap(anchors * polar)
+    places: dict[tuple[float, ...], int] = {}
+    for index, digits in enumerate((np.rint(shifts * 1e5) % 1e5).tolist()):
+        places.setdefault(tuple(digits), index)
+    return shifts[[places[digits] for digits in sorted(places)]]
+
+
+def _first(codes: Sequence[int], ends: Sequence[int]) -> list[tuple[int, int]]:
+    """Return the least number of each part of a list, and where it is.
+
+    Parameters
+    ----------
+    codes
+        Those from the first of the ends on.
+    ends
+        Where the first part begins, and where each ends.
+    """
     least = []
-    for first, end in pairwise(ends):
-        code = min(codes[first - start : end - start])
-        least.append((code, start + codes.index(code, first - start, end - start)))
+    for start, end in pairwise(ends):
+        start, end = start - ends[0], end - ends[0]
+        code = min(codes[start:end])
+        least.append((code, ends[0] + codes.index(code, start, end)))
     return least
 
 
@@ -225,12 +243,3 @@ def _fixed_points(number: int) -> list[int | None]:
         None if position.degrees_of_freedom else int(written(position.translation))
         for position in wyckoff.wyckoff_positions(number)
     ]
-
-
-def _polar_shifts(anchors: NDArray[np.float64], polar: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Return the origin shifts along polar axes that put one of the anchors at zero."""
-    shifts = wyckoff.wrap(anchors * polar)
-    first: dict[tuple[float, ...], int] = {}
-    for index, digits in enumerate((np.rint(shifts * 1e5) % 1e5).tolist()):
-        first.setdefault(tuple(digits), index)
-    return shifts[[first[digits] for digits in sorted(first)]]

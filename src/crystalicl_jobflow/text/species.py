@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,17 +68,12 @@ def format_species(amounts: dict[str, float]) -> str:
     return " ".join(f"{e}{round(amounts[e], OCCUPANCY_DECIMALS):g}" for e in order)
 
 
-def site_species(composition: Composition) -> str:
-    """Return the species text of a site's composition, oxidation states left out."""
-    if len(composition) == 1:  # most sites
-        ((specie, amount),) = composition.items()
-        if amount == 1:
-            return str(specie.symbol)
-    amounts: dict[str, float] = {}
-    for specie, amount in composition.items():
-        symbol = specie.symbol
-        amounts[symbol] = amounts.get(symbol, 0.0) + amount
-    return format_species(amounts)
+def _shared_site(amounts: Iterable[tuple[Any, float]]) -> str:
+    """Return the species text of a site from its species and occupancies."""
+    elements: dict[str, float] = {}
+    for specie, amount in amounts:
+        elements[specie.symbol] = elements.get(specie.symbol, 0.0) + amount
+    return format_species(elements)
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,17 +109,22 @@ def read_contents(structure: Structure) -> Contents:
     """
     if not len(structure):
         raise TextError(FailureReason.NOT_ENCODABLE, "the structure has no atoms")
-    lattice = np.array(structure.lattice.matrix, dtype=float)
-    frac_coords = np.array(structure.frac_coords, dtype=float)
+    lattice = np.asarray(structure.lattice.matrix, dtype=float)
+    frac_coords = np.asarray(structure.frac_coords, dtype=float)
     fault = cell_fault(lattice, frac_coords)
     if fault is not None:
         raise TextError(FailureReason.NOT_ENCODABLE, fault)
     names: list[str] = []
     is_ordered = True
     for site in structure:
-        species = site.species
-        names.append(site_species(species))
-        is_ordered = is_ordered and species.num_atoms == len(species) == 1
+        amounts = site.species.items()
+        if len(amounts) == 1:  # most sites
+            ((specie, amount),) = amounts
+            if amount == 1:
+                names.append(specie.symbol)
+                continue
+        is_ordered = False
+        names.append(_shared_site(amounts))
     if not all(names):
         raise TextError(FailureReason.NOT_ENCODABLE, "a site of the structure has no species")
     try:
