@@ -6,15 +6,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crystalicl_jobflow.crystal import wyckoff
+from crystalicl_jobflow.crystal.bounds import angles_fault
 from crystalicl_jobflow.crystal.pseudosymmetry import may_be_higher
 from crystalicl_jobflow.crystal.symmetry import has_group
 
 
 def asked(
-    number: int, lengths: tuple[float, float, float], sites: list[tuple[str, list[float]]]
+    number: int,
+    lengths: tuple[float, float, float],
+    sites: list[tuple[str, list[float]]],
+    angles: tuple[float, float, float] = (90, 90, 90),
 ) -> tuple[bool, bool]:
     """Return whether the quick look sees more symmetry, and whether the search keeps the group."""
-    lengths, angles = wyckoff.constrain_lattice(lengths, (90, 90, 90), number)
+    lengths, angles = wyckoff.constrain_lattice(lengths, angles, number)
     lattice = wyckoff.lattice_matrix(lengths, angles)
     snapped = wyckoff.snap([point for _, point in sites], number).frac_coords
     orbits = [wyckoff.orbit(point, number) for point in snapped]
@@ -67,3 +71,41 @@ def test_where_nothing_is_seen_the_search_finds_the_group(number: int, seed: int
         return
     seen, kept = asked(number, lengths, sites)
     assert seen or kept
+
+
+@given(st.integers(1, 15), st.integers(0, 2**32 - 1))
+def test_nor_do_low_groups_miss_anything(number: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    positions = wyckoff.wyckoff_positions(number)
+    # cells that are nearly of a higher system, and others
+    lengths = tuple(np.round(rng.choice([5.0, 5.2, 7.1, 9.0], 3) + rng.normal(0, 0.1, 3), 1))
+    angles = tuple(np.round(rng.choice([85.0, 90.0, 100.0, 119.0], 3) + rng.normal(0, 2, 3)))
+    if angles_fault(angles) is not None:
+        return
+    sites = []
+    for name in ["Na", "Ti", "O"][: rng.integers(1, 4)]:
+        position = positions[rng.integers(len(positions))]
+        point = position.rotation @ rng.choice([0.0, 0.24, 0.31, 0.5], 3) + position.translation
+        sites.append((name, np.round(point, 2).tolist()))
+    seen, kept = asked(number, lengths, sites, angles)
+    assert seen or kept
+
+
+@pytest.mark.parametrize(
+    ("number", "lengths", "angles", "sites", "seen"),
+    [
+        (14, (5.1, 7.3, 8.8), (90, 104, 90), [("Na", [0.2, 0.1, 0.4]), ("O", [0.6, 0.3, 0.1])], 0),
+        (4, (5.1, 7.3, 8.8), (90, 104, 90), [("Na", [0.2, 0.1, 0.4])], 1),  # inversion
+        (3, (5.1, 7.3, 8.8), (90, 91, 90), [("Na", [0, 0.1, 0]), ("Cl", [0.5, 0.6, 0.5])], 1),
+        (2, (5.1, 7.3, 8.8), (81, 104, 97), [("Na", [0.2, 0.1, 0.4])], 0),
+        (1, (5.1, 7.3, 8.8), (81, 104, 97), [("Na", [0.2, 0.1, 0.4])], 1),
+    ],
+)
+def test_of_monoclinic_and_triclinic_crystals(
+    number: int,
+    lengths: tuple[float, float, float],
+    angles: tuple[float, float, float],
+    sites: list[tuple[str, list[float]]],
+    seen: int,
+) -> None:
+    assert asked(number, lengths, sites, angles) == (bool(seen), not seen)

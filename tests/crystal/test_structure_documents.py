@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from pymatgen.core import DummySpecies, Lattice, Species, Structure
 from pymatgen.electronic_structure.core import Magmom
 
-from crystalicl_jobflow.crystal.structure_documents import structure_from_dict
+from crystalicl_jobflow.crystal.structure_documents import structure_as_dict, structure_from_dict
 from crystalicl_jobflow.schemas.base import Crystal, Document
 
 
@@ -134,3 +134,26 @@ def test_what_is_no_structure_is_a_value_error_of_one_line(document: Any) -> Non
 def test_a_document_keeps_its_structure_through_json(rock_salt: Structure) -> None:
     text = Holder(structure=rock_salt).model_dump_json()
     assert Holder.model_validate_json(text).structure == rock_salt
+
+
+@pytest.mark.parametrize(
+    "structure",
+    [
+        Structure(Lattice.cubic(3.35), ["Po"], [[0.1, -0.2, 1.3]]),
+        Structure(
+            Lattice.from_parameters(4, 5, 6, 80, 95, 101),
+            [{"Cu": 0.75, "Au": 0.2}, {"Fe2+": 0.5, "Fe3+": 0.5}, DummySpecies("X", 1), "O2-"],
+            [[0, 0, 0], [0.5, 0.5, 0.5], [0.1, 0.2, 0.3], [0.7, 0.6, 0.9]],
+            labels=["metal", None, "hole", "O1"],
+            site_properties={"magmom": [1.0, None, 2.0, 0.5]},
+            properties={"note": "kept"},
+        ),
+        Structure(Lattice.hexagonal(3, 5), ["Fe"], [[0, 0, 0]], charge=2),
+        Structure(Lattice.cubic(3), [Species("Fe", 3, spin=2.5)], [[0, 0, 0]]),
+    ],
+    ids=["ordered", "mixed", "charged", "spin"],
+)
+def test_dictionaries_are_those_of_pymatgen(structure: Structure) -> None:
+    expected = structure.as_dict()
+    assert structure_as_dict(structure) == expected
+    assert json.dumps(structure_as_dict(structure)) == json.dumps(expected)

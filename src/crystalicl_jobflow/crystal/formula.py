@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections import Counter
 from fractions import Fraction
 from functools import cache, lru_cache
 from math import gcd, lcm
@@ -48,12 +49,14 @@ def crystal_composition(structure: Structure) -> Composition:
     >>> crystal_composition(primitive).reduced_formula
     'KNaCl2'
     """
+    counts = Counter(
+        (species.symbol, occupancy)
+        for site in structure
+        for species, occupancy in site.species.items()
+    )
     amounts: dict[str, Fraction] = {}
-    for site in structure:
-        for species, occupancy in site.species.items():
-            amounts[species.symbol] = amounts.get(species.symbol, Fraction(0)) + _fraction(
-                occupancy
-            )
+    for (symbol, occupancy), count in counts.items():
+        amounts[symbol] = amounts.get(symbol, Fraction(0)) + count * _fraction(occupancy)
     return _in_whole_numbers(amounts)
 
 

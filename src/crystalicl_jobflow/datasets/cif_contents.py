@@ -190,11 +190,12 @@ def _near_z(ratio: float, formula: Mapping[str, float], z: float, disordered: bo
         return True
     if abs(ratio - 1) >= _ROUNDING:
         return False
-    factor = Composition(formula).get_reduced_formula_and_factor()[1]
     whole = [round(amount) for amount in formula.values()]
     exact = all(abs(n - amount) < 1e-6 for n, amount in zip(whole, formula.values(), strict=True))
-    units = [factor, float(int(factor)), float(math.gcd(*whole)) if exact else factor]
-    return any(abs(unit - z) <= tolerance for unit in units)
+    if exact and abs(math.gcd(*whole) - z) <= tolerance:
+        return True
+    factor = Composition(formula).get_reduced_formula_and_factor()[1]
+    return any(abs(unit - z) <= tolerance for unit in (factor, float(int(factor))))
 
 
 def _holds(found: Mapping[str, float]) -> str:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 import gemmi
 import numpy as np
 from numpy.typing import NDArray
-from pymatgen.core import Element, Lattice, Structure
+from pymatgen.core import Composition, Element, Lattice, Structure
 
 from crystalicl_jobflow.datasets.cif_atoms import ISOTOPES
 from crystalicl_jobflow.datasets.cif_block import check_cell
@@ -62,7 +63,13 @@ def read_plain_p1(text: str) -> ReadCrystal | None:
     lattice = Lattice.from_parameters(*cell)
     if not _as_stated(block, Counter(species)) or _share_a_place(points, lattice.matrix):
         return None
-    return ReadCrystal(Structure(lattice, species, points))
+    return ReadCrystal(Structure(lattice, [_full_site(symbol) for symbol in species], points))
+
+
+@cache
+def _full_site(symbol: str) -> Composition:
+    """Return the content of a site, shared by all sites of an element: most time went into it."""
+    return Composition({Element(symbol): 1})
 
 
 def _plain_atoms(block: Any) -> tuple[list[str], NDArray[np.float64]] | None:

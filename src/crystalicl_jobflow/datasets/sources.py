@@ -7,6 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol, cast, runtime_checkable
@@ -184,21 +185,24 @@ class CsvSource:
 
     def total(self) -> int:
         """Return the number of rows."""
-        return sum(1 for _ in self.file.rows())
+        return self._times.total()
+
+    @cached_property
+    def _times(self) -> Counter[str]:
+        """How often each id occurs; the whole file is read for it once."""
+        return Counter(map(self._own_id, self.file.rows()))
+
+    def _own_id(self, row: CsvRow) -> str:
+        column = next((name for name in _ID_COLUMNS if name in self.columns), None)
+        return (row.fields.get(column) or "").strip() if column else ""
 
     def records(self) -> Iterator[Record]:
         """Yield a record per row; one for each broken row, too."""
-        id_column = next((name for name in _ID_COLUMNS if name in self.columns), None)
-
-        def own_id(row: CsvRow) -> str:
-            return (row.fields.get(id_column) or "").strip() if id_column else ""
-
-        times = Counter(map(own_id, self.file.rows()))
         for index, row in enumerate(self.file.rows()):
-            own = own_id(row)
+            own = self._own_id(row)
             if not own or own.startswith("row-"):
                 record_id = f"{self.name}-{own or f'row-{index}'}"
-            elif times[own] > 1:
+            elif self._times[own] > 1:
                 record_id = f"{self.name}-{own}-{index}"
             else:
                 record_id = own if own[0].isalpha() and "-" in own else f"{self.name}-{own}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from crystalicl_jobflow.crystal.formula import crystal_composition
+from crystalicl_jobflow.crystal.structure_documents import structure_as_dict
 from crystalicl_jobflow.datasets.records import Record, naive_utc, read_with_remarks
 from crystalicl_jobflow.schemas import Demonstration, utcnow
 from crystalicl_jobflow.utils.messages import first_line
@@ -64,7 +65,7 @@ def make_demonstration(
     document = demonstration.model_dump()
     # as stores hold it: lists, naive UTC times, the structure as a plain dict
     document["elements"] = list(elements)
-    document["structure"] = structure.as_dict()
+    document["structure"] = structure_as_dict(structure)
     document["structure"]["properties"] = {}
     for name in ("last_updated", "source_updated"):
         document[name] = naive_utc(document[name])

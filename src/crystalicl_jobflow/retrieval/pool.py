@@ -223,7 +223,11 @@ def add_records(
         for record in records:
             if record.record_id in seen:
                 report.failed.append((record.record_id, "the id occurs twice in the source"))
-            elif record.error is None and known.get(record.record_id) == record.digest(symprec):
+            elif (
+                record.error is None
+                and record.record_id in known
+                and known[record.record_id] == record.digest(symprec)
+            ):
                 report.unchanged += 1
             else:
                 seen.add(record.record_id)
