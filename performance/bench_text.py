@@ -1,14 +1,17 @@
 """Speed of SGS texts against the ways through pymatgen alone.
 
-``python performance/bench_text.py CSV [--limit N] [--seed S] [--clock wall|cpu]``; CSV has
-a column ``cif`` (MP-20's, for example). Every way does the whole job: crystal in, text
-out, and back. The ways take turns on every crystal, so that a busy machine slows all of
-them alike; on a shared one, ``--clock cpu`` says more than the clock on the wall.
+``python performance/bench_text.py CSV [--limit N] [--seed S] [--clock wall|cpu] [--json
+FILE]``; CSV has a column ``cif`` (MP-20's, for example). Every way does the whole job:
+crystal in, text out, and back. The ways take turns on every crystal, so that a busy machine
+slows all of them alike; on a shared one, ``--clock cpu`` says more than the clock on the wall.
+``--json`` keeps what was measured as docs/results/stored/preprocessing.json does.
 
 - *encode, SpacegroupAnalyzer*: one `SpacegroupAnalyzer` (symprec 0.1), its symmetrised
   structure for the orbits and its refined structure for the cell; one site of each orbit
   is written. (The sites are those of the input cell: to write them in the refined cell
   takes a second search, so this yardstick does less than the whole job.)
+- *encode, MoyoDataset alone*: the one call of moyopy that every text needs, which bounds
+  how fast texts can be written.
 - *decode, from_spacegroup*: the same text read line by line into
   `Structure.from_spacegroup`.
 """
@@ -17,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import random
 import statistics
 import time
@@ -25,6 +29,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import moyopy
 import pandas as pd
 from pymatgen.core import Lattice, Structure
 from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
@@ -34,7 +39,16 @@ from rich.table import Table
 
 from crystalicl_jobflow.text import SGS
 from crystalicl_jobflow.text.numbers import format_angles, format_coords, format_lengths
+from crystalicl_jobflow.thresholds import SYMPREC
 
+#: What the table of docs/results/preprocessing.md calls the ways, and their names in the file.
+STORED = {
+    "encode, SGS": ("SGS, written", "written"),
+    "encode, SpacegroupAnalyzer": ("`SpacegroupAnalyzer`, written", "analyzer"),
+    "encode, MoyoDataset alone": ("`MoyoDataset` alone", "moyopy"),
+    "decode, SGS": ("SGS, read", "read"),
+    "decode, from_spacegroup": ("`from_spacegroup`, read", "from_spacegroup"),
+}
 CLOCKS: dict[str, Callable[[], float]] = {"wall": time.perf_counter, "cpu": time.process_time}
 
 
@@ -50,6 +64,16 @@ def encode_with_analyzer(structure: Structure) -> str:
     for sites in symmetrized.equivalent_sites:
         lines += [sites[0].species_string, format_coords(sites[0].frac_coords)]
     return "\n".join(lines)
+
+
+def search_with_moyopy(cell: moyopy.Cell) -> moyopy.MoyoDataset:
+    return moyopy.MoyoDataset(cell, symprec=SYMPREC, setting=moyopy.Setting.spglib())
+
+
+def moyopy_cell(structure: Structure) -> moyopy.Cell:
+    kinds: dict[object, int] = {}
+    labels = [kinds.setdefault(site.species, len(kinds)) for site in structure]
+    return moyopy.Cell(structure.lattice.matrix.tolist(), structure.frac_coords.tolist(), labels)
 
 
 def decode_with_from_spacegroup(text: str) -> Structure:
@@ -68,12 +92,32 @@ def timed(
     return (clock() - start) * 1e3, result
 
 
+def stored(times: dict[str, list[float]], settings: dict[str, Any]) -> dict[str, Any]:
+    rows, measured = [], {}
+    for way, (name, key) in STORED.items():
+        values, own = times[way], times[f"{way.split(',')[0]}, SGS"]
+        mean, median = statistics.fmean(values), statistics.median(values)
+        rows.append([name, f"{mean:.2f}", f"{median:.2f}", f"{1e3 / mean:.0f}"])
+        measured[key] = {
+            "mean_ms": round(mean, 3),
+            "median_ms": round(median, 3),
+            "per_second": round(1e3 / mean),
+            "times_sgs_in_total": round(mean / statistics.fmean(own), 2),
+            "times_sgs_at_the_median": round(median / statistics.median(own), 2),
+        }
+    heads = ["", "mean, ms", "median, ms", "crystals per second"]
+    return {
+        "kind": "table", "heads": heads, "rows": rows, "measured": measured, "settings": settings,
+    }  # fmt: skip
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("csv", type=Path)
     parser.add_argument("--limit", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--clock", choices=sorted(CLOCKS), default="wall")
+    parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     clock = CLOCKS[arguments.clock]
     warnings.simplefilter("ignore")
@@ -91,6 +135,7 @@ def main() -> None:
     times: dict[str, list[float]] = {
         "encode, SGS": [],
         "encode, SpacegroupAnalyzer": [],
+        "encode, MoyoDataset alone": [],
         "decode, SGS": [],
         "decode, from_spacegroup": [],
     }
@@ -102,6 +147,8 @@ def main() -> None:
         times["encode, SpacegroupAnalyzer"].append(
             timed(clock, encode_with_analyzer, structure.copy())[0]
         )
+        cell = moyopy_cell(structure)
+        times["encode, MoyoDataset alone"].append(timed(clock, search_with_moyopy, cell)[0])
         own = timed(clock, SGS.decode, text)[0]
         try:
             elapsed = timed(clock, decode_with_from_spacegroup, text)[0]
@@ -127,6 +174,16 @@ def main() -> None:
             f"{median / statistics.median(own_times):.1f}",
         )
     Console().print(table)
+    if arguments.json is not None:
+        settings = {
+            "file": arguments.csv.name,
+            "crystals": len(structures),
+            "seed": arguments.seed,
+            "clock": arguments.clock,
+            "cores": 1,
+            "refused_by_from_spacegroup": refused,
+        }
+        arguments.json.write_text(json.dumps(stored(times, settings), indent=1) + "\n")
     if refused:
         print(
             f"from_spacegroup refused {refused} of {len(structures)} texts; they are in no "

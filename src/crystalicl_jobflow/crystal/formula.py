@@ -57,7 +57,7 @@ def crystal_composition(structure: Structure) -> Composition:
     amounts: dict[str, Fraction] = {}
     for (symbol, occupancy), count in counts.items():
         amounts[symbol] = amounts.get(symbol, Fraction(0)) + count * _fraction(occupancy)
-    return _in_whole_numbers(amounts)
+    return whole_numbers(amounts)
 
 
 def whole_composition(composition: Composition) -> Composition:
@@ -75,7 +75,7 @@ def whole_composition(composition: Composition) -> Composition:
         denominators up to `MAX_DENOMINATOR`.
     """
     amounts = composition.get_el_amt_dict()
-    return _in_whole_numbers({symbol: _fraction(amount) for symbol, amount in amounts.items()})
+    return whole_numbers({symbol: _fraction(amount) for symbol, amount in amounts.items()})
 
 
 @lru_cache(maxsize=4096)
@@ -83,7 +83,8 @@ def _fraction(amount: float) -> Fraction:
     return Fraction(float(amount)).limit_denominator(MAX_DENOMINATOR)
 
 
-def _in_whole_numbers(amounts: Mapping[str, Fraction]) -> Composition:
+def whole_numbers(amounts: Mapping[str, Fraction | int]) -> Composition:
+    """Return amounts by element in the smallest whole numbers, as a composition."""
     amounts = {symbol: amount for symbol, amount in amounts.items() if amount}
     if not amounts:
         return Composition({})

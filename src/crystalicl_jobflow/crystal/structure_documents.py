@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from pymatgen.core import Structure
+from pymatgen.core import Lattice, Structure
 from pymatgen.electronic_structure.core import Magmom
 
 _CLASSES = {
@@ -38,14 +38,13 @@ def structure_as_dict(structure: Structure) -> dict[str, Any]:
         Read by `structure_from_dict` and by pymatgen. Properties are those of the structure and
         its sites themselves, not copies.
     """
-    lattice = structure.lattice.as_dict(verbosity=1)
     frac_coords = structure.frac_coords
     coords = structure.lattice.get_cartesian_coords(frac_coords)
     return {
         "@module": type(structure).__module__,
         "@class": type(structure).__name__,
         "charge": structure.charge,
-        "lattice": {name: value for name, value in lattice.items() if name[0] != "@"},
+        "lattice": lattice_as_dict(structure.lattice),
         "properties": structure.properties,
         "sites": [
             {
@@ -58,6 +57,12 @@ def structure_as_dict(structure: Structure) -> dict[str, Any]:
             for site, abc, xyz in zip(structure, frac_coords.tolist(), coords.tolist(), strict=True)
         ],
     }
+
+
+def lattice_as_dict(lattice: Lattice) -> dict[str, Any]:
+    """Return the dictionary of a lattice within that of a structure."""
+    fields = lattice.as_dict(verbosity=1)
+    return {name: value for name, value in fields.items() if name[0] != "@"}
 
 
 def _species_as_dict(species: Any, occupancy: float) -> dict[str, Any]:

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from functools import cache
 from typing import Any
 
 import gemmi
 import numpy as np
 from numpy.typing import NDArray
-from pymatgen.core import Composition, Element, Lattice, Structure
+from pymatgen.core import Element, Lattice
 
+from crystalicl_jobflow.crystal.ordered import OrderedCrystal
 from crystalicl_jobflow.datasets.cif_atoms import ISOTOPES
 from crystalicl_jobflow.datasets.cif_block import check_cell
 from crystalicl_jobflow.datasets.cif_contents import Stated, compare_formula, read_formula
 from crystalicl_jobflow.datasets.cif_placement import SAME_PLACE
-from crystalicl_jobflow.datasets.cif_reader import ReadCrystal
 from crystalicl_jobflow.thresholds import MAX_COORDINATE, MAX_SITES
 
 _CELL = [f"_cell_length_{x}" for x in "abc"] + [
@@ -39,7 +38,7 @@ _MAX_TEXT = 200_000
 _MANY = 300  # atoms; the distances of more take longer than the whole way
 
 
-def read_plain_p1(text: str) -> ReadCrystal | None:
+def read_plain_p1(text: str) -> OrderedCrystal | None:
     """Read a plain P1 text of an ordered crystal, of which data sets consist.
 
     Several times faster than the whole way, to which all else is left: None is returned for
@@ -63,13 +62,7 @@ def read_plain_p1(text: str) -> ReadCrystal | None:
     lattice = Lattice.from_parameters(*cell)
     if not _as_stated(block, Counter(species)) or _share_a_place(points, lattice.matrix):
         return None
-    return ReadCrystal(Structure(lattice, [_full_site(symbol) for symbol in species], points))
-
-
-@cache
-def _full_site(symbol: str) -> Composition:
-    """Return the content of a site, shared by all sites of an element: most time went into it."""
-    return Composition({Element(symbol): 1})
+    return OrderedCrystal(lattice, species, points)
 
 
 def _plain_atoms(block: Any) -> tuple[list[str], NDArray[np.float64]] | None:

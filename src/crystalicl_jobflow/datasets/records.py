@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 from pymatgen.core import Structure
 
 from crystalicl_jobflow.crystal.given import as_structure, is_crystal
+from crystalicl_jobflow.crystal.ordered import OrderedCrystal
 from crystalicl_jobflow.datasets.cif_p1 import read_plain_p1
 from crystalicl_jobflow.datasets.cif_reader import ReadCrystal, read_cif_block
 from crystalicl_jobflow.datasets.structure_checks import check_structure, structure_of_mapping
@@ -110,14 +111,34 @@ def read_with_remarks(crystal: str | Mapping[str, Any] | Structure | Atoms) -> R
     ValueError
         If it cannot be read, or contradicts what it states; one line.
     """
+    found, remarks = read_arrays(crystal)
+    structure = found.structure() if isinstance(found, OrderedCrystal) else found
+    return ReadCrystal(structure, remarks)
+
+
+def read_arrays(
+    crystal: str | Mapping[str, Any] | Structure | Atoms,
+) -> tuple[Structure | OrderedCrystal, tuple[str, ...]]:
+    """Read the crystal of a record as `read_with_remarks` does, without a structure if it is plain.
+
+    Raises
+    ------
+    ValueError
+        If it cannot be read, or contradicts what it states; one line.
+    """
     try:
         if is_crystal(crystal):
-            return check_structure(as_structure(crystal))
-        if isinstance(crystal, str):
-            return read_plain_p1(crystal) or read_cif_block(crystal)
-        return structure_of_mapping(cast("Mapping[str, Any]", crystal))
+            read = check_structure(as_structure(crystal))
+        elif isinstance(crystal, str):
+            plain = read_plain_p1(crystal)
+            if plain is not None:
+                return plain, ()
+            read = read_cif_block(crystal)
+        else:
+            read = structure_of_mapping(cast("Mapping[str, Any]", crystal))
     except Exception as error:  # libraries raise whatever bad input makes them stumble over
         raise ValueError(first_line(error)) from None
+    return read.structure, tuple(read.remarks)
 
 
 def read_crystal(crystal: str | Mapping[str, Any] | Structure | Atoms) -> Structure:

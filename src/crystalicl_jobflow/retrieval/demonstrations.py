@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from crystalicl_jobflow.crystal.formula import crystal_composition
+from crystalicl_jobflow.crystal.ordered import OrderedCrystal
 from crystalicl_jobflow.crystal.structure_documents import structure_as_dict
-from crystalicl_jobflow.datasets.records import Record, naive_utc, read_with_remarks
+from crystalicl_jobflow.datasets.records import Record, naive_utc, read_arrays
 from crystalicl_jobflow.schemas import Demonstration, utcnow
 from crystalicl_jobflow.utils.messages import first_line
 
@@ -36,13 +37,15 @@ def make_demonstration(
     if record.error is not None or record.crystal is None:
         return record.error or "the record holds no crystal"
     try:
-        read = read_with_remarks(record.crystal)
-        structure = read.structure
+        structure, remarks = read_arrays(record.crystal)
         crystal = SGS.analyze(structure, symprec)
         text = SGS.format(crystal)
     except Exception as error:  # one bad crystal must not end the filling
         return first_line(error)
-    composition = crystal_composition(structure)
+    if isinstance(structure, OrderedCrystal):
+        composition, dictionary = structure.composition(), structure.as_dict()
+    else:
+        composition, dictionary = crystal_composition(structure), structure_as_dict(structure)
     elements = tuple(sorted(element.symbol for element in composition.elements))
     conventional = sum(site.multiplicity or 0 for site in crystal.sites)
     demonstration = Demonstration(
@@ -56,7 +59,7 @@ def make_demonstration(
         space_group=crystal.space_group_number,
         properties=record.properties,
         text=text,
-        remarks=[*record.remarks, *read.remarks],
+        remarks=[*record.remarks, *remarks],
         structure_hash=record.digest(symprec),
         symprec=symprec,
         source_updated=record.updated,
@@ -65,8 +68,7 @@ def make_demonstration(
     document = demonstration.model_dump()
     # as stores hold it: lists, naive UTC times, the structure as a plain dict
     document["elements"] = list(elements)
-    document["structure"] = structure_as_dict(structure)
-    document["structure"]["properties"] = {}
+    document["structure"] = {**dictionary, "properties": {}}
     for name in ("last_updated", "source_updated"):
         document[name] = naive_utc(document[name])
     return document

@@ -23,6 +23,7 @@ from pymatgen.core import Composition, Lattice, Structure
 
 from crystalicl_jobflow.crystal import wyckoff
 from crystalicl_jobflow.crystal.bounds import num_sites_fault
+from crystalicl_jobflow.crystal.ordered import OrderedCrystal
 from crystalicl_jobflow.crystal.symmetry import SYMPREC, standard_cell
 from crystalicl_jobflow.crystal.wyckoff_letters import WyckoffLetters
 from crystalicl_jobflow.schemas.reasons import FailureReason
@@ -100,7 +101,9 @@ class SGSFormat:
             error.declared_group = crystal.space_group_number
             raise
 
-    def analyze(self, structure: Structure, symprec: float = SYMPREC) -> SGSCrystal:
+    def analyze(
+        self, structure: Structure | OrderedCrystal, symprec: float = SYMPREC
+    ) -> SGSCrystal:
         """Find a crystal's group, standard cell and orbits, described canonically.
 
         Parameters

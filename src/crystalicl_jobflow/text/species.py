@@ -14,6 +14,7 @@ from pymatgen.core import Composition, Element, Structure
 
 from crystalicl_jobflow.crystal.bounds import cell_fault, number_fault
 from crystalicl_jobflow.crystal.formula import element_rank
+from crystalicl_jobflow.crystal.ordered import OrderedCrystal
 from crystalicl_jobflow.schemas.reasons import FailureReason
 from crystalicl_jobflow.text.errors import TextError
 
@@ -98,8 +99,8 @@ class Contents:
     is_ordered: bool
 
 
-def read_contents(structure: Structure) -> Contents:
-    """Return the species texts, cell and coordinates of a structure.
+def read_contents(structure: Structure | OrderedCrystal) -> Contents:
+    """Return the species texts, cell and coordinates of a crystal.
 
     Raises
     ------
@@ -107,13 +108,30 @@ def read_contents(structure: Structure) -> Contents:
         ``NOT_ENCODABLE`` where there are no sites, one holds no element, or a number of the
         structure is out of bounds.
     """
-    if not len(structure):
-        raise TextError(FailureReason.NOT_ENCODABLE, "the structure has no atoms")
     lattice = np.asarray(structure.lattice.matrix, dtype=float)
     frac_coords = np.asarray(structure.frac_coords, dtype=float)
+    if not len(frac_coords):
+        raise TextError(FailureReason.NOT_ENCODABLE, "the structure has no atoms")
     fault = cell_fault(lattice, frac_coords)
     if fault is not None:
         raise TextError(FailureReason.NOT_ENCODABLE, fault)
+    is_ordered = True
+    if isinstance(structure, OrderedCrystal):
+        names = structure.symbols
+    else:
+        names, is_ordered = _names(structure)
+    if not all(names):
+        raise TextError(FailureReason.NOT_ENCODABLE, "a site of the structure has no species")
+    try:
+        for name in set(names):
+            read_species(name)
+    except ValueError as error:
+        raise TextError(FailureReason.NOT_ENCODABLE, f"a site's species: {error}") from None
+    return Contents(names, lattice, frac_coords, is_ordered)
+
+
+def _names(structure: Structure) -> tuple[list[str], bool]:
+    """Return the species text of every site, and whether all are of one full species each."""
     names: list[str] = []
     is_ordered = True
     for site in structure:
@@ -125,14 +143,7 @@ def read_contents(structure: Structure) -> Contents:
                 continue
         is_ordered = False
         names.append(_shared_site(amounts))
-    if not all(names):
-        raise TextError(FailureReason.NOT_ENCODABLE, "a site of the structure has no species")
-    try:
-        for name in set(names):
-            read_species(name)
-    except ValueError as error:
-        raise TextError(FailureReason.NOT_ENCODABLE, f"a site's species: {error}") from None
-    return Contents(names, lattice, frac_coords, is_ordered)
+    return names, is_ordered
 
 
 def species_names(structure: Structure) -> list[str]:
