@@ -35,7 +35,7 @@ def test_kinds_lead_to_the_first_triplets(number: int) -> None:
         images = group.apply((normalizer.rotations[coset] @ point + shift)[None])
         expected = images[0, wyckoff.on_first_triplets(images, [target])[0]]
         rotations, translations = kind.to_first_triplet(coset)
-        found = rotations @ point + translations
+        found = rotations @ (normalizer.rotations[coset] @ point + shift) + translations
         assert places(found) == places(expected)
         assert len(found) == len(places(found))  # each once
 

@@ -54,8 +54,7 @@ class SiteKind:
         Parameters
         ----------
         coset
-            Of the group in its normalizer: the operations begin with this change of origin and
-            axes.
+            The point was moved by this coset of the group's normalizer before.
 
         Returns
         -------
@@ -84,9 +83,7 @@ class SiteKind:
         ):
             first.setdefault(tuple(place), operation)
         chosen = list(first.values())
-        rotations = group.rotations[chosen].astype(float)
-        translations = rotations @ normalizer.translations[coset] + group.translations[chosen]
-        return rotations @ normalizer.rotations[coset], translations
+        return group.rotations[chosen].astype(float), group.translations[chosen]
 
 
 def site_kinds(number: int, snapped: wyckoff.SnapResult) -> list[SiteKind]:

@@ -317,14 +317,11 @@ def _with_moyopy(
     orbits = dataset.orbits
     counts = Counter(orbits)  # in the order of their first atoms
     first = [mapping[orbits.index(orbit)] for orbit in counts]
-    points, std_basis = positions[first], basis
-    if centring_multiplicity(dataset.number) > 1:
-        std_basis = np.array(dataset.std_cell.basis)
-        points = points @ basis @ np.linalg.inv(std_basis)
+    std_basis = np.array(dataset.std_cell.basis)
     return _Found(
         dataset.number,
         std_basis,
-        points,
+        positions[first] @ basis @ np.linalg.inv(std_basis),
         labels[list(counts)],
         _in_conventional_cell(counts.values(), len(labels), len(positions), dataset.number),
     )

@@ -68,8 +68,6 @@ SNAP_TOLERANCE = 0.03 - 1e-6
 SNAP_ROUNDS = 4
 #: Images of an averaged point closer than this (fractional, max-norm) are one point.
 SAME_POINT = 1e-4
-#: What moves by less than this (fractional, max-norm) is in its place already.
-_IN_PLACE = 1e-12
 #: A snapped point counts as on a position up to this much; its equations have coefficients.
 _ON_POSITION = 10 * SAME_POINT
 
@@ -119,9 +117,10 @@ def snap(frac_coords: ArrayLike, number: int, tol: float = SNAP_TOLERANCE) -> Sn
     for _ in range(SNAP_ROUNDS):
         moves, vectors, lengths = _moves(group, points)
         stays = lengths < tol
-        if lengths.max(where=stays, initial=0.0) < _IN_PLACE:
+        step = (moves * stays[:, :, None]).sum(1) / stays.sum(1, keepdims=True)
+        points += step
+        if np.abs(step).max(initial=0.0) < 1e-9:
             break
-        points += (moves * stays[:, :, None]).sum(1) / stays.sum(1, keepdims=True)
     else:
         _, vectors, lengths = _moves(group, points)
     mask = lengths < SAME_POINT

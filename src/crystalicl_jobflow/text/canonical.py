@@ -62,7 +62,7 @@ def canonical_sites(
     fixed = _fixed_points(number)
     # orbits that are free in one description are free in all
     free = [i for i, letter in enumerate(letters[0]) if fixed[letter] is None]
-    images, ends = _images(points.frac_coords, kinds, cosets, free)
+    images, ends = _images(number, points.frac_coords, kinds, cosets, free)
     best: tuple[list[_Key], list[_Site], NDArray[np.float64] | None] | None = None
     for new, first, shift in _descriptions(number, ranks, letters, free, images, ends):
         sites: list[_Site] = []
@@ -132,6 +132,7 @@ def _letters(number: int) -> NDArray[np.int64]:
 
 
 def _images(
+    number: int,
     frac_coords: NDArray[np.float64],
     kinds: Sequence[SiteKind],
     cosets: Sequence[int],
@@ -147,12 +148,17 @@ def _images(
     """
     if not free:
         return np.empty((0, 3)), [0]
+    normalizer = wyckoff.normalizer(number)
+    moved = (
+        frac_coords[free] @ normalizer.rotations[cosets].transpose(0, 2, 1)
+        + normalizer.translations[cosets][:, None]
+    )  # (cosets, free, 3)
     operations = [kinds[i].to_first_triplet(coset) for coset in cosets for i in free]
     counts = [len(translations) for _, translations in operations]
     images = np.einsum(
         "nij,nj->ni",
         np.concatenate([rotations for rotations, _ in operations]),
-        frac_coords[np.repeat([*free] * len(cosets), counts)],
+        moved.reshape(-1, 3).repeat(counts, axis=0),
     )
     images += np.concatenate([translations for _, translations in operations])
     return images, list(accumulate(counts, initial=0))
