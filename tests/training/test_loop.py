@@ -104,6 +104,16 @@ def test_a_time_limit_ends_the_training(tmp_path, few, tiny_size) -> None:
     assert result.state.step > 0
 
 
+def test_a_token_limit_ends_the_training(tmp_path, few, tiny_size) -> None:
+    settings = replace(SETTINGS, epochs=10_000, token_limit=20_000)
+    result = train_base(few, tmp_path, settings=settings, size=tiny_size)
+    assert result.finished
+    # the last batch goes over the limit, and nothing comes after it
+    assert 20_000 <= result.state.tokens < 20_000 + settings.tokens_per_batch
+    with pytest.raises(ValueError, match="token_limit must be at least 1"):
+        replace(SETTINGS, token_limit=0)
+
+
 def test_only_responses_are_learned(tokenizer, prototypes) -> None:
     instruction = next(InstructionSet(prototypes, mixture=ZERO_SHOT).epoch(0))
     row = encode_instruction(tokenizer, instruction)

@@ -269,6 +269,8 @@ class _Training:
         share = (state.epoch + done) / settings.epochs
         if settings.time_limit is not None:
             share = max(share, state.seconds / settings.time_limit)
+        if settings.token_limit is not None:
+            share = max(share, state.tokens / settings.token_limit)
         return share
 
     def _step(self, group: list[list[EncodedRow]], share: float) -> None:

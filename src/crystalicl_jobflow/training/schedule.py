@@ -31,6 +31,9 @@ class LoopSettings:
     time_limit
         Maximum training time in s; None for no limit. With a limit the schedule follows the clock
         if that is ahead of the epochs, so that the learning rate always decays fully.
+    token_limit
+        Tokens of all instructions, read and learned, after which the training ends; the
+        schedule follows them likewise. Models that are compared learn from as many tokens so.
     tokens_per_batch, max_tokens
         Tokens in a batch, padding included, and in a row; longer rows are left out.
     accumulate
@@ -65,6 +68,7 @@ class LoopSettings:
     max_grad_norm: float = 1.0
     epochs: int = 8
     time_limit: float | None = None
+    token_limit: int | None = None
     tokens_per_batch: int = 4096
     max_tokens: int = 512
     accumulate: int = 1
@@ -78,7 +82,7 @@ class LoopSettings:
     threads: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("accumulate", "patience", "epochs", "log_every"):
+        for name in ("accumulate", "patience", "epochs", "log_every", "token_limit"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")

@@ -162,6 +162,12 @@ _LOOP_OPTIONS = (
         type=click.FloatRange(0, min_open=True),
         help="Time limit of the training; the schedule ends with it.",
     ),
+    click.option(
+        "--tokens",
+        type=click.IntRange(1),
+        help="Tokens of instructions after which the training ends, as the schedule does: for"
+        " models that are compared.",
+    ),
 )
 
 
@@ -209,6 +215,7 @@ def loop_settings(defaults: LoopSettings, options: dict[str, Any]) -> LoopSettin
     return replace(
         defaults,
         time_limit=None if minutes is None else 60 * minutes,
+        token_limit=options["tokens"],
         tokens_per_batch=options["batch_tokens"],
         decay_share=defaults.decay_share if decay is None else decay,
         checkpoint_every=60 * options["checkpoint_minutes"],
