@@ -7,6 +7,11 @@ that peak memory is its own. Seconds are of the processor, one core. A step that
 the exponent x, fitted through the sizes; above 1.1 it is not in proportion any more.
 
     python performance/bench_growth.py mp_20_test.csv.gz --sizes 1000 10000 --out growth.json
+    python performance/bench_growth.py mp_20_test.csv.gz --samples 10 --out conditions.json
+
+With one sample each, formulas are drawn at random, as without a condition: the share of crystals
+that have company of their own formula grows with the number. With ten, as many texts of each
+condition are made, as a run with conditions has them at every size.
 
 The result is also a table for a page of results (``crystalicl benchmark check``).
 """
@@ -27,6 +32,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pymatgen.core import Structure
 
 MAX_EXPONENT = 1.1
 """Above it a step does not count as growing in proportion."""
@@ -43,37 +49,60 @@ ELEMENTS = [
 LENGTHS = re.compile(r"^(\d+\.\d+) (\d+\.\d+) (\d+\.\d+)$", re.MULTILINE)
 
 
-def varied_texts(path: Path, size: int, seed: int = 0) -> list[str]:
-    """Return texts of crystals: those of a file, with other elements and other lengths."""
+def varied_texts(path: Path, size: int, seed: int = 0, samples: int = 1) -> list[str]:
+    """Return texts of crystals: those of a file, with other elements and other lengths.
+
+    Parameters
+    ----------
+    path
+        Real crystals.
+    size
+        Number of texts.
+    seed
+        Seed of the choices.
+    samples
+        Texts in a row that have one formula: real crystals of one anonymous formula with the
+        same elements, as several samples of one condition are.
+    """
     from crystalicl_jobflow.datasets.crystal_data import read_data_set
     from crystalicl_jobflow.text import SGS
 
-    crystals = read_data_set(path, limit=500, seed=seed).structures
-    real = [SGS.encode(crystal) for crystal in crystals if crystal is not None]
+    alike: dict[str, list[tuple[str, list[str]]]] = {}
+    real: list[tuple[str, str, list[str]]] = []
+    for crystal in read_data_set(path, limit=500, seed=seed).structures:
+        if crystal is not None:
+            text, elements = SGS.encode(crystal), _by_amount(crystal)
+            anonymous = crystal.composition.anonymized_formula
+            real.append((anonymous, text, elements))
+            alike.setdefault(anonymous, []).append((text, elements))
     draw = random.Random(seed)
-    texts = []
-    for _ in range(size):
-        text = draw.choice(real)
-        present = list(dict.fromkeys(re.findall(r"^[A-Z][a-z]?$", text, re.MULTILINE)))
-        others = dict(zip(present, draw.sample(ELEMENTS, len(present)), strict=True))
-        text = re.sub(
-            r"^[A-Z][a-z]?$",
-            lambda match: others[match.group()],  # noqa: B023 - called at once
-            text,
-            flags=re.MULTILINE,
-        )
-        scale = draw.uniform(0.95, 1.2)
-        texts.append(
-            LENGTHS.sub(
-                lambda match: " ".join(f"{scale * float(x):.1f}" for x in match.groups()),  # noqa: B023
-                text,
-                count=1,
-            )
-        )
+    texts: list[str] = []
+    while len(texts) < size:
+        anonymous, text, present = draw.choice(real)
+        elements = draw.sample(ELEMENTS, len(present))
+        for sample in range(min(samples, size - len(texts))):
+            if sample:
+                text, present = draw.choice(alike[anonymous])
+            others = dict(zip(present, elements, strict=True))
+            texts.append(_varied(text, others, draw.uniform(0.95, 1.2)))
     return texts
 
 
-def one_size(path: Path, size: int) -> dict[str, Any]:
+def _by_amount(crystal: Structure) -> list[str]:
+    """Return the elements, the rarest first, so that exchanging them in turn keeps the formula."""
+    amounts = crystal.composition.get_el_amt_dict()
+    return sorted(amounts, key=lambda name: (amounts[name], name))
+
+
+def _varied(text: str, others: dict[str, str], scale: float) -> str:
+    """Return a text with other elements and lengths."""
+    text = re.sub(r"^[A-Z][a-z]?$", lambda match: others[match.group()], text, flags=re.MULTILINE)
+    return LENGTHS.sub(
+        lambda match: " ".join(f"{scale * float(x):.1f}" for x in match.groups()), text, count=1
+    )
+
+
+def one_size(path: Path, size: int, samples: int = 1) -> dict[str, Any]:
     """Run all steps at one size; seconds of the processor, and peak memory in MB after each."""
     from crystalicl_jobflow.candidates import (
         CandidateQuery,
@@ -106,7 +135,7 @@ def one_size(path: Path, size: int) -> dict[str, Any]:
             ],
         )
 
-    texts = varied_texts(path, size)
+    texts = varied_texts(path, size, samples=samples)
     build_candidates([generation(0, texts[:20])])  # imports and tables
     seconds: dict[str, float] = {}
     memory: dict[str, float] = {}
@@ -156,15 +185,17 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("csv", type=Path, help="real crystals, e.g. mp_20_test.csv.gz")
     parser.add_argument("--sizes", type=int, nargs="+", default=[1000, 5000, 20000, 100000])
+    parser.add_argument("--samples", type=int, default=1, help="texts of one formula [default: 1]")
     parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--out", type=Path, help="JSON file for the results")
     options = parser.parse_args()
     if options.one is not None:
-        print(json.dumps(one_size(options.csv, options.one)))
+        print(json.dumps(one_size(options.csv, options.one, options.samples)))
         return 0
     rows = []
     for size in options.sizes:
-        command = [sys.executable, "-W", "ignore", __file__, str(options.csv), "--one", str(size)]
+        asked = ["--one", str(size), "--samples", str(options.samples)]
+        command = [sys.executable, "-W", "ignore", __file__, str(options.csv), *asked]
         done = subprocess.run(command, check=True, capture_output=True, text=True)
         rows.append(json.loads(done.stdout.splitlines()[-1]))
         print(json.dumps(rows[-1]), flush=True)
@@ -185,6 +216,7 @@ def main() -> int:
         "heads": ["seconds", *(f"{size:,}" for size in sizes), "exponent"],
         "rows": table,
         "goal": MAX_EXPONENT,
+        "samples": options.samples,
         "exponents": {name: round(value, 3) for name, value in found.items()},
         "exponent_of_memory": round(exponent(sizes, peak), 3),
         "runs": rows,
