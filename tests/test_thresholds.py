@@ -28,6 +28,7 @@ PINNED = {
     "UNIQUE_STOL": 0.3,
     "UNIQUE_LTOL": 0.2,
     "UNIQUE_ANGLE_TOL": 5.0,
+    "MATCH_TIMEOUT": 60.0,
     "COVERAGE_CUTOFFS": {
         "mp_20": (0.4, 10.0),
         "carbon_24": (0.2, 4.0),

@@ -70,6 +70,10 @@ UNIQUE_LTOL: Final = 0.2
 UNIQUE_ANGLE_TOL: Final = 5.0
 """``StructureMatcher`` tolerances of uniqueness: pymatgen's defaults, as FlowMM and others use."""
 
+MATCH_TIMEOUT: Final = 60.0
+"""Seconds of CPU time after which two crystals count as different, with a warning; a choice of this
+package: large cells of one element otherwise take minutes each."""
+
 COVERAGE_CUTOFFS: Final[dict[str, tuple[float, float]]] = {
     "mp_20": (0.4, 10.0),
     "carbon_24": (0.2, 4.0),

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from pymatgen.core import Lattice, Structure
 
+from crystalicl_jobflow.comparison import matching
 from crystalicl_jobflow.comparison.matching import match_many, match_structures, unique_groups
 from crystalicl_jobflow.text import SGS
 
@@ -106,3 +107,22 @@ def test_real_crystals_match_after_a_round_trip_through_text(
     results = match_many([(SGS.decode(SGS.encode(s)), s) for s in truths])
     assert sum(result.matched for result in results) >= 59
     assert np.mean([result.rms for result in results if result.rms is not None]) < 0.02
+
+
+def test_a_pair_that_takes_too_long_is_no_match_and_is_named(monkeypatch, caplog) -> None:
+    """A large cell of one element has thousands of mappings onto itself."""
+    points = np.random.default_rng(0).random((2, 120, 3))
+    cells = [Structure(Lattice.cubic(11.0), ["C"] * 120, sites) for sites in points]
+    monkeypatch.setattr(matching, "MATCH_TIMEOUT", 0.05)
+    assert not match_structures(*cells).matched
+    assert "C, 120 atoms: not compared within 0.05 s; no match" in caplog.text
+    caplog.clear()
+    assert unique_groups(cells) == [0, 1]
+    assert "not compared within 0.05 s" in caplog.text
+
+
+def test_equal_crystals_are_one_however_long_the_matcher_takes(
+    nacl: Structure, monkeypatch
+) -> None:
+    monkeypatch.setattr(matching, "MATCH_TIMEOUT", 1e-6)
+    assert unique_groups([nacl, nacl.copy(), nacl.copy()]) == [0, 0, 0]

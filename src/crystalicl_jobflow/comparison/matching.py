@@ -17,11 +17,12 @@ from crystalicl_jobflow.thresholds import (
     MATCH_ANGLE_TOL,
     MATCH_LTOL,
     MATCH_STOL,
+    MATCH_TIMEOUT,
     UNIQUE_ANGLE_TOL,
     UNIQUE_LTOL,
     UNIQUE_STOL,
 )
-from crystalicl_jobflow.utils.parallel import map_list
+from crystalicl_jobflow.utils.parallel import map_list, time_limit
 from crystalicl_jobflow.utils.progress import Progress
 
 if TYPE_CHECKING:
@@ -104,7 +105,8 @@ def match_structures(
     Returns
     -------
     MatchResult
-        No match, too, where the matcher fails on a degenerate prediction.
+        No match, too, where the matcher fails on a degenerate prediction, or takes longer than
+        :data:`~crystalicl_jobflow.thresholds.MATCH_TIMEOUT`; a warning says so.
     """
     if not _same_composition(prediction, reference):
         return NO_MATCH
@@ -112,9 +114,12 @@ def match_structures(
     for primitive_cell in (True, False):
         matcher = _matcher(tolerances, primitive_cell)
         try:
-            with warnings.catch_warnings():
+            with time_limit(MATCH_TIMEOUT), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 found = matcher.get_rms_dist(prediction, reference)
+        except TimeoutError:
+            _warn_of_time(prediction)
+            return NO_MATCH
         except Exception:  # degenerate cells end in errors of many kinds: they match nothing
             continue
         if found is not None:
@@ -342,11 +347,12 @@ def without_oxidation_states(structure: Structure) -> Structure:
 
 
 def _reduce(structure: Structure, *, primitive: bool) -> Structure:
-    """Do once what the matcher would do at every comparison."""
+    """Do once what the matcher would do at every comparison, where that ends."""
     from pymatgen.analysis.structure_matcher import StructureMatcher
 
     try:
-        return StructureMatcher._get_reduced_structure(structure, primitive)
+        with time_limit(MATCH_TIMEOUT):
+            return StructureMatcher._get_reduced_structure(structure, primitive)
     except Exception:  # a degenerate cell stays as it is
         return structure
 
@@ -356,9 +362,22 @@ def _fit(matcher: StructureMatcher, first: Structure, second: Structure) -> bool
     if len(first) != len(second):
         return False
     try:
-        return bool(matcher.fit(first, second, skip_structure_reduction=True))
+        with time_limit(MATCH_TIMEOUT):
+            return bool(matcher.fit(first, second, skip_structure_reduction=True))
+    except TimeoutError:
+        _warn_of_time(first)
+        return False
     except Exception:  # degenerate cells match nothing
         return False
+
+
+def _warn_of_time(crystal: Structure) -> None:
+    logger.warning(
+        "%s, %d atoms: not compared within %g s; no match",
+        crystal.reduced_formula,
+        len(crystal),
+        MATCH_TIMEOUT,
+    )
 
 
 def _same_composition(first: Structure, second: Structure) -> bool:
