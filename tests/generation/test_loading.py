@@ -35,6 +35,22 @@ def test_the_same_arguments_give_the_same_object(tiny_model: Path) -> None:
     assert load_generator(base, device="cpu", batch_size=9) is not first
 
 
+def test_a_training_stands_for_what_it_made(tiny_model: Path, tmp_path: Path) -> None:
+    shutil.copytree(tiny_model / "base", tmp_path / "runs" / "base" / "model")
+    shutil.copytree(tiny_model / "adapter", tmp_path / "runs" / "lora" / "adapter")
+    trainings = str(tmp_path / "runs" / "base"), str(tmp_path / "runs" / "lora")
+    module.check_model_files(*trainings)
+    info = load_generator(*trainings, device="cpu").info
+    assert (info.base_model, info.adapter) == (trainings[0], f"{trainings[1]}/adapter")
+    assert info.base_revision == folder_hash(tiny_model / "base")
+    assert info.adapter_revision == folder_hash(tiny_model / "adapter")
+    assert module.model_hashes(*trainings)["base_hash"] == info.base_revision
+    # a training that has not ended, and another kind of folder
+    shutil.rmtree(tmp_path / "runs" / "lora" / "adapter")
+    assert error_of(*trainings, device="cpu").endswith("runs/lora has no adapter_config.json")
+    assert error_of(str(tmp_path), device="cpu").endswith(f"{tmp_path} has no config.json")
+
+
 def test_the_adapter_changes_the_scores_as_peft_says(tiny_model: Path, generator: Any) -> None:
     from peft import PeftModel
     from transformers import AutoModelForCausalLM

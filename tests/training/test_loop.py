@@ -13,6 +13,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
+from crystalicl_jobflow.generation import GenerationError
 from crystalicl_jobflow.prompts import crystal_prompt
 from crystalicl_jobflow.schemas import Condition
 from crystalicl_jobflow.training import InstructionSet, LoopSettings, build_base_model, train_base
@@ -94,6 +95,19 @@ def test_a_checkpoint_of_another_model_is_refused(tmp_path, few, tiny_size) -> N
     train_base(few, tmp_path, settings=settings, size=tiny_size)
     with pytest.raises(ValueError, match="checkpoint of another model"):
         train_base(few, tmp_path, settings=settings, size=replace(tiny_size, num_layers=1))
+
+
+def test_a_training_begins_where_another_ended(tmp_path, few, tiny_size) -> None:
+    settings = replace(SETTINGS, epochs=1)
+    first = train_base(few, tmp_path / "first", settings=settings, size=tiny_size)
+    assert first.finished
+    for number, start in enumerate((tmp_path / "first", tmp_path / "first" / "model")):
+        out = tmp_path / f"second-{number}"
+        train_base(few, out, settings=settings, size=tiny_size, start=start)
+        assert losses(out)[0] < losses(tmp_path / "first")[0]
+    (tmp_path / "elsewhere").mkdir()
+    with pytest.raises(GenerationError, match=r"elsewhere has no config\.json$"):
+        train_base(few, tmp_path / "x", settings=settings, start=tmp_path / "elsewhere")
 
 
 def test_a_time_limit_ends_the_training(tmp_path, few, tiny_size) -> None:

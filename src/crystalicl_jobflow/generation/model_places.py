@@ -22,6 +22,9 @@ ADAPTERS = {EMBEDDED_MODEL: "adapter", "smollm2": "smollm2"}
 """Adapters that ship with the package, and their folders in `EMBEDDED_FOLDER`: the embedded
 model's own, and one for SmolLM2-135M-Instruct, whose weights do not ship."""
 
+MODEL_CONFIG, ADAPTER_CONFIG = "config.json", "adapter_config.json"
+"""Files that every model and every adapter has."""
+
 _NO_NETWORK = {
     "ConnectError",
     "ConnectionError",
@@ -42,8 +45,13 @@ def _language_models(base_model: str) -> list[str]:
 
 
 def base_place(base_model: str) -> str:
-    """Return the folder of a base model, or its name on the hub."""
-    return str(EMBEDDED_FOLDER / "base") if base_model == EMBEDDED_MODEL else str(base_model)
+    """Return the folder of a base model, or its name on the hub.
+
+    The folder of a training stands for the model in it.
+    """
+    if base_model == EMBEDDED_MODEL:
+        return str(EMBEDDED_FOLDER / "base")
+    return _trained(str(base_model), MODEL_CONFIG, "model")
 
 
 def adapter_place(base_model: str, adapter: str | None) -> str | None:
@@ -57,13 +65,22 @@ def adapter_place(base_model: str, adapter: str | None) -> str | None:
     Returns
     -------
     str or None
-        None for no adapter.
+        None for no adapter. The folder of a training stands for the adapter in it.
     """
     if adapter is None and base_model == EMBEDDED_MODEL:
         adapter = EMBEDDED_MODEL
     if adapter is None or adapter.lower() == NO_ADAPTER:
         return None
-    return str(EMBEDDED_FOLDER / ADAPTERS[adapter]) if adapter in ADAPTERS else str(adapter)
+    if adapter in ADAPTERS:
+        return str(EMBEDDED_FOLDER / ADAPTERS[adapter])
+    return _trained(str(adapter), ADAPTER_CONFIG, "adapter")
+
+
+def _trained(place: str, file: str, result: str) -> str:
+    """Return the folder of what a training made, where a place is a training's folder."""
+    folder = Path(place).expanduser()
+    is_training = not (folder / file).is_file() and (folder / result / file).is_file()
+    return str(folder / result) if is_training else place
 
 
 def shown_name(adapter: str) -> str:
@@ -137,10 +154,10 @@ def check_model_files(base_model: str, adapter: str | None = None) -> None:
     for model in _language_models(base_model):
         if is_server(model):
             continue
-        check_file(base_place(model), model, "model", "config.json")
+        check_file(base_place(model), model, "model", MODEL_CONFIG)
         place = adapter_place(model, adapter)
         if place is not None:
-            check_file(place, shown_name(place), "adapter", "adapter_config.json")
+            check_file(place, shown_name(place), "adapter", ADAPTER_CONFIG)
 
 
 def check_file(place: str, name: str, what: str, file: str) -> None:

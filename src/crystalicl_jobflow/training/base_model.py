@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from crystalicl_jobflow.generation.model_places import MODEL_CONFIG, base_place, check_file
 from crystalicl_jobflow.training.checkpoints import without_bars
 from crystalicl_jobflow.training.data.batches import InstructionSource
 from crystalicl_jobflow.training.data.instructions import Instruction
@@ -122,7 +123,7 @@ def train_base(
     validation
         Instructions whose loss is logged.
     start
-        Folder of a trained model to start from instead of random weights.
+        Folder of a trained model, or of its training, to start from instead of random weights.
     progress
         Called with each line of the log.
 
@@ -139,8 +140,10 @@ def train_base(
     else:
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
-        tokenizer = AutoTokenizer.from_pretrained(start, trust_remote_code=False)
-        model = AutoModelForCausalLM.from_pretrained(start, trust_remote_code=False).float()
+        place = base_place(str(start))
+        check_file(place, str(start), "model", MODEL_CONFIG)
+        tokenizer = AutoTokenizer.from_pretrained(place, trust_remote_code=False)
+        model = AutoModelForCausalLM.from_pretrained(place, trust_remote_code=False).float()
         add_dropout(model, size.dropout)
     return fit(
         model,

@@ -83,7 +83,7 @@ def average(models: tuple[str, ...], out: Path) -> None:
 @click.option(
     "--start",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Trained model to begin from.",
+    help="Trained model, or its training's folder, to begin from.",
 )
 def base(
     out: Path,
@@ -98,6 +98,7 @@ def base(
     DATA are CSV files with a column cif, pools, or folders of CIF files. Run again with
     the same folder, an interrupted training continues.
     """
+    from crystalicl_jobflow.generation import check_model_files
     from crystalicl_jobflow.training.base_model import BaseSize
     from crystalicl_jobflow.training.loop import LoopSettings
     from crystalicl_jobflow.training.recipes import base_recipe
@@ -105,6 +106,8 @@ def base(
     if hidden_size % 32:
         raise ValueError(f"the hidden size must be a multiple of 32, got {hidden_size}")
     check_folder(out)
+    if start is not None:  # before the data are read, which may take minutes
+        check_model_files(str(start))
     settings = _options.loop_settings(LoopSettings(), options)
     lesson = _options.load_lesson(options)
     _options.record_command(out)
@@ -128,7 +131,7 @@ def base(
 @train.command(
     epilog="\b\ncrystalicl train lora train.csv.gz --base-model meta-llama/Llama-2-7b-chat-hf"
     " --quantization 4bit --bf16 --gradient-checkpointing --out runs/lora\n"
-    "crystalicl train lora --instructions set.jsonl --base-model runs/base/model --patience 3"
+    "crystalicl train lora --instructions set.jsonl --base-model runs/base --patience 3"
     " --out runs/lora"
 )
 @_options.training_options(epochs=10, learning_rate=5e-4, max_tokens=1024, mixture="hybrid")
