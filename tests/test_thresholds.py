@@ -29,6 +29,7 @@ PINNED = {
     "UNIQUE_LTOL": 0.2,
     "UNIQUE_ANGLE_TOL": 5.0,
     "MATCH_TIMEOUT": 60.0,
+    "MAX_POLYMORPH_PAIRS": 20_000,
     "COVERAGE_CUTOFFS": {
         "mp_20": (0.4, 10.0),
         "carbon_24": (0.2, 4.0),

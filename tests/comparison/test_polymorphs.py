@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from pymatgen.core import Lattice, Structure
 
+from crystalicl_jobflow.comparison import polymorphs
 from crystalicl_jobflow.comparison.polymorphs import match_polymorphs
 from crystalicl_jobflow.schemas import Rate
 
@@ -54,3 +55,17 @@ def test_of_several_the_one_with_the_lowest_displacement_counts() -> None:
     assert match_polymorphs([between], references).rates["polymorphs"].count == 2
     compared = {(0, id(references[0])): 0.2, (0, id(references[1])): 0.1}
     assert match_polymorphs([between], references, compared=compared).best == {0: 1}
+
+
+def test_a_formula_with_too_many_crystals_is_left_out_and_named(
+    nacl: Structure, references: list[Structure], monkeypatch, caplog
+) -> None:
+    """One formula such as Carbon-24's takes the square of its crystals."""
+    monkeypatch.setattr(polymorphs, "MAX_POLYMORPH_PAIRS", 8)
+    found = match_polymorphs([nacl, nacl.copy(), caesium_chloride(1.1)], references)
+    assert "NaCl: 9 comparisons for its polymorphs; they are not counted" in caplog.text
+    assert found.rates["polymorphs"] == Rate(rate=1, count=1, of=1)
+    assert found.best == {2: 3}
+    only = match_polymorphs([nacl, nacl.copy()], references[:3])
+    assert only.rates["polymorphs"].rate is None
+    assert only.num_polymorphs == 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -10,6 +12,9 @@ from pymatgen.core import Structure
 from crystalicl_jobflow.comparison.matching import MATCH, match_many, unique_groups
 from crystalicl_jobflow.crystal.formula import crystal_composition
 from crystalicl_jobflow.schemas import Rate
+from crystalicl_jobflow.thresholds import MAX_POLYMORPH_PAIRS
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -20,7 +25,8 @@ class PolymorphMatches:
     ----------
     rates
         ``polymorphs``: matched / distinct; ``polymorphs_of_many``: the same for
-        compositions with several distinct reference crystals.
+        compositions with several distinct reference crystals. None
+        where nothing was counted.
     num_polymorphs
         Distinct reference crystals.
     best
@@ -44,7 +50,9 @@ def match_polymorphs(
 
     As METRe does ("match everyone to reference", Martirossyan et al., arXiv:2509.12178, 2025): a
     reference is found if *any* crystal matches it, whatever its condition, and a crystal may
-    match several.
+    match several. A formula with more than
+    :data:`~crystalicl_jobflow.thresholds.MAX_POLYMORPH_PAIRS` comparisons is left out, with a
+    warning.
 
     Parameters
     ----------
@@ -58,11 +66,11 @@ def match_polymorphs(
     processes
         Processes for the comparisons.
     """
-    founders = unique_groups(
-        references,
-        tolerances=MATCH,
-        processes=processes,
+    counted = _countable(crystals, references)
+    groups = unique_groups(
+        [references[place] for place in counted], tolerances=MATCH, processes=processes
     )
+    founders = [counted[group] for group in groups]
     by_formula: dict[str, list[int]] = {}
     for founder in dict.fromkeys(founders):
         by_formula.setdefault(_formula(references[founder]), []).append(founder)
@@ -96,6 +104,24 @@ def match_polymorphs(
         num_polymorphs=distinct,
         best={at: min(found)[1] for at, found in hits.items()},
     )
+
+
+def _countable(crystals: Sequence[Structure | None], references: Sequence[Structure]) -> list[int]:
+    """Return the places of the references whose formula does not take too many comparisons."""
+    present = Counter(_formula(crystal) for crystal in crystals if crystal is not None)
+    by_formula: dict[str, list[int]] = {}
+    for place, reference in enumerate(references):
+        by_formula.setdefault(_formula(reference), []).append(place)
+    places: list[int] = []
+    for formula, members in by_formula.items():
+        pairs = len(members) * (len(members) // 2 + present[formula])
+        if pairs > MAX_POLYMORPH_PAIRS:
+            logger.warning(
+                "%s: %d comparisons for its polymorphs; they are not counted", formula, pairs
+            )
+        else:
+            places += members
+    return sorted(places)
 
 
 def _formula(structure: Structure) -> str:
