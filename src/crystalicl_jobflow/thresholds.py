@@ -75,8 +75,8 @@ MATCH_TIMEOUT: Final = 60.0
 package: large cells of one element otherwise take minutes each."""
 
 MAX_POLYMORPH_PAIRS: Final = 20_000
-"""Comparisons above which the polymorphs of a formula are not counted, with a warning; a choice of this
-package: a data set of one formula, such as Carbon-24, otherwise takes hours."""
+"""Comparisons above which the polymorphs of a formula are not counted, with a warning; a choice of
+this package: a data set of one formula, such as Carbon-24, otherwise takes hours."""
 
 COVERAGE_CUTOFFS: Final[dict[str, tuple[float, float]]] = {
     "mp_20": (0.4, 10.0),
