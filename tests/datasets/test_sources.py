@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from maggma.stores import MemoryStore
 from pymatgen.core import Lattice, Structure
 
+from crystalicl_jobflow.datasets.crystal_data import read_data_set
 from crystalicl_jobflow.datasets.materials_project import (
     MaterialsProjectSource,
     parse_criteria,
@@ -193,6 +195,17 @@ def test_a_pool_is_a_source_for_another_pool(tmp_path: Path) -> None:
     fill_pool("prototypes", tmp_path / "a.json", fingerprints=False, processes=1, limit=4)
     source = open_store(tmp_path / "a.json")
     assert fill_pool(source, tmp_path / "b.json", fingerprints=False).added == 4
+
+
+@pytest.mark.parametrize("place", ["pool.db", "pool.json", "pool.sqlite"])
+def test_a_pool_named_by_its_file_is_a_data_set(tmp_path: Path, place: str) -> None:
+    """What `pool build` wrote can be named wherever known crystals are asked for."""
+    fill_pool("prototypes", tmp_path / place, fingerprints=False, processes=1, limit=5)
+    known = read_data_set(tmp_path / place)
+    assert len(known.ids) == 5
+    assert sorted(known.ids) == sorted(
+        record.record_id for record in islice(PrototypeSource().records(), 5)
+    )
 
 
 def recorded(material_id: str, structure: Structure | None, **fields: Any) -> dict[str, Any]:

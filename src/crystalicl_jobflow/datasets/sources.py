@@ -122,7 +122,13 @@ def _named_store(text: str) -> Store:
 
 
 def _source_store(spec: str | Mapping[str, Any]) -> Store:
-    return open_store(spec, "structures", key="material_id", must_exist=True)
+    """Open a database's crystals; where it has none under that name, those of the pool in it."""
+    store = open_store(spec, "structures", key="material_id", must_exist=True)
+    if store.query_one({}, [store.key]) is None:
+        pool = open_store(spec, must_exist=True)
+        if pool.query_one({}, [pool.key]) is not None:
+            return pool
+    return store
 
 
 class PrototypeSource:
