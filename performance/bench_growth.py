@@ -96,10 +96,12 @@ def _by_amount(crystal: Structure) -> list[str]:
 
 def _varied(text: str, others: dict[str, str], scale: float) -> str:
     """Return a text with other elements and lengths."""
-    text = re.sub(r"^[A-Z][a-z]?$", lambda match: others[match.group()], text, flags=re.MULTILINE)
-    return LENGTHS.sub(
+    group, rest = text.split("\n", 1)  # Cm and Pm are groups, too
+    text = re.sub(r"^[A-Z][a-z]?$", lambda match: others[match.group()], rest, flags=re.MULTILINE)
+    lengths = LENGTHS.sub(
         lambda match: " ".join(f"{scale * float(x):.1f}" for x in match.groups()), text, count=1
     )
+    return f"{group}\n{lengths}"
 
 
 def one_size(path: Path, size: int, samples: int = 1) -> dict[str, Any]:

@@ -123,12 +123,26 @@ def _named_store(text: str) -> Store:
 
 def _source_store(spec: str | Mapping[str, Any]) -> Store:
     """Open a database's crystals; where it has none under that name, those of the pool in it."""
-    store = open_store(spec, "structures", key="material_id", must_exist=True)
-    if store.query_one({}, [store.key]) is None:
+    try:
+        store = open_store(spec, "structures", key="material_id", must_exist=True)
+    except ValueError:
+        pool = _pool_in(spec)
+        if pool is None:
+            raise
+        return pool
+    if store.query_one({}, [store.key]) is not None:
+        return store
+    pool = _pool_in(spec)
+    return store if pool is None else pool
+
+
+def _pool_in(spec: str | Mapping[str, Any]) -> Store | None:
+    """Open the pool of demonstrations in a database; None where it has none."""
+    try:
         pool = open_store(spec, must_exist=True)
-        if pool.query_one({}, [pool.key]) is not None:
-            return pool
-    return store
+    except ValueError:
+        return None
+    return None if pool.query_one({}, [pool.key]) is None else pool
 
 
 class PrototypeSource:
