@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pymatgen.core import Structure
 
-from crystalicl_jobflow.comparison.matching import MATCH, match_many, unique_groups
+from crystalicl_jobflow.comparison.matching import (
+    MATCH,
+    formula_buckets,
+    match_many,
+    unique_groups,
+)
 from crystalicl_jobflow.crystal.formula import crystal_composition
 from crystalicl_jobflow.schemas import Rate
 from crystalicl_jobflow.thresholds import MAX_POLYMORPH_PAIRS
@@ -25,7 +29,7 @@ class PolymorphMatches:
     ----------
     rates
         ``polymorphs``: matched / distinct; ``polymorphs_of_many``: the same for
-        compositions with several distinct reference crystals. None
+        compositions with several distinct reference crystals. Their rate is None
         where nothing was counted.
     num_polymorphs
         Distinct reference crystals.
@@ -108,13 +112,10 @@ def match_polymorphs(
 
 def _countable(crystals: Sequence[Structure | None], references: Sequence[Structure]) -> list[int]:
     """Return the places of the references whose formula does not take too many comparisons."""
-    present = Counter(_formula(crystal) for crystal in crystals if crystal is not None)
-    by_formula: dict[str, list[int]] = {}
-    for place, reference in enumerate(references):
-        by_formula.setdefault(_formula(reference), []).append(place)
+    present = formula_buckets(crystals)
     places: list[int] = []
-    for formula, members in by_formula.items():
-        pairs = len(members) * (len(members) // 2 + present[formula])
+    for formula, members in formula_buckets(references).items():
+        pairs = len(members) * (len(members) // 2 + len(present.get(formula, ())))
         if pairs > MAX_POLYMORPH_PAIRS:
             logger.warning(
                 "%s: %d comparisons for its polymorphs; they are not counted", formula, pairs

@@ -43,14 +43,10 @@ class SpaceGroupOperations:
         turned = frac_coords @ self._stacked
         return turned.reshape(len(frac_coords), -1, 3) + self.translations
 
-    @property
+    @cached_property
     def _stacked(self) -> NDArray[np.float64]:
         # (3, 3n): one matrix product instead of n small ones
-        stacked = self.__dict__.get("_stacked_cache")
-        if stacked is None:
-            stacked = self.rotations.reshape(-1, 3).T.astype(float)
-            self.__dict__["_stacked_cache"] = stacked
-        return stacked
+        return self.rotations.reshape(-1, 3).T.astype(float)
 
 
 @dataclass(frozen=True, eq=False)

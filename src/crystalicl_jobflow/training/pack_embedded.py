@@ -7,6 +7,8 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from crystalicl_jobflow.generation.model_places import ADAPTER_CONFIG, MODEL_CONFIG
+
 if TYPE_CHECKING:
     import torch
 
@@ -56,8 +58,8 @@ def pack(
 
     base, adapter, out = Path(base), Path(adapter), Path(out)
     precision = _precision(dtype)
-    _require(base, "config.json")
-    _require(adapter, "adapter_config.json")
+    _require(base, MODEL_CONFIG)
+    _require(adapter, ADAPTER_CONFIG)
     for name in ("base", "adapter"):
         shutil.rmtree(out / name, ignore_errors=True)
     model = AutoModelForCausalLM.from_pretrained(base, trust_remote_code=False)
@@ -109,7 +111,7 @@ def pack_adapter(
 
     adapter, out = Path(adapter), Path(out)
     precision = _precision(dtype)
-    _require(adapter, "adapter_config.json")
+    _require(adapter, ADAPTER_CONFIG)
     weights = load_file(adapter / "adapter_model.safetensors")
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
