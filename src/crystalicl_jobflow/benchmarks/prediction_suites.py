@@ -45,6 +45,7 @@ def prediction_suite(
         for count in numbers
         for name in COLUMNS[group]
     )
+    columns += ("seconds",)
     asked = ", ".join(setting.condition)
     given = seed_rows(["CrystaLLM 3"], data_set=setting.data_set_name)
     return Suite(
@@ -83,7 +84,7 @@ def xrd_suite(
     base = setting.model_copy(update={"xrd": simulation, "rankings": list(XRD_RANKINGS)})
     rows = tuple(table_row_setting(base, kind="prediction", shots=count) for count in shots)
     ranked = (f"match_ranked_{name}_at_1" for name in XRD_RANKINGS)
-    columns = ("match_at_1", *ranked, f"match_at_{setting.samples}")
+    columns = ("match_at_1", *ranked, f"match_at_{setting.samples}", "seconds")
     return Suite(
         title=f"Powder patterns, {setting.data_set_name}, asked for {', '.join(setting.condition)}",
         settings=rows,

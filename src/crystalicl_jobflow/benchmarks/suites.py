@@ -165,6 +165,7 @@ def unconditional_suite(setting: BenchmarkSetting) -> Suite:
         settings=(row,),
         tables=(("", COLUMNS["unconditional"], ("2",)),),
         notes=(
+            f"{row.samples} texts, {_sampling_words(row)}.",
             "COV-R and COV-P: each cut-off is asked of the nearest crystal by that fingerprint"
             " alone, as in the published code; one crystal: both of the same one, a stricter rule.",
             "W is the Wasserstein distance to the test set, over valid crystals.",
@@ -303,10 +304,17 @@ def run_notes(rows: Sequence[BenchmarkSetting]) -> tuple[str, ...]:
     """Say how many conditions there are, and how many draws went into a sample."""
     first = rows[0]
     drawn = "All conditions of the file" if first.limit is None else f"{first.limit} conditions"
-    notes = [f"{drawn} in each run, drawn with its seed."]
+    notes = [f"{drawn} in each run, drawn with its seed; {_sampling_words(first)}."]
     if first.sampling.best_of > 1:
         notes.append(f"Each sample is the most probable of {first.sampling.best_of} draws.")
     return tuple(notes)
+
+
+def _sampling_words(row: BenchmarkSetting) -> str:
+    """Say how texts are drawn."""
+    sampling = row.sampling
+    top_k = "" if sampling.top_k is None else f", top-k {sampling.top_k}"
+    return f"temperature {sampling.temperature:g}, top-p {sampling.top_p:g}{top_k}"
 
 
 def _constraint_notes(rows: Sequence[BenchmarkSetting]) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ from crystalicl_jobflow.utils.messages import counted
 SUCCESS = ("formula", "space_group", "formation_energy_per_atom", "band_gap")
 
 COLUMNS: dict[str, tuple[str, ...]] = {
-    "conditional": (*SUCCESS, "joint", "match"),
+    "conditional": (*SUCCESS, "joint", "match", "seconds"),
     "realism": ("overlap", "symmetry_adherence", "negative_formation_energy"),
     "unconditional": (
         "composition_valid",
@@ -34,6 +34,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
         "wasserstein:num_elements",
         "unique",
         "novel",
+        "seconds",
     ),
     "prediction": ("match_at_{n}", "rms_at_{n}", "match_valid_at_{n}", "rms_valid_at_{n}"),
     "ranked": ("match_ranked_at_{n}", "rms_ranked_at_{n}"),
@@ -53,6 +54,8 @@ WORDS = {
     "wasserstein:num_elements": "W(elements)",
 }
 """Headings that differ from the figure's name."""
+
+SECONDS_NOTE = "Seconds: wall time of one run, from the reading of the data set to the last figure."
 
 
 @cache
@@ -214,6 +217,10 @@ def benchmark_table(
         note = seed_figures()["tables"][number].get("note")
         if note is not None:
             remarks.append(f"CrystalICL, {number}: {note}.")
+    if seeds := sorted({run.seed for run in present}):
+        remarks.append(f"{'Seed' if len(seeds) == 1 else 'Seeds'} {', '.join(map(str, seeds))}.")
+    if "seconds" in shown:
+        remarks.append(SECONDS_NOTE)
     missing = sum(row.missing_runs for row in rows)
     if missing:
         remarks.append(f"{missing} runs are missing: their jobs failed.")

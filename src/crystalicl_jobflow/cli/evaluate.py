@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from crystalicl_jobflow.datasets.crystal_data import CrystalData
     from crystalicl_jobflow.schemas import Candidate, Evaluation
 
+ENERGIES = "energies.sqlite"
+"""File of the folder that keeps energies and relaxations: a killed evaluation goes on."""
+
 
 @click.command(
     epilog="\b\ncrystalicl evaluate crystalicl-demo --out evaluation\n"
@@ -116,6 +119,7 @@ def evaluate(source: str, out: Path, **options: Any) -> None:
         novelty=options["novelty"],
         energies=options["energies"],
         relax=options["relax"],
+        energies_cache=str(out / ENERGIES),
         hull=options["hull"],
         reference_energies=options["reference_energies"],
         predict=dict(_name_and_model(item) for item in options["predictors"]),

@@ -315,9 +315,12 @@ def _assess(
         load_references,
         model_versions,
     )
+    from crystalicl_jobflow.energies.kept import KeptEnergies
 
     assert options.energies is not None
     model = load_energy_model(options.energies)
+    if options.energies_cache is not None:
+        model = KeptEnergies(model, options.energies_cache)
     elements = load_references(model)
     systems = list({frozenset(c.elements) for c in candidates if c.structure is not None})
     hull, of_reference = _hull(options, reference, systems, model, elements, progress)

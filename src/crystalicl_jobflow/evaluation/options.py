@@ -28,6 +28,9 @@ class EvaluationOptions:
         :func:`~crystalicl_jobflow.energies.load_energy_model`; None for none.
     relax
         Whether candidates are relaxed with it first.
+    energies_cache
+        Where energies and relaxations are kept as they are found, so that an evaluation that
+        was killed goes on, see :class:`~crystalicl_jobflow.energies.kept.KeptEnergies`.
     reference_energies
         Whether all reference crystals get energies of the same model, too: the
         distribution of formation energies needs them. A hull alone needs only those of the
@@ -55,6 +58,7 @@ class EvaluationOptions:
     novelty: bool = False
     energies: str | None = None
     relax: bool = False
+    energies_cache: Any = None
     reference_energies: bool = True
     hull: str | Path | None = None
     predict: Mapping[str, str | None] = field(default_factory=dict)

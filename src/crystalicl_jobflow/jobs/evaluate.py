@@ -50,6 +50,9 @@ class EvaluateMaker(Maker):
         Energy model, e.g. ``chgnet``.
     relax
         Whether candidates are relaxed with it first.
+    energies_cache
+        File (``.sqlite``) or store where energies and relaxations are kept as they are found, so
+        that a job that was killed goes on; None for none.
     hull
         Source of the convex hull, instead of the reference set; read where the job runs.
     reference_energies
@@ -81,6 +84,7 @@ class EvaluateMaker(Maker):
     coverage: str | None = None
     energies: str | None = None
     relax: bool = False
+    energies_cache: str | None = None
     hull: str | None = None
     reference_energies: bool = True
     predict: dict[str, str | None] = field(default_factory=dict)
@@ -91,7 +95,7 @@ class EvaluateMaker(Maker):
     def __post_init__(self) -> None:
         check_fields(self)
         self.processes = whole_number(self.processes, "processes")
-        for place in (self.hull, self.cache):
+        for place in (self.hull, self.cache, self.energies_cache):
             refuse_secrets(place, "the store")
 
     @without_secrets("references", "reference_set", "known")
@@ -142,6 +146,7 @@ class EvaluateMaker(Maker):
                 coverage=self.coverage,
                 energies=self.energies,
                 relax=self.relax,
+                energies_cache=self.energies_cache,
                 hull=self.hull,
                 reference_energies=self.reference_energies,
                 predict=self.predict,

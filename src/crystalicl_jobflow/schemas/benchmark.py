@@ -91,6 +91,8 @@ class RunDoc(Document):
         figures |= {
             name: metrics["speed"][name] for name in ("tokens_per_second", "crystals_per_second")
         }
+        if metrics.get("seconds"):
+            figures["seconds"] = sum(metrics["seconds"].values())
         return cls(
             label=label,
             seed=seed,
