@@ -100,3 +100,13 @@ def test_predictors_are_loaded_for_what_is_asked_and_can_be_predicted() -> None:
     assert predictors_for([Condition.build(formula="NaCl")]) == []
     with pytest.raises(ValueError, match="no predictor 'oracle' of band_gap"):
         predictors_for(asked, names={"band_gap": "oracle"})
+
+
+def test_another_models_value_does_not_stand_for_one_that_has_none(write: Write) -> None:
+    before = candidate(write, formula="NaCl", properties={"band_gap": 1.0})
+    (first,) = judge_properties([before], [constant("band_gap", 4.6)])
+    assert first.joint_success is False
+    (second,) = judge_properties([first], [constant("band_gap", None)])
+    assert second.properties == {}
+    assert second.success == {"formula": True, "band_gap": None}
+    assert (second.joint_success, second.failure_reason) == (None, None)

@@ -77,7 +77,7 @@ def test_the_flow_gives_the_figures_of_one_process(
         alone = [run_setting(item, seed)[0].figures for seed in (3, 4)]
         row = rows[item.label]
         assert (row.runs, row.missing_runs) == (2, 0)
-        assert row.mean["seconds"] is not None and row.mean["seconds"] > 0  # no two runs alike
+        assert (row.mean["seconds"] or 0) > 0  # no two runs are alike here
         for name in ("parsed", "structure_valid", *tables[0].columns):
             if name == "seconds":
                 continue

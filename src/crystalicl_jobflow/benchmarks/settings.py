@@ -189,7 +189,7 @@ class BenchmarkSetting(Document):
     @property
     def slug(self) -> str:
         """The label as a folder's name."""
-        return re.sub(r"[^a-z0-9.]+", "-", self.label.lower()).strip("-.")[:MAX_SLUG] or "run"
+        return label_slug(self.label)
 
     def identity(self, seed: int) -> dict[str, Any]:
         """Return all that decides the figures of a run, as plain data.
@@ -270,6 +270,11 @@ class BenchmarkSetting(Document):
         from crystalicl_jobflow.energies import load_predictor
 
         return [load_predictor(name, model) for name, model in self.predictors.items()]
+
+
+def label_slug(label: str) -> str:
+    """Return a row's label as the name of the folder that its runs lie in."""
+    return re.sub(r"[^a-z0-9.]+", "-", label.lower()).strip("-.")[:MAX_SLUG] or "run"
 
 
 def ranking_identity(rankings: Sequence[str]) -> dict[str, Any]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from crystalicl_jobflow.schemas.benchmark import TABLE_FILE, TableDoc, TableRow
+from crystalicl_jobflow.benchmarks.tables import read_tables
+from crystalicl_jobflow.schemas.benchmark import TableDoc, TableRow
 
 
 def side_by_side(
@@ -36,7 +36,7 @@ def side_by_side(
     """
     if not runs:
         raise ValueError("no benchmark to put into the table")
-    tables = [(label, _read(place)) for label, place in runs]
+    tables = [(label, read_tables(place)[0]) for label, place in runs]
     rows = [
         row.model_copy(update={"label": label if len(table.rows) == 1 else f"{label} {row.label}"})
         for label, table in tables
@@ -63,17 +63,6 @@ def side_by_side(
         notes=list(dict.fromkeys(note for _, table in tables for note in table.notes)),
         repeats=max(table.repeats for _, table in tables),
     )
-
-
-def _read(place: Path) -> TableDoc:
-    path = place / TABLE_FILE if place.is_dir() else place
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        return TableDoc.model_validate(found[0])
-    except FileNotFoundError:
-        raise ValueError(f"{place} has no {TABLE_FILE}: it is no finished benchmark") from None
-    except (ValueError, LookupError, TypeError):
-        raise ValueError(f"{path} holds no table of a benchmark") from None
 
 
 def _only(row: TableRow, names: Sequence[str]) -> TableRow:

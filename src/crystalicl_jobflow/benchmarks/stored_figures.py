@@ -212,7 +212,8 @@ def stored_table(path: Path) -> str:
     ----------
     path
         ``errors.json``, ``agreement.json`` or ``table.json`` of a benchmark, or a table as it
-        is: ``{"kind": "table", "heads": […], "rows": [[…]]}``.
+        is: ``{"kind": "table", "heads": […], "rows": [[…]]}``, with ``notes`` below it if there
+        are any.
 
     Raises
     ------
@@ -251,7 +252,8 @@ def _suite(document: Sequence[Any]) -> str:
 def _plain(document: Mapping[str, Any]) -> str:
     from crystalicl_jobflow.utils.markdown import markdown_table
 
-    return markdown_table(document["heads"], document["rows"])
+    notes = [f"\n{words}\n" for words in document.get("notes", ())]
+    return "".join([markdown_table(document["heads"], document["rows"]), *notes])
 
 
 _TABLES: dict[str, Callable[[Any], str]] = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from crystalicl_jobflow.benchmarks.settings import BenchmarkSetting, ModelChoice
 from crystalicl_jobflow.benchmarks.tables import COLUMNS, benchmark_table
@@ -13,6 +13,9 @@ from crystalicl_jobflow.generation.substitution import SUBSTITUTION_MODEL
 from crystalicl_jobflow.schemas import Strategy
 from crystalicl_jobflow.schemas.benchmark import RunDoc, TableDoc
 from crystalicl_jobflow.selection.ranking import PATTERN
+
+if TYPE_CHECKING:
+    from crystalicl_jobflow.energies import PropertyPredictor
 
 STRATEGIES: tuple[Strategy, ...] = ("FR", "F", "R", "CFR", "CF", "CR", "C")
 """The strategies of CrystalICL's table 4, in its order."""
@@ -165,7 +168,7 @@ def unconditional_suite(setting: BenchmarkSetting) -> Suite:
         settings=(row,),
         tables=(("", COLUMNS["unconditional"], ("2",)),),
         notes=(
-            f"{row.samples} texts, {_sampling_words(row)}.",
+            f"{row.samples} texts, {sampling_words(row)}.",
             "COV-R and COV-P: each cut-off is asked of the nearest crystal by that fingerprint"
             " alone, as in the published code; one crystal: both of the same one, a stricter rule.",
             "W is the Wasserstein distance to the test set, over valid crystals.",
@@ -304,13 +307,13 @@ def run_notes(rows: Sequence[BenchmarkSetting]) -> tuple[str, ...]:
     """Say how many conditions there are, and how many draws went into a sample."""
     first = rows[0]
     drawn = "All conditions of the file" if first.limit is None else f"{first.limit} conditions"
-    notes = [f"{drawn} in each run, drawn with its seed; {_sampling_words(first)}."]
+    notes = [f"{drawn} in each run, drawn with its seed; {sampling_words(first)}."]
     if first.sampling.best_of > 1:
         notes.append(f"Each sample is the most probable of {first.sampling.best_of} draws.")
     return tuple(notes)
 
 
-def _sampling_words(row: BenchmarkSetting) -> str:
+def sampling_words(row: BenchmarkSetting) -> str:
     """Say how texts are drawn."""
     sampling = row.sampling
     top_k = "" if sampling.top_k is None else f", top-k {sampling.top_k}"
@@ -329,10 +332,17 @@ def _constraint_notes(rows: Sequence[BenchmarkSetting]) -> tuple[str, ...]:
 
 
 def _predictor_notes(row: BenchmarkSetting) -> tuple[str, ...]:
-    if not row.predictors:
-        return ()
+    return (predictor_note(row.load_predictors()),) if row.predictors else ()
+
+
+PREDICTED = "Properties are predicted: "
+"""With this the note on predictors begins."""
+
+
+def predictor_note(predictors: Sequence[PropertyPredictor]) -> str:
+    """Say what predicted the properties."""
     named = ", ".join(
         f"{item.property_name.replace('_', ' ')} by {item.name} ({item.version})"
-        for item in row.load_predictors()
+        for item in predictors
     )
-    return (f"Properties are predicted: {named}; the papers used MEGNet.",)
+    return f"{PREDICTED}{named}; the papers used MEGNet."

@@ -260,6 +260,29 @@ def write_tables(folder: Path, tables: Sequence[TableDoc]) -> list[Path]:
     return paths
 
 
+def read_tables(place: Path) -> list[TableDoc]:
+    """Read what :func:`write_tables` wrote.
+
+    Parameters
+    ----------
+    place
+        The folder, or the ``table.json`` itself.
+
+    Raises
+    ------
+    ValueError
+        If there are no tables; one line.
+    """
+    path = place / TABLE_FILE if place.is_dir() else place
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return [TableDoc.model_validate(found[0]), *map(TableDoc.model_validate, found[1:])]
+    except FileNotFoundError:
+        raise ValueError(f"{place} has no {TABLE_FILE}: it is no finished benchmark") from None
+    except (ValueError, LookupError, TypeError):
+        raise ValueError(f"{path} holds no table of a benchmark") from None
+
+
 def figure_text(row: TableRow, name: str) -> str:
     """Return a figure of a row as tables show it: with the digits that are certain.
 

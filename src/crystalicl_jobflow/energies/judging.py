@@ -67,7 +67,8 @@ def judge_properties(
     structures = [item.structure if item.parsed else None for item in candidates]
     predicted = predict_properties(structures, predictors)
     versions = {**predictor_versions(predictors), **model_versions(predictors)}
+    unknown = dict.fromkeys((item.property_name for item in predictors), None)
     return [
-        with_properties(item, values, versions)
+        with_properties(item, {**unknown, **values}, versions)
         for item, values in zip(candidates, predicted, strict=True)
     ]

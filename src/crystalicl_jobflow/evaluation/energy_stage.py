@@ -98,10 +98,12 @@ def properties_stage(
     if relaxations is not None and options.energies is not None:
         raise ValueError("energies come from relaxations or from a model, not from both")
     crystals = [candidate.structure for candidate in candidates]
-    values: list[dict[str, float]] = [{} for _ in candidates]
+    # None: asked for, and there is none, so that no other model's value stands for it
+    values: list[dict[str, float | None]] = [{} for _ in candidates]
     versions: dict[str, str] = {}
     if options.predict:
-        part, values = _predict(crystals, options, progress)
+        part, predicted = _predict(crystals, options, progress)
+        values = [{name: found.get(name) for name in options.predict} for found in predicted]
         named = {k: str(v) for k, v in part.tolerances.items() if k.startswith("predictor:")}
         versions.update(named)
         versions.update(part.versions)
@@ -116,12 +118,13 @@ def properties_stage(
         versions.update(part.versions)
         added.append(part)
         for at, item in enumerate(assessed):
-            found = {
-                "formation_energy_per_atom": item.formation_energy_per_atom,
+            found = {"formation_energy_per_atom": item.formation_energy_per_atom}
+            if energies.hull is not None:
                 # an unconverged relaxation has one, but it decides nothing
-                "energy_above_hull": item.energy_above_hull if item.counts else None,
-            }
-            values[at].update({name: v for name, v in found.items() if v is not None})
+                found["energy_above_hull"] = item.energy_above_hull if item.counts else None
+            for name, value in found.items():
+                if value is not None or values[at].get(name) is None:
+                    values[at][name] = value
         crystals = [
             own if item.structure is None else item.structure
             for own, item in zip(crystals, assessed, strict=True)

@@ -191,7 +191,7 @@ def _show(value: object) -> str:
 
 def with_properties(
     candidate: Candidate,
-    values: Mapping[str, float],
+    values: Mapping[str, float | None],
     versions: Mapping[str, str] | None = None,
 ) -> Candidate:
     """Give one candidate property values, and judge anew what its condition asks for.
@@ -201,7 +201,8 @@ def with_properties(
     candidate
         A validated candidate; one without a crystal comes back as it is.
     values
-        Property → value.
+        Property → value; None takes out what it was before, as where another model than the one
+        before has no value.
     versions
         What the values come from, for ``provenance.versions``.
     """
@@ -209,7 +210,8 @@ def with_properties(
     if summary is None:
         return candidate
     changed = candidate.model_copy(deep=True)
-    changed.properties.update(values)
+    known = {**changed.properties, **values}
+    changed.properties = {name: value for name, value in known.items() if value is not None}
     changed.provenance.versions.update(versions or {})
     success = judge(changed.condition, summary, properties=changed.properties)
     changed.success = success

@@ -23,6 +23,10 @@ _COMMANDS: dict[str, tuple[str, str]] = {
         "unconditional:unconditional",
         "Write crystals without a condition; validity, coverage, distributions.",
     ),
+    "discovery": (
+        "discovery:discovery",
+        "Relax crystals asked for by nothing and by chemical system; count S.U.N.",
+    ),
     "cross-domain": (
         "cross_domain:cross_domain",
         "Ask for crystals of one data set with demonstrations of another.",
@@ -67,6 +71,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
         "correction:correction",
         "Fit the bias of a predictor on known values, to take it out.",
     ),
+    "judge": ("judge:judge", "Judge the crystals of a finished benchmark by other predictors."),
     "table": ("table:table", "Put the rows of finished benchmarks into one table."),
     "check": (
         "check:check",

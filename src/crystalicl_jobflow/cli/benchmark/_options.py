@@ -130,7 +130,7 @@ predictor_option = click.option(
 
 
 def run_options(command: Command) -> Command:
-    """Add the options that every benchmark of generated crystals has."""
+    """Add the options that every benchmark with a table of models has."""
     return _add(
         command,
         [
@@ -142,6 +142,16 @@ def run_options(command: Command) -> Command:
                 help="Runs of each row, with seeds SEED, SEED + 1, …; the paper has 5.",
             ),
             click.option("--label", default="", help="Name of the model in the tables."),
+            writing_options,
+        ],
+    )
+
+
+def writing_options(command: Command) -> Command:
+    """Add the options of how texts are written, and where to."""
+    return _add(
+        command,
+        [
             format_option,
             template_option,
             constraint_options,

@@ -1,0 +1,411 @@
+"""Discovery: how many crystals are stable, unique and new once they are relaxed.
+
+Asked for are nothing, and chemical systems of a data set's crystals. Beside both stands element
+substitution for the same systems.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import permutations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pymatgen.core import Composition
+
+from crystalicl_jobflow.benchmarks.run_folder import CANDIDATES, RunFolder
+from crystalicl_jobflow.benchmarks.runs import run_setting
+from crystalicl_jobflow.benchmarks.settings import BenchmarkSetting, label_slug, lasting_path
+from crystalicl_jobflow.benchmarks.suites import sampling_words
+from crystalicl_jobflow.candidates import load_candidates
+from crystalicl_jobflow.datasets.crystal_data import CrystalData, read_data_set
+from crystalicl_jobflow.evaluation import EvaluationOptions, evaluate_and_judge
+from crystalicl_jobflow.evaluation.intervals import CONFIDENCE, wilson_interval
+from crystalicl_jobflow.generation.substitution import (
+    Proposal,
+    SubstitutionGenerator,
+    propose,
+)
+from crystalicl_jobflow.prompts import response_text
+from crystalicl_jobflow.retrieval import DemonstrationIndex
+from crystalicl_jobflow.retrieval.criteria import excluded
+from crystalicl_jobflow.schemas import (
+    Candidate,
+    Completion,
+    Condition,
+    Generation,
+    SamplingParams,
+)
+from crystalicl_jobflow.schemas.benchmark import SamplePart
+from crystalicl_jobflow.text.formats import crystal_text
+from crystalicl_jobflow.utils.hashing import file_hash
+from crystalicl_jobflow.utils.progress import StageProgress
+from crystalicl_jobflow.validation.validate import build_candidates
+
+NOTHING, SYSTEM = "nothing", "a chemical system"
+"""What is asked for: the names of the rows."""
+
+SUBSTITUTION = "element substitution"
+"""Name of the row of element substitution, for the same chemical systems."""
+
+COUNTED = {
+    "valid": "valid",
+    "relaxed": "relaxed",
+    "unique": "unique",
+    "novel": "novel",
+    "stable": "stable",
+    "metastable": "metastable",
+    "sun": "S.U.N.",
+    "metastable_sun": "metastable S.U.N.",
+}
+"""Rates of the table, with their headings."""
+
+MOST_TEMPLATES = 100
+"""Known crystals drawn for a chemical system until one gives a formula and group that is new."""
+
+JUDGED = "judged"
+"""Folder of a row's relaxed and judged candidates."""
+
+
+@dataclass(frozen=True)
+class DiscoverySetting:
+    """What a discovery benchmark asks for, and by what it judges.
+
+    Parameters
+    ----------
+    texts
+        The setting of the texts: data set of the chemical systems, model, sampling, pool.
+    samples
+        Crystals of each row.
+    known
+        Known crystals: novelty and the convex hull are against them.
+    energies
+        Potential that relaxes and judges, see
+        :func:`~crystalicl_jobflow.energies.load_energy_model`.
+    seed
+        Seed of rows, texts and templates.
+    baseline
+        Whether element substitution is a row; its templates are those of the pool, of the known
+        crystals where none is named.
+    """
+
+    texts: BenchmarkSetting
+    samples: int
+    known: str
+    energies: str = "chgnet"
+    seed: int = 0
+    baseline: bool = True
+
+
+@dataclass
+class DiscoveryResult:
+    """What was measured: the metrics of each row.
+
+    Parameters
+    ----------
+    setting
+        What was asked for.
+    metrics
+        Row to ``metrics.json``.
+    """
+
+    setting: DiscoverySetting
+    metrics: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def document(self) -> dict[str, Any]:
+        """Return the table as ``crystalicl benchmark check`` reads it, with all that decides it."""
+        rows = [
+            [head, *(_counted(item["rates"].get(name)) for item in self.metrics.values())]
+            for name, head in COUNTED.items()
+        ]
+        judged = {k: item["rates"].get("stable") for k, item in self.metrics.items()}
+        place = list(COUNTED).index("stable")
+        rows.insert(
+            place,
+            [
+                "judged by the hull",
+                *("-" if rate is None else str(rate["of"]) for rate in judged.values()),
+            ],
+        )
+        rows += [
+            [
+                f"seconds of {name}",
+                *(f"{item['seconds'][name]:.0f}" for item in self.metrics.values()),
+            ]
+            for name in ("writing", "judging")
+        ]
+        first = next(iter(self.metrics.values()))
+        return {
+            "kind": "table",
+            "heads": ["asked for", *self.metrics],
+            "rows": rows,
+            "measured": {
+                label: {
+                    **{name: (item["rates"].get(name) or {}).get("count") for name in COUNTED},
+                    "judged": None if judged[label] is None else judged[label]["of"],
+                    "hull": item["tolerances"].get("hull"),
+                    "seconds": item["seconds"],
+                }
+                for label, item in self.metrics.items()
+            },
+            "notes": [
+                f"{self.setting.samples} crystals of each, seed {self.setting.seed};"
+                f" {sampling_words(self.setting.texts)}. Element substitution is of the"
+                " same chemical systems.",
+                f"Relaxed and judged by {first['energies']}; novelty and hull against"
+                f" {first['known_crystals']} known crystals. In brackets Wilson's intervals at"
+                f" {100 * CONFIDENCE:.0f} per cent.",
+            ],
+        }
+
+
+def run_discovery(
+    setting: DiscoverySetting,
+    out: Path,
+    *,
+    pools: Any,
+    processes: int = 1,
+    progress: StageProgress | None = None,
+) -> DiscoveryResult:
+    """Write, relax and judge the crystals of all rows, or what is missing of them.
+
+    Parameters
+    ----------
+    setting
+        What is asked for.
+    out
+        Folder of the runs. Texts are kept in parts, energies and relaxations one by one, so that a
+        killed run goes on.
+    pools
+        Opens a pool, given its name and the strategy.
+    processes
+        Processes for checks and comparisons.
+    progress
+        Called with (what, done, total).
+
+    Raises
+    ------
+    ValueError
+        If a source cannot be read, or a folder holds a run of other settings; one line.
+    """
+    written = _write(setting, out, pools=pools, processes=processes, progress=progress)
+    known: list[CrystalData] = []
+
+    def known_crystals() -> CrystalData:
+        if not known:
+            known.append(read_data_set(setting.known))
+        return known[0]
+
+    result = DiscoveryResult(setting)
+    for label, (place, seconds) in written.items():
+        folder = RunFolder(place / JUDGED, _judged_by(setting, place))
+        metrics = folder.finished
+        if metrics is None:
+            folder.begin(1)
+            metrics = _judge(
+                setting, place, folder, known_crystals(), out, processes, progress, seconds
+            )
+        result.metrics[label] = metrics
+    return result
+
+
+def _write(
+    setting: DiscoverySetting,
+    out: Path,
+    *,
+    pools: Any,
+    processes: int,
+    progress: StageProgress | None,
+) -> dict[str, tuple[Path, float]]:
+    """Write the texts of all rows; return each one's folder and the seconds that it took."""
+    found: dict[str, tuple[Path, float]] = {}
+    asked = {
+        NOTHING: {"kind": "unconditional", "samples": setting.samples, "shots": 0},
+        SYSTEM: {"kind": "conditional", "condition": ["chemsys"], "limit": setting.samples},
+    }
+    for label, changes in asked.items():
+        row = setting.texts.model_copy(update={**changes, "label": label})
+        place = out / label_slug(label)
+        folder = RunFolder(place, row.identity(setting.seed))
+        run, _ = run_setting(
+            row, setting.seed, folder=folder, pools=pools, processes=processes, progress=progress
+        )
+        found[label] = place, float(run.metrics["seconds"]["generate"])
+    if setting.baseline:
+        place = out / label_slug(SUBSTITUTION)
+        source = setting.texts.pool or setting.known
+        settings = {
+            "systems_sha256": file_hash(found[SYSTEM][0] / CANDIDATES),
+            "pool": lasting_path(source),
+            "seed": setting.seed,
+        }
+        folder = RunFolder(place, settings)
+        if folder.finished is None:
+            folder.begin(1)
+            systems = [
+                str(candidate.condition.chemsys)
+                for candidate in load_candidates(found[SYSTEM][0] / CANDIDATES)
+            ]
+            started = time.perf_counter()
+            candidates = substituted(systems, pools(source, "C"), seed=setting.seed)
+            seconds = {"generate": round(time.perf_counter() - started, 3)}
+            folder.finish([SamplePart(candidates=candidates)], {"seconds": seconds})
+        finished = RunFolder(place, settings).finished
+        assert finished is not None
+        found[SUBSTITUTION] = place, finished["seconds"]["generate"]
+    return found
+
+
+def _judged_by(setting: DiscoverySetting, place: Path) -> dict[str, Any]:
+    from crystalicl_jobflow.energies import load_energy_model
+
+    model = load_energy_model(setting.energies)
+    return {
+        "candidates_sha256": file_hash(place / CANDIDATES),
+        "known": lasting_path(setting.known),
+        "energies": f"{model.name} {model.version}",
+    }
+
+
+def _judge(
+    setting: DiscoverySetting,
+    place: Path,
+    folder: RunFolder,
+    known: CrystalData,
+    out: Path,
+    processes: int,
+    progress: StageProgress | None,
+    seconds: float,
+) -> dict[str, Any]:
+    """Relax and judge one row, write it down, and return its metrics."""
+    started = time.perf_counter()
+    options = EvaluationOptions(
+        novelty=True,
+        energies=setting.energies,
+        relax=True,
+        energies_cache=str(out / "energies.sqlite"),
+        hull=setting.known,
+        reference_energies=False,
+        processes=processes,
+    )
+    evaluation, judged = evaluate_and_judge(
+        load_candidates(place / CANDIDATES), options, known=known, progress=progress
+    )
+    metrics = {
+        "rates": {name: rate.model_dump() for name, rate in evaluation.rates.items()},
+        "reasons": evaluation.reasons,
+        "metrics": evaluation.metrics,
+        "tolerances": evaluation.tolerances,
+        "versions": evaluation.versions,
+        "known_crystals": len(known),
+        **folder.settings,
+        "seconds": {"writing": seconds, "judging": round(time.perf_counter() - started, 3)},
+    }
+    folder.finish([SamplePart(candidates=judged)], metrics, evaluation)
+    return metrics
+
+
+def substituted(
+    systems: Sequence[str], pool: DemonstrationIndex, *, seed: int = 0
+) -> list[Candidate]:
+    """Put the elements of chemical systems into known crystals: the baseline of discovery.
+
+    For each system a known crystal of as many elements is drawn, and its elements are replaced by
+    the most similar assignment (`propose`). A crystal whose formula and space group the pool has
+    is drawn again, up to `MOST_TEMPLATES` times.
+
+    Parameters
+    ----------
+    systems
+        Chemical systems, e.g. ``Ca-O``.
+    pool
+        Known crystals.
+    seed
+        Seed of the draws; those of a system depend on its place alone.
+
+    Returns
+    -------
+    list of Candidate
+        One per system; one without a crystal says why.
+    """
+    vocabulary = pool.columns.chemsys.vocabulary
+    sizes = np.array([len(system.split("-")) for system in vocabulary])
+    counts = sizes[pool.columns.chemsys.codes]
+    generations = []
+    for place, system in enumerate(systems):
+        elements = system.split("-")
+        rows = np.flatnonzero(counts == len(elements))
+        draw = np.random.default_rng([seed, place])
+        proposal = None
+        for _ in range(MOST_TEMPLATES if len(rows) else 0):
+            proposal = _new_crystal(pool, int(draw.choice(rows)), elements)
+            if proposal is not None:
+                break
+        generations.append(_generation(place, system, proposal, seed))
+    return build_candidates(generations)
+
+
+def _new_crystal(pool: DemonstrationIndex, row: int, elements: Sequence[str]) -> Proposal | None:
+    """Return the most similar replacement of a known crystal's elements, if it is not known."""
+    template = pool.demonstration(row)
+    amounts = list(Composition(template.formula).get_el_amt_dict().values())
+    formulas = sorted(
+        {
+            Composition(dict(zip(order, amounts, strict=True))).reduced_formula
+            for order in permutations(elements)
+        }
+    )
+    proposals = [
+        (proposal.distance, formula, proposal)
+        for formula in formulas
+        for proposal in propose([template], formula, assignments=1)
+    ]
+    if not proposals:
+        return None
+    _, formula, best = min(proposals, key=lambda item: item[:2])
+    asked = Condition(formula=formula, space_group=template.space_group)
+    return None if len(excluded(pool, asked, ())) else best
+
+
+def _generation(place: int, system: str, proposal: Proposal | None, seed: int) -> Generation:
+    base: dict[str, Any] = {"request_index": place, "sample_index": 0, "num_tokens": 0}
+    if proposal is None:
+        why = "The pool has no crystal of so many elements that gives a new one."
+        completion = Completion(**base, text="", finished=False, error=why)
+    else:
+        completion = Completion(
+            **base,
+            text=response_text(crystal_text(proposal.crystal), template="crystalicl"),
+            finished=True,
+            template_id=proposal.template_id,
+            template_rank=0,
+            template_distance=proposal.distance,
+        )
+    return Generation(
+        condition=Condition(chemsys=system),
+        prompt="",
+        sampling=SamplingParams(seed=seed),
+        model=SubstitutionGenerator().info,
+        completions=[completion],
+    )
+
+
+def _counted(rate: Mapping[str, Any] | None) -> str:
+    """Return a rate with its interval: few relaxations leave it wide."""
+    if rate is None or not rate["of"]:
+        return "-"
+    interval = wilson_interval(rate["count"], rate["of"])
+    assert interval is not None
+    low, high = interval
+    return f"{rate['count']} of {rate['of']} ({low:.2f} to {high:.2f})"
+
+
+__all__ = [
+    "DiscoveryResult",
+    "DiscoverySetting",
+    "run_discovery",
+    "substituted",
+]
