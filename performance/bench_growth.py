@@ -167,7 +167,7 @@ def one_size(path: Path, size: int, samples: int = 1) -> dict[str, Any]:
                 list(find_documents(store, question, sort="density", limit=20))
 
         step("query", ask)
-        store.close()
+        store.close()  # type: ignore[no-untyped-call] # maggma's
     return {
         "size": size,
         "seconds": {name: round(value, 3) for name, value in seconds.items()},

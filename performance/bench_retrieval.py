@@ -104,7 +104,7 @@ def conditions(index: DemonstrationIndex, kind: str, count: int, seed: int) -> l
             }
         if "range" in kind:
             fields["properties"] = {"formation_energy_per_atom": Range(min=-1.5, max=-0.5)}
-        asked.append(Condition(**fields))  # type: ignore[arg-type]
+        asked.append(Condition(**fields))
     return asked
 
 

@@ -51,7 +51,8 @@ def read_crystals(path: Path, rows: int) -> tuple[list[Structure], list[int | No
         warnings.simplefilter("ignore")
         structures = [Structure.from_str(text, fmt="cif") for text in table["cif"]]
     column = table.get("spacegroup.number")
-    groups = [None] * len(structures) if column is None else [int(number) for number in column]
+    numbers = [None] * len(structures) if column is None else column
+    groups = [None if number is None else int(number) for number in numbers]
     return structures, groups
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from pymatgen.core import Lattice, Structure
 
-from crystalicl_jobflow.benchmarks.discovery import substituted
+from crystalicl_jobflow.benchmarks.new_substitutions import substituted
 from crystalicl_jobflow.benchmarks.stored_figures import stored_table
 from crystalicl_jobflow.energies import ElementalReferences, Energy, Relaxation
 from crystalicl_jobflow.retrieval import DemonstrationIndex, open_pool

@@ -25,7 +25,8 @@ from crystalicl_jobflow.training.data.batches import (
     encode_instruction,
     make_batches,
 )
-from crystalicl_jobflow.training.data.instructions import Instruction, Mixture
+from crystalicl_jobflow.training.data.instruction import Instruction
+from crystalicl_jobflow.training.data.instructions import Mixture
 from crystalicl_jobflow.training.loop import learning_rate_factor, response_loss, train
 from crystalicl_jobflow.training.optimizers import Muon, build_optimizers, orthogonalize
 

@@ -122,9 +122,7 @@ def properties_stage(
             if energies.hull is not None:
                 # an unconverged relaxation has one, but it decides nothing
                 found["energy_above_hull"] = item.energy_above_hull if item.counts else None
-            for name, value in found.items():
-                if value is not None or values[at].get(name) is None:
-                    values[at][name] = value
+            values[at] = {**found, **{k: v for k, v in values[at].items() if found.get(k) is None}}
         crystals = [
             own if item.structure is None else item.structure
             for own, item in zip(crystals, assessed, strict=True)
@@ -336,8 +334,7 @@ def _assess(
         progress=lambda done, of: progress("Energies", done, of),
     )
     part = metrics.energy_part(candidates, assessed)
-    relaxed = "relaxed" if options.relax else "not relaxed"
-    part.tolerances["energies"] = f"{elements.label}, {relaxed}"
+    part.tolerances["energies"] = f"{elements.label}, {'' if options.relax else 'not '}relaxed"
     part.versions = model_versions([model])
     if hull is not None:
         part.tolerances["hull"] = f"{len(hull)} entries, {hull.scale}"

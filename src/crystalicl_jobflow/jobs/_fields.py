@@ -11,6 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from jobflow import Maker, OutputReference
+from pydantic import ValidationError
+
+from crystalicl_jobflow.schemas import TreeSearch
+from crystalicl_jobflow.utils.messages import validation_line
 
 _WORDS: dict[Any, str] = {
     int: "a whole number",
@@ -61,3 +65,17 @@ def _is_of(value: Any, kind: Any) -> bool:
     if kind is float:
         return isinstance(value, Real)
     return isinstance(value, str | Path) if kind is str else value is None
+
+
+def as_search(fields: dict[str, Any]) -> TreeSearch:
+    """Return the search with some fields.
+
+    Raises
+    ------
+    ValueError
+        If one does not exist or cannot be; one line.
+    """
+    try:
+        return TreeSearch(**fields)
+    except ValidationError as error:
+        raise ValueError(f"search: {validation_line(error)}") from None

@@ -23,7 +23,7 @@ from crystalicl_jobflow.generation.tasks import (
     split_tasks,
 )
 from crystalicl_jobflow.generation.writing import GroupSource, read_sampling
-from crystalicl_jobflow.jobs._fields import check_fields
+from crystalicl_jobflow.jobs._fields import as_search, check_fields
 from crystalicl_jobflow.jobs._inputs import (
     Conditions,
     as_retrievals,
@@ -38,7 +38,6 @@ from crystalicl_jobflow.schemas.generation import GenerateDoc
 from crystalicl_jobflow.schemas.retrieval import RetrieveDoc
 from crystalicl_jobflow.settings import SETTINGS, resume_folder
 from crystalicl_jobflow.text.formats import get_text
-from crystalicl_jobflow.utils.messages import validation_line
 from crystalicl_jobflow.utils.numbers import whole_number
 
 if TYPE_CHECKING:
@@ -162,7 +161,7 @@ class GenerateMaker(Maker):
             ServerOptions.build(self.server)
         self.sampling = read_sampling(self.sampling)
         if isinstance(self.search, dict):
-            self.search = _as_search(self.search)
+            self.search = as_search(self.search)
         if not isinstance(self.search, TreeSearch | None):
             raise ValueError(f"search must be a TreeSearch or its fields, got {self.search!r}")
         if self.search is not None and (self.num_samples, self.sampling.best_of) != (1, 1):
@@ -351,20 +350,6 @@ class GenerateMaker(Maker):
         gather.index = this.index + 1
         gather.metadata = {**gather.metadata, **this.metadata}
         return Response(replace=Flow([*jobs, gather], name=self.name))
-
-
-def _as_search(fields: dict[str, Any]) -> TreeSearch:
-    """Return the search with some fields.
-
-    Raises
-    ------
-    ValueError
-        If one does not exist or cannot be; one line.
-    """
-    try:
-        return TreeSearch(**fields)
-    except ValidationError as error:
-        raise ValueError(f"search: {validation_line(error)}") from None
 
 
 @crystal_job(

@@ -15,8 +15,9 @@ from crystalicl_jobflow.training.data.crystals import (
     read_training_crystals,
     training_crystal,
 )
+from crystalicl_jobflow.training.data.instruction import Instruction
 from crystalicl_jobflow.training.data.instruction_files import InstructionFile, export_instructions
-from crystalicl_jobflow.training.data.instructions import Instruction, InstructionSet
+from crystalicl_jobflow.training.data.instructions import InstructionSet
 from crystalicl_jobflow.training.data.mixtures import (
     ABLATIONS,
     BASE_MIXTURE,

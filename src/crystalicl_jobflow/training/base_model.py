@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from crystalicl_jobflow.generation.model_places import MODEL_CONFIG, base_place, check_file
 from crystalicl_jobflow.training.checkpoints import without_bars
 from crystalicl_jobflow.training.data.batches import InstructionSource
-from crystalicl_jobflow.training.data.instructions import Instruction
+from crystalicl_jobflow.training.data.instruction import Instruction
 from crystalicl_jobflow.training.loop import LoopSettings, TrainingResult, fit
 from crystalicl_jobflow.training.tokenizer import MAX_POSITIONS, build_tokenizer, number_words
 

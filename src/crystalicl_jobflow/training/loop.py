@@ -24,7 +24,7 @@ from crystalicl_jobflow.training.data.batches import (
     InstructionBatches,
     InstructionSource,
 )
-from crystalicl_jobflow.training.data.instructions import Instruction
+from crystalicl_jobflow.training.data.instruction import Instruction
 from crystalicl_jobflow.training.gradients import (
     compute_gradients,
     count_learned,

@@ -15,7 +15,7 @@ from crystalicl_jobflow.generation.transformers_engine.pretrained import load_ba
 from crystalicl_jobflow.settings import EMBEDDED_MODEL
 from crystalicl_jobflow.training.checkpoints import CHECKPOINT, without_bars
 from crystalicl_jobflow.training.data.batches import InstructionSource
-from crystalicl_jobflow.training.data.instructions import Instruction
+from crystalicl_jobflow.training.data.instruction import Instruction
 from crystalicl_jobflow.training.loop import LoopSettings, TrainingResult, fit
 from crystalicl_jobflow.training.model_card import LORA_ARGUMENTS
 from crystalicl_jobflow.utils.files import write_json

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from crystalicl_jobflow.training.data.instructions import Instruction
+from crystalicl_jobflow.training.data.instruction import Instruction
 
 if TYPE_CHECKING:
     import torch

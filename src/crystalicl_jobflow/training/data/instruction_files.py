@@ -16,7 +16,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from crystalicl_jobflow.training.data.instructions import Instruction, InstructionSet
+from crystalicl_jobflow.training.data.instruction import Instruction
+from crystalicl_jobflow.training.data.instructions import InstructionSet
 from crystalicl_jobflow.training.data.mixtures import Mixture, Variation, choose_formulas
 from crystalicl_jobflow.utils.files import replacing, write_json
 

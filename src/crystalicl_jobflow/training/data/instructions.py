@@ -11,7 +11,6 @@ import hashlib
 import random
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from crystalicl_jobflow.prompts import (
     check_template,
@@ -30,6 +29,7 @@ from crystalicl_jobflow.text.alignment import align_all
 from crystalicl_jobflow.text.formats import WRITTEN_FORMATS, crystal_text
 from crystalicl_jobflow.training.data.augmentation import equivalent_description
 from crystalicl_jobflow.training.data.crystals import TrainingCrystal
+from crystalicl_jobflow.training.data.instruction import Instruction
 from crystalicl_jobflow.training.data.made_up_pairs import MADE_UP, made_up_pair, substitute
 from crystalicl_jobflow.training.data.mixtures import (
     ABLATIONS,
@@ -53,35 +53,6 @@ LEARNED_FIRST = 0.3
 """Share of the aligned few-shot instructions in which the first crystal shown is learned too.
 It cannot be known in advance, while the others are copies of it; with a higher share, the loss of
 what cannot be known hides what is to be learned."""
-
-
-@dataclass(frozen=True)
-class Instruction:
-    """A prompt and the response that a model is to give.
-
-    Parameters
-    ----------
-    prompt
-        Up to and with ``### Response:``.
-    response
-        The text after it, starting with a line end or a blank.
-    kind
-        'zero-shot', 'few-shot C' (with the strategy; 'few-shot C for CF' where there are no
-        fingerprints for the intended strategy) or 'property'.
-    crystal_id
-        The target crystal.
-    demonstration_ids
-        The crystals shown as examples.
-    examples
-        Positions of the shown crystals' texts in the prompt, as (start, end).
-    """
-
-    prompt: str
-    response: str
-    kind: str
-    crystal_id: str
-    demonstration_ids: tuple[str, ...] = ()
-    examples: tuple[tuple[int, int], ...] = ()
 
 
 class InstructionSet:
@@ -404,7 +375,6 @@ __all__ = [
     "FEW_SHOT_MIXTURE",
     "HYBRID_MIXTURE",
     "MIXTURES",
-    "Instruction",
     "InstructionSet",
     "Mixture",
     "ablate",
