@@ -156,3 +156,14 @@ def test_volumes_follow_the_new_elements(pool: DemonstrationIndex) -> None:
     (found,) = substituted(["Ba-O-Zr"], pool, seed=0)
     assert found.structure is not None
     assert found.structure.lattice.a > Lattice.cubic(3.9).a
+
+
+@pytest.mark.parametrize("option", ["--known", "--pool"])
+def test_a_source_that_is_not_there_is_told_before_anything_is_written(
+    option: str, known: Path, model: Sixfold, tmp_path: Path, run: Callable[..., Any]
+) -> None:
+    done = run("benchmark", "discovery", "--dataset", known, "--known", known, "--samples", 4,
+               option, tmp_path / "nowhere.db", "--out", tmp_path / "out")  # fmt: skip
+    assert done.exit_code != 0
+    assert "nowhere.db does not exist" in done.output
+    assert not list((tmp_path / "out").glob("*"))

@@ -19,6 +19,7 @@ from crystalicl_jobflow.benchmarks.settings import BenchmarkSetting, label_slug,
 from crystalicl_jobflow.benchmarks.suites import sampling_words
 from crystalicl_jobflow.candidates import load_candidates
 from crystalicl_jobflow.datasets.crystal_data import CrystalData, read_data_set
+from crystalicl_jobflow.datasets.sources import open_source
 from crystalicl_jobflow.evaluation import EvaluationOptions, evaluate_and_judge
 from crystalicl_jobflow.evaluation.intervals import CONFIDENCE, wilson_interval
 from crystalicl_jobflow.schemas.benchmark import SamplePart
@@ -168,6 +169,8 @@ def run_discovery(
     ValueError
         If a source cannot be read, or a folder holds a run of other settings; one line.
     """
+    for source in filter(None, (setting.known, setting.texts.pool)):
+        open_source(source)  # one that is not there is told before hours of work
     written = _write(setting, out, pools=pools, processes=processes, progress=progress)
     known: list[CrystalData] = []
 
