@@ -366,6 +366,22 @@ def test_unconditional_compares_sets(
     assert [row["source"] for row in table["published"]] == ["CrystalICL, table 2"] * 6
 
 
+def test_unconditional_without_the_count_of_different_crystals(
+    run: Callable[..., Any], named: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load(monkeypatch, RecitingGenerator([ROCK_SALT, PEROVSKITE]))
+    asked = ("benchmark", "unconditional", "--dataset", named, "--samples", 8, "--coverage", "none",
+             "--no-constrain", "--max-redraws", 0)  # fmt: skip
+    out = tmp_path / "run"
+    assert run(*asked, "--no-unique", "--out", out).exit_code == 0
+    assert "unique" not in read(out)["rates"]
+    assert read(out)["unique"] is False
+    (table,) = tables(out)
+    assert "unique" not in table["columns"]
+    # the other setting is another run
+    assert "unique" in run(*asked, "--out", out).output
+
+
 def test_cross_domain_has_a_row_for_each_data_set(
     run: Callable[..., Any], named: Path, tmp_path: Path
 ) -> None:

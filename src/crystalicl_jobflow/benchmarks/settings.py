@@ -135,6 +135,11 @@ class BenchmarkSetting(Document):
     )
     coverage: str | None = Field(None, description="Data set whose cut-offs coverage takes.")
     known: str | None = Field(None, description="Crystals that novelty is against.")
+    unique: bool = Field(
+        True,
+        description="Whether the crystals are compared with each other; those of one formula each"
+        " with each.",
+    )
     model: ModelChoice = Field(default_factory=ModelChoice)
 
     @property
@@ -202,6 +207,8 @@ class BenchmarkSetting(Document):
         from crystalicl_jobflow.energies import predictor_versions
 
         more: dict[str, Any] = {"kind": self.kind} if self.kind == "unconditional" else {}
+        if not self.unique:
+            more["unique"] = False
         if self.rankings:
             more |= {"rankings": list(self.rankings), **ranking_identity(self.rankings)}
         if self.groups_offered:
@@ -252,7 +259,7 @@ class BenchmarkSetting(Document):
     def evaluation(self, *, processes: int = 1, cache: Any = None) -> EvaluationOptions:
         """Return what is computed over a run."""
         return EvaluationOptions(
-            unique=self.kind != "prediction",
+            unique=self.unique and self.kind != "prediction",
             coverage=self.coverage,
             novelty=self.known is not None,
             cache=cache,

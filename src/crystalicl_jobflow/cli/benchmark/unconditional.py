@@ -33,6 +33,13 @@ from crystalicl_jobflow.cli.benchmark._options import (
 @click.option(
     "--known", metavar="CSV|STORE", help="What novelty is against, e.g. the training set."
 )
+@click.option(
+    "--unique/--no-unique",
+    default=True,
+    show_default=True,
+    help="Count the different crystals; those of one formula, as Carbon-24's, are compared each"
+    " with each.",
+)
 @click.option("--cache", metavar="PATH", help="Keep fingerprints in this .sqlite file or store.")
 @predictor_option
 @run_options
@@ -64,5 +71,6 @@ def unconditional(**options: Any) -> None:
         samples=options["samples"],
         coverage=coverage,
         known=options["known"],
+        unique=options["unique"],
     )
     run_suite(unconditional_suite(setting), options, cache=options["cache"])
