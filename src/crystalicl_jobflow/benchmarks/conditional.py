@@ -213,8 +213,8 @@ def measure_run(
     from crystalicl_jobflow.comparison.matching import MatchResult
     from crystalicl_jobflow.evaluation import evaluate_all
 
-    reference = _data_set(setting.dataset) if setting.kind == "unconditional" else None
-    known = None if setting.known is None else _data_set(setting.known)
+    reference = cached_data_set(setting.dataset) if setting.kind == "unconditional" else None
+    known = None if setting.known is None else cached_data_set(setting.known)
     clock = clock or Clock()
     for part in parts:
         for name, seconds in part.seconds.items():
@@ -283,7 +283,8 @@ def _add_energies(
 
 
 @lru_cache(maxsize=4)
-def _data_set(spec: str) -> CrystalData:
+def cached_data_set(spec: str) -> CrystalData:
+    """Return a data set, read once in a process."""
     from crystalicl_jobflow.datasets.crystal_data import read_data_set
 
     return read_data_set(spec)

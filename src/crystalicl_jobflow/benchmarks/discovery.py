@@ -12,14 +12,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from crystalicl_jobflow.benchmarks.conditional import cached_data_set
 from crystalicl_jobflow.benchmarks.new_substitutions import substituted
 from crystalicl_jobflow.benchmarks.run_folder import CANDIDATES, RunFolder
 from crystalicl_jobflow.benchmarks.runs import run_setting
 from crystalicl_jobflow.benchmarks.settings import BenchmarkSetting, label_slug, lasting_path
 from crystalicl_jobflow.benchmarks.suites import sampling_words
 from crystalicl_jobflow.candidates import load_candidates
-from crystalicl_jobflow.datasets.crystal_data import CrystalData, read_data_set
+from crystalicl_jobflow.datasets.crystal_data import CrystalData
 from crystalicl_jobflow.datasets.sources import open_source
+from crystalicl_jobflow.energies.kept import ENERGIES_FILE
 from crystalicl_jobflow.evaluation import EvaluationOptions, evaluate_and_judge
 from crystalicl_jobflow.evaluation.intervals import CONFIDENCE, wilson_interval
 from crystalicl_jobflow.schemas.benchmark import SamplePart
@@ -172,13 +174,6 @@ def run_discovery(
     for source in filter(None, (setting.known, setting.texts.pool)):
         open_source(source)  # one that is not there is told before hours of work
     written = _write(setting, out, pools=pools, processes=processes, progress=progress)
-    known: list[CrystalData] = []
-
-    def known_crystals() -> CrystalData:
-        if not known:
-            known.append(read_data_set(setting.known))
-        return known[0]
-
     result = DiscoveryResult(setting)
     for label, (place, seconds) in written.items():
         folder = RunFolder(place / JUDGED, _judged_by(setting, place))
@@ -186,7 +181,14 @@ def run_discovery(
         if metrics is None:
             folder.begin(1)
             metrics = _judge(
-                setting, place, folder, known_crystals(), out, processes, progress, seconds
+                setting,
+                place,
+                folder,
+                cached_data_set(setting.known),
+                out,
+                processes,
+                progress,
+                seconds,
             )
         result.metrics[label] = metrics
     return result
@@ -223,7 +225,8 @@ def _write(
             "seed": setting.seed,
         }
         folder = RunFolder(place, settings)
-        if folder.finished is None:
+        finished = folder.finished
+        if finished is None:
             folder.begin(1)
             systems = [
                 str(candidate.condition.chemsys)
@@ -231,10 +234,8 @@ def _write(
             ]
             started = time.perf_counter()
             candidates = substituted(systems, pools(source, "C"), seed=setting.seed)
-            seconds = {"generate": round(time.perf_counter() - started, 3)}
-            folder.finish([SamplePart(candidates=candidates)], {"seconds": seconds})
-        finished = RunFolder(place, settings).finished
-        assert finished is not None
+            finished = {"seconds": {"generate": round(time.perf_counter() - started, 3)}}
+            folder.finish([SamplePart(candidates=candidates)], finished)
         found[SUBSTITUTION] = place, finished["seconds"]["generate"]
     return found
 
@@ -266,7 +267,7 @@ def _judge(
         novelty=True,
         energies=setting.energies,
         relax=True,
-        energies_cache=str(out / "energies.sqlite"),
+        energies_cache=str(out / ENERGIES_FILE),
         hull=setting.known,
         reference_energies=False,
         processes=processes,

@@ -13,6 +13,7 @@ from crystalicl_jobflow.benchmarks.results import BenchmarkResult, prediction_ra
 from crystalicl_jobflow.benchmarks.settings import BenchmarkSetting
 from crystalicl_jobflow.benchmarks.simulated_patterns import simulate_pattern
 from crystalicl_jobflow.benchmarks.splits import split_rates
+from crystalicl_jobflow.energies.kept import ENERGIES_FILE
 from crystalicl_jobflow.evaluation.structure_prediction import SAMPLES
 from crystalicl_jobflow.retrieval import open_pool
 from crystalicl_jobflow.schemas import Rate
@@ -21,9 +22,6 @@ from crystalicl_jobflow.utils.progress import StageProgress
 
 if TYPE_CHECKING:
     from crystalicl_jobflow.benchmarks.run_folder import RunFolder
-
-ENERGIES = "energies.sqlite"
-"""File of a run's folder that keeps energies."""
 
 MAX_LISTED = 10
 """Most constraints that a run lists; every candidate names its own."""
@@ -78,7 +76,7 @@ def run_setting(
     identity = folder.settings if folder is not None else setting.identity(seed)
     if setting.energies is not None:
         # energies are kept in the folder as they are found: a killed run goes on
-        kept = None if folder is None else str(folder.folder / ENERGIES)
+        kept = None if folder is None else str(folder.folder / ENERGIES_FILE)
         add_run_energies(setting, result, cache=kept, progress=progress)
     if setting.xrd is not None:
         add_run_patterns(setting, seed, result, processes=processes, progress=progress)

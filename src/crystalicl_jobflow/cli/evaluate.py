@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from crystalicl_jobflow.datasets.crystal_data import CrystalData
     from crystalicl_jobflow.schemas import Candidate, Evaluation
 
-ENERGIES = "energies.sqlite"
-"""File of the folder that keeps energies and relaxations: a killed evaluation goes on."""
-
 
 @click.command(
     epilog="\b\ncrystalicl evaluate crystalicl-demo --out evaluation\n"
@@ -100,6 +97,7 @@ def evaluate(source: str, out: Path, **options: Any) -> None:
     """
     from crystalicl_jobflow.candidates import load_candidates
     from crystalicl_jobflow.cli import _candidates
+    from crystalicl_jobflow.energies.kept import ENERGIES_FILE
     from crystalicl_jobflow.evaluation import (
         EvaluationOptions,
         evaluate_and_judge,
@@ -119,7 +117,7 @@ def evaluate(source: str, out: Path, **options: Any) -> None:
         novelty=options["novelty"],
         energies=options["energies"],
         relax=options["relax"],
-        energies_cache=str(out / ENERGIES),
+        energies_cache=str(out / ENERGIES_FILE),
         hull=options["hull"],
         reference_energies=options["reference_energies"],
         predict=dict(_name_and_model(item) for item in options["predictors"]),

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
     from crystalicl_jobflow.comparison.fingerprint_cache import FingerprintCache
 
+ENERGIES_FILE = "energies.sqlite"
+"""File of a run's or an evaluation's folder that keeps energies: a killed one goes on."""
+
 ENERGIES_AT_ONCE = 64
 """Energies between two savings: a few batches of a potential."""
 

@@ -268,9 +268,9 @@ def different_crystals(
     matcher = PairMatcher(MATCH)
     found: list[tuple[Prepared, Substituted]] = []
     seen: list[tuple[SGSCrystal, Substituted]] = []
-    rest: Substituted | None = None  # all crystals beyond those wanted, which nobody tells apart
     for number, proposal in enumerate(propose(templates, formula, wyckoff=wyckoff)):
-        if number >= VOTERS and wanted is not None and len(found) >= wanted:
+        full = wanted is not None and len(found) >= wanted
+        if full and number >= VOTERS:
             break
         crystal = proposal.crystal
         known = next((item for other, item in seen if _nearly_equal(other, crystal)), None)
@@ -280,11 +280,10 @@ def different_crystals(
             except TextError:
                 continue  # the template cannot be rebuilt from its own text
             known = next((item for other, item in found if matcher.same(other, prepared)), None)
-            if known is None and wanted is not None and len(found) >= wanted:
-                known = rest = rest or Substituted(proposal, votes=0)
-            elif known is None:
+            if known is None:
                 known = Substituted(proposal, votes=0)
-                found.append((prepared, known))
+                if not full:  # nobody tells those apart that are not wanted
+                    found.append((prepared, known))
             seen.append((crystal, known))
         known.votes += 1
     return [known for _, known in found]
